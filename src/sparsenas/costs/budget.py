@@ -1,0 +1,57 @@
+"""Hard limits on costs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sparsenas.costs.layer import COSTS
+from sparsenas.errors import UserError
+
+_NUMBER = r"[0-9][0-9_]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?"
+_BUDGET = re.compile(rf"\s*([a-z_]+)\s*(<=|>=)\s*({_NUMBER})\s*([kMG]?)\s*")
+_UNIT = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A cost between two bounds, both included."""
+
+    cost: str
+    at_least: float = 0.0
+    at_most: float = math.inf
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Reads ``flops<=330e6`` or ``params>=1e5`` (suffixes k, M, G allowed). Raises ``UserError``."""
+        match = _BUDGET.fullmatch(text)
+        if match is None:
+            raise UserError(f"--budget {text!r}: expected COST<=NUMBER or COST>=NUMBER, as in flops<=330e6")
+        cost, relation, number, unit = match.groups()
+        if cost not in COSTS:
+            raise UserError(f"--budget {text!r}: expected one of the costs {', '.join(COSTS)}, got {cost!r}")
+        value = float(number) * _UNIT[unit]
+        return cls(cost, at_most=value) if relation == "<=" else cls(cost, at_least=value)
+
+    def allows(self, value: float) -> bool:
+        """Whether a cost keeps the bounds."""
+        return self.at_least <= value <= self.at_most
+
+    def __str__(self) -> str:
+        bounds = [f"{self.cost}>={self.at_least:g}"] if self.at_least > 0 else []
+        bounds += [f"{self.cost}<={self.at_most:g}"] if self.at_most < math.inf else []
+        return " and ".join(bounds) or f"any {self.cost}"
+
+
+def parse_budgets(texts: Sequence[str]) -> list[Budget]:
+    """Reads several budgets; those on one cost are joined. Raises ``UserError`` when they contradict each other."""
+    joined: dict[str, Budget] = {}
+    for budget in map(Budget.parse, texts):
+        old = joined.get(budget.cost, Budget(budget.cost))
+        bounds = max(old.at_least, budget.at_least), min(old.at_most, budget.at_most)
+        if bounds[0] > bounds[1]:
+            raise UserError(f"--budget: {budget.cost} cannot be >= {bounds[0]:g} and <= {bounds[1]:g} at once")
+        joined[budget.cost] = Budget(budget.cost, *bounds)
+    return list(joined.values())

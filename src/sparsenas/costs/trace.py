@@ -1,0 +1,118 @@
+"""Recording what a network executes, with real shapes, without computing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sparsenas.choice import Gated, Gates
+from sparsenas.costs.layer import Layer, Shape
+from sparsenas.derive import derive
+from sparsenas.errors import UserError
+
+aten = torch.ops.aten
+
+
+def trace(net: nn.Module, shape: Shape) -> list[Layer]:
+    """Lists the operations that ``net`` executes on one input of ``shape`` (without batch), under its running answer.
+
+    The network is derived and run once on the meta device: no weight is read, no memory taken. Whatever the code of
+    a module looks like, its convolutions and matrix products are seen as they are dispatched.
+    Raises ``UserError`` when the network cannot run on that shape.
+    """
+    gates: Gates = {module.choice.name: module.gate for module in net.modules() if isinstance(module, Gated)}
+    plain = derive(net, gates, share_weights=True).to("meta").eval()
+    recorder = _Recorder(plain)
+    try:
+        with torch.no_grad(), recorder:
+            plain(torch.empty(1, *shape, device="meta"))
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"network does not run on an input of shape {','.join(map(str, shape))}: {reason}") from error
+    return recorder.finish()
+
+
+class _Recorder(TorchDispatchMode):
+    """Turns dispatched operations into layers; each module's parameters go to the first layer that it runs."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.layers: list[Layer] = []
+        self.running: list[nn.Module] = []
+        self.unclaimed: dict[nn.Module, int] = {}
+        seen: set[int] = set()
+        for module in net.modules():
+            own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+            seen.update(map(id, own))
+            if own:
+                self.unclaimed[module] = sum(p.numel() for p in own)
+            module.register_forward_pre_hook(self._enter)
+            module.register_forward_hook(self._leave)
+
+    def _enter(self, module: nn.Module, args: Any) -> None:
+        self.running.append(module)
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.running.pop()
+        if module in self.unclaimed and isinstance(output, Tensor) and args and isinstance(args[0], Tensor):
+            shapes = tuple(args[0].shape), tuple(output.shape)
+            self.layers.append(Layer(type(module).__name__, *shapes, params=self.unclaimed.pop(module)))
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        describe = _DESCRIBE.get(func)
+        if describe is not None:
+            module = self.running[-1] if self.running else None
+            params = self.unclaimed.pop(module, 0) if module is not None else 0
+            self.layers.append(describe(args, output, params))
+        return output
+
+    def finish(self) -> list[Layer]:
+        """All layers; parameters of modules that were never called are appended, so that none is lost."""
+        for module, count in self.unclaimed.items():
+            self.layers.append(Layer(type(module).__name__, (), (), params=count))
+        return self.layers
+
+
+def _shape(tensor: Tensor) -> Shape:
+    return tuple(tensor.shape)
+
+
+def _conv(args: Sequence[Any], output: Tensor, params: int) -> Layer:
+    x, weight, _, stride, padding, dilation = args[:6]
+    settings = (*stride, *padding, *dilation, args[8])
+    return Layer("conv2d", _shape(x), _shape(output), _shape(weight), settings, params)
+
+
+def _matrix(x: Tensor, weight: Tensor, output: Tensor, params: int) -> Layer:
+    """A product with a matrix of parameters is a linear layer, with another activation a ``matmul``."""
+    kind = "linear" if params else "matmul"
+    return Layer(kind, _shape(x), _shape(output), (weight.shape[-1], weight.shape[-2]), (), params)
+
+
+def _pool(op: str) -> Callable[[Sequence[Any], Any, int], Layer]:
+    def describe(args: Sequence[Any], output: Any, params: int) -> Layer:
+        result = output[0] if isinstance(output, tuple) else output
+        kernel, stride, padding = (*args[1:4], (), ())[:3] if op != "mean" else ((), (), ())
+        return Layer(op, _shape(args[0]), _shape(result), (), (*kernel, *stride, *padding), params)
+
+    return describe
+
+
+_DESCRIBE: dict[Any, Callable[[Sequence[Any], Any, int], Layer]] = {
+    aten.convolution.default: _conv,
+    aten.addmm.default: lambda args, output, params: _matrix(args[1], args[2], output, params),
+    aten.mm.default: lambda args, output, params: _matrix(args[0], args[1], output, params),
+    aten.bmm.default: lambda args, output, params: _matrix(args[0], args[1], output, params),
+    aten.linear.default: lambda args, output, params: _matrix(args[0], args[1].t(), output, params),
+    aten.max_pool2d_with_indices.default: _pool("max_pool2d"),
+    aten.avg_pool2d.default: _pool("avg_pool2d"),
+    aten._adaptive_avg_pool2d.default: _pool("mean"),
+    aten.mean.dim: _pool("mean"),
+}

@@ -1,0 +1,181 @@
+"""Joining candidates: layer choices, edges, nodes of cells and blocks, and optional depth.
+
+A candidate is an operation on one of the sources. One source and k operations make a layer choice; m sources and
+identities are the edges into a node; m x k is a node of a DARTS cell; an operation and an identity make depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from sparsenas.choice import Choice, Gated, Picks
+from sparsenas.derive import Derivable, answers
+from sparsenas.errors import UserError
+from sparsenas.fold import scale_output
+from sparsenas.layers import Concat, Sum
+
+
+class Join(Gated, Derivable):
+    """Adds up the picked candidates, each times its weight.
+
+    Args:
+        choice: whose option i is candidate i.
+        ops: one operation a candidate.
+        sources: which input candidate i reads; all read the first unless told.
+    """
+
+    def __init__(self, choice: Choice, ops: Iterable[nn.Module], sources: Sequence[int] | None = None) -> None:
+        super().__init__(choice)
+        self.ops = nn.ModuleList(ops)
+        self.sources = tuple(sources) if sources is not None else (0,) * len(self.ops)
+        if not len(self.ops) == len(self.sources) == len(choice.options):
+            raise UserError(
+                f"choice {choice.name!r}: expected {len(choice.options)} operations and sources, one an option, "
+                f"got {len(self.ops)} and {len(self.sources)}"
+            )
+
+    @classmethod
+    def of(cls, name: str, ops: Mapping[str, nn.Module], least: int = 1, most: int = 1) -> Join:
+        """A choice among operations on one input, by label."""
+        return cls(Choice(name, tuple(ops), least, most), ops.values())
+
+    def reads(self) -> tuple[int, ...]:
+        """Which inputs the picked candidates read."""
+        return tuple(self.sources[pick] for pick in self.gate.picks)
+
+    def forward(self, *inputs: Tensor | None) -> Tensor:
+        """Maps the inputs to one sum. Only a ``Dag`` passes ``None``, for a source that nothing feeds."""
+        picks, weights = self.gate
+        total: Tensor | None = None
+        for i, pick in enumerate(picks):
+            source = inputs[self.sources[pick]]
+            if source is not None:
+                term = self.ops[pick](source)
+                term = term if weights is None else term * weights[i]
+                total = term if total is None else total + term
+        if total is None:
+            raise RuntimeError(f"choice {self.choice.name!r} keeps nothing; only a node of a Dag may be empty")
+        return total
+
+    def answers(self) -> Iterator[tuple[str, Picks]]:
+        """This choice and the choices inside the picked candidates."""
+        yield from self.answers_of(self.gate.picks)
+
+    def answers_of(self, picks: Picks) -> Iterator[tuple[str, Picks]]:
+        """As ``answers``, when of this choice only ``picks`` matter."""
+        yield self.choice.name, picks
+        for pick in picks:
+            yield from answers(self.ops[pick])
+
+    def derived(self) -> nn.Module:
+        """The one picked operation itself, or the sum of several."""
+        fixed = self.fixed({source: source for source in self.sources})
+        return fixed.ops[0] if fixed.sources == (0,) else fixed
+
+    def fixed(self, position: Mapping[int, int]) -> Sum:
+        """The sum of the picked candidates; inputs are renumbered by ``position``, others count as nothing."""
+        picks, weights = self.gate
+        kept = [(i, pick) for i, pick in enumerate(picks) if self.sources[pick] in position]
+        ops = [self.ops[pick] if weights is None else scale_output(self.ops[pick], float(weights[i])) for i, pick in kept]
+        return Sum(ops, [position[self.sources[pick]] for _, pick in kept])
+
+
+class Dag(Derivable):
+    """Nodes in order, each reading the inputs and the nodes before it; nodes nobody feeds or uses do not run.
+
+    Positions: the inputs are 0..inputs-1, node i is inputs+i. Node i computes ``ops[i](joins[i](*positions))``;
+    ``output`` reads positions likewise. A join that is a ``Sum`` asks nothing and may read inputs only.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        joins: Sequence[Join | Sum],
+        output: Join | Sum | Concat,
+        ops: Sequence[nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.joins = nn.ModuleList(joins)
+        self.ops = nn.ModuleList(ops if ops is not None else [nn.Identity() for _ in joins])
+        self.output = output
+
+    def live(self) -> list[int]:
+        """The nodes that something feeds and something uses, in order."""
+        fed = set(range(self.inputs))
+        for i, join in enumerate(self.joins):
+            if fed.intersection(join.reads()):
+                fed.add(self.inputs + i)
+        used = set(self.output.reads())
+        for i in reversed(range(len(self.joins))):
+            if self.inputs + i in used & fed:
+                used.update(self.joins[i].reads())
+        return [i for i in range(len(self.joins)) if self.inputs + i in used & fed]
+
+    def forward(self, *inputs: Tensor) -> Tensor | None:
+        """Maps the inputs to the output, or to ``None`` when nothing reaches it."""
+        values: list[Tensor | None] = [*inputs, *[None] * len(self.joins)]
+        for i in self.live():
+            values[self.inputs + i] = self.ops[i](self.joins[i](*values))
+        if all(values[source] is None for source in self.output.reads()):
+            return None
+        result: Tensor = self.output(*values)
+        return result
+
+    def answers(self) -> Iterator[tuple[str, Picks]]:
+        """The choices of live nodes, with the picks whose sources are live."""
+        alive = self._positions()
+        for i in self.live():
+            yield from _live_answers(self.joins[i], alive)
+            yield from answers(self.ops[i])
+        yield from _live_answers(self.output, alive)
+
+    def derived(self) -> nn.Module:
+        """The live nodes with fixed wiring."""
+        position = self._positions()
+        joins = [_fixed(self.joins[i], position) for i in self.live()]
+        ops = [self.ops[i] for i in self.live()]
+        return Wiring(self.inputs, joins, _fixed(self.output, position), ops)
+
+    def _positions(self) -> dict[int, int]:
+        alive = [*range(self.inputs), *(self.inputs + i for i in self.live())]
+        return {old: new for new, old in enumerate(alive)}
+
+
+class Wiring(nn.Module):
+    """A ``Dag`` whose questions are answered: every node runs, in order."""
+
+    def __init__(
+        self, inputs: int, joins: Sequence[Sum], output: Sum | Concat, ops: Sequence[nn.Module]
+    ) -> None:
+        super().__init__()
+        self.joins = nn.ModuleList(joins)
+        self.ops = nn.ModuleList(ops)
+        self.output = output
+
+    def forward(self, *inputs: Tensor) -> Tensor | None:
+        """Maps the inputs to the output, or to ``None`` when nothing reaches it."""
+        values = list(inputs)
+        for join, op in zip(self.joins, self.ops, strict=True):
+            values.append(op(join(*values)))
+        result: Tensor | None = self.output(*values) if self.output.reads() else None
+        return result
+
+
+def _fixed(reader: nn.Module, position: Mapping[int, int]) -> Sum | Concat:
+    if isinstance(reader, Join):
+        return reader.fixed(position)
+    if isinstance(reader, Sum):
+        kept = [(op, s) for op, s in zip(reader.ops, reader.sources, strict=True) if s in position]
+        return Sum([op for op, _ in kept], [position[s] for _, s in kept])
+    assert isinstance(reader, Concat)
+    return Concat([position[s] for s in reader.sources if s in position])
+
+
+def _live_answers(reader: nn.Module, alive: Mapping[int, int]) -> Iterator[tuple[str, Picks]]:
+    if isinstance(reader, Join):
+        yield from reader.answers_of(tuple(p for p in reader.gate.picks if reader.sources[p] in alive))
+    else:
+        yield from answers(reader)
