@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -139,7 +140,7 @@ class Arch(Mapping[str, Picks]):
             choice.check(picks[name])
         self.choices = choices
         self._picks: dict[str, Picks] = {name: tuple(picks[name]) for name in choices}
-        self._hash = hash(tuple(self._picks.values()))
+        self._hash = hash(frozenset(self._picks.items()))
 
     def __getitem__(self, name: str) -> Picks:
         return self._picks[name]
@@ -232,7 +233,7 @@ def _some(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
-class Gated(nn.Module):
+class Gated(nn.Module, ABC):
     """A module that can run every answer to one choice.
 
     Subclasses read ``self.gate`` in ``forward``. ``choices`` finds them, ``set_gates`` sets the running answer.

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sparsenas.choice import Arch, Gated, Gates, Picks, set_gates
+from sparsenas.choice import Arch, Choice, Gated, Gates, Picks, set_gates
 from sparsenas.errors import UserError
+from sparsenas.fold import Scaled, scale_output
 
 
 class Derivable(nn.Module, ABC):
@@ -62,22 +63,28 @@ def _plain(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
             done[module] = _plain(module.derived(), done)
         elif isinstance(module, _BatchNorm) and not module.affine:
             done[module] = _with_affine(module)
+        elif isinstance(module, Scaled):
+            done[module] = scale_output(_plain(module.op, done), module.factor)
         else:
-            done[module] = _with_children(module, {n: _plain(c, done) for n, c in module.named_children()})
+            # Not named_children: it leaves out a module's second name.
+            plain = {name: child and _plain(child, done) for name, child in module._modules.items()}
+            done[module] = _with_children(module, plain)
     return done[module]
 
 
-def _with_children(module: nn.Module, children: dict[str, nn.Module]) -> nn.Module:
-    if all(children[name] is child for name, child in module.named_children()):
+def _with_children(module: nn.Module, children: dict[str, nn.Module | None]) -> nn.Module:
+    if all(children[name] is child for name, child in module._modules.items()):
         return module
     twin = copy.copy(module)
-    twin._modules = {name: children.get(name) for name in module._modules}
+    twin._modules = children
     return twin
 
 
 def _with_affine(norm: _BatchNorm) -> _BatchNorm:
-    device = None if norm.running_mean is None else norm.running_mean.device
-    twin = type(norm)(norm.num_features, norm.eps, norm.momentum, True, norm.track_running_stats, device=device)
+    mean = norm.running_mean
+    device, dtype = (None, None) if mean is None else (mean.device, mean.dtype)
+    settings = norm.num_features, norm.eps, norm.momentum, True, norm.track_running_stats
+    twin = type(norm)(*settings, device=device, dtype=dtype)
     twin.running_mean, twin.running_var = norm.running_mean, norm.running_var
     twin.num_batches_tracked = norm.num_batches_tracked
     return twin.train(norm.training)
@@ -87,16 +94,40 @@ def tidy(net: nn.Module, arch: Arch) -> Arch:
     """The canonical architecture of the same network: answers that nothing reads are set to the first options.
 
     Picks of dead sources are dropped where the choice's bounds allow. Idempotent; leaves ``net`` answering ``arch``.
+    Two architectures of one network tidy to one, except where a choice that must keep something can keep a source
+    that nothing feeds (``least`` of 1 after a node with ``least`` of 0): then the dead picks may still differ.
     """
+    live = _live(net, arch)
+    canonical = arch.replace({name: _canonical(choice, arch[name], live) for name, choice in arch.choices.items()})
+    tidied = canonical if _live(net, canonical) == live else _tidy_one_by_one(net, arch, canonical)
+    set_gates(net, arch.gates())
+    return tidied
+
+
+def _live(net: nn.Module, arch: Arch) -> dict[str, set[int]]:
+    """The picks that matter, by the names of the choices that matter."""
     set_gates(net, arch.gates())
     live: defaultdict[str, set[int]] = defaultdict(set)
     for name, picks in answers(net):
         live[name].update(picks)
-    tidied: dict[str, Picks] = {}
-    for name, choice in arch.choices.items():
-        dead = [pick for pick in arch[name] if pick not in live[name]]
-        kept = sorted([*live[name], *dead[: max(0, choice.least - len(live[name]))]])
-        tidied[name] = tuple(kept) if live[name] else choice.first()
-    return arch.replace(tidied)
+    return live
 
 
+def _canonical(choice: Choice, picks: Picks, live: dict[str, set[int]]) -> Picks:
+    if choice.name not in live:
+        return choice.first()
+    kept = live[choice.name]
+    dead = [pick for pick in picks if pick not in kept]
+    return tuple(sorted([*kept, *dead[: max(0, choice.least - len(kept))]]))
+
+
+def _tidy_one_by_one(net: nn.Module, arch: Arch, canonical: Arch) -> Arch:
+    """Takes over the answers of ``canonical`` that leave the network what it is; others keep a dead node dead."""
+    live = _live(net, arch)
+    while True:
+        before = arch
+        for name in arch.choices:
+            candidate = arch.replace({name: canonical[name]})
+            arch = candidate if _live(net, candidate) == live else arch
+        if arch == before:
+            return arch

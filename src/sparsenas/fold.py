@@ -6,37 +6,44 @@ import copy
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sparsenas.layers import Scale
 
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class Scaled(nn.Module):
+    """An operation times a constant, not yet folded; ``derive`` replaces it by ``scale_output`` of the plain ``op``."""
+
+    def __init__(self, op: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.op = op
+        self.factor = factor
+
 
 def scale_output(op: nn.Module, factor: float) -> nn.Module:
-    """A copy of ``op`` whose output is ``factor`` times as large.
+    """A module whose output is ``factor`` times that of ``op``; it shares everything with ``op`` but the scaled layer.
 
     The factor goes into the affine parameters of a closing batch norm (gamma' = z gamma, beta' = z beta, which holds
     for running and for batch statistics alike) or into the weights of a closing linear layer; else a ``Scale`` follows.
     """
-    op = copy.deepcopy(op)
-    last = _last(op)
-    if isinstance(last, _BatchNorm) and not last.affine:
-        last.affine = True
-        ones = torch.ones_like(last.running_mean) if last.running_mean is not None else torch.ones(last.num_features)
-        last.weight, last.bias = nn.Parameter(ones), nn.Parameter(torch.zeros_like(ones))
-    if not isinstance(last, _BatchNorm | nn.Conv2d | nn.Linear):
+    # Exact types only: a subclass may do more than its base, quantise its weights say, and not scale with them.
+    if type(op) is nn.Sequential and len(op) > 0:
+        twin = copy.copy(op)
+        *_, (name, last) = op._modules.items()
+        assert last is not None
+        twin._modules = {**op._modules, name: scale_output(last, factor)}
+        return twin
+    if type(op) is nn.Identity:
+        return Scale(factor)
+    if type(op) not in (*NORMS, nn.Conv2d, nn.Linear) or not list(op.parameters(recurse=False)):
         return nn.Sequential(op, Scale(factor))
+    scaled = copy.deepcopy(op)
     with torch.no_grad():
-        last.weight.mul_(factor)
-        if last.bias is not None:
-            last.bias.mul_(factor)
-    return op
-
-
-def _last(op: nn.Module) -> nn.Module:
-    while isinstance(op, nn.Sequential) and len(op) > 0:
-        op = op[-1]
-    return op
+        for parameter in scaled.parameters(recurse=False):
+            parameter.mul_(factor)
+    return scaled
 
 
 def fold_batch_norms(net: nn.Module) -> nn.Module:
@@ -46,10 +53,10 @@ def fold_batch_norms(net: nn.Module) -> nn.Module:
     that ``net`` shares with another network are left alone. Returns ``net``.
     """
     for module in net.modules():
-        if isinstance(module, nn.Sequential):
+        if type(module) is nn.Sequential:
             layers = list(module)
             for i in range(len(layers) - 1):
                 conv, norm = layers[i], layers[i + 1]
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None:
+                if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None:
                     module[i], module[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     return net

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sparsenas.choice import Choice, Gated, Picks
 from sparsenas.derive import Derivable, answers
 from sparsenas.errors import UserError
-from sparsenas.fold import scale_output
+from sparsenas.fold import Scaled
 from sparsenas.layers import Concat, Sum
 
 
@@ -72,13 +72,14 @@ class Join(Gated, Derivable):
     def derived(self) -> nn.Module:
         """The one picked operation itself, or the sum of several."""
         fixed = self.fixed({source: source for source in self.sources})
-        return fixed.ops[0] if fixed.sources == (0,) else fixed
+        # A join of several sources is called with all of them, which an operation would not understand.
+        return fixed.ops[0] if len(fixed.ops) == 1 and not any(self.sources) else fixed
 
     def fixed(self, position: Mapping[int, int]) -> Sum:
         """The sum of the picked candidates; inputs are renumbered by ``position``, others count as nothing."""
         picks, weights = self.gate
         kept = [(i, pick) for i, pick in enumerate(picks) if self.sources[pick] in position]
-        ops = [self.ops[pick] if weights is None else scale_output(self.ops[pick], float(weights[i])) for i, pick in kept]
+        ops = [self.ops[pick] if weights is None else Scaled(self.ops[pick], weights[i].item()) for i, pick in kept]
         return Sum(ops, [position[self.sources[pick]] for _, pick in kept])
 
 
@@ -96,22 +97,28 @@ class Dag(Derivable):
         output: Join | Sum | Concat,
         ops: Sequence[nn.Module] | None = None,
     ) -> None:
+        """Raises ``UserError`` when a node reads a later one, or the operations are not one a node."""
         super().__init__()
         self.inputs = inputs
         self.joins = nn.ModuleList(joins)
         self.ops = nn.ModuleList(ops if ops is not None else [nn.Identity() for _ in joins])
+        if len(self.ops) != len(self.joins):
+            raise UserError(f"Dag: expected {len(self.joins)} operations, one a node, got {len(self.ops)}")
+        for i, reader in enumerate((*joins, output)):
+            if not all(0 <= source < inputs + i for source in reader.sources):
+                raise UserError(f"Dag: node {i} may read positions 0 to {inputs + i - 1}, got {reader.sources}")
         self.output = output
 
     def live(self) -> list[int]:
         """The nodes that something feeds and something uses, in order."""
         fed = set(range(self.inputs))
         for i, join in enumerate(self.joins):
-            if fed.intersection(join.reads()):
+            if fed.intersection(_reads(join)):
                 fed.add(self.inputs + i)
         used = set(self.output.reads())
         for i in reversed(range(len(self.joins))):
             if self.inputs + i in used & fed:
-                used.update(self.joins[i].reads())
+                used.update(_reads(self.joins[i]))
         return [i for i in range(len(self.joins)) if self.inputs + i in used & fed]
 
     def forward(self, *inputs: Tensor) -> Tensor | None:
@@ -137,7 +144,7 @@ class Dag(Derivable):
         position = self._positions()
         joins = [_fixed(self.joins[i], position) for i in self.live()]
         ops = [self.ops[i] for i in self.live()]
-        return Wiring(self.inputs, joins, _fixed(self.output, position), ops)
+        return Wiring(joins, _fixed(self.output, position), ops)
 
     def _positions(self) -> dict[int, int]:
         alive = [*range(self.inputs), *(self.inputs + i for i in self.live())]
@@ -147,9 +154,7 @@ class Dag(Derivable):
 class Wiring(nn.Module):
     """A ``Dag`` whose questions are answered: every node runs, in order."""
 
-    def __init__(
-        self, inputs: int, joins: Sequence[Sum], output: Sum | Concat, ops: Sequence[nn.Module]
-    ) -> None:
+    def __init__(self, joins: Iterable[nn.Module], output: Sum | Concat, ops: Iterable[nn.Module]) -> None:
         super().__init__()
         self.joins = nn.ModuleList(joins)
         self.ops = nn.ModuleList(ops)
@@ -162,6 +167,11 @@ class Wiring(nn.Module):
             values.append(op(join(*values)))
         result: Tensor | None = self.output(*values) if self.output.reads() else None
         return result
+
+
+def _reads(reader: nn.Module) -> tuple[int, ...]:
+    assert isinstance(reader, Join | Sum | Concat)
+    return reader.reads()
 
 
 def _fixed(reader: nn.Module, position: Mapping[int, int]) -> Sum | Concat:

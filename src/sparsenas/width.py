@@ -1,23 +1,23 @@
 """Choosing channel numbers: weights are allocated once at the largest width and sliced.
 
 The published way (SPOS, channel search): a weight of shape (most out, most in, k, k) is used as its slice
-``[:out, :in]``. A width is asked once, by a ``Width`` that all layers it concerns are given, as they would be given a number.
+``[:out, :in]``. A width is asked once, by a ``Width`` that all layers it concerns are given in place of the number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sparsenas.choice import Choice, Gated
+from sparsenas.choice import Choice, Gated, Picks
 from sparsenas.derive import Derivable
 from sparsenas.errors import UserError
 
 
-class Width(Gated):
+class Width(Gated, Derivable):
     """A channel number to be chosen among ``values``.
 
     Give it to every layer that makes or takes these channels, in place of the number.
@@ -34,6 +34,22 @@ class Width(Gated):
     def value(self) -> int:
         """The channel number of the running answer."""
         return self.values[self.gate.picks[0]]
+
+    def answers(self) -> Iterator[tuple[str, Picks]]:
+        """This choice."""
+        yield self.choice.name, self.gate.picks
+
+    def derived(self) -> nn.Module:
+        """The chosen number, for modules that keep their ``Width`` at hand."""
+        return ChosenWidth(self.value)
+
+
+class ChosenWidth(nn.Module):
+    """What a ``Width`` is once its question is answered."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__()
+        self.value = value
 
 
 def _most(width: int | Width) -> int:

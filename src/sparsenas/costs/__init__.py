@@ -7,5 +7,6 @@ from sparsenas.costs.layer import Cost as Cost
 from sparsenas.costs.layer import Layer as Layer
 from sparsenas.costs.layer import Shape as Shape
 from sparsenas.costs.layer import total as total
+from sparsenas.costs.limits import Limits as Limits
 from sparsenas.costs.table import CostTable as CostTable
 from sparsenas.costs.trace import trace as trace

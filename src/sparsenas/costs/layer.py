@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 class Layer:
     """One operation of a network as it ran: real shapes, batch dimension included (1).
 
-    ``conv2d``, ``linear``, ``matmul`` and the poolings compute; any other ``op`` is the name of a module that only
+    Convolutions, ``linear``, ``matmul`` and the poolings compute; any other ``op`` is the name of a module that only
     holds parameters (batch norm, say), kept so that every learnable number has a place.
     """
 
@@ -28,7 +28,7 @@ class Layer:
     """Weight and activation bits where the operation was searched for them; None = full precision."""
 
 
-COMPUTE = ("conv2d", "linear", "matmul")
+COMPUTE = ("conv2d", "conv_transpose2d", "linear", "matmul")
 POOL = ("max_pool2d", "avg_pool2d", "mean")
 
 Cost = Callable[[Layer], float]
@@ -36,7 +36,10 @@ Cost = Callable[[Layer], float]
 
 def flops(layer: Layer) -> int:
     """Multiply-adds of convolutions, linear layers and matrix products, as all three papers count them."""
-    return math.prod(layer.output) * math.prod(layer.weight[1:]) if layer.op in COMPUTE else 0
+    if layer.op not in COMPUTE:
+        return 0
+    positions = layer.inputs if layer.op == "conv_transpose2d" else layer.output
+    return math.prod(positions) * math.prod(layer.weight[1:])
 
 
 def params(layer: Layer) -> int:

@@ -40,7 +40,7 @@ class _Recorder(TorchDispatchMode):
     """Turns dispatched operations into layers; each module's parameters go to the first layer that it runs."""
 
     def __init__(self, net: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.layers: list[Layer] = []
         self.running: list[nn.Module] = []
         self.unclaimed: dict[nn.Module, int] = {}
@@ -65,7 +65,7 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        output = func(*args, **(kwargs or {}))
+        output = _normed(args[0]) if func is aten.native_batch_norm.default else func(*args, **(kwargs or {}))
         describe = _DESCRIBE.get(func)
         if describe is not None:
             module = self.running[-1] if self.running else None
@@ -84,10 +84,15 @@ def _shape(tensor: Tensor) -> Shape:
     return tuple(tensor.shape)
 
 
+def _normed(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What batch norm returns. Torch works this out on the meta device in milliseconds, most of the time of a trace."""
+    return torch.empty_like(x), x.new_empty(0), x.new_empty(0)
+
+
 def _conv(args: Sequence[Any], output: Tensor, params: int) -> Layer:
     x, weight, _, stride, padding, dilation = args[:6]
     settings = (*stride, *padding, *dilation, args[8])
-    return Layer("conv2d", _shape(x), _shape(output), _shape(weight), settings, params)
+    return Layer("conv_transpose2d" if args[6] else "conv2d", _shape(x), _shape(output), _shape(weight), settings, params)
 
 
 def _matrix(x: Tensor, weight: Tensor, output: Tensor, params: int) -> Layer:

@@ -1,0 +1,69 @@
+"""The command line: ``sparsenas COMMAND [FLAGS]``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from sparsenas.errors import UserError
+
+COMMANDS = {
+    "run": "the whole job: search, retrain, evaluate, export and report in one run folder",
+    "search": "train a supernet and search it under a budget",
+    "retrain": "train the found network from scratch or from inherited weights",
+    "evaluate": "accuracy of the found network, its ONNX file or any architecture",
+    "export": "ONNX and torch.export files with a parity check",
+    "report": "one HTML file about a run",
+    "cost": "flops, params, memory access and bitops of architectures",
+    "spaces": "the built-in search spaces",
+}
+"""Each is the function of that name in ``sparsenas.commands.<name>``."""
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns 0 when done, 2 for a mistake of the user's, 130 when interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    try:
+        _run(words[0], words[1:])
+    except UserError as error:
+        print(f"sparsenas: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sparsenas: interrupted; --resume continues from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _run(name: str, flags: Sequence[str]) -> None:
+    if name not in COMMANDS:
+        raise UserError(f"expected a command of {', '.join(COMMANDS)}, got {name!r}")
+    command = getattr(importlib.import_module(f"sparsenas.commands.{name}"), name)
+    from sparsenas.args import parse  # after the command is known to exist: importing takes seconds
+
+    command(**parse(command, flags))
+
+
+def usage() -> str:
+    """What ``--help`` prints."""
+    lines = [f"  {name:<10} {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: sparsenas COMMAND [FLAGS]",
+            "",
+            "Finds the best network for your data under a hard budget, in one training run.",
+            "",
+            *lines,
+            "",
+            "sparsenas COMMAND --help explains the flags of a command. Try: sparsenas run --out runs/demo",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

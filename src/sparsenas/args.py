@@ -1,0 +1,203 @@
+"""Flags: from typed functions to parsers, and from text to spaces, data, methods and architectures."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+
+from sparsenas.choice import Arch, Choices
+from sparsenas.errors import UserError
+from sparsenas.plugin import TABLES, Plugin, resolve
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits", "seed"}}
+"""Arguments that a command supplies itself, so that they are no flags."""
+CONFIG = "config.yaml"
+
+
+def read_arch(choices: Choices, text: str) -> Arch:
+    """Reads an architecture: JSON by labels, ``uniform:LABEL``, ``full``, or compact text. Raises ``UserError``."""
+    if text.lstrip().startswith("{"):
+        try:
+            labels = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"--arch {text!r}: expected JSON, got: {error}") from error
+        return Arch.from_json(choices, labels)
+    if text == "full":
+        return Arch(choices, {name: tuple(range(choice.most)) for name, choice in choices.items()})
+    if text.startswith("uniform:"):
+        label = text.removeprefix("uniform:")
+        return Arch(choices, {name: choice.picks(label) for name, choice in choices.items()})
+    return Arch.from_text(choices, text)
+
+
+Command = Callable[..., None]
+
+
+def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
+    """The keyword arguments of a command from its flags. Raises ``UserError`` on anything that does not fit.
+
+    Plugin parameters (space, data, method) contribute the flags of the callable they name. With ``--resume`` the flags
+    are those of the run folder, and any flag given besides must agree with them.
+    """
+    argv = _normalised(command, argv)
+    saved = _saved(argv)
+    parser = _parser(command, _plugin_names(command, argv, saved))
+    try:
+        if saved is None:
+            return _keywords(command, parser.instantiate(parser.parse_args(list(argv))))
+        given = parser.parse_args(list(argv), defaults=False)
+        resumed = parser.parse_object({**saved, "out": given.out, "resume": True})
+        _check_unchanged(flatten(given.as_dict()), flatten(resumed.as_dict()))
+        return _keywords(command, parser.instantiate(resumed))
+    except ArgumentError as error:
+        raise UserError(_one_line(str(error))) from error
+
+
+def flatten(flags: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested flags by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, value in flags.items():
+        flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value})
+    return flat
+
+
+def _check_unchanged(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if name not in ("config", "out", "resume") and value != saved.get(name):
+            raise UserError(
+                f"--{name}: the run to resume has {saved.get(name)}, got {value}; leave the flag out or choose another --out"
+            )
+
+
+def _keywords(command: Command, flags: Namespace) -> dict[str, Any]:
+    values = {name: flags[name] for name in inspect.signature(command).parameters}
+    for kind in TABLES:
+        if kind in values:
+            plugin = dict(values[kind].as_dict())
+            values[kind] = Plugin(plugin.pop("name"), plugin)
+    return values
+
+
+def _parser(command: Command, plugins: Mapping[str, str]) -> ArgumentParser:
+    name = command.__name__
+    summary = inspect.getdoc(command) or ""
+    parser = ArgumentParser(
+        prog=f"sparsenas {name}",
+        usage=f"sparsenas {name} [FLAGS]",
+        description=summary.split("\n\nArgs:")[0],
+        exit_on_error=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file of flags; flags after it win")
+    parser.add_function_arguments(command, skip=set(plugins), as_positional=True)
+    for kind, plugin in plugins.items():
+        make = resolve(kind, plugin)
+        default = inspect.signature(command).parameters[kind].default
+        builtin = ", ".join(TABLES[kind])
+        parser.add_argument(
+            f"--{kind}.name", default=default, metavar="NAME", help=f"{builtin} or package.module:callable; also --{kind} NAME"
+        )
+        skip = GIVEN[kind] & set(inspect.signature(make).parameters)
+        if inspect.isclass(make):
+            parser.add_class_arguments(make, kind, skip=skip, instantiate=False)
+        else:
+            parser.add_function_arguments(make, kind, skip=skip)
+        if kind == "space" and "shape" not in inspect.signature(make).parameters:
+            parser.add_argument("--space.shape", type=tuple[int, int, int], help="channels, height, width of an image")
+    return parser
+
+
+def _normalised(command: Command, argv: Sequence[str]) -> list[str]:
+    """Flags as the parser wants them: plugin names, lists without brackets, bare switches, repeated budgets."""
+    switches = {f"--{n}" for n, p in inspect.signature(command).parameters.items() if p.default is False}
+    repeated: dict[str, list[str]] = {"--budget": [], "--arch": []}
+    words: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag in switches and not equals and (not rest or rest[0] not in ("true", "false")):
+            words.append(f"{flag}=true")
+        elif flag.removeprefix("--") in TABLES or flag in repeated or flag.endswith((".shape", ".bin_range")):
+            if not equals and not rest:
+                raise UserError(f"{flag}: expected a value, got none")
+            value = value if equals else rest.pop(0)
+            if flag in repeated:
+                repeated[flag].append(value)
+            elif flag.removeprefix("--") in TABLES:
+                words.append(f"{flag}.name={value}")
+            else:
+                words.append(f"{flag}={value if value.startswith('[') else f'[{value}]'}")
+        else:
+            words.append(word)
+    return words + [f"{flag}={json.dumps(values)}" for flag, values in repeated.items() if values]
+
+
+def _plugin_names(command: Command, argv: Sequence[str], saved: Mapping[str, Any] | None) -> dict[str, str]:
+    """Which plugin each plugin parameter names: in a flag, else in the configuration, else by default."""
+    config = saved or _yaml(_value(argv, "--config"))
+    names: dict[str, str] = {}
+    for kind in TABLES:
+        if kind in inspect.signature(command).parameters:
+            default = inspect.signature(command).parameters[kind].default
+            section = config.get(kind)
+            configured = section.get("name") if isinstance(section, Mapping) else section
+            names[kind] = _value(argv, f"--{kind}.name") or configured or default
+    return names
+
+
+def _value(argv: Sequence[str], flag: str) -> str | None:
+    for i, word in enumerate(argv):
+        if word.startswith(flag + "="):
+            return word.partition("=")[2]
+        if word == flag and i + 1 < len(argv):
+            return argv[i + 1]
+    return None
+
+
+def _saved(argv: Sequence[str]) -> dict[str, Any] | None:
+    """The flags of the run folder that is to be resumed, if it has been begun."""
+    out = _value(argv, "--out")
+    if "--resume=true" not in argv or out is None or not (Path(out) / CONFIG).exists():
+        return None
+    flags = _yaml(str(Path(out) / CONFIG))
+    return {name: value for name, value in flags.items() if name not in ("command", "versions", "machine")}
+
+
+def _yaml(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        flags = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"--config {path}: expected a YAML file of flags, got: {_one_line(str(error))}") from error
+    if not isinstance(flags, dict):
+        raise UserError(f"--config {path}: expected flags by name, got {type(flags).__name__}")
+    return flags
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("Parser key ", "--").replace('"', "")
+
+
+def to_config(command: str, **flags: Any) -> dict[str, Any]:
+    """What ``config.yaml`` keeps of a command's arguments."""
+    return {"command": command, **{name: _plain(value) for name, value in flags.items()}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Plugin):
+        return _plain(value.to_config())
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

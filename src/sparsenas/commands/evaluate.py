@@ -1,0 +1,101 @@
+"""``sparsenas evaluate``: test accuracy of the found network, its ONNX file, or any architecture."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sparsenas.args import read_arch
+from sparsenas.choice import Arch
+from sparsenas.commands.retrain import add_results, results
+from sparsenas.data import Split
+from sparsenas.derive import derive
+from sparsenas.export import onnx_logits
+from sparsenas.score import Exam
+from sparsenas.task import Device, Scoring, Task, found, load_weights, open_task
+from sparsenas.train import evaluate as accuracy_of
+
+
+def evaluate(
+    run: Path,
+    arch: str | None = None,
+    onnx: bool = False,
+    split: str = "test",
+    json: bool = False,
+    accelerator: str = "auto",
+) -> None:
+    """Prints the accuracy of the retrained network of a run, of its ONNX file, or of an architecture on inherited weights.
+
+    Args:
+        run: the run folder.
+        arch: evaluate this architecture on the supernet's weights instead: compact text, JSON by labels or found.
+        onnx: evaluate net.onnx in ONNX Runtime instead.
+        split: test or held_out.
+        json: print one JSON object.
+        accelerator: cpu, cuda, mps or auto.
+    """
+    fabric = Device(accelerator).fabric()
+    task, config = open_task(run, fabric.device)
+    images = {"test": task.data.test, "held_out": task.data.held_out}.get(split)
+    if images is None:
+        from sparsenas.errors import UserError
+
+        raise UserError(f"--split: expected test or held_out, got {split!r}")
+    if onnx:
+        what, marks = "net.onnx", _onnx(task, images)
+    elif arch is not None:
+        chosen = found(task) if arch == "found" else read_arch(task.choices, arch)
+        what = f"{chosen.text()} on inherited weights"
+        marks = accuracy_of(inherited(task, chosen, task.exam(Scoring(**config["score"]))), task.data, images)
+    else:
+        net = task.plain(found(task), "load")
+        load_weights(net, task.run)
+        what, marks = "net.pt", accuracy_of(fabric.to_device(net), task.data, images)
+    if json:
+        print(json_module.dumps({"network": what, "split": split, "images": len(images), **marks}))
+    else:
+        print(f"{what}: {marks['accuracy']:.2%} of {len(images)} {split} images, loss {marks['loss']:.4f}")
+
+
+def evaluate_stage(task: Task, scoring: Scoring) -> None:
+    """Tests the found network on inherited and on retrained weights; each once in a run."""
+    known, arch = results(task.run), found(task)
+    if "inherited" not in known:
+        net = inherited(task, arch, task.exam(scoring))
+        add_results(task.run, {"inherited": {"split": "test", **accuracy_of(net, task.data, task.data.test)}})
+    if "retrained" not in known:
+        net = task.plain(arch, "load").to(task.data.test.labels.device)
+        load_weights(net, task.run)
+        add_results(task.run, {"retrained": {"split": "test", **accuracy_of(net, task.data, task.data.test)}})
+
+
+@torch.no_grad()
+def inherited(task: Task, arch: Arch, exam: Exam) -> nn.Module:
+    """The plain network of an architecture on the supernet's weights, its batch norm recalibrated."""
+    supernet = task.network("supernet")
+    supernet.load_state_dict(task.run.load("supernet.pt")["net"])
+    net = derive(supernet, arch.gates()).to(task.data.test.labels.device).eval()
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    for x in exam.calibration:
+        net(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return net.eval()
+
+
+def _onnx(task: Task, images: Split) -> dict[str, float]:
+    hits, loss = 0, 0.0
+    for part in images.batches(500):
+        logits = torch.as_tensor(onnx_logits(task.run, task.data.inputs(part.images).cpu().contiguous().numpy()))
+        hits += int((logits.argmax(1) == part.labels.cpu()).sum())
+        loss += float(nn.functional.cross_entropy(logits, part.labels.cpu(), reduction="sum"))
+    return {"accuracy": hits / len(images), "loss": loss / len(images)}

@@ -1,0 +1,39 @@
+"""``sparsenas export``: ONNX and torch.export files of the found network, checked on real images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from sparsenas.commands.retrain import add_results
+from sparsenas.export import export_network
+from sparsenas.task import Task, found, load_weights, open_task
+
+IMAGES = 64
+
+
+def export(run: Path) -> None:
+    """Writes net.pt2 (torch.export) and net.onnx, which run where sparsenas is not installed.
+
+    Both are checked against the network on real images.
+
+    Args:
+        run: the run folder with a trained network.
+    """
+    task, _ = open_task(run, torch.device("cpu"))
+    export_stage(task)
+
+
+def export_stage(task: Task) -> None:
+    """Makes net.pt2 and net.onnx from net.pt."""
+    net = task.plain(found(task), "load")
+    load_weights(net, task.run)
+    images = task.data.inputs(task.data.held_out.images[:IMAGES])
+    with task.journal.stage("export"):
+        facts = export_network(task.run, net, images)
+    add_results(task.run, {"export": facts})
+    task.journal.say(
+        f"export: {facts['same_predictions']} of {facts['images']} predictions equal in ONNX Runtime, "
+        f"largest difference {facts['onnx_max_difference']:.1e}"
+    )

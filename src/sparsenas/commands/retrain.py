@@ -1,0 +1,131 @@
+"""``sparsenas retrain``: train the found network from scratch, and random ones beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning_fabric import Fabric
+from torch import nn
+
+from sparsenas.choice import Arch
+from sparsenas.costs import Limits
+from sparsenas.derive import derive, tidy
+from sparsenas.runs import Run
+from sparsenas.task import Device, Task, found, open_task
+from sparsenas.train import Checkpoint, Recipe, evaluate, seed_of, train_network
+
+RETRAIN = Recipe(epochs=80, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
+BAND = 0.1
+"""Random baselines cost at most this share less than the found network, in every budgeted cost."""
+
+
+def retrain(
+    run: Path,
+    retrain: Recipe = RETRAIN,
+    baselines: int = 0,
+    inherit: bool = False,
+    accelerator: str = "auto",
+    devices: str = "1",
+    num_nodes: int = 1,
+    precision: str = "32-true",
+    checkpoint_seconds: float = 10.0,
+) -> None:
+    """Trains the found network on all images but the test images; leaves net.pt.
+
+    Does again what was done before, but a retraining that was interrupted is continued.
+
+    Args:
+        run: the run folder of a search.
+        retrain: how the network is trained.
+        baselines: how many random architectures of the same budget band are trained the same way.
+        inherit: start from the supernet's weights instead of fresh ones.
+        accelerator: cpu, cuda, mps or auto.
+        devices: how many devices.
+        num_nodes: how many machines.
+        precision: 32-true, bf16-mixed or another of Lightning Fabric's.
+        checkpoint_seconds: least time between two checkpoints of training.
+    """
+    fabric = Device(accelerator, devices, num_nodes, precision).fabric()
+    task, _ = open_task(run, fabric.device)
+    found(task)
+    task.run.remove("net.pt")
+    drop_results(task.run, "retrained", "baselines")
+    retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit)
+    baselines_stage(task, fabric, retrain, checkpoint_seconds, baselines)
+
+
+def retrain_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, inherit: bool = False) -> None:
+    """Makes net.pt and its test accuracy, unless they are there."""
+    arch = found(task)
+    if not task.run.has("net.pt"):
+        net = _inherited(task, arch) if inherit else task.plain(arch, "retrain")
+        with task.journal.stage("retrain"):
+            _train(task, fabric, net, recipe, Checkpoint(task.run, "retrain", every))
+        task.run.save("net.pt", net.state_dict())
+        task.run.remove(Checkpoint.NAME)
+        drop_results(task.run, "retrained")
+
+
+def _inherited(task: Task, arch: Arch) -> nn.Module:
+    net = task.network("supernet")
+    net.load_state_dict(task.run.load("supernet.pt")["net"])
+    return derive(net, arch.gates())
+
+
+def baselines_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, count: int) -> None:
+    """Trains random architectures of the found one's budget band alike and tests them; results.json keeps them."""
+    archs = random_band(task, found(task), count)
+    with task.journal.stage("baselines"):
+        for i, arch in enumerate(archs):
+            known = results(task.run).get("baselines", [])
+            if i < len(known) and known[i]["text"] == arch.text():
+                continue
+            net = task.plain(arch, f"baseline{i + 1}")
+            _train(task, fabric, net, recipe, Checkpoint(task.run, f"baseline{i + 1}", every))
+            entry = {"text": arch.text(), "arch": arch.to_json(), "costs": task.costs(arch)}
+            entry |= evaluate(net, task.data, task.data.test)
+            add_results(task.run, {"baselines": [*known[:i], entry]})
+            task.run.remove(Checkpoint.NAME)
+
+
+def _train(task: Task, fabric: Fabric, net: nn.Module, recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """All images but the test images: the architecture is decided, so the held-out ones may be learned from."""
+    seen = task.data.train.join(task.data.held_out)
+    train_network(fabric, net, task.data, seen, recipe, task.seed, task.journal, checkpoint)
+
+
+def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
+    """Random architectures that cost about what ``best`` costs: legal, and within ``BAND`` below it."""
+    rng = np.random.default_rng(seed_of(task.seed, "baselines"))
+    costs = task.costs(best)
+    lows = {b.cost: costs[b.cost] * (1 - BAND) for b in task.limits.budgets}
+    chosen: list[Arch] = []
+    for _ in range(count):
+        arch = task.limits.draw(rng, lambda a: _in_band(task.limits, a, lows) and a not in {best, *chosen})
+        if arch is not None:
+            chosen.append(tidy(task.limits.table.net, arch))
+    return chosen
+
+
+def _in_band(limits: Limits, arch: Arch, lows: Mapping[str, float]) -> bool:
+    costs = limits.table([arch])
+    return all(float(costs[cost][0]) >= low for cost, low in lows.items())
+
+
+def results(run: Run) -> dict[str, Any]:
+    """results.json, or nothing yet."""
+    return dict(run.read_json("results.json")) if run.has("results.json") else {}
+
+
+def add_results(run: Run, new: Mapping[str, Any]) -> None:
+    """Adds to results.json."""
+    run.write_json("results.json", {**results(run), **new})
+
+
+def drop_results(run: Run, *names: str) -> None:
+    """Forgets results that no longer hold."""
+    if run.has("results.json"):
+        run.write_json("results.json", {n: value for n, value in results(run).items() if n not in names})

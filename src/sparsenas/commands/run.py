@@ -1,0 +1,95 @@
+"""``sparsenas run``: the whole job in one run folder."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+from rich.table import Table
+
+from sparsenas.args import to_config
+from sparsenas.commands.evaluate import evaluate_stage
+from sparsenas.commands.export import export_stage
+from sparsenas.commands.retrain import RETRAIN, baselines_stage, results, retrain_stage
+from sparsenas.commands.search import SEARCH, search_stage
+from sparsenas.plugin import Plugin
+from sparsenas.report import report
+from sparsenas.task import Device, Scoring, Task, make_task
+from sparsenas.train import Recipe
+
+
+def run(
+    space: str | Plugin = "tiny",
+    data: str | Plugin = "digits",
+    method: str | Plugin = "Spos",
+    budget: list[str] | None = None,
+    out: Path = Path("runs/run"),
+    seed: int = 0,
+    search: Recipe = SEARCH,
+    score: Scoring = Scoring(),
+    retrain: Recipe = RETRAIN,
+    baselines: int = 8,
+    accelerator: str = "auto",
+    devices: str = "1",
+    num_nodes: int = 1,
+    precision: str = "32-true",
+    checkpoint_seconds: float = 10.0,
+    resume: bool = False,
+) -> None:
+    """Searches, retrains, tests, exports and reports: the whole job in one run folder.
+
+    Without flags it searches a small space on the embedded handwritten digits, in about a minute.
+
+    Args:
+        space: the search space.
+        data: the images.
+        method: how to search.
+        budget: a limit, as in flops<=330e6 or params>=1e5; may be given several times.
+        out: the run folder.
+        seed: all randomness follows from it.
+        search: how the supernet is trained.
+        score: how candidates are scored.
+        retrain: how the found network is trained.
+        baselines: how many random architectures of the same budget band are trained the same way, to compare.
+        accelerator: cpu, cuda, mps or auto.
+        devices: how many devices.
+        num_nodes: how many machines.
+        precision: 32-true, bf16-mixed or another of Lightning Fabric's.
+        checkpoint_seconds: least time between two checkpoints of training.
+        resume: continue the run in the folder, or begin it if there is none.
+    """
+    space, data, method = Plugin.of(space), Plugin.of(data), Plugin.of(method)
+    device = Device(accelerator, devices, num_nodes, precision)
+    fabric = device.fabric()
+    task = make_task(out, space, data, budget or [], seed, fabric.device)
+    config = to_config(
+        "run", space=space, data=data, method=method, budget=budget or [], seed=seed, search=search, score=score,
+        retrain=retrain, baselines=baselines, **vars(device), checkpoint_seconds=checkpoint_seconds,
+    )  # fmt: skip
+    task.begin(config, resume)
+    search_stage(task, method, fabric, search, score, checkpoint_seconds)
+    retrain_stage(task, fabric, retrain, checkpoint_seconds)
+    baselines_stage(task, fabric, retrain, checkpoint_seconds, baselines)
+    evaluate_stage(task, score)
+    export_stage(task)
+    page = report(task.run.path)
+    task.journal.console.print(summary(task))
+    task.journal.say(f"report: {page}")
+
+
+def summary(task: Task) -> Table:
+    """The closing table: what was found and how good it is."""
+    best, tested = task.run.read_json("best.json"), results(task.run)
+    table = Table(title=f"Found {best['text']} in {task.run.path}", show_header=False, title_justify="left")
+    for cost, value in best["costs"].items():
+        limits = [str(budget) for budget in task.limits.budgets if budget.cost == cost]
+        table.add_row(cost, f"{value:,}" + (f"  (budget {limits[0]})" if limits else ""))
+    table.add_row("held-out accuracy, inherited weights", f"{best['held_out']['accuracy']:.2%}")
+    table.add_row("test accuracy, inherited weights", f"{tested['inherited']['accuracy']:.2%}")
+    table.add_row("test accuracy, retrained", f"{tested['retrained']['accuracy']:.2%}")
+    others = [entry["accuracy"] for entry in tested.get("baselines", [])]
+    if others:
+        mean, spread = statistics.mean(others), statistics.stdev(others) if len(others) > 1 else 0.0
+        verdict = "beaten" if tested["retrained"]["accuracy"] > mean else "NOT beaten"
+        table.add_row(f"mean of {len(others)} random networks", f"{mean:.2%} +- {spread:.2%}: {verdict}")
+    return table

@@ -1,0 +1,47 @@
+"""``sparsenas spaces``: the built-in search spaces."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sparsenas.choice import choices, space_size
+from sparsenas.commands.cost import input_shape
+from sparsenas.costs import CostTable
+from sparsenas.plugin import Plugin
+from sparsenas.spaces import SPACES
+from sparsenas.task import reach
+
+
+def spaces(json: bool = False) -> None:
+    """Lists the built-in spaces with their default flags: decisions, size and range of costs.
+
+    Args:
+        json: print one JSON object a line.
+    """
+    described = [describe(Plugin(name)) for name in SPACES]
+    if json:
+        for entry in described:
+            print(json_module.dumps(entry))
+        return
+    table = Table("space", "input", "choices", "architectures", "flops", "params")
+    for entry in described:
+        ranges = (f"{low:,} to {high:,}" for low, high in (entry["range"]["flops"], entry["range"]["params"]))
+        table.add_row(entry["name"], "x".join(map(str, entry["shape"])), str(len(entry["choices"])), f"{entry['size']:.3g}", *ranges)
+    Console().print(table)
+
+
+def describe(space: Plugin) -> dict[str, Any]:
+    """One space: its questions, how many architectures they span, and the range of each cost."""
+    net, shape = space.build("space"), input_shape(space)
+    questions = choices(net)
+    return {
+        "name": space.name,
+        "shape": list(shape),
+        "size": space_size(questions),
+        "choices": [vars(choice) | {"options": list(choice.options)} for choice in questions.values()],
+        "range": reach(CostTable(net, shape)),
+    }

@@ -1,0 +1,10 @@
+"""Images to search on; every source gives one ``Data`` object."""
+
+from collections.abc import Callable
+
+from sparsenas.data.data import Data as Data
+from sparsenas.data.data import Split as Split
+from sparsenas.data.digits import digits as digits
+
+DATA: dict[str, Callable[..., Data]] = {"digits": digits}
+"""The data the command line knows by name."""

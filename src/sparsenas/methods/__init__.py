@@ -1,0 +1,8 @@
+"""How answers are proposed and learned; one file a family."""
+
+from sparsenas.methods.method import Method as Method
+from sparsenas.methods.spos import Random as Random
+from sparsenas.methods.spos import Spos as Spos
+
+METHODS: dict[str, type[Method]] = {"Spos": Spos, "Random": Random}
+"""The methods the command line knows by name."""

@@ -1,0 +1,50 @@
+"""The contract between a method and the loop that trains the supernet."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from torch import nn
+from torch.optim import Optimizer
+
+from sparsenas.choice import Arch, Choices, Gates
+from sparsenas.costs import Limits
+from sparsenas.evolution import Search, Space
+
+
+class Method(nn.Module, ABC):
+    """How answers are proposed and learned.
+
+    ``parameters()`` are the architecture parameters, buffers and the extra state are its memory: ``state_dict()`` is
+    all that resuming needs. A method knows choices and costs, never networks. Every method is constructed as
+    ``Name(choices, limits, seed, **its own flags)``.
+    """
+
+    held_out: ClassVar[bool] = False
+    """Whether it learns on the held-out half."""
+
+    def __init__(self, choices: Choices, limits: Limits, seed: int) -> None:
+        super().__init__()
+        self.choices, self.limits, self.seed = choices, limits, seed
+
+    @abstractmethod
+    def gates(self) -> Gates:
+        """The running answer for the next batch."""
+
+    def arch(self) -> Arch | None:
+        """The best legal answer now; ``None`` when the method learns none and the supernet is to be searched."""
+        return None
+
+    def search(self, space: Space, rng: np.random.Generator) -> Search | None:
+        """How to search the trained supernet; ``None`` when ``arch`` is the answer."""
+        return None
+
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer of the architecture parameters, if there are any."""
+        return None
+
+    def end_epoch(self, epoch: int) -> bool:
+        """Called after every epoch; ``True`` = converged, the loop may end."""
+        return False

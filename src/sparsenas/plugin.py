@@ -1,0 +1,72 @@
+"""Spaces, data sets and methods by name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sparsenas.data import DATA
+from sparsenas.errors import UserError
+from sparsenas.methods import METHODS
+from sparsenas.spaces import SPACES
+
+TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {"space": SPACES, "data": DATA, "method": METHODS}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A space, data set or method by name, with its own flags.
+
+    The name is a built-in one or ``package.module:callable``, looked up on the Python path and in the working folder.
+    """
+
+    name: str
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, value: str | Plugin, **flags: Any) -> Plugin:
+        """A plugin from its name, with flags."""
+        return value if isinstance(value, Plugin) else cls(value, flags)
+
+    def callable(self, kind: str) -> Callable[..., Any]:
+        """What the name stands for. Raises ``UserError`` for an unknown one."""
+        return resolve(kind, self.name)
+
+    def build(self, kind: str, *args: Any, **given: Any) -> Any:
+        """Calls it with its flags, and with those of ``given`` that it takes. Raises ``UserError`` for wrong flags."""
+        make = self.callable(kind)
+        takes = inspect.signature(make).parameters
+        arguments = {**self.flags, **{name: value for name, value in given.items() if name in takes}}
+        unknown = [name for name in arguments if name not in takes]
+        if unknown and unknown != ["shape"]:
+            raise UserError(f"--{kind}.{unknown[0]}: {self.name} takes no such flag; expected {', '.join(takes)}")
+        return make(*args, **{name: value for name, value in arguments.items() if name in takes})
+
+    def to_config(self) -> dict[str, Any]:
+        """As in ``config.yaml``: the name and the flags side by side."""
+        return {"name": self.name, **self.flags}
+
+
+def resolve(kind: str, name: str) -> Callable[..., Any]:
+    """The callable behind a name. Raises ``UserError`` when there is none."""
+    table = TABLES[kind]
+    if name in table:
+        return table[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise UserError(f"--{kind}: expected one of {', '.join(table)} or package.module:callable, got {name!r}")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(f"--{kind} {name}: expected an importable module, got: {error}") from error
+    target = vars(found).get(attribute)
+    if not callable(target):
+        raise UserError(f"--{kind} {name}: expected a callable in {module}, found no {attribute!r}")
+    return target

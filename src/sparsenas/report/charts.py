@@ -1,0 +1,249 @@
+"""The charts of a report as plotly figures. Colours of text and grid are set by the page, which knows light from dark."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from html import escape
+from typing import Any, cast
+
+import plotly.graph_objects as go
+
+from sparsenas.report.numbers import SPACE, number, percent
+from sparsenas.report.read import Json, Limit, RunFiles, section
+from sparsenas.report.verdict import comparison
+
+FOUND, OTHER, BLUE, GREEN, LIMIT = "#e8590c", "#8a94a6", "#4c7fe0", "#22a06b", "#d6336c"
+_GENERATIONS = [[0.0, "#9aa3b5"], [0.5, "#4c7fe0"], [1.0, "#22a06b"]]
+_MOST_POINTS = 5000
+_MOST_CLASSES = 100
+
+
+def accuracies(run: RunFiles) -> go.Figure | None:
+    """Accuracies side by side: inherited, retrained, and every random architecture."""
+    bars = {
+        "held-out, inherited": number(section(run.best, "held_out").get("accuracy")),
+        "test, inherited": run.accuracy("inherited"),
+        "test, retrained": run.accuracy("retrained"),
+    }
+    known = [(name, value) for name, value in bars.items() if value is not None]
+    if not known and not run.baselines:
+        return None
+    rows = [name for name, _ in known] + ["test, random"] * bool(run.baselines)
+    figure = _figure("accuracy", "", height=110 + 55 * len(rows))
+    marker = {"size": 15, "color": [FOUND if "retrained" in name else BLUE for name, _ in known], "symbol": "diamond"}
+    hover = "%{x:.2%}<extra></extra>"
+    places = {name: len(rows) - 1 - i for i, name in enumerate(rows)}
+    figure.add_scatter(
+        x=[value for _, value in known],
+        y=[places[name] for name, _ in known],
+        mode="markers",
+        marker=marker,
+        hovertemplate=hover,
+    )
+    if run.baselines:
+        _add_random(figure, run.baselines)
+    if (compared := comparison(run)) is not None:
+        figure.add_vline(x=compared.found, line={"color": FOUND, "width": 1, "dash": "dot"})
+    figure.update_layout(showlegend=False)
+    figure.update_xaxes(tickformat=".1%")
+    figure.update_yaxes(tickvals=list(places.values()), ticktext=list(places), range=[-0.6, len(rows) - 0.4])
+    return figure
+
+
+def _add_random(figure: go.Figure, baselines: Sequence[Json]) -> None:
+    values = [float(baseline["accuracy"]) for baseline in baselines]
+    spread = [0.16 * ((i * 5) % 7 - 3) / 3 for i in range(len(values))]
+    figure.add_scatter(
+        x=values,
+        y=spread,
+        mode="markers",
+        marker={"size": 9, "color": OTHER, "opacity": 0.75},
+        text=[_text(str(baseline.get("text", ""))) for baseline in baselines],
+        hovertemplate="%{text}<br>%{x:.2%}<extra></extra>",
+    )
+    if len(values) > 1:
+        mean, deviation = statistics.fmean(values), statistics.stdev(values)
+        figure.add_scatter(
+            x=[mean],
+            y=[-0.36],
+            error_x={"array": [deviation], "color": OTHER, "thickness": 1.5},
+            mode="markers",
+            marker={"size": 8, "color": OTHER, "symbol": "line-ns-open"},
+            hovertemplate=f"mean {percent(mean)}, standard deviation {percent(deviation)}<extra></extra>",
+        )
+
+
+def search_history(run: RunFiles, cost: str) -> go.Figure | None:
+    """Every scored candidate: one cost against the score, coloured by generation, with limits and the winner."""
+    scored = [
+        line
+        for line in run.candidates
+        if number(line.get("accuracy")) is not None and number(line.get(cost)) is not None
+    ]
+    if not scored:
+        return None
+    step = -(-len(scored) // _MOST_POINTS)
+    figure = _figure(cost, "accuracy on held-out images")
+    figure.add_scatter(
+        x=[line[cost] for line in scored[::step]],
+        y=[line["accuracy"] for line in scored[::step]],
+        mode="markers",
+        name="candidates",
+        marker=_by_generation([number(line.get("generation")) or 0 for line in scored[::step]]),
+        text=[_text(str(line.get("text", ""))) for line in scored[::step]],
+        hovertemplate="%{text}<br>accuracy %{y:.2%}<br>" + cost + " %{x:,}<extra></extra>",
+    )
+    _add_winner(figure, run, cost)
+    limits = [limit for limit in run.limits if limit.cost == cost]
+    _add_limits(figure, limits)
+    figure.update_xaxes(range=_span([float(line[cost]) for line in scored] + [limit.bound for limit in limits]))
+    figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def _by_generation(generations: Sequence[float]) -> dict[str, Any]:
+    bar = {"title": {"text": "generation", "side": "right"}, "thickness": 10, "outlinewidth": 0}
+    return {
+        "size": 6,
+        "opacity": 0.8,
+        "color": list(generations),
+        "colorscale": _GENERATIONS,
+        "showscale": max(generations) > min(generations),
+        "colorbar": bar,
+    }
+
+
+def _add_winner(figure: go.Figure, run: RunFiles, cost: str) -> None:
+    score = number(section(run.best, "held_out").get("accuracy"))
+    value = run.costs.get(cost)
+    if score is None or value is None:
+        return
+    marker = {"size": 16, "color": FOUND, "symbol": "star", "line": {"color": "white", "width": 1}}
+    hover = "found network<br>accuracy %{y:.2%}<br>" + cost + " %{x:,}<extra></extra>"
+    figure.add_scatter(x=[value], y=[score], mode="markers", name="found", marker=marker, hovertemplate=hover)
+
+
+def _add_limits(figure: go.Figure, limits: Sequence[Limit]) -> None:
+    for limit in limits:
+        label = {"text": "budget", "font": {"color": LIMIT}, "textangle": -90, "xanchor": "right", "yanchor": "top"}
+        figure.add_vline(x=limit.bound, line={"color": LIMIT, "width": 1.5, "dash": "dash"})
+        figure.add_annotation(x=limit.bound, y=1, yref="paper", showarrow=False, **cast(dict[str, Any], label))
+
+
+def _span(values: Sequence[float]) -> list[float]:
+    low, high = min(values), max(values)
+    edge = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return [low - edge, high + edge]
+
+
+def search_progress(run: RunFiles) -> go.Figure | None:
+    """The best score so far against the number of evaluations."""
+    scores = [score for line in run.candidates if (score := number(line.get("accuracy"))) is not None]
+    if not scores:
+        return None
+    steps = [(1, scores[0])]
+    for i, score in enumerate(scores, start=1):
+        if score > steps[-1][1]:
+            steps.append((i, score))
+    steps.append((len(scores), steps[-1][1]))
+    figure = _figure("candidates scored", "best accuracy so far")
+    figure.add_scatter(
+        x=[at for at, _ in steps],
+        y=[score for _, score in steps],
+        mode="lines",
+        line={"shape": "hv", "color": BLUE, "width": 2},
+        hovertemplate="after %{x}: %{y:.2%}<extra></extra>",
+        showlegend=False,
+    )
+    figure.update_yaxes(tickformat=".1%")
+    return figure
+
+
+def training_curves(run: RunFiles, quantity: str) -> go.Figure | None:
+    """``loss`` or ``accuracy`` of every training against epochs; random architectures thin."""
+    figure = _figure("epoch", f"{quantity} on training images")
+    colours = {"supernet": BLUE, "retrain": FOUND}
+    more = [GREEN, "#9c6ade", "#0c8599", "#b08900"]
+    seen_random = False
+    for stage, lines in run.training().items():
+        random = stage.startswith("baseline")
+        known = [line for line in lines if number(line.get(quantity)) is not None]
+        if not known:
+            continue
+        colour = OTHER if random else colours.setdefault(stage, more[(len(colours) - 2) % len(more)])
+        known = known[:: -(-len(known) // 1500)]
+        figure.add_scatter(
+            x=_epochs(known),
+            y=[line[quantity] for line in known],
+            mode="lines+markers" if len(known) == 1 else "lines",
+            name="random" if random else _text(stage),
+            legendgroup="random" if random else _text(stage),
+            showlegend=not (random and seen_random),
+            line={"color": colour, "width": 1 if random else 2},
+            opacity=0.6 if random else 1,
+            hovertemplate="epoch %{x:.3~g}: %{y:.4~g}<extra>" + _text(stage) + "</extra>",
+        )
+        seen_random = seen_random or random
+    if quantity == "accuracy":
+        figure.update_yaxes(tickformat=".0%")
+    return figure if figure.data else None
+
+
+def _epochs(lines: Sequence[Json]) -> list[float]:
+    """The epoch of every line; where an epoch has several lines, its fraction by steps."""
+    epochs = [float(line["epoch"]) for line in lines]
+    steps = [number(line.get("step")) for line in lines]
+    last = steps[-1]
+    if len(set(epochs)) == len(epochs) or not last or None in steps:
+        return epochs
+    return [float(step or 0) / last * epochs[-1] for step in steps]
+
+
+def confusion(run: RunFiles) -> go.Figure | None:
+    """Which class was taken for which, as shares of the true class."""
+    counts = run.results.get("confusion")
+    names = run.space.get("classes")
+    if not isinstance(counts, list) or not isinstance(names, list) or not len(counts) == len(names) <= _MOST_CLASSES:
+        return None
+    labels = [f"{_text(str(name))}\u200b" for name in names]
+    shares = [[n / sum(row) if sum(row) else 0 for n in row] for row in counts]
+    figure = _figure("predicted", "true class", height=460)
+    figure.add_heatmap(
+        x=labels,
+        y=labels,
+        z=shares,
+        customdata=counts,
+        colorscale=[[0, "rgba(76,127,224,0)"], [0.15, "rgba(76,127,224,0.45)"], [1, "rgba(76,127,224,1)"]],
+        zmin=0,
+        zmax=1,
+        showscale=False,
+        text=counts if len(names) <= 20 else None,
+        texttemplate="%{text}" if len(names) <= 20 else None,
+        xgap=1,
+        ygap=1,
+        hovertemplate="true %{y}, predicted %{x}: %{customdata} (%{z:.1%})<extra></extra>",
+    )
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(type="category", autorange="reversed")
+    return figure
+
+
+def _figure(x: str, y: str, height: int = 340) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 60, "r": 16, "t": 16, "b": 48},
+        separators=f".{SPACE}",
+        hovermode="closest",
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )
+    figure.update_xaxes(title={"text": _text(x)}, automargin=True, zeroline=False)
+    figure.update_yaxes(title={"text": _text(y)}, automargin=True, zeroline=False)
+    return figure
+
+
+def _text(text: str) -> str:
+    """Text as it is: charts read some markup in labels, and ``%{`` in hover text."""
+    return escape(text).replace("%{", "%\u200b{")

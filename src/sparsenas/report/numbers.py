@@ -1,0 +1,75 @@
+"""Numbers as people read them: ``512 000``, ``93.1 %``, ``31 s``, ``412 MiB``."""
+
+from __future__ import annotations
+
+import math
+
+SPACE = "\u202f"
+"""A narrow space that does not break a line."""
+NONE = "\u2013"
+"""What stands for a number that is not known."""
+
+
+def number(value: object) -> float | None:
+    """``value`` if it is a finite number, else ``None``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def count(value: float | None) -> str:
+    """A whole number in groups of three; three significant digits below 100 where it is not whole."""
+    if value is None:
+        return NONE
+    if value != round(value) and abs(value) < 100:
+        return f"{value:.3g}"
+    return f"{round(value):,}".replace(",", SPACE)
+
+
+def short(value: float | None) -> str:
+    """Three significant digits with a unit prefix: ``512 k``, ``330 M``, ``1.2 G``."""
+    if value is None:
+        return NONE
+    for limit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            scaled = value / limit * (10 if prefix == "k" else 1)
+            return f"{scaled:.0f}{SPACE}{prefix}" if abs(scaled) >= 99.95 else f"{scaled:.3g}{SPACE}{prefix}"
+    return count(value)
+
+
+def percent(share: float | None) -> str:
+    """A share of one in percent; more digits where rounding would make it all or nothing."""
+    if share is None:
+        return NONE
+    digits = 1
+    while digits < 4 and 0 < share < 1 and f"{100 * share:.{digits}f}" in (f"{0:.{digits}f}", f"{100:.{digits}f}"):
+        digits += 1
+    return f"{100 * share:.{digits}f}{SPACE}%"
+
+
+def points(share: float) -> str:
+    """A difference of two shares in percentage points, without sign."""
+    size = abs(100 * share)
+    return f"{size:.1f}" if size >= 0.95 else f"{size:.2f}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration in the two units that matter."""
+    if value is None:
+        return NONE
+    if value < 9.95:
+        return f"{value:.1f}{SPACE}s"
+    whole = round(value)
+    if whole < 120:
+        return f"{whole}{SPACE}s"
+    for big, small, names in ((60, 1, ("min", "s")), (3600, 60, ("h", "min")), (86400, 3600, ("d", "h"))):
+        if whole < 60 * big or big == 86400:
+            return f"{whole // big}{SPACE}{names[0]} {whole % big // small:02d}{SPACE}{names[1]}"
+    raise AssertionError("the last unit takes every duration")
+
+
+def mebibytes(value: float | None) -> str:
+    """An amount of memory given in MiB."""
+    if value is None:
+        return NONE
+    return f"{value / 1024:.1f}{SPACE}GiB" if value >= 10240 else f"{count(round(value))}{SPACE}MiB"

@@ -1,0 +1,131 @@
+"""The run folder: plain files that every command reads and writes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+import yaml
+
+from sparsenas.errors import UserError
+
+Record = Mapping[str, Any]
+
+
+def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Writes a file so that at any moment either the old or the new one is there, whole.
+
+    Raises ``UserError`` when the disk is full or the folder cannot be written; the old file is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}; what was there before is untouched") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Run:
+    """One run folder."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+        return (self.path / name).exists()
+
+    def create(self) -> None:
+        """Makes the folder. Raises ``UserError`` when that is impossible."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--out {self.path}: expected a folder that can be made, got: {error.strerror}") from error
+
+    def need(self, name: str, command: str) -> Path:
+        """The path of a file that must be there. Raises ``UserError`` naming the command that makes it."""
+        if not self.has(name):
+            raise UserError(f"{self.path}: expected a run folder with {name}, found none; `sparsenas {command}` makes it")
+        return self.path / name
+
+    def write_json(self, name: str, value: object) -> None:
+        """Writes one JSON file."""
+        text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+        write_atomic(self / name, lambda file: file.write(text.encode()))
+
+    def read_json(self, name: str, command: str = "run") -> Any:
+        """Reads one JSON file. Raises ``UserError`` when it is missing or malformed."""
+        path = self.need(name, command)
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise UserError(f"{path}: expected JSON, got: {error}") from error
+
+    def write_yaml(self, name: str, value: object) -> None:
+        """Writes one YAML file."""
+        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+        write_atomic(self / name, lambda file: file.write(text.encode()))
+
+    def append(self, name: str, records: Iterable[Record]) -> None:
+        """Appends lines to a JSONL file. Raises ``UserError`` when they cannot be written."""
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        try:
+            with open(self / name, "ab") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UserError(f"{self / name}: cannot be written: {error.strerror}") from error
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The lines of a JSONL file; a last line torn by a kill is ignored. Raises ``UserError`` on any other damage."""
+        if not self.has(name):
+            return []
+        lines = (self / name).read_text(errors="replace").split("\n")
+        found = []
+        for number, line in enumerate(lines[:-1], 1):
+            try:
+                found.append(json.loads(line))
+            except ValueError as error:
+                raise UserError(f"{self / name}: expected JSON in line {number}, got: {error}") from error
+        return found
+
+    def keep(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Drops lines of a JSONL file, a torn last one included."""
+        if self.has(name):
+            text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self.records(name) if wanted(r))
+            write_atomic(self / name, lambda file: file.write(text.encode()))
+
+    def save(self, name: str, state: object) -> None:
+        """Writes tensors and plain values with ``torch.save``."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomic(self / name, lambda file: file.write(buffer.getbuffer()))
+
+    def load(self, name: str) -> Any:
+        """Reads what ``save`` wrote, never executing code from it. Raises ``UserError`` when the file is damaged."""
+        path = self.need(name, "search")
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+            raise UserError(f"{path}: expected tensors saved by sparsenas, got a damaged file: {reason}") from error
+
+    def remove(self, name: str) -> None:
+        """Removes a file if it is there."""
+        (self / name).unlink(missing_ok=True)

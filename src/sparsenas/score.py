@@ -1,0 +1,182 @@
+"""Scoring architectures on inherited weights: recalibrate batch norm, then count hits on held-out images.
+
+``score_one`` is the slow, obvious reference; ``score_population`` gives the same numbers for less work.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sparsenas.choice import Arch, Picks, choices, set_gates
+from sparsenas.data import Data, Split
+from sparsenas.derive import derive
+from sparsenas.evolution import Score
+from sparsenas.fold import fold_batch_norms
+from sparsenas.width import SliceBatchNorm2d
+
+
+@runtime_checkable
+class Segmented(Protocol):
+    """A network that runs an ordered list of segments, each on the output of the one before."""
+
+    def segments(self) -> Sequence[nn.Module]:
+        """The segments in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The images that every candidate of a search is scored on, already normalised, in batches."""
+
+    calibration: tuple[Tensor, ...]
+    """Batches of equal size whose statistics batch norm averages."""
+    questions: tuple[tuple[Tensor, Tensor], ...]
+    """Held-out batches with their labels."""
+
+    @property
+    def images(self) -> int:
+        """How many images are asked."""
+        return sum(len(labels) for _, labels in self.questions)
+
+
+def make_exam(data: Data, calibration: int, held_out: int, batch: int, seed: int) -> Exam:
+    """Picks fixed, seeded images: ``calibration`` of the train split and ``held_out`` (0 = all) of the held-out split."""
+    shown = _subset(data.train, calibration, seed)
+    asked = _subset(data.held_out, held_out or len(data.held_out), seed)
+    size = min(batch, len(shown))
+    equal = [part for part in shown.batches(size) if len(part) == size]
+    return Exam(
+        tuple(data.inputs(part.images) for part in equal),
+        tuple((data.inputs(part.images), part.labels) for part in asked.batches(batch)),
+    )
+
+
+def _subset(split: Split, count: int, seed: int) -> Split:
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:count]
+    return split.take(order.sort().values.to(split.labels.device))
+
+
+def _sum_up(hits: Tensor, loss: Tensor, images: int) -> Score:
+    return Score(int(hits) / images, -float(loss) / images)
+
+
+def _marks(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Hits and summed cross-entropy of a batch."""
+    logits = logits.float()
+    return (logits.argmax(1) == labels).sum(), F.cross_entropy(logits, labels, reduction="sum").double()
+
+
+@torch.no_grad()
+def score_one(net: nn.Module, arch: Arch, exam: Exam) -> Score:
+    """The reference: one candidate on a copy of the supernet.
+
+    Resets the batch-norm statistics, averages those of the calibration batches in train mode (dropout and the like stay
+    off), then counts hits in eval mode.
+    """
+    net = copy.deepcopy(net).eval()
+    set_gates(net, arch.gates())
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm | SliceBatchNorm2d)]
+    for norm in norms:
+        norm.train()
+    for i, x in enumerate(exam.calibration):
+        for norm in norms:
+            norm.momentum = 1 / (i + 1)  # the first batch replaces what was there, the i-th makes a running mean
+        net(x)
+    net.eval()
+    hits, loss = torch.zeros(()), torch.zeros((), dtype=torch.double)
+    for x, labels in exam.questions:
+        hit, lost = _marks(net(x), labels)
+        hits, loss = hits.to(hit) + hit, loss.to(lost) + lost
+    return _sum_up(hits, loss, exam.images)
+
+
+@dataclass
+class _Node:
+    """A segment under the picks of one prefix; nodes of the trie share all that comes before them."""
+
+    segment: nn.Module
+    children: dict[tuple[Picks, ...], _Node] = field(default_factory=dict)
+    leaves: list[int] = field(default_factory=list)
+    """Which candidates end here."""
+
+    def walk(self) -> Iterator[_Node]:
+        """This node and all below."""
+        yield self
+        for child in self.children.values():
+            yield from child.walk()
+
+    def run(self, x: Tensor, at_leaf: Callable[[_Node, Tensor], None]) -> None:
+        """Runs the trie depth first on one batch, so that memory is one activation a level."""
+        y = self.segment(x)
+        if self.leaves:
+            at_leaf(self, y)
+        last = len(self.children) - 1
+        for i, child in enumerate(self.children.values()):
+            child.run(y if i == last else y.clone(), at_leaf)  # a segment may work in place
+
+
+def _segments(net: nn.Module) -> list[nn.Module]:
+    """The parts of the network that run one after another; neighbours without choices are joined."""
+    parts = list(net) if isinstance(net, nn.Sequential) else list(net.segments()) if isinstance(net, Segmented) else [net]
+    joined: list[nn.Module] = []
+    plain: list[nn.Module] = []
+    for part in parts:
+        if choices(part):
+            joined += [nn.Sequential(*plain), part] if plain else [part]
+            plain = []
+        else:
+            plain.append(part)
+    return joined + ([nn.Sequential(*plain)] if plain else [])
+
+
+def _grow(net: nn.Module, archs: Sequence[Arch]) -> _Node:
+    """The trie of the candidates, with fresh batch-norm statistics in every node."""
+    root = _Node(nn.Identity())
+    segments = [(segment, list(choices(segment))) for segment in _segments(net)]
+    for index, arch in enumerate(archs):
+        node, gates = root, arch.gates()
+        for segment, names in segments:
+            key = tuple(arch[name] for name in names)
+            if key not in node.children:
+                node.children[key] = _Node(derive(segment, gates, share_weights=True).eval())
+            node = node.children[key]
+        node.leaves.append(index)
+    return root
+
+
+@torch.no_grad()
+def score_population(net: nn.Module, archs: Sequence[Arch], exam: Exam) -> list[Score]:
+    """Scores all candidates in one pass over the exam; equal to ``score_one`` of each.
+
+    Candidates that share a prefix of picks share its activations. For the questions, batch norms are folded into
+    the convolutions before them, which changes rounding only.
+    """
+    root = _grow(net, archs)
+    norms = [m for node in root.walk() for m in node.segment.modules() if isinstance(m, _BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over the batches
+        norm.train()
+    for x in exam.calibration:
+        root.run(x.clone(), lambda node, logits: None)
+    for node in root.walk():
+        fold_batch_norms(node.segment.eval())
+    hits = [torch.zeros((), dtype=torch.long, device=exam.questions[0][1].device)] * len(archs)
+    losses = [torch.zeros((), dtype=torch.double, device=hits[0].device)] * len(archs)
+    for x, labels in exam.questions:
+
+        def mark(node: _Node, logits: Tensor, labels: Tensor = labels) -> None:
+            hit, loss = _marks(logits, labels)
+            for i in node.leaves:
+                hits[i], losses[i] = hits[i] + hit, losses[i] + loss
+
+        root.run(x.clone(), mark)
+    return [_sum_up(hit, loss, exam.images) for hit, loss in zip(hits, losses, strict=True)]

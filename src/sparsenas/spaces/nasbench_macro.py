@@ -1,0 +1,43 @@
+"""The space of NAS-Bench-Macro (Su et al., CVPR 2021): eight layers, three choices each, all 6561 trained."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from sparsenas.join import Join
+from sparsenas.layers import conv_bn, inverted_residual
+
+STAGES = ((2, 64), (3, 128), (3, 256))
+
+
+def nasbench_macro(shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10) -> nn.Sequential:
+    """Builds the benchmark's network: layers in stages of 2, 3 and 3, the first of each halving the image.
+
+    Choices of a layer: identity (a 1x1 convolution and batch norm where the shape changes), the inverted residual
+    with kernel 3 and expansion 3, and with kernel 5 and expansion 6. The codes of the benchmark, such as ``02012100``,
+    are this space's compact text.
+
+    Args:
+        shape: channels, height and width of an image.
+        classes: number of classes.
+    """
+    layers: list[nn.Module] = [conv_bn(shape[0], 32, 3)]
+    inputs = 32
+    for depth, outputs in STAGES:
+        for i in range(depth):
+            layers.append(_layer(f"layer{len(layers)}", inputs, outputs, 2 if i == 0 else 1))
+            inputs = outputs
+    head = nn.Sequential(conv_bn(inputs, 1280, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, classes))
+    return nn.Sequential(*layers, head)
+
+
+def _layer(name: str, inputs: int, outputs: int, stride: int) -> Join:
+    keeps = stride == 1 and inputs == outputs
+    return Join.of(
+        name,
+        {
+            "identity": nn.Identity() if keeps else conv_bn(inputs, outputs, 1, stride, relu=False),
+            "mb3e3": inverted_residual(inputs, outputs, 3, 3, stride),
+            "mb5e6": inverted_residual(inputs, outputs, 5, 6, stride),
+        },
+    )

@@ -1,0 +1,196 @@
+"""What one run is about, built from its flags: data, space, costs, limits and devices."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning_fabric import Fabric
+from torch import nn
+
+from sparsenas.args import CONFIG
+from sparsenas.choice import Arch, Choice, Choices, choices, space_size
+from sparsenas.costs import COSTS, CostTable, Limits, parse_budgets
+from sparsenas.data import Data
+from sparsenas.derive import derive
+from sparsenas.errors import UserError
+from sparsenas.journal import Journal
+from sparsenas.plugin import Plugin
+from sparsenas.runs import Run
+from sparsenas.score import Exam, make_exam
+from sparsenas.train import seed_of
+
+PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where to compute; the flags of Lightning Fabric."""
+
+    accelerator: str = "auto"
+    devices: str = "1"
+    num_nodes: int = 1
+    precision: str = "32-true"
+
+    def fabric(self) -> Fabric:
+        """Starts Fabric. Raises ``UserError`` when the machine has no such device."""
+        devices = int(self.devices) if self.devices.lstrip("-").isdigit() else self.devices
+        try:
+            fabric = Fabric(
+                accelerator=self.accelerator, devices=devices, num_nodes=self.num_nodes, precision=self.precision  # type: ignore[arg-type]
+            )
+            fabric.launch()
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise UserError(f"--accelerator {self.accelerator} --devices {self.devices}: {_first_line(error)}") from error
+        return fabric
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """On which images candidates are scored."""
+
+    calibration: int = 512
+    """Training images whose statistics batch norm takes for a candidate"""
+    held_out: int = 0
+    """Held-out images a candidate is scored on; 0 = all"""
+    batch: int = 256
+    """Images in a batch"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that the stages of a run share."""
+
+    run: Run
+    journal: Journal
+    space: Plugin
+    data: Data
+    choices: Choices
+    limits: Limits
+    seed: int
+
+    def network(self, purpose: str) -> nn.Module:
+        """A supernet with fresh weights that follow from the seed and the purpose."""
+        torch.manual_seed(seed_of(self.seed, purpose))
+        return build_space(self.space, self.data).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def plain(self, arch: Arch, purpose: str) -> nn.Module:
+        """The network of an architecture with fresh weights."""
+        return derive(self.network(purpose), arch.gates())
+
+    def costs(self, arch: Arch) -> dict[str, int]:
+        """The exact costs of an architecture."""
+        return self.limits.table.exact(arch)
+
+    def exam(self, scoring: Scoring) -> Exam:
+        """The images candidates are scored on."""
+        return make_exam(self.data, scoring.calibration, scoring.held_out, scoring.batch, seed_of(self.seed, "exam"))
+
+    def begin(self, config: Mapping[str, Any], resume: bool) -> None:
+        """Makes the run folder, or checks that the one to be resumed is this run's. Raises ``UserError``."""
+        facts = {
+            "shape": list(self.data.shape),
+            "classes": list(self.data.classes),
+            "size": space_size(self.choices),
+            "choices": [vars(choice) | {"options": list(choice.options)} for choice in self.choices.values()],
+            "range": reach(self.limits.table),
+        }
+        if self.run.has(CONFIG):
+            if not resume:
+                raise UserError(f"--out {self.run.path}: expected a new folder, this one has a run; --resume continues it")
+            _check_choices(self.run, self.choices)
+            return
+        self.run.create()
+        self.run.write_json("choices.json", facts)
+        versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+        self.run.write_yaml(CONFIG, {**config, "versions": versions, "machine": f"{platform.machine()} {platform.system()}"})
+
+
+def make_task(out: Path | str, space: Plugin, data: Plugin, budget: Sequence[str], seed: int, device: torch.device) -> Task:
+    """Builds all that a run needs and checks that its budgets can be met. Raises ``UserError``, before any training."""
+    budgets = parse_budgets(budget)
+    source: Data = data.build("data", seed=seed).to(device)
+    net = build_space(space, source)
+    questions = choices(net)
+    if not questions:
+        raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
+    limits = Limits(CostTable(net, source.shape), budgets)
+    run = Run(out)
+    return Task(run, Journal(run), space, source, questions, limits, seed)
+
+
+def open_task(run: Path | str, device: torch.device) -> tuple[Task, dict[str, Any]]:
+    """The task of an existing run folder, and its flags. Raises ``UserError`` when it is not one."""
+    folder = Run(run)
+    path = folder.need(CONFIG, "search")
+    try:
+        config = yaml.safe_load(path.read_text())
+        space, data = (Plugin(config[k]["name"], {n: v for n, v in config[k].items() if n != "name"}) for k in ("space", "data"))
+        budget, seed = config["budget"], config["seed"]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: expected the flags of a run, got: {type(error).__name__} {_first_line(error)}") from error
+    task = make_task(run, space, data, budget, seed, device)
+    _check_choices(folder, task.choices)
+    return task, config
+
+
+def build_space(space: Plugin, data: Data) -> nn.Module:
+    """Calls the space, with the shape and classes of the data where it takes them. Raises ``UserError``."""
+    net = space.build("space", shape=data.shape, classes=len(data.classes))
+    if not isinstance(net, nn.Module):
+        raise UserError(f"--space {space.name}: expected it to return an nn.Module, got {type(net).__name__}")
+    return net
+
+
+def reach(table: CostTable) -> dict[str, list[int]]:
+    """Lowest and highest cost of the space, by cost."""
+    return {cost: [table.exact(arch)[cost] for arch in table.extremes(cost)] for cost in COSTS}
+
+
+def found(task: Task) -> Arch:
+    """The architecture a search found. Raises ``UserError`` when there is none yet."""
+    return Arch.from_json(task.choices, task.run.read_json("best.json", "search")["arch"])
+
+
+def load(run: Path | str) -> nn.Module:
+    """The trained network of a finished run, as an ordinary PyTorch module in eval mode.
+
+    Raises ``UserError`` when the run has none.
+    """
+    task, _ = open_task(run, torch.device("cpu"))
+    net = task.plain(found(task), "load")
+    load_weights(net, task.run)
+    return net.eval()
+
+
+def load_weights(net: nn.Module, run: Run) -> None:
+    """Fills a network with ``net.pt``. Raises ``UserError`` when they do not belong together."""
+    run.need("net.pt", "retrain")
+    try:
+        net.load_state_dict(run.load("net.pt"))
+    except RuntimeError as error:
+        raise UserError(f"{run / 'net.pt'}: expected the weights of the network in best.json, got others") from error
+
+
+def _check_choices(run: Run, questions: Choices) -> None:
+    """Refuses a run folder of another space."""
+    facts = run.read_json("choices.json", "search")
+    try:
+        saved = [Choice(c["name"], tuple(c["options"]), c["least"], c["most"]) for c in facts["choices"]]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{run / 'choices.json'}: expected the choices of a space, got something else") from error
+    if saved != list(questions.values()):
+        raise UserError(
+            f"{run.path}: this run folder is of another space: it has {len(saved)} choices "
+            f"({', '.join(c.name for c in saved[:3])}, ...), the space has {len(questions)} ({', '.join(list(questions)[:3])}, ...)"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,275 @@
+"""The two training loops: a supernet under a method, and one plain network."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import SGD, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from sparsenas.choice import Gates, set_gates
+from sparsenas.data import Data, Split
+from sparsenas.errors import UserError
+from sparsenas.journal import Journal
+from sparsenas.methods import Method
+from sparsenas.runs import Run
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained by SGD."""
+
+    epochs: int = 60
+    """Passes over the training images"""
+    batch: int = 64
+    """Images in a step"""
+    lr: float = 0.1
+    """Learning rate at the start, after the warm-up"""
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    """How the learning rate falls to 0 over the steps"""
+    warmup: float = 0.0
+    """Epochs over which the learning rate rises linearly from 0"""
+    momentum: float = 0.9
+    """Momentum of SGD"""
+    nesterov: bool = True
+    """Nesterov's form of the momentum"""
+    weight_decay: float = 4e-5
+    """Weight decay on weights of convolutions and linear layers; none on biases and norms"""
+    smoothing: float = 0.1
+    """Label smoothing"""
+    clip: float = 5.0
+    """Largest gradient norm; 0 = no limit"""
+    ema: float = 0.0
+    """Decay of an exponential moving average of the weights, which is then the result; 0 = none (retraining only)"""
+    augment: bool = True
+    """Use the data's augmentation"""
+
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 1), ("batch", 2), ("warmup", 0), ("clip", 0), ("weight_decay", 0), ("momentum", 0)):
+            value = self.__dict__[name]
+            if not value >= low:
+                raise UserError(f"recipe: expected {name} >= {low}, got {value}")
+        if not (self.lr > 0 and 0 <= self.ema < 1 and 0 <= self.smoothing < 1):
+            raise UserError(
+                f"recipe: expected lr > 0, ema and smoothing within [0, 1), got {self.lr}, {self.ema}, {self.smoothing}"
+            )
+
+    def lr_at(self, step: int, steps: int) -> float:
+        """The learning rate of a step, ``steps`` being the steps of all epochs."""
+        warm = self.warmup * steps / self.epochs
+        if step < warm:
+            return self.lr * (step + 1) / (warm + 1)
+        share = (step - warm) / max(1.0, steps - warm)
+        fall = {"linear": 1 - share, "cosine": (1 + cos(pi * share)) / 2, "constant": 1.0}
+        return self.lr * fall[self.schedule]
+
+    def optimizer(self, net: nn.Module) -> SGD:
+        """SGD that decays matrices and filters only. Weights without gradient are not touched by a step."""
+        weights = [p for p in net.parameters() if p.dim() > 1]
+        others = [p for p in net.parameters() if p.dim() <= 1]
+        groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0)
+
+
+def seed_of(seed: int, *purpose: str | int) -> int:
+    """A seed for one purpose, independent of the seeds for others."""
+    words = [seed, *(zlib.crc32(str(part).encode()) for part in purpose)]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class Checkpoint:
+    """The resume file of one stage, written at ends of epochs, at most every few seconds."""
+
+    NAME = "checkpoint.pt"
+
+    def __init__(self, run: Run, stage: str, seconds: float = 10.0) -> None:
+        self.run, self.stage, self.seconds = run, stage, seconds
+        self.saved = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The state to continue from, if this stage was begun. Raises ``UserError`` when the file is damaged."""
+        state = self.run.load(self.NAME) if self.run.has(self.NAME) else None
+        return state if state is not None and state["stage"] == self.stage else None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Writes the state if it is time."""
+        if time.monotonic() - self.saved >= self.seconds:
+            self.run.save(self.NAME, {"stage": self.stage, **state})
+            self.saved = time.monotonic()
+
+
+class Epoch:
+    """Counts one epoch's losses and hits on the device, and waits for it once, at the end."""
+
+    def __init__(self, stage: str, epoch: int, recipe: Recipe) -> None:
+        self.stage, self.epoch, self.recipe = stage, epoch, recipe
+        self.losses: list[Tensor] = []
+        self.hits: list[Tensor] = []
+        self.images = 0
+        self.start = time.monotonic()
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The training loss of a batch."""
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.smoothing)
+        self.losses.append(loss.detach())
+        self.hits.append((logits.detach().argmax(1) == labels).sum())
+        self.images += len(labels)
+        return loss
+
+    def record(self, paths: Sequence[Gates] = ()) -> dict[str, Any]:
+        """The figures of the epoch. Raises ``UserError`` at the first loss that is not finite, saying where it was."""
+        losses = torch.stack(self.losses).float().tolist()
+        for step, loss in enumerate(losses):
+            if not np.isfinite(loss):
+                path = f" on path {','.join(_text(gate.picks) for gate in paths[step].values())}" if paths else ""
+                raise UserError(
+                    f"{self.stage}: the loss became {loss} in epoch {self.epoch + 1}, step {step + 1}{path}; "
+                    f"try a learning rate below {self.recipe.lr:g}"
+                )
+        rate = self.images / max(1e-9, time.monotonic() - self.start)
+        return {
+            "epoch": self.epoch,
+            "epochs": self.recipe.epochs,
+            "loss": sum(losses) / len(losses),
+            "accuracy": int(torch.stack(self.hits).sum()) / self.images,
+            "images_per_s": round(rate, 1),
+        }
+
+
+def _text(picks: Sequence[int]) -> str:
+    return "+".join(map(str, picks)) or "-"
+
+
+def _facts(record: dict[str, Any]) -> str:
+    return f"loss {record['loss']:.3f}  accuracy {record['accuracy']:.3f}  {record['images_per_s']:,.0f} images/s"
+
+
+def _step(fabric: Fabric, model: Any, optimizer: Optimizer, loss: Tensor, recipe: Recipe) -> None:
+    fabric.backward(loss)
+    if recipe.clip > 0:
+        fabric.clip_gradients(model, optimizer, max_norm=recipe.clip, error_if_nonfinite=False)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _set_lr(optimizer: Optimizer, lr: float) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    return lr
+
+
+def train_supernet(
+    fabric: Fabric,
+    net: nn.Module,
+    method: Method,
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    journal: Journal,
+    checkpoint: Checkpoint,
+) -> None:
+    """Trains the shared weights, each step under the gates that ``method`` proposes.
+
+    Weights the gates leave out get no gradient, so SGD leaves them and their momentum alone. All randomness of a step
+    follows from the seed and the step's number; the method's own is in its state.
+    Raises ``UserError`` when the loss is no longer finite.
+    """
+    stage, split = checkpoint.stage, data.train
+    model, optimizer = fabric.setup(net, recipe.optimizer(net))
+    first, steps = 0, len(split) // min(recipe.batch, len(split))
+    if (state := checkpoint.load()) is not None:
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        method.load_state_dict(state["method"])
+        first = state["epoch"]
+    journal.rewind(stage, first)
+    net.train()
+    with journal.bar(stage, recipe.epochs, first) as bar:
+        for epoch in range(first, recipe.epochs):
+            figures, paths = Epoch(stage, epoch, recipe), []
+            batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", epoch))
+            for step, batch in enumerate(batches, epoch * steps):
+                torch.manual_seed(seed_of(seed, stage, step))
+                lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
+                paths.append(method.gates())
+                set_gates(net, paths[-1])
+                loss = figures.loss(model(data.inputs(batch.images, recipe.augment)), batch.labels)
+                _step(fabric, model, optimizer, loss, recipe)
+            record = figures.record(paths)
+            journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record)
+            bar.advance(_facts(record))
+            done = method.end_epoch(epoch)
+            states = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "method": method.state_dict()}
+            checkpoint.save({"epoch": epoch + 1, **states})
+            if done:
+                break
+
+
+def train_network(
+    fabric: Fabric,
+    net: nn.Module,
+    data: Data,
+    split: Split,
+    recipe: Recipe,
+    seed: int,
+    journal: Journal,
+    checkpoint: Checkpoint,
+) -> None:
+    """Trains one plain network on ``split``; its weights are the moving average's where the recipe has one.
+
+    Raises ``UserError`` when the loss is no longer finite.
+    """
+    stage = checkpoint.stage
+    model, optimizer = fabric.setup(net, recipe.optimizer(net))
+    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
+    first, steps = 0, len(split) // min(recipe.batch, len(split))
+    if (state := checkpoint.load()) is not None:
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        if average is not None:
+            average.load_state_dict(state["average"])
+        first = state["epoch"]
+    journal.rewind(stage, first)
+    net.train()
+    with journal.bar(stage, recipe.epochs, first) as bar:
+        for epoch in range(first, recipe.epochs):
+            figures = Epoch(stage, epoch, recipe)
+            batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", epoch))
+            for step, batch in enumerate(batches, epoch * steps):
+                torch.manual_seed(seed_of(seed, stage, step))
+                lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
+                loss = figures.loss(model(data.inputs(batch.images, recipe.augment)), batch.labels)
+                _step(fabric, model, optimizer, loss, recipe)
+                if average is not None:
+                    average.update_parameters(net)
+            record = figures.record()
+            journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record)
+            bar.advance(_facts(record))
+            averaged = None if average is None else average.state_dict()
+            states = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "average": averaged}
+            checkpoint.save({"epoch": epoch + 1, **states})
+    if average is not None:
+        net.load_state_dict(average.module.state_dict())
+    net.eval()
+
+
+@torch.no_grad()
+def evaluate(net: nn.Module, data: Data, split: Split, batch: int = 500) -> dict[str, float]:
+    """Accuracy and mean cross-entropy of a network in eval mode."""
+    net.eval()
+    hits, loss = 0, 0.0
+    for part in split.batches(batch):
+        logits = net(data.inputs(part.images)).float()
+        hits += int((logits.argmax(1) == part.labels).sum())
+        loss += float(F.cross_entropy(logits, part.labels, reduction="sum"))
+    return {"accuracy": hits / len(split), "loss": loss / len(split)}

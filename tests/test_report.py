@@ -1,0 +1,415 @@
+"""The report is made from files alone: whatever is in them, and however few there are."""
+
+from __future__ import annotations
+
+import json
+import math
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from sparsenas.errors import UserError
+from sparsenas.report import report
+from sparsenas.report.numbers import count, mebibytes, number, percent, points, seconds, short
+from sparsenas.report.read import read_run
+from sparsenas.report.verdict import headline, verdict
+
+HOSTILE = '<script>alert("1")</script>&amp;<img src=http://evil.example/x onerror=alert(2)>'
+OPTIONS = ("conv3", "conv5", "skip")
+WEIGHT = {"conv3": 60_000, "conv5": 150_000, "skip": 4_000}
+FULL = ("config.yaml", "choices.json", "log.jsonl", "archs.jsonl", "best.json", "results.json")
+
+
+def config() -> dict[str, Any]:
+    return {
+        "command": "run",
+        "space": {"name": "tiny", "width": 16, "shape": [1, 8, 8], "classes": 10},
+        "data": {"name": "digits", "root": None},
+        "method": {"name": "Spos", "population": 50, "generations": 18},
+        "budget": ["flops<=600e3"],
+        "seed": 0,
+        "out": "runs/tiny",
+        "search": {"epochs": 60, "batch": 96, "lr": 0.5},
+        "retrain": {"epochs": 40, "batch": 96, "lr": 0.5},
+        "baselines": 8,
+        "resume": False,
+        "versions": {"python": "3.12.3", "torch": "2.13.0", "sparsenas": "0.1.0", "numpy": "2.4.6"},
+        "machine": "Linux x86_64, 2 cores",
+    }
+
+
+def space(blocks: int = 8) -> dict[str, Any]:
+    choices = [{"name": f"block{i + 1}", "options": list(OPTIONS), "least": 1, "most": 1} for i in range(blocks)]
+    ranges = {"flops": [75_000, 1_275_000], "params": [2_400, 31_000], "memory_access": [9_000, 88_000]}
+    classes = [str(digit) for digit in range(10)]
+    return {"shape": [1, 8, 8], "classes": classes, "size": 3**blocks, "choices": choices, "range": ranges}
+
+
+def costs_of(picks: list[int]) -> dict[str, int]:
+    flops = 43_000 + sum(WEIGHT[OPTIONS[pick]] for pick in picks)
+    return {"flops": flops, "params": flops // 42, "memory_access": flops // 15, "bitops": flops * 1024}
+
+
+def scored(picks: list[int], rng: np.random.Generator) -> float:
+    wish = 0.90 + 0.004 * sum(pick == 1 for pick in picks) - 0.01 * sum(pick == 2 for pick in picks)
+    return float(np.clip(wish + rng.normal(0, 0.004), 0, 1))
+
+
+def candidates(rng: np.random.Generator) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for generation in range(18):
+        while len(rows) < 50 * (generation + 1):
+            p = np.array([1 + 0.1 * generation, 1 + 0.1 * generation, 1])
+            picks = [int(pick) for pick in rng.choice(3, 8, p=p / p.sum())]
+            costs = costs_of(picks)
+            if costs["flops"] <= 600_000:
+                arch = {f"block{i + 1}": OPTIONS[pick] for i, pick in enumerate(picks)}
+                text = "".join(map(str, picks))
+                score = {"accuracy": scored(picks, rng), "loss": 0.3}
+                rows.append({"generation": generation, "arch": arch, "text": text, **score, **costs})
+    return rows
+
+
+def training(stage: str, epochs: int, top: float, rng: np.random.Generator) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    for epoch in range(1, epochs + 1):
+        done = 1 - math.exp(-5 * epoch / epochs)
+        accuracy = top * done + 0.1 * (1 - done) + float(rng.normal(0, 0.006))
+        where = {"stage": stage, "epoch": epoch, "epochs": epochs, "step": 11 * epoch}
+        speed = {"lr": 0.5 * (1 - epoch / epochs), "images_per_s": 15000.0 + float(rng.normal(0, 400))}
+        lines.append({**where, "loss": 2.3 * (1 - done) + 0.1, "accuracy": min(accuracy, 1.0), **speed})
+    return lines
+
+
+def log(rng: np.random.Generator) -> list[dict[str, Any]]:
+    done = {"event": "done", "peak_memory_mib": 412}
+    lines = training("supernet", 60, 0.93, rng)
+    lines.append({"stage": "supernet", **done, "seconds": 31.2, "data_passes": 60})
+    searched = {"evaluations": 900, "data_passes": 21, "candidates_rejected": 123}
+    lines.append({"stage": "evolution", "event": "note", "message": "converged after 18 generations"})
+    lines.append({"stage": "evolution", **done, "seconds": 12.9, **searched})
+    lines += training("retrain", 40, 0.985, rng)
+    lines.append({"stage": "retrain", **done, "seconds": 14.0, "data_passes": 40})
+    for i in range(1, 9):
+        lines += training(f"baseline{i}", 40, 0.95 + 0.004 * i, rng)
+    lines.append({"stage": "baselines", **done, "seconds": 110.4, "data_passes": 320})
+    lines.append({"stage": "export", **done, "seconds": 3.6})
+    return lines
+
+
+def baseline(accuracy: float, rng: np.random.Generator) -> dict[str, Any]:
+    picks = [int(pick) for pick in rng.choice(3, 8)]
+    arch = {f"block{i + 1}": OPTIONS[pick] for i, pick in enumerate(picks)}
+    text = "".join(map(str, picks))
+    return {"text": text, "arch": arch, "costs": costs_of(picks), "accuracy": accuracy, "loss": 0.2}
+
+
+def results(rng: np.random.Generator, retrained: float = 0.981) -> dict[str, Any]:
+    others = [0.953, 0.958, 0.961, 0.964, 0.967, 0.969, 0.972, 0.975]
+    right = np.diag(rng.integers(30, 37, 10))
+    wrong = rng.integers(0, 2, (10, 10)) * (rng.random((10, 10)) < 0.2)
+    np.fill_diagonal(wrong, 0)
+    return {
+        "inherited": {"accuracy": 0.931, "loss": 0.25, "split": "test"},
+        "retrained": {"accuracy": retrained, "loss": 0.08},
+        "baselines": [baseline(accuracy, rng) for accuracy in others],
+        "export": {"onnx_max_difference": 1e-6, "images": 64, "same_predictions": 64},
+        "confusion": (right + wrong).tolist(),
+    }
+
+
+def best(scores: list[dict[str, Any]]) -> dict[str, Any]:
+    top = max(scores, key=lambda row: float(row["accuracy"]))
+    costs = {cost: top[cost] for cost in ("flops", "params", "memory_access", "bitops")}
+    held_out = {"accuracy": top["accuracy"], "loss": 0.31}
+    return {
+        "arch": top["arch"],
+        "text": top["text"],
+        "costs": costs,
+        "budgets": ["flops<=600000"],
+        "held_out": held_out,
+    }
+
+
+def fake_run(folder: Path, files: tuple[str, ...] = FULL, **replaced: Any) -> Path:
+    """A run folder with ``files``; ``replaced`` gives other contents by file name without its ending."""
+    rng = np.random.default_rng(0)
+    rows = candidates(rng)
+    contents: dict[str, Any] = {"config": config(), "choices": space(), "log": log(rng), "archs": rows}
+    contents |= {"best": best(rows), "results": results(rng)}
+    contents |= replaced
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        stem, ending = file.split(".")
+        content = contents[stem]
+        lines = "".join(json.dumps(line) + "\n" for line in content) if ending == "jsonl" else json.dumps(content)
+        (folder / file).write_text(yaml.safe_dump(content) if ending == "yaml" else lines, encoding="utf-8")
+    return folder
+
+
+class Page(HTMLParser):
+    """Tags, attributes and visible text of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.scripts: list[str] = []
+        self.inside = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "script":
+            self.scripts.append(data)
+        elif self.inside != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split()).replace("\u202f", " ")
+
+
+def said(run: Path) -> dict[str, str]:
+    """The findings by mark, joined."""
+    marks: dict[str, str] = {"good": "", "bad": "", "open": ""}
+    for sentence in verdict(read_run(run)):
+        marks[sentence.mark] += sentence.text.replace("\u202f", " ") + "\n"
+    return marks
+
+
+def test_full_run(tmp_path: Path) -> None:
+    path = report(fake_run(tmp_path / "run"))
+    assert path == tmp_path / "run" / "report.html"
+    page = Page(path)
+    text = page.text
+    for expected in ("block8", "conv5", "600 000", "6 561", "31 s", "412 MiB", "98.1 %", "evaluations"):
+        assert expected in text
+    for snippet in ("torch.export.load", "onnxruntime.InferenceSession", "sparsenas.load", "--search.epochs"):
+        assert snippet in text
+    assert sum(tag == "div" and attrs.get("class") == "chart" for tag, attrs in page.tags) == 6
+    assert sum(tag == "svg" for tag, _ in page.tags) == 10
+    assert [file.name for file in (tmp_path / "run").iterdir() if file.name.startswith(".")] == []
+
+
+def test_one_file_that_loads_nothing(tmp_path: Path) -> None:
+    page = Page(report(fake_run(tmp_path)))
+    for tag, attributes in page.tags:
+        assert tag not in {"link", "iframe", "object", "embed", "base", "img"}
+        for name, value in attributes.items():
+            if name in {"src", "href", "srcset", "data", "action", "poster", "xlink:href"}:
+                assert (value or "").startswith("#"), (tag, name, value)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert html.count("plotly.js v") == 1
+    assert "default-src 'none'" in html
+    assert "@import" not in html[: html.index("</style>")]
+    assert "url(" not in html[: html.index("</style>")]
+
+
+def hostile_run(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    asked = space(2)
+    asked["classes"] = [HOSTILE, "\ud800", *map(str, range(8))]
+    asked["choices"] = [{"name": HOSTILE, "options": [HOSTILE, "a"], "least": 0, "most": 2}]
+    row = {"generation": 0, "arch": {HOSTILE: [HOSTILE]}, "text": HOSTILE, "accuracy": 0.5, "flops": 9}
+    found = {"arch": {HOSTILE: [HOSTILE]}, "text": HOSTILE, "costs": {HOSTILE: 3.0, "flops": 9}, "budgets": [HOSTILE]}
+    flags = {**config(), HOSTILE: {HOSTILE: HOSTILE}, "machine": HOSTILE, "method": {"name": HOSTILE}}
+    lines = [*training(HOSTILE, 2, 0.9, rng), {"stage": HOSTILE, "event": "note", "message": HOSTILE}]
+    tested = results(rng)
+    tested["baselines"][0]["text"] = HOSTILE
+    tested["retrained"]["split"] = HOSTILE
+    contents = {"config": flags, "choices": asked, "log": lines, "archs": [row, row], "best": found, "results": tested}
+    return fake_run(folder, **contents)
+
+
+def test_hostile_labels_are_text(tmp_path: Path) -> None:
+    page = Page(report(hostile_run(tmp_path / '<b onclick="x">&')))
+    assert HOSTILE in "".join(page.words)
+    assert not {"img", "b onclick"} & {tag for tag, _ in page.tags}
+    assert not any("onerror" in attrs or "onclick" in attrs for _, attrs in page.tags)
+    kinds = [attrs.get("type") for tag, attrs in page.tags if tag == "script"]
+    assert kinds.count(None) == 2
+    data = [script for script in page.scripts if script.startswith("{")]
+    assert len(data) == kinds.count("application/json") > 3
+    for script in data:
+        json.loads(script)
+        assert "<" not in script
+        assert "<script" not in json.dumps(json.loads(script)), "charts read markup in labels"
+
+
+@pytest.mark.parametrize("most", range(1, len(FULL) + 1))
+def test_partial_folders(tmp_path: Path, most: int) -> None:
+    text = Page(report(fake_run(tmp_path, FULL[:most]))).text
+    assert ("No architecture has been found yet" in text) == (most < 5)
+    assert ("Nothing has been trained yet" in text) == (most < 3)
+    assert ("has not been tested yet" in text) == (most == 5)
+    assert "--search.epochs" in text
+
+
+def test_only_config(tmp_path: Path) -> None:
+    text = Page(report(fake_run(tmp_path, ("config.yaml",)))).text
+    for expected in (
+        "The search has not started.",
+        "The choices of the space have not been written yet.",
+        "There is no found network to count yet.",
+        "Nothing has been evaluated yet.",
+        "No candidates have been scored",
+        "No stage has been run yet.",
+        "has not been exported yet",
+    ):
+        assert expected in text
+
+
+def test_unfinished_search(tmp_path: Path) -> None:
+    lines = training("supernet", 60, 0.9, np.random.default_rng(0))[:23]
+    run = fake_run(tmp_path, ("config.yaml", "choices.json", "log.jsonl"), log=lines)
+    assert "last trained: supernet, epoch 23 of 60" in said(run)["open"]
+    assert "supernet (not finished: epoch 23 of 60)" in Page(report(run)).text
+
+
+def test_without_baselines(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, results={"inherited": {"accuracy": 0.9}, "retrained": {"accuracy": 0.95}})
+    assert "no random architectures were trained" in said(run)["open"]
+    assert "No random architectures have been trained" in Page(report(run)).text
+    assert headline(read_run(run)).endswith("on the test set, within budget")
+
+
+def test_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"expected a run folder with a config\.yaml"):
+        report(tmp_path)
+    with pytest.raises(UserError, match=r"best\.json: expected JSON"):
+        (fake_run(tmp_path) / "best.json").write_text("{")
+        report(tmp_path)
+    with pytest.raises(UserError, match=r"best\.json: expected an object of named values, got list"):
+        (tmp_path / "best.json").write_text("[]")
+        report(tmp_path)
+
+
+def test_torn_lines(tmp_path: Path) -> None:
+    run = fake_run(tmp_path)
+    whole = read_run(run)
+    for file in ("log.jsonl", "archs.jsonl"):
+        with (run / file).open("a") as out:
+            out.write('{"stage": "retr')
+    torn = read_run(run)
+    assert (torn.log, torn.candidates, torn.notes) == (whole.log, whole.candidates, [])
+    with (run / "log.jsonl").open("a") as out:
+        out.write('{"stage": "retrain"}\n{"stage": "late", "event": "note", "message": "kept"}\n')
+    assert read_run(run).log == [*whole.log, {"stage": "late", "event": "note", "message": "kept"}]
+    assert "log.jsonl: 1 unreadable line(s) left out." in Page(report(run)).text
+
+
+def test_steps_done_again_after_a_restart_count_once(tmp_path: Path) -> None:
+    lines = training("supernet", 4, 0.9, np.random.default_rng(0))
+    again = [{**line, "loss": 7.0} for line in lines[2:]]
+    trained = read_run(fake_run(tmp_path, log=[*lines, *again])).training()["supernet"]
+    assert [line["epoch"] for line in trained] == [1, 2, 3, 4]
+    assert [line["loss"] for line in trained[2:]] == [7.0, 7.0]
+
+
+def test_verdict_when_it_beats_random(tmp_path: Path) -> None:
+    run = fake_run(tmp_path)
+    marks = said(run)
+    assert "Beats the mean of 8 random architectures of the same cost band by 1.6 points" in marks["good"]
+    assert "(mean 96.5 %, standard deviation 0.74 points, best 97.5 %). None of the 8 did as well" in marks["good"]
+    assert "Budget met: flops \u2264 600 000, and it is" in marks["good"]
+    assert "64 of 64 images" in marks["good"]
+    assert marks["bad"] == ""
+    assert headline(read_run(run)).replace("\u202f", " ") == (
+        "The found network reaches 98.1 % on the test set, within budget and better than random architectures on average"
+    )
+
+
+def test_verdict_when_it_does_not(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, results=results(np.random.default_rng(0), retrained=0.955))
+    bad = said(run)["bad"]
+    assert "Does not beat random architectures: it is 1.0 points below the mean of 8" in bad
+    assert "7 of the 8 did as well or better." in bad
+    assert "no better than random architectures" in headline(read_run(run))
+
+
+def test_verdict_within_chance(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, results=results(np.random.default_rng(0), retrained=0.966))
+    assert "less than one standard deviation, so it may be chance" in said(run)["good"]
+
+
+def test_budget_not_met(tmp_path: Path) -> None:
+    found = {"text": "0", "arch": {}, "costs": {"flops": 660_000, "params": 5}, "budgets": ["flops<=600k", "params>=4"]}
+    run = fake_run(tmp_path, best=found)
+    assert "Budget NOT met: flops \u2264 600 000, but it is 660 000, 10.0 % above the limit." in said(run)["bad"]
+    assert "Budget met: params \u2265 4, and it is 5, 25.0 % above the limit." in said(run)["good"]
+    assert headline(read_run(run)).endswith("over its budget")
+
+
+def test_large_spaces_are_drawn(tmp_path: Path) -> None:
+    labels = [
+        f"{source}:{op}" for source in range(5) for op in ("sep3", "sep5", "dil3", "dil5", "max3", "avg3", "skip")
+    ]
+    many = [{"name": f"node{i}", "options": labels, "least": 2, "most": 2} for i in range(4)]
+    many += [{"name": f"edges{i}", "options": ["a", "b", "c"], "least": 0, "most": 3} for i in range(36)]
+    arch = {f"node{i}": labels[i : i + 2] for i in range(4)} | {
+        f"edges{i}": ["a", "b", "c"][: i % 4] for i in range(36)
+    }
+    page = Page(report(fake_run(tmp_path, choices={**space(), "choices": many}, best={"arch": arch, "text": "-"})))
+    assert sum(attrs.get("class") == "kept" for tag, attrs in page.tags if tag == "g") == sum(map(len, arch.values()))
+    assert sum(attrs.get("class") == "left" for tag, attrs in page.tags if tag == "g") == 4 * 33 + 9 * (3 + 2 + 1)
+    assert sum(tag == "svg" for tag, _ in page.tags) == 42
+
+
+def test_many_candidates_stay_a_small_page(tmp_path: Path) -> None:
+    rows = [{"generation": 0, "text": str(i), "accuracy": i / 60_000, "flops": i} for i in range(60_000)]
+    page = Page(report(fake_run(tmp_path, archs=rows)))
+    assert sum(len(script) for script in page.scripts if script.startswith("{")) < 2_000_000
+
+
+def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
+    run = fake_run(tmp_path)
+    (run / "report.html").mkdir()
+    with pytest.raises(OSError, match="report"):
+        report(run)
+    assert {path.name for path in run.iterdir()} == {*FULL, "report.html"}
+
+
+def test_numbers() -> None:
+    wide = [count(512_000), count(None), count(0.125), count(-1_234.0), percent(0.931), percent(None)]
+    assert [text.replace("\u202f", " ") for text in wide] == [
+        "512 000",
+        "\u2013",
+        "0.125",
+        "-1 234",
+        "93.1 %",
+        "\u2013",
+    ]
+    assert [percent(share).replace("\u202f", " ") for share in (0.0, 1.0, 0.9998, 0.0004)] == [
+        "0.0 %",
+        "100.0 %",
+        "99.98 %",
+        "0.04 %",
+    ]
+    times = [0.25, 9.99, 31.2, 119.6, 725.0, 3600.0, 11_100.0, 90_000.0]
+    assert [seconds(time).replace("\u202f", " ") for time in times] == [
+        "0.2 s",
+        "10 s",
+        "31 s",
+        "2 min 00 s",
+        "12 min 05 s",
+        "1 h 00 min",
+        "3 h 05 min",
+        "1 d 01 h",
+    ]
+    sizes = [short(value).replace("\u202f", " ") for value in (950, 5_120, 51_200, 512_000, 330e6, 1.25e9)]
+    assert sizes == ["950", "5 120", "51.2 k", "512 k", "330 M", "1.25 G"]
+    assert mebibytes(412.0).replace("\u202f", " ") == "412 MiB"
+    assert mebibytes(12_288.0).replace("\u202f", " ") == "12.0 GiB"
+    assert [points(share) for share in (0.016, -0.0042)] == ["1.6", "0.42"]
+    assert [number(value) for value in (True, "3", math.nan, math.inf, None, 3)] == [None] * 5 + [3.0]
