@@ -11,9 +11,9 @@ setup: .venv/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-# Finishes, or repeats the report of, a demo that was started before.
+# The main job on real data; begins runs/demo, or finishes what was interrupted.
 demo: setup
-	$(BIN)/sparsenas run --out runs/demo $(if $(wildcard runs/demo),--resume)
+	$(BIN)/sparsenas run --budget 'flops<=150e3' --out runs/demo --resume
 
 test: setup
 	$(BIN)/python -m pytest -n 2 -q

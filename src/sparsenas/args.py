@@ -74,7 +74,8 @@ def _check_unchanged(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None
     for name, value in given.items():
         if name not in ("config", "out", "resume") and value != saved.get(name):
             raise UserError(
-                f"--{name}: the run to resume has {saved.get(name)}, got {value}; leave the flag out or choose another --out"
+                f"--{name}: the run to resume has {saved.get(name)}, got {value}; "
+                "leave the flag out or choose another --out"
             )
 
 
@@ -97,19 +98,22 @@ def _parser(command: Command, plugins: Mapping[str, str]) -> ArgumentParser:
         exit_on_error=False,
     )
     parser.add_argument("--config", action="config", help="YAML file of flags; flags after it win")
-    parser.add_function_arguments(command, skip=set(plugins), as_positional=True)
+    parser.add_function_arguments(command, as_group=False, skip=set(plugins), as_positional=True)
     for kind, plugin in plugins.items():
         make = resolve(kind, plugin)
         default = inspect.signature(command).parameters[kind].default
         builtin = ", ".join(TABLES[kind])
         parser.add_argument(
-            f"--{kind}.name", default=default, metavar="NAME", help=f"{builtin} or package.module:callable; also --{kind} NAME"
+            f"--{kind}.name",
+            default=default,
+            metavar="NAME",
+            help=f"{builtin} or package.module:callable; also --{kind} NAME",
         )
-        skip = GIVEN[kind] & set(inspect.signature(make).parameters)
+        skip: set[str | int] = {name for name in inspect.signature(make).parameters if name in GIVEN[kind]}
         if inspect.isclass(make):
-            parser.add_class_arguments(make, kind, skip=skip, instantiate=False)
+            parser.add_class_arguments(make, kind, skip=skip, instantiate=False, fail_untyped=False)
         else:
-            parser.add_function_arguments(make, kind, skip=skip)
+            parser.add_function_arguments(make, kind, skip=skip, fail_untyped=False)
         if kind == "space" and "shape" not in inspect.signature(make).parameters:
             parser.add_argument("--space.shape", type=tuple[int, int, int], help="channels, height, width of an image")
     return parser
@@ -117,8 +121,11 @@ def _parser(command: Command, plugins: Mapping[str, str]) -> ArgumentParser:
 
 def _normalised(command: Command, argv: Sequence[str]) -> list[str]:
     """Flags as the parser wants them: plugin names, lists without brackets, bare switches, repeated budgets."""
-    switches = {f"--{n}" for n, p in inspect.signature(command).parameters.items() if p.default is False}
-    repeated: dict[str, list[str]] = {"--budget": [], "--arch": []}
+    parameters = inspect.signature(command).parameters
+    switches = {f"--{name}" for name, parameter in parameters.items() if parameter.default is False}
+    repeated: dict[str, list[str]] = {
+        f"--{n}": [] for n, p in parameters.items() if str(p.annotation).startswith("list")
+    }
     words: list[str] = []
     rest = list(argv)
     while rest:

@@ -111,4 +111,6 @@ class Bar:
             self.printed = now
             left = (now - self.start) / max(1, self.done - self.first) * (self.total - self.done)
             ending = f"{clock(left)} left" if self.done < self.total else f"took {clock(now - self.start)}"
-            self.console.print(f"{self.title} {self.done}/{self.total}  {facts}  {ending}", markup=False, soft_wrap=True)
+            self.console.print(
+                f"{self.title} {self.done}/{self.total}  {facts}  {ending}", markup=False, soft_wrap=True
+            )

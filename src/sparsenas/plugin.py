@@ -45,7 +45,12 @@ class Plugin:
         unknown = [name for name in arguments if name not in takes]
         if unknown and unknown != ["shape"]:
             raise UserError(f"--{kind}.{unknown[0]}: {self.name} takes no such flag; expected {', '.join(takes)}")
-        return make(*args, **{name: value for name, value in arguments.items() if name in takes})
+        arguments = {name: value for name, value in arguments.items() if name in takes}
+        try:
+            inspect.signature(make).bind(*args, **arguments)
+        except TypeError as error:
+            raise UserError(f"--{kind} {self.name}: cannot be called as a {kind}: {error}") from error
+        return make(*args, **arguments)
 
     def to_config(self) -> dict[str, Any]:
         """As in ``config.yaml``: the name and the flags side by side."""
@@ -66,7 +71,7 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(f"--{kind} {name}: expected an importable module, got: {error}") from error
-    target = vars(found).get(attribute)
+    target: Callable[..., Any] | None = vars(found).get(attribute)
     if not callable(target):
         raise UserError(f"--{kind} {name}: expected a callable in {module}, found no {attribute!r}")
     return target

@@ -60,7 +60,9 @@ class Run:
     def need(self, name: str, command: str) -> Path:
         """The path of a file that must be there. Raises ``UserError`` naming the command that makes it."""
         if not self.has(name):
-            raise UserError(f"{self.path}: expected a run folder with {name}, found none; `sparsenas {command}` makes it")
+            raise UserError(
+                f"{self.path}: expected a run folder with {name}, found none; `sparsenas {command}` makes it"
+            )
         return self.path / name
 
     def write_json(self, name: str, value: object) -> None:
@@ -93,7 +95,7 @@ class Run:
             raise UserError(f"{self / name}: cannot be written: {error.strerror}") from error
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """The lines of a JSONL file; a last line torn by a kill is ignored. Raises ``UserError`` on any other damage."""
+        """The lines of a JSONL file; a last line torn by a kill is ignored. Raises ``UserError`` on other damage."""
         if not self.has(name):
             return []
         lines = (self / name).read_text(errors="replace").split("\n")
@@ -122,7 +124,15 @@ class Run:
         path = self.need(name, "search")
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+        except (
+            OSError,
+            RuntimeError,
+            pickle.UnpicklingError,
+            zipfile.BadZipFile,
+            EOFError,
+            ValueError,
+            KeyError,
+        ) as error:
             reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
             raise UserError(f"{path}: expected tensors saved by sparsenas, got a damaged file: {reason}") from error
 

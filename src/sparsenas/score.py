@@ -48,7 +48,7 @@ class Exam:
 
 
 def make_exam(data: Data, calibration: int, held_out: int, batch: int, seed: int) -> Exam:
-    """Picks fixed, seeded images: ``calibration`` of the train split and ``held_out`` (0 = all) of the held-out split."""
+    """Picks fixed, seeded images: ``calibration`` of the train split, ``held_out`` (0 = all) of the held-out split."""
     shown = _subset(data.train, calibration, seed)
     asked = _subset(data.held_out, held_out or len(data.held_out), seed)
     size = min(batch, len(shown))
@@ -125,7 +125,9 @@ class _Node:
 
 def _segments(net: nn.Module) -> list[nn.Module]:
     """The parts of the network that run one after another; neighbours without choices are joined."""
-    parts = list(net) if isinstance(net, nn.Sequential) else list(net.segments()) if isinstance(net, Segmented) else [net]
+    parts = (
+        list(net) if isinstance(net, nn.Sequential) else list(net.segments()) if isinstance(net, Segmented) else [net]
+    )
     joined: list[nn.Module] = []
     plain: list[nn.Module] = []
     for part in parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -43,11 +43,16 @@ class Device:
         devices = int(self.devices) if self.devices.lstrip("-").isdigit() else self.devices
         try:
             fabric = Fabric(
-                accelerator=self.accelerator, devices=devices, num_nodes=self.num_nodes, precision=self.precision  # type: ignore[arg-type]
+                accelerator=self.accelerator,
+                devices=devices,
+                num_nodes=self.num_nodes,
+                precision=self.precision,  # type: ignore[arg-type]
             )
             fabric.launch()
         except (ValueError, RuntimeError, TypeError) as error:
-            raise UserError(f"--accelerator {self.accelerator} --devices {self.devices}: {_first_line(error)}") from error
+            raise UserError(
+                f"--accelerator {self.accelerator} --devices {self.devices}: {_first_line(error)}"
+            ) from error
         return fabric
 
 
@@ -103,16 +108,22 @@ class Task:
         }
         if self.run.has(CONFIG):
             if not resume:
-                raise UserError(f"--out {self.run.path}: expected a new folder, this one has a run; --resume continues it")
+                raise UserError(
+                    f"--out {self.run.path}: expected a new folder, this one has a run; --resume continues it"
+                )
             _check_choices(self.run, self.choices)
             return
         self.run.create()
         self.run.write_json("choices.json", facts)
         versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-        self.run.write_yaml(CONFIG, {**config, "versions": versions, "machine": f"{platform.machine()} {platform.system()}"})
+        self.run.write_yaml(
+            CONFIG, {**config, "versions": versions, "machine": f"{platform.machine()} {platform.system()}"}
+        )
 
 
-def make_task(out: Path | str, space: Plugin, data: Plugin, budget: Sequence[str], seed: int, device: torch.device) -> Task:
+def make_task(
+    out: Path | str, space: Plugin, data: Plugin, budget: Sequence[str], seed: int, device: torch.device
+) -> Task:
     """Builds all that a run needs and checks that its budgets can be met. Raises ``UserError``, before any training."""
     budgets = parse_budgets(budget)
     source: Data = data.build("data", seed=seed).to(device)
@@ -131,10 +142,14 @@ def open_task(run: Path | str, device: torch.device) -> tuple[Task, dict[str, An
     path = folder.need(CONFIG, "search")
     try:
         config = yaml.safe_load(path.read_text())
-        space, data = (Plugin(config[k]["name"], {n: v for n, v in config[k].items() if n != "name"}) for k in ("space", "data"))
+        space, data = (
+            Plugin(config[k]["name"], {n: v for n, v in config[k].items() if n != "name"}) for k in ("space", "data")
+        )
         budget, seed = config["budget"], config["seed"]
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: expected the flags of a run, got: {type(error).__name__} {_first_line(error)}") from error
+        raise UserError(
+            f"{path}: expected the flags of a run, got: {type(error).__name__} {_first_line(error)}"
+        ) from error
     task = make_task(run, space, data, budget, seed, device)
     _check_choices(folder, task.choices)
     return task, config
@@ -187,9 +202,14 @@ def _check_choices(run: Run, questions: Choices) -> None:
         raise UserError(f"{run / 'choices.json'}: expected the choices of a space, got something else") from error
     if saved != list(questions.values()):
         raise UserError(
-            f"{run.path}: this run folder is of another space: it has {len(saved)} choices "
-            f"({', '.join(c.name for c in saved[:3])}, ...), the space has {len(questions)} ({', '.join(list(questions)[:3])}, ...)"
+            f"{run.path}: this run folder is of another space: it has choices {_names(c.name for c in saved)}, "
+            f"the space has {_names(questions)}"
         )
+
+
+def _names(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")
 
 
 def _first_line(error: Exception) -> str:

@@ -55,7 +55,14 @@ class Recipe:
     """Use the data's augmentation"""
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch", 2), ("warmup", 0), ("clip", 0), ("weight_decay", 0), ("momentum", 0)):
+        for name, low in (
+            ("epochs", 1),
+            ("batch", 2),
+            ("warmup", 0),
+            ("clip", 0),
+            ("weight_decay", 0),
+            ("momentum", 0),
+        ):
             value = self.__dict__[name]
             if not value >= low:
                 raise UserError(f"recipe: expected {name} >= {low}, got {value}")
@@ -78,7 +85,9 @@ class Recipe:
         weights = [p for p in net.parameters() if p.dim() > 1]
         others = [p for p in net.parameters() if p.dim() <= 1]
         groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        return SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0)
+        return SGD(
+            groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0, foreach=True
+        )
 
 
 def seed_of(seed: int, *purpose: str | int) -> int:
@@ -231,7 +240,9 @@ def train_network(
     """
     stage = checkpoint.stage
     model, optimizer = fabric.setup(net, recipe.optimizer(net))
-    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
+    average = (
+        AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
+    )
     first, steps = 0, len(split) // min(recipe.batch, len(split))
     if (state := checkpoint.load()) is not None:
         net.load_state_dict(state["net"])

@@ -25,7 +25,7 @@ class Width(Gated, Derivable):
 
     def __init__(self, name: str, values: Sequence[int], labels: Sequence[str] | None = None) -> None:
         """Raises ``UserError`` unless ``values`` are positive and increasing."""
-        if list(values) != sorted(set(values)) or values[0] < 1:
+        if not values or list(values) != sorted(set(values)) or values[0] < 1:
             raise UserError(f"width {name!r}: expected increasing positive channel numbers, got {tuple(values)}")
         super().__init__(Choice(name, tuple(labels if labels is not None else map(str, values))))
         self.values = tuple(values)

@@ -40,9 +40,13 @@ def cost(
     found = [_read(questions, text) for text in asked]
     costs = CostTable(net, input_shape(space))(found)
     rows = [{name: int(values[i]) for name, values in costs.items()} for i in range(len(found))]
-    labels: list[Any] = [arch.to_json() if text.lstrip().startswith("{") else text for text, arch in zip(asked, found, strict=True)]
+    labels: list[Any] = [
+        arch.to_json() if text.lstrip().startswith("{") else text for text, arch in zip(asked, found, strict=True)
+    ]
     if json:
-        sys.stdout.writelines(json_module.dumps({"arch": label, **row}) + "\n" for label, row in zip(labels, rows, strict=True))
+        sys.stdout.writelines(
+            json_module.dumps({"arch": label, **row}) + "\n" for label, row in zip(labels, rows, strict=True)
+        )
         return
     table = Table("arch", *(name.replace("_", " ") for name in costs))
     for arch_found, row in zip(found, rows, strict=True):
@@ -57,7 +61,9 @@ def input_shape(space: Plugin) -> Shape:
     parameters = inspect.signature(space.callable("space")).parameters
     shape = space.flags.get("shape") or (parameters["shape"].default if "shape" in parameters else None)
     if shape is None:
-        raise UserError(f"--space {space.name}: expected --space.shape CHANNELS,HEIGHT,WIDTH, since it has no shape of its own")
+        raise UserError(
+            f"--space {space.name}: expected --space.shape CHANNELS,HEIGHT,WIDTH, since it has no shape of its own"
+        )
     return tuple(shape)
 
 

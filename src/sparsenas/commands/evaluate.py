@@ -14,6 +14,7 @@ from sparsenas.choice import Arch
 from sparsenas.commands.retrain import add_results, results
 from sparsenas.data import Split
 from sparsenas.derive import derive
+from sparsenas.errors import UserError
 from sparsenas.export import onnx_logits
 from sparsenas.score import Exam
 from sparsenas.task import Device, Scoring, Task, found, load_weights, open_task
@@ -28,7 +29,7 @@ def evaluate(
     json: bool = False,
     accelerator: str = "auto",
 ) -> None:
-    """Prints the accuracy of the retrained network of a run, of its ONNX file, or of an architecture on inherited weights.
+    """Prints the accuracy of a run's retrained network, of its ONNX file, or of any architecture on inherited weights.
 
     Args:
         run: the run folder.
@@ -42,8 +43,6 @@ def evaluate(
     task, config = open_task(run, fabric.device)
     images = {"test": task.data.test, "held_out": task.data.held_out}.get(split)
     if images is None:
-        from sparsenas.errors import UserError
-
         raise UserError(f"--split: expected test or held_out, got {split!r}")
     if onnx:
         what, marks = "net.onnx", _onnx(task, images)

@@ -85,7 +85,7 @@ def baselines_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, co
                 continue
             net = task.plain(arch, f"baseline{i + 1}")
             _train(task, fabric, net, recipe, Checkpoint(task.run, f"baseline{i + 1}", every))
-            entry = {"text": arch.text(), "arch": arch.to_json(), "costs": task.costs(arch)}
+            entry: dict[str, Any] = {"text": arch.text(), "arch": arch.to_json(), "costs": task.costs(arch)}
             entry |= evaluate(net, task.data, task.data.test)
             add_results(task.run, {"baselines": [*known[:i], entry]})
             task.run.remove(Checkpoint.NAME)

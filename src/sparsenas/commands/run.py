@@ -11,7 +11,7 @@ from sparsenas.args import to_config
 from sparsenas.commands.evaluate import evaluate_stage
 from sparsenas.commands.export import export_stage
 from sparsenas.commands.retrain import RETRAIN, baselines_stage, results, retrain_stage
-from sparsenas.commands.search import SEARCH, search_stage
+from sparsenas.commands.search import SCORE, SEARCH, search_stage
 from sparsenas.plugin import Plugin
 from sparsenas.report import report
 from sparsenas.task import Device, Scoring, Task, make_task
@@ -26,7 +26,7 @@ def run(
     out: Path = Path("runs/run"),
     seed: int = 0,
     search: Recipe = SEARCH,
-    score: Scoring = Scoring(),
+    score: Scoring = SCORE,
     retrain: Recipe = RETRAIN,
     baselines: int = 8,
     accelerator: str = "auto",
@@ -62,12 +62,13 @@ def run(
     device = Device(accelerator, devices, num_nodes, precision)
     fabric = device.fabric()
     task = make_task(out, space, data, budget or [], seed, fabric.device)
+    learner = method.build("method", task.choices, task.limits, seed)
     config = to_config(
         "run", space=space, data=data, method=method, budget=budget or [], seed=seed, search=search, score=score,
         retrain=retrain, baselines=baselines, **vars(device), checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
     task.begin(config, resume)
-    search_stage(task, method, fabric, search, score, checkpoint_seconds)
+    search_stage(task, learner, fabric, search, score, checkpoint_seconds)
     retrain_stage(task, fabric, retrain, checkpoint_seconds)
     baselines_stage(task, fabric, retrain, checkpoint_seconds, baselines)
     evaluate_stage(task, score)

@@ -19,6 +19,7 @@ from sparsenas.score import Exam, score_population
 from sparsenas.task import Device, Scoring, Task, make_task
 from sparsenas.train import Checkpoint, Recipe, seed_of, train_supernet
 
+SCORE = Scoring()
 SEARCH = Recipe(epochs=150, batch=64, lr=0.1, schedule="cosine")
 
 
@@ -30,7 +31,7 @@ def search(
     out: Path = Path("runs/search"),
     seed: int = 0,
     search: Recipe = SEARCH,
-    score: Scoring = Scoring(),
+    score: Scoring = SCORE,
     accelerator: str = "auto",
     devices: str = "1",
     num_nodes: int = 1,
@@ -62,20 +63,20 @@ def search(
     device = Device(accelerator, devices, num_nodes, precision)
     fabric = device.fabric()
     task = make_task(out, space, data, budget or [], seed, fabric.device)
+    learner = method.build("method", task.choices, task.limits, seed)
     config = to_config(
         "search", space=space, data=data, method=method, budget=budget or [], seed=seed, search=search, score=score,
         **vars(device), checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
     task.begin(config, resume)
-    search_stage(task, method, fabric, search, score, checkpoint_seconds)
+    search_stage(task, learner, fabric, search, score, checkpoint_seconds)
 
 
-def search_stage(task: Task, method: Plugin, fabric: Fabric, recipe: Recipe, scoring: Scoring, every: float) -> None:
+def search_stage(task: Task, learner: Method, fabric: Fabric, recipe: Recipe, scoring: Scoring, every: float) -> None:
     """Does what is not yet done of the search: supernet.pt, then best.json."""
     if task.run.has("best.json"):
         return
     net = task.network("supernet")
-    learner: Method = method.build("method", task.choices, task.limits, task.seed)
     if task.run.has("supernet.pt"):
         state = task.run.load("supernet.pt")
         net.load_state_dict(state["net"])
@@ -106,7 +107,10 @@ def architectures(task: Task, net: nn.Module) -> Space:
     """What may be proposed: legal architectures, equal networks being one."""
     twin = task.limits.table.net  # on the meta device: tidying reads answers, never weights
     return Space(
-        task.choices, task.limits.draw, lambda archs: [bool(x) for x in task.limits.legal(archs)], lambda a: tidy(twin, a)
+        task.choices,
+        task.limits.draw,
+        lambda archs: [bool(x) for x in task.limits.legal(archs)],
+        lambda a: tidy(twin, a),
     )
 
 
@@ -165,5 +169,3 @@ def write_best(task: Task, arch: Arch, score: Score) -> None:
             "held_out": {"accuracy": score.accuracy, "loss": -score.negative_loss},
         },
     )
-
-

@@ -30,7 +30,13 @@ def spaces(json: bool = False) -> None:
     table = Table("space", "input", "choices", "architectures", "flops", "params")
     for entry in described:
         ranges = (f"{low:,} to {high:,}" for low, high in (entry["range"]["flops"], entry["range"]["params"]))
-        table.add_row(entry["name"], "x".join(map(str, entry["shape"])), str(len(entry["choices"])), f"{entry['size']:.3g}", *ranges)
+        table.add_row(
+            entry["name"],
+            "x".join(map(str, entry["shape"])),
+            str(len(entry["choices"])),
+            f"{entry['size']:.3g}",
+            *ranges,
+        )
     Console().print(table)
 
 

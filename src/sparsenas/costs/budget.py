@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sparsenas.costs.layer import COSTS
 from sparsenas.errors import UserError
 
-_NUMBER = r"[0-9][0-9_]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?"
+_NUMBER = r"[0-9]+(?:_[0-9]+)*\.?[0-9]*(?:[eE][+-]?[0-9]+)?"
 _BUDGET = re.compile(rf"\s*([a-z_]+)\s*(<=|>=)\s*({_NUMBER})\s*([kMG]?)\s*")
 _UNIT = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 

@@ -76,6 +76,6 @@ COSTS: dict[str, Cost] = {
 """What can be counted of an architecture; all are sums over its layers."""
 
 
-def total(cost: Cost, layers: Sequence[Layer]) -> int:
-    """The cost of a whole network."""
-    return int(sum(cost(layer) for layer in layers))
+def total(cost: Cost, layers: Sequence[Layer]) -> float:
+    """The cost of a whole network; a whole number where those of the layers are."""
+    return sum(cost(layer) for layer in layers)

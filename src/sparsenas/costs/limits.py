@@ -22,7 +22,7 @@ class Limits:
     """The budgets of one search over one cost table."""
 
     def __init__(self, table: CostTable, budgets: Sequence[Budget] = (), seed: int = 0) -> None:
-        """Raises ``UserError`` when no architecture can meet the budgets: which cost, what was asked, what can be had."""
+        """Raises ``UserError`` when the budgets cannot be met: which cost, what was asked, what can be had."""
         self.table = table
         self.budgets = tuple(budgets)
         self.choices = table.choices
@@ -84,7 +84,8 @@ class Limits:
             if left == 0:
                 return arch
         raise UserError(
-            f"--budget: each of {', '.join(map(str, self.budgets))} can be met, but no architecture was found that meets all"
+            f"--budget: each of {', '.join(map(str, self.budgets))} can be met, "
+            "but no architecture was found that meets all"
         )
 
     def _descend(self, arch: Arch, left: float) -> tuple[Arch, float]:

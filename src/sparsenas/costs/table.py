@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from sparsenas.choice import Arch, Choice, Choices, Gated, Picks, choices, set_gates, space_size
+from sparsenas.choice import Arch, Choice, Choices, Gated, Picks, choices, set_gates
+from sparsenas.costs.extremes import Factor, minimise
 from sparsenas.costs.layer import COSTS, Cost, Shape, total
 from sparsenas.costs.trace import trace
 from sparsenas.derive import Derivable
@@ -20,46 +21,48 @@ Matrix = NDArray[np.float64]
 
 MOST_PAIRS = 4000
 """A space that needs more traces than this for its pair terms is not tabulated but traced."""
-MOST_ENUMERATED = 200_000
+FEW_PAIRS = 300
+"""Up to this many, pair terms are looked for even where the random architectures show none."""
+TOLERANCE = 1e-12
+"""Relative; between costs that are whole numbers it admits no difference."""
 
 
 class CostTable:
     """Costs of the architectures of one space on one input shape.
 
     An architecture is a 0/1 vector x over all options; its cost is modelled as ``base + x.c + x.Q.x``, with pair
-    terms Q only between choices that meet in one module (a width inside a block choice, two widths of one
-    convolution). The model is filled in by tracing and then checked against ``trace`` on random architectures;
-    costs that fail the check are traced for every architecture asked for. So answers are always exact.
+    terms Q only between one-of-n choices that meet in one module (a width inside a block choice, two widths of one
+    convolution). The model is filled in by tracing when it is first needed, and then checked against ``trace`` on
+    ``checks`` random architectures and the sparsest ones; costs that fail are traced for every architecture.
     """
 
     def __init__(
-        self, net: nn.Module, shape: Shape, costs: Mapping[str, Cost] = COSTS, checks: int = 12, seed: int = 0
+        self, net: nn.Module, shape: Shape, costs: Mapping[str, Cost] = COSTS, checks: int = 24, seed: int = 0
     ) -> None:
         """Raises ``UserError`` when the network cannot run on ``shape`` (channels, height, width)."""
         self.net = copy.deepcopy(net).to("meta")
         self.shape = shape
         self.costs = costs
+        self.checks = checks
+        self.seed = seed
         self.choices: Choices = choices(net)
-        self._traced: dict[Arch, NDArray[np.float64]] = {}
+        self._traced: dict[Arch, Matrix] = {}
         sizes = [len(choice.options) for choice in self.choices.values()]
         self.columns = dict(zip(self.choices, itertools.accumulate(sizes, initial=0), strict=False))
         self.options = sum(sizes)
-        rng = np.random.default_rng(seed)
-        samples = [Arch.sample(self.choices, rng) for _ in range(checks)]
-        truth = np.stack([self._trace(arch) for arch in samples])
-        self._fill_linear()
+        self.reference = Arch(self.choices, {name: tuple(range(c.most)) for name, c in self.choices.items()})
+        """The architecture whose neighbours fill the table; as full as may be, so that every node of a cell is live."""
+        self.base = self._trace(self.reference)
+        self.linear = np.zeros((self.options, len(costs)))
         self.pairs = np.zeros((len(costs), self.options, self.options))
-        if not np.array_equal(self._model(self.encode(samples)), truth):
-            self._fill_pairs()
-        self.additive = (self._model(self.encode(samples)) == truth).all(axis=0)
-        """For each cost in order, whether the model is exact."""
 
     def __call__(self, archs: Sequence[Arch]) -> dict[str, Matrix]:
         """The costs of every architecture, by cost name, as vectors over ``archs``."""
+        additive = self.additive
         values = self._model(self.encode(archs))
-        if not self.additive.all() and len(archs):
+        if not additive.all() and len(archs):
             exact = np.stack([self._trace(arch) for arch in archs])
-            values[:, ~self.additive] = exact[:, ~self.additive]
+            values[:, ~additive] = exact[:, ~additive]
         return {name: values[:, i] for i, name in enumerate(self.costs)}
 
     def exact(self, arch: Arch) -> dict[str, int]:
@@ -74,133 +77,178 @@ class CostTable:
                 row[[first + pick for pick in arch[name]]] = 1
         return x
 
-    def _model(self, x: Matrix) -> Matrix:
-        paired = [((x @ q) * x).sum(axis=1) if q.any() else np.zeros(len(x)) for q in self.pairs]
-        return self.base + x @ self.linear + np.stack(paired, axis=1)
+    @cached_property
+    def additive(self) -> NDArray[np.bool_]:
+        """For each cost in order, whether the model is exact. Fills the model."""
+        additive = self._fill_linear()
+        if not self._hopeful(additive):
+            return np.zeros(len(self.costs), dtype=bool)
+        samples = self._samples()
+        needed = self._pairs_needed()
+        if needed <= FEW_PAIRS or (needed <= MOST_PAIRS and not self._agrees(samples).all()):
+            self._fill_pairs()
+        return self._agrees(samples)
 
-    def _trace(self, arch: Arch) -> NDArray[np.float64]:
+    def _model(self, x: Matrix) -> Matrix:
+        values: Matrix = self.base + x @ self.linear
+        for i, pairs in enumerate(self.pairs):
+            if pairs.any():
+                values[:, i] += ((x @ pairs) * x).sum(axis=1)
+        return values
+
+    def _trace(self, arch: Arch) -> Matrix:
         if arch not in self._traced:
             set_gates(self.net, arch.gates())
             layers = trace(self.net, self.shape)
             self._traced[arch] = np.array([float(total(cost, layers)) for cost in self.costs.values()])
         return self._traced[arch]
 
-    @cached_property
-    def reference(self) -> Arch:
-        """The architecture whose neighbours fill the table."""
-        picks = {n: c.first() if c.least else tuple(range(c.most)) for n, c in self.choices.items()}
+    def _agrees(self, archs: Sequence[Arch]) -> NDArray[np.bool_]:
+        """For each cost, whether model and ``trace`` agree on all of ``archs``."""
+        truth = np.stack([self._trace(arch) for arch in archs])
+        close = np.abs(self._model(self.encode(archs)) - truth) <= TOLERANCE * self._largest()
+        agrees: NDArray[np.bool_] = np.logical_and.reduce(close, axis=0)
+        return agrees
+
+    def _largest(self) -> Matrix:
+        """The largest value seen of every cost."""
+        largest: Matrix = np.maximum.reduce(list(self._traced.values()))
+        return largest
+
+    def _hopeful(self, additive: NDArray[np.bool_]) -> bool:
+        """Whether any cost is additive yet, apart from those that are always 0."""
+        return bool(additive.all() or (additive & (self._largest() > 0)).any())
+
+    def _samples(self) -> list[Arch]:
+        """Random architectures, as many again with random numbers of picks where that may vary, and the sparsest."""
+        rng = np.random.default_rng(self.seed)
+        samples = [Arch.sample(self.choices, rng) for _ in range(self.checks)]
+        if any(choice.least < choice.most for choice in self.choices.values()):
+            samples += [self._sparse(rng) for _ in range(self.checks)]
+        return [Arch(self.choices, {name: c.first() for name, c in self.choices.items()}), *samples]
+
+    def _sparse(self, rng: np.random.Generator) -> Arch:
+        picks = {}
+        for name, choice in self.choices.items():
+            kept = rng.permutation(len(choice.options))[: rng.integers(choice.least, choice.most + 1)]
+            picks[name] = tuple(sorted(int(pick) for pick in kept))
         return Arch(self.choices, picks)
 
-    def _fill_linear(self) -> None:
-        """c from the reference's neighbours, one option swapped in or out; the reference's own first option is 0."""
+    def _fill_linear(self) -> NDArray[np.bool_]:
+        """Finds c from the reference's neighbours; returns which costs are additive in each choice alone.
+
+        Stops as soon as none is: in large cells, where it would take many traces, that shows at the first nodes.
+        """
+        additive = np.ones(len(self.costs), dtype=bool)
         at_reference = self._trace(self.reference)
-        self.linear = np.zeros((self.options, len(self.costs)))
         for name, choice in self.choices.items():
-            kept = self.reference[name]
-            for option in range(len(choice.options)):
-                column = self.columns[name] + option
-                picks, sign, relative = _neighbour(choice, kept, option)
-                if picks is not None:
-                    change = self._trace(self.reference.replace({name: picks})) - at_reference
-                    other = 0 if relative is None else self.linear[self.columns[name] + relative]
-                    self.linear[column] = sign * change + other
-        self.base = at_reference - self.encode([self.reference])[0] @ self.linear
+            kept, first = self.reference[name], self.columns[name]
+            for option, picks, sign, relative in _neighbours(choice, kept):
+                change = self._trace(self.reference.replace({name: picks})) - at_reference
+                other = 0 if relative is None else self.linear[first + relative]
+                self.linear[first + option] = sign * change + other
+            self.base = self.base - self.linear[[first + pick for pick in kept]].sum(axis=0)
+            if not choice.single:
+                np.logical_and(additive, self._agrees([self.reference.replace({name: choice.first()})]), out=additive)
+            if not self._hopeful(additive):
+                break
+        return additive
+
+    @cached_property
+    def _meeting(self) -> list[tuple[str, str]]:
+        """Pairs of one-of-n choices that occur in or below one mechanism, in order of their first appearance."""
+        single = [name for name, choice in self.choices.items() if choice.single]
+        pairs: set[tuple[str, str]] = set()
+        for module in self.net.modules():
+            if isinstance(module, Derivable):
+                names = {m.choice.name for m in module.modules() if isinstance(m, Gated)}
+                pairs.update(itertools.combinations([name for name in single if name in names], 2))
+        return sorted(pairs, key=lambda pair: (self.columns[pair[0]], self.columns[pair[1]]))
+
+    def _pairs_needed(self) -> int:
+        sizes = {name: len(choice.options) - 1 for name, choice in self.choices.items()}
+        return sum(sizes[a] * sizes[b] for a, b in self._meeting)
 
     def _fill_pairs(self) -> None:
-        """Q from double neighbours, for pairs of one-of-n choices that meet in one module."""
-        meeting = [pair for pair in _meeting(self.net) if all(self.choices[name].single for name in pair)]
-        if sum((len(self.choices[a].options) - 1) * (len(self.choices[b].options) - 1) for a, b in meeting) > MOST_PAIRS:
-            return
-        for a, b in meeting:
+        """Finds Q from double neighbours of the reference, which picks option 0 of every one-of-n choice."""
+        for a, b in self._meeting:
             for i, j in itertools.product(*(range(1, len(self.choices[name].options)) for name in (a, b))):
                 arch = self.reference.replace({a: (i,), b: (j,)})
-                column_a, column_b = self.columns[a] + i, self.columns[b] + j
                 alone = self.base + self.encode([arch])[0] @ self.linear
-                self.pairs[:, column_a, column_b] = self._trace(arch) - alone
+                self.pairs[:, self.columns[a] + i, self.columns[b] + j] = self._trace(arch) - alone
 
     def extremes(self, cost: str) -> tuple[Arch, Arch]:
         """The cheapest and the dearest architecture of the space.
 
-        Exact where the cost is additive and the choices that meet are few; else the best found among the smallest,
-        the largest, the uniform and some random architectures, improved choice by choice.
+        Exact where the cost is additive (but for spaces in which dozens of choices meet); else the best of the
+        sparsest, the fullest, the uniform and some random architectures, improved one choice at a time.
         """
         return self._extreme(cost, 1), self._extreme(cost, -1)
 
     def _extreme(self, cost: str, sign: int) -> Arch:
         index = list(self.costs).index(cost)
-        if not self.additive[index]:
-            return min(self._landmarks(), key=lambda arch: (sign * self._trace(arch)[index], arch.text()))
-        arch = self.reference
-        for group in self._groups(index):
-            few = space_size({name: self.choices[name] for name in group}) <= MOST_ENUMERATED
-            arch = self._best(arch, group, index, sign) if few else self._sweep(arch, group, index, sign)
-        return arch
+        if self.additive[index]:
+            single = {name: choice for name, choice in self.choices.items() if choice.single}
+            picks = minimise(self._factors(single, index, sign))
+            if picks is not None:
+                strength = {n: sign * self.linear[self._span(n), index] for n in self.choices.keys() - single.keys()}
+                several = {name: _cheapest(self.choices[name], values) for name, values in strength.items()}
+                return self.reference.replace({**{name: (pick,) for name, pick in picks.items()}, **several})
+        return self._descend(min(self._landmarks(), key=lambda a: self._signed(a, cost, sign)), cost, sign)
 
-    def _best(self, arch: Arch, group: Sequence[str], index: int, sign: int) -> Arch:
-        """``arch`` with the best of all answers to the choices of ``group``."""
-        answers = [list(self.choices[name].every()) for name in group]
-        candidates = [arch.replace(dict(zip(group, picks, strict=True))) for picks in itertools.product(*answers)]
-        values = sign * self._model(self.encode(candidates))[:, index]
-        return candidates[int(np.argmin(values))]
-
-    def _sweep(self, arch: Arch, group: Sequence[str], index: int, sign: int) -> Arch:
-        """``arch`` improved one choice at a time until nothing helps."""
-        while True:
-            before = arch
-            for name in group:
-                arch = self._best(arch, [name], index, sign)
-            if arch == before:
-                return arch
-
-    def _groups(self, index: int) -> list[list[str]]:
-        """Choices that must be decided together: connected by pair terms of this cost."""
-        groups = [[name] for name in self.choices]
-        for a, b in itertools.combinations(self.choices, 2):
-            if self.pairs[index][self._span(a), self._span(b)].any() or self.pairs[index][self._span(b), self._span(a)].any():
-                joined = [group for group in groups if a in group or b in group]
-                groups = [group for group in groups if group not in joined] + [list(itertools.chain(*joined))]
-        return groups
+    def _factors(self, single: Choices, index: int, sign: int) -> list[Factor]:
+        """The model of one cost as tables over one-of-n choices."""
+        factors = [Factor((name,), sign * self.linear[self._span(name), index]) for name in single]
+        blocks = {(a, b): self.pairs[index][self._span(a), self._span(b)] for a, b in self._meeting}
+        return factors + [Factor(names, sign * block) for names, block in blocks.items() if block.any()]
 
     def _span(self, name: str) -> slice:
         return slice(self.columns[name], self.columns[name] + len(self.choices[name].options))
 
+    def _signed(self, arch: Arch, cost: str, sign: int) -> tuple[float, str]:
+        return sign * float(self([arch])[cost][0]), arch.text()
+
+    def _descend(self, arch: Arch, cost: str, sign: int) -> Arch:
+        """``arch`` improved one one-of-n choice at a time until nothing helps."""
+        while True:
+            before = arch
+            for name, choice in self.choices.items():
+                if choice.single:
+                    moves = [arch.replace({name: picks}) for picks in choice.every()]
+                    arch = min(moves, key=lambda a: self._signed(a, cost, sign))
+            if arch == before:
+                return arch
+
     def _landmarks(self) -> list[Arch]:
         """Architectures among which extremes of a cost that does not add up are sought."""
-        most = max(len(choice.options) for choice in self.choices.values())
         uniform = [
             {n: (min(i, len(c.options) - 1),) if c.single else c.first() for n, c in self.choices.items()}
-            for i in range(most)
+            for i in range(max((len(choice.options) for choice in self.choices.values()), default=0))
         ]
-        full = {n: tuple(range(c.most)) for n, c in self.choices.items()}
-        rng = np.random.default_rng(0)
-        return [Arch(self.choices, picks) for picks in (*uniform, full)] + [
-            Arch.sample(self.choices, rng) for _ in range(64)
-        ]
+        rng = np.random.default_rng(self.seed)
+        drawn = [Arch.sample(self.choices, rng) for _ in range(self.checks)]
+        return [self.reference, *(Arch(self.choices, picks) for picks in uniform), *drawn]
 
 
-def _neighbour(choice: Choice, kept: Picks, option: int) -> tuple[Picks | None, int, int | None]:
-    """A legal answer that differs from ``kept`` by ``option``: the picks, the sign of c, and whose c to add.
+def _neighbours(choice: Choice, kept: Picks) -> list[tuple[int, Picks, int, int | None]]:
+    """For each option a legal answer that differs from ``kept`` by it: option, picks, sign of c, and whose c to add.
 
-    cost(picks) - cost(kept) = sign * (c[option] - c[relative]).
+    cost(picks) - cost(kept) = sign * (c[option] - c[relative]); options come after those they are relative to.
+    Where all answers are equally large only differences count: then c of the first option kept is 0.
     """
-    if option not in kept:
-        if len(kept) < choice.most:
-            return tuple(sorted((*kept, option))), 1, None
-        return tuple(sorted((*kept[1:], option))), 1, kept[0]
+    first, outside = kept[0], [option for option in range(len(choice.options)) if option not in kept]
+    found: list[tuple[int, Picks, int, int | None]] = []
     if len(kept) > choice.least:
-        return tuple(pick for pick in kept if pick != option), -1, None
-    outside = [other for other in range(len(choice.options)) if other not in kept]
-    if option == kept[0] or not outside:
-        return None, 1, None
-    return tuple(sorted((*(p for p in kept if p != option), outside[0]))), -1, outside[0]
+        found += [(option, tuple(pick for pick in kept if pick != option), -1, None) for option in kept]
+    found += [(option, tuple(sorted((*kept[1:], option))), 1, first) for option in outside]
+    if len(kept) == choice.least and outside:
+        swapped = outside[0]
+        found += [(o, tuple(sorted((*(p for p in kept if p != o), swapped))), -1, swapped) for o in kept[1:]]
+    return found
 
 
-def _meeting(net: nn.Module) -> list[tuple[str, str]]:
-    """Pairs of choices that occur in or below one mechanism, in order of their names' first appearance."""
-    order = {name: i for i, name in enumerate(choices(net))}
-    pairs: set[tuple[str, str]] = set()
-    for module in net.modules():
-        if isinstance(module, Derivable):
-            names = {m.choice.name for m in module.modules() if isinstance(m, Gated)}
-            pairs.update(itertools.combinations(sorted(names, key=order.__getitem__), 2))
-    return sorted(pairs, key=lambda pair: (order[pair[0]], order[pair[1]]))
+def _cheapest(choice: Choice, values: Matrix) -> Picks:
+    """The answer of least summed value."""
+    order = [int(option) for option in np.argsort(values, kind="stable")]
+    helping = sum(1 for option in order if values[option] < 0)
+    return tuple(sorted(order[: min(max(helping, choice.least), choice.most)]))

@@ -25,7 +25,7 @@ def trace(net: nn.Module, shape: Shape) -> list[Layer]:
     Raises ``UserError`` when the network cannot run on that shape.
     """
     gates: Gates = {module.choice.name: module.gate for module in net.modules() if isinstance(module, Gated)}
-    plain = derive(net, gates, share_weights=True).to("meta").eval()
+    plain = derive(net, gates, share_weights=True).to("meta", torch.float32).eval()
     recorder = _Recorder(plain)
     try:
         with torch.no_grad(), recorder:
@@ -91,8 +91,8 @@ def _normed(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _conv(args: Sequence[Any], output: Tensor, params: int) -> Layer:
     x, weight, _, stride, padding, dilation = args[:6]
-    settings = (*stride, *padding, *dilation, args[8])
-    return Layer("conv_transpose2d" if args[6] else "conv2d", _shape(x), _shape(output), _shape(weight), settings, params)
+    op = "conv_transpose2d" if args[6] else "conv2d"
+    return Layer(op, _shape(x), _shape(output), _shape(weight), (*stride, *padding, *dilation, args[8]), params)
 
 
 def _matrix(x: Tensor, weight: Tensor, output: Tensor, params: int) -> Layer:

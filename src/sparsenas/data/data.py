@@ -68,9 +68,7 @@ class Data:
 
     def to(self, device: torch.device) -> Data:
         """All splits on a device."""
-        return replace(
-            self, train=self.train.to(device), held_out=self.held_out.to(device), test=self.test.to(device)
-        )
+        return replace(self, train=self.train.to(device), held_out=self.held_out.to(device), test=self.test.to(device))
 
     def inputs(self, images: Tensor, augment: bool = False) -> Tensor:
         """What the network is given: floats, augmented if asked, normalised, channels last in memory."""

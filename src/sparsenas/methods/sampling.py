@@ -23,16 +23,16 @@ class Bins(NamedTuple):
     cost: str
     low: float
     high: float
-    count: int
+    number: int
 
     def of(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
         """The bin of each value; -1 outside the range. The upper end belongs to the last bin."""
-        index = np.floor((values - self.low) / (self.high - self.low) * self.count).astype(np.int64)
-        index[values == self.high] = self.count - 1
+        index = np.floor((values - self.low) / (self.high - self.low) * self.number).astype(np.int64)
+        index[values == self.high] = self.number - 1
         return np.where((values >= self.low) & (values <= self.high), index, -1)
 
     def __str__(self) -> str:
-        return f"{self.count} bins of {self.cost} over {self.low:,.0f} to {self.high:,.0f}"
+        return f"{self.number} bins of {self.cost} over {self.low:,.0f} to {self.high:,.0f}"
 
 
 class BinSampler:
@@ -44,20 +44,20 @@ class BinSampler:
 
     def __init__(self, table: CostTable, bins: Bins, rng: np.random.Generator) -> None:
         """Raises ``UserError`` when the range is empty or some bin holds no architecture that can be found."""
-        if not (bins.low < bins.high and bins.count >= 1):
+        if not (bins.low < bins.high and bins.number >= 1):
             raise UserError(f"constraint sampling: expected at least one bin and low < high, got {bins}")
         self.table, self.bins, self.rng = table, bins, rng
-        self.pools: list[list[Arch]] = [[] for _ in range(bins.count)]
+        self.pools: list[list[Arch]] = [[] for _ in range(bins.number)]
         self.drawn = 0
         """Paths drawn, rejected ones included."""
         self.accepted = 0
         """Paths handed out."""
-        for index in range(bins.count):
+        for index in range(bins.number):
             self._fill(index)
 
     def draw(self) -> Arch:
         """One path."""
-        index = int(self.rng.integers(self.bins.count))
+        index = int(self.rng.integers(self.bins.number))
         self._fill(index)
         self.accepted += 1
         return self.pools[index].pop()
@@ -72,7 +72,8 @@ class BinSampler:
             for arch, bin_index in zip(archs, self.bins.of(self.table(archs)[self.bins.cost]), strict=True):
                 if bin_index >= 0 and len(self.pools[bin_index]) < POOL:
                     self.pools[bin_index].append(arch)
-        low, high = (self.bins.low + (self.bins.high - self.bins.low) * i / self.bins.count for i in (index, index + 1))
+        width = (self.bins.high - self.bins.low) / self.bins.number
+        low, high = self.bins.low + width * index, self.bins.low + width * (index + 1)
         raise UserError(
             f"constraint sampling: none of {BLOCK * BLOCKS:,} random architectures has {low:,.0f} to {high:,.0f} "
             f"{self.bins.cost}; use fewer bins or a narrower --method.bin_range"

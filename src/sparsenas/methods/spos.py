@@ -55,9 +55,7 @@ def default_range(limits: Limits, cost: str) -> tuple[float, float]:
     return low, high
 
 
-def bins_from_flags(
-    limits: Limits, bins: int, bin_cost: str, bin_range: tuple[float, float] | None
-) -> Bins | None:
+def bins_from_flags(limits: Limits, bins: int, bin_cost: str, bin_range: tuple[float, float] | None) -> Bins | None:
     """The bins that the flags ask for; ``None`` for plain uniform sampling. Raises ``UserError``."""
     if bin_cost not in COSTS:
         raise UserError(f"--method.bin_cost: expected one of {', '.join(COSTS)}, got {bin_cost!r}")

@@ -11,14 +11,12 @@ from sparsenas.width import SliceBatchNorm2d, SliceConv2d, Width
 EXPANSIONS = (0.5, 1.0, 1.5, 2.0)
 
 
-def tiny(
-    width: int = 16, blocks: int = 5, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10
-) -> nn.Sequential:
+def tiny(width: int = 16, blocks: int = 5, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10) -> nn.Sequential:
     """Builds the space for small images; made for the 8x8 digits, it trains in seconds.
 
-    A stem, then blocks that are each a dense 3x3 bottleneck, an inverted residual with kernel 3 or 5, or (where the shape
-    is kept) nothing, with a middle width of 0.5, 1, 1.5 or 2 times the block's channels; block ``blocks // 2`` halves the
-    image and doubles the channels.
+    A stem, then blocks that are each a dense 3x3 bottleneck, an inverted residual with kernel 3 or 5, or (where the
+    shape is kept) nothing, with a middle width of 0.5, 1, 1.5 or 2 times the block's channels; the middle block
+    halves the image and doubles the channels.
 
     Args:
         width: channels of the first blocks.

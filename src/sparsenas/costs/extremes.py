@@ -1,0 +1,62 @@
+"""The answers at which a sum of small tables is least."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_ENTRIES = 2_000_000
+
+
+class Factor(NamedTuple):
+    """A number for every combination of answers to the choices ``names``, one array axis each."""
+
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
+def minimise(factors: Sequence[Factor]) -> dict[str, int] | None:
+    """The index for every name at which the factors add up to least, or ``None`` where that takes too much memory.
+
+    Variable elimination: a name is taken out by minimising over it the sum of the factors that it is in, for every
+    combination of the names it meets; so a chain of widths of any length takes no time at all.
+    """
+    factors = list(factors)
+    names = {name for factor in factors for name in factor.names}
+    eliminated: list[Factor] = []
+    while names:
+        shape = min((_near(factors, name) for name in sorted(names)), key=lambda sizes: math.prod(sizes.values()))
+        if math.prod(shape.values()) > MOST_ENTRIES:
+            return None
+        *others, name = shape
+        joint = np.zeros(tuple(shape.values()))
+        for factor in factors:
+            if name in factor.names:
+                joint = joint + _spread(factor, tuple(shape))
+        eliminated.append(Factor(tuple(shape), joint))
+        factors = [factor for factor in factors if name not in factor.names]
+        factors += [Factor(tuple(others), joint.min(axis=-1))] if others else []
+        names.remove(name)
+    answer: dict[str, int] = {}
+    for factor in reversed(eliminated):
+        *known, name = factor.names
+        answer[name] = int(np.argmin(factor.values[tuple(answer[other] for other in known)]))
+    return answer
+
+
+def _near(factors: Sequence[Factor], name: str) -> dict[str, int]:
+    """The names that share a factor with ``name`` and how many answers each has; ``name`` is last."""
+    sizes = {n: s for f in factors if name in f.names for n, s in zip(f.names, f.values.shape, strict=True)}
+    return {**{n: sizes[n] for n in sorted(sizes) if n != name}, name: sizes[name]}
+
+
+def _spread(factor: Factor, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """The factor with its axes in the order of ``names``, length 1 where it has none."""
+    order = sorted(range(len(factor.names)), key=lambda axis: names.index(factor.names[axis]))
+    present = tuple(slice(None) if name in factor.names else None for name in names)
+    spread: NDArray[np.float64] = factor.values.transpose(order)[present]
+    return spread

@@ -1,0 +1,100 @@
+"""Conformance checks for spaces and methods, ours and other people's.
+
+Call them from a test of your own package::
+
+    from sparsenas.testing import check_space
+    def test_my_space():
+        check_space(my_space, shape=(3, 32, 32))
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sparsenas.choice import Arch, choices, set_gates
+from sparsenas.costs import CostTable, Limits, Shape, total, trace
+from sparsenas.costs.layer import params
+from sparsenas.derive import derive, tidy
+from sparsenas.methods import Method
+
+
+def check_space(make: Callable[[], nn.Module], shape: Shape, archs: int = 20, tolerance: float = 1e-5) -> None:
+    """Checks on random architectures that a space keeps the library's promises.
+
+    The supernet's path equals the derived network in eval mode; both trace alike; the parameter cost is the derived
+    network's parameter count; the cost table equals the trace; tidying changes nothing but names; JSON and compact text
+    go round. Raises ``AssertionError`` saying what failed on which architecture.
+    """
+    torch.manual_seed(0)
+    net, rng = shaken(make()).eval(), np.random.default_rng(0)
+    questions, table = choices(net), CostTable(make(), shape)
+    assert questions, "the space asks nothing: choices(net) is empty"
+    x = torch.randn(2, *shape)
+    for _ in range(archs):
+        arch = Arch.sample(questions, rng)
+        plain = derive(net, arch.gates()).eval()
+        assert not choices(plain), f"{arch}: the derived network still has choices"
+        expected, got = _outputs(net, arch, x), plain(x)
+        assert torch.allclose(expected, got, rtol=tolerance, atol=tolerance * float(expected.abs().max())), (
+            f"{arch}: the derived network differs from the supernet's path by {float((expected - got).abs().max())}"
+        )
+        layers = trace(net, shape)
+        assert layers == trace(plain, shape), f"{arch}: supernet and derived network trace differently"
+        count = sum(p.numel() for p in plain.parameters())
+        assert total(params, layers) == count, f"{arch}: counted {total(params, layers)} parameters, there are {count}"
+        exact = {cost: float(value) for cost, value in table.exact(arch).items()}
+        assert {cost: values[0] for cost, values in table([arch]).items()} == exact, f"{arch}: the cost table is wrong"
+        _check_names(net, arch, expected, x, tolerance)
+
+
+def _check_names(net: nn.Module, arch: Arch, expected: Tensor, x: Tensor, tolerance: float) -> None:
+    assert Arch.from_json(arch.choices, arch.to_json()) == arch, f"{arch}: JSON does not go round"
+    assert Arch.from_text(arch.choices, arch.text()) == arch, f"{arch}: compact text does not go round"
+    tidied = tidy(net, arch)
+    assert tidy(net, tidied) == tidied, f"{arch}: tidying twice is not tidying once"
+    close = torch.allclose(_outputs(net, tidied, x), expected, rtol=tolerance, atol=tolerance)
+    assert close, f"{arch}: tidied to {tidied}, which is another network"
+
+
+def check_method(make: Callable[[Limits, int], Method], limits: Limits, steps: int = 20) -> None:
+    """Checks that a method's gates are legal and that its state resumes it exactly.
+
+    ``make`` builds the method from limits and a seed. Raises ``AssertionError``.
+    """
+    method = make(limits, 0)
+    for _ in range(steps):
+        for name, gate in method.gates().items():
+            limits.choices[name].check(gate.picks)
+    state = copy.deepcopy(method.state_dict())
+    twin = make(limits, 1)
+    twin.load_state_dict(state)
+    for step in range(steps):
+        first, second = method.gates(), twin.gates()
+        assert {n: g.picks for n, g in first.items()} == {n: g.picks for n, g in second.items()}, (
+            f"step {step} after resuming: expected the same gates as without interruption"
+        )
+
+
+def shaken(net: nn.Module) -> nn.Module:
+    """Moves weights and batch-norm statistics off their initial values, so that nothing is equal by accident."""
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        for name, buffer in net.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.normal_()
+            elif name.endswith("running_var"):
+                buffer.uniform_(0.5, 2.0)
+    return net
+
+
+@torch.no_grad()
+def _outputs(net: nn.Module, arch: Arch, x: Tensor) -> Tensor:
+    set_gates(net, arch.gates())
+    outputs: Tensor = net(x)
+    return outputs

@@ -1,0 +1,271 @@
+"""The command line as a user meets it: the main job, one-line errors, exit codes, a network of one's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import yaml
+
+import sparsenas
+from sparsenas.__main__ import COMMANDS, main
+from sparsenas.args import parse, read_arch
+from sparsenas.choice import choices
+from sparsenas.commands.run import run as run_command
+from sparsenas.data import digits
+from sparsenas.errors import UserError
+from sparsenas.runs import Run
+from sparsenas.spaces import tiny
+
+QUICK = [
+    "--space.width=8", "--space.blocks=3", "--search.epochs=3", "--retrain.epochs=3", "--method.population=6",
+    "--method.generations=2", "--method.parents=3", "--method.mutants=3", "--method.crossovers=3", "--baselines=2",
+    "--accelerator=cpu", "--budget", "flops<=60e3",
+]  # fmt: skip
+
+OWN_SPACE = """
+from torch import nn
+from sparsenas import Join, SliceBatchNorm2d, SliceConv2d, Width
+
+def conv(inputs, outputs, kernel):
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+def make():
+    middle = Width("middle", (4, 8, 12))
+    return nn.Sequential(
+        conv(1, 8, 3),
+        Join.of("first", {"conv3": conv(8, 8, 3), "conv5": conv(8, 8, 5), "skip": nn.Identity()}),
+        SliceConv2d(8, middle, 3, padding=1), SliceBatchNorm2d(middle), nn.ReLU(), SliceConv2d(middle, 8, 1),
+        Join.of("second", {"conv1": conv(8, 8, 1), "conv3": conv(8, 8, 3)}),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10),
+    )
+
+def nothing():
+    return nn.Linear(1, 1)
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small, complete run."""
+    path = tmp_path_factory.mktemp("finished") / "run"
+    assert main(["run", "--out", str(path), *QUICK]) == 0
+    return path
+
+
+def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """Runs a command that must fail for the user: exit code 2 and one line, which is returned."""
+    capsys.readouterr()
+    assert main(list(argv)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("sparsenas: ")
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    return error
+
+
+def test_the_main_job_leaves_everything(finished: Path) -> None:
+    names = "config.yaml choices.json log.jsonl archs.jsonl best.json supernet.pt net.pt net.pt2 net.onnx report.html results.json"
+    assert {path.name for path in finished.iterdir()} == set(names.split())
+    best = json.loads((finished / "best.json").read_text())
+    assert best["costs"]["flops"] <= 60e3
+    lines = [json.loads(line) for line in (finished / "archs.jsonl").read_text().splitlines()]
+    assert len(lines) == len({line["text"] for line in lines}) <= 18
+    assert all(line["flops"] <= 60e3 for line in lines)
+    assert best["held_out"]["accuracy"] == max(line["accuracy"] for line in lines)
+    results = json.loads((finished / "results.json").read_text())
+    assert len(results["baselines"]) == 2
+    assert all(0.9 * best["costs"]["flops"] <= b["costs"]["flops"] <= 60e3 for b in results["baselines"])
+    config = yaml.safe_load((finished / "config.yaml").read_text())
+    assert config["versions"]["torch"] == version("torch")
+    assert config["seed"] == 0
+
+
+def test_the_three_forms_of_the_network_agree(finished: Path) -> None:
+    data = digits()
+    x = data.inputs(data.test.images).contiguous()
+    with torch.no_grad():
+        net = sparsenas.load(finished)
+        expected = net(x)
+        exported = torch.export.load(finished / "net.pt2").module()(x)
+    session = onnxruntime.InferenceSession(str(finished / "net.onnx"))
+    onnx = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
+    assert torch.allclose(expected, exported, atol=1e-5)
+    assert np.allclose(expected.numpy(), onnx, atol=1e-4)
+    assert not choices(net)
+    best = json.loads((finished / "best.json").read_text())
+    assert sum(p.numel() for p in net.parameters()) == best["costs"]["params"]
+    accuracy = float((expected.argmax(1) == data.test.labels).float().mean())
+    assert accuracy == pytest.approx(json.loads((finished / "results.json").read_text())["retrained"]["accuracy"])
+
+
+@pytest.mark.parametrize("flags", [[], ["--onnx"], ["--arch", "found"], ["--arch", "000000"], ["--split", "held_out"]])
+def test_evaluate(finished: Path, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(finished), "--json", *flags]) == 0
+    marks = json.loads(capsys.readouterr().out)
+    results = json.loads((finished / "results.json").read_text())
+    if flags in ([], ["--onnx"]):
+        assert marks["accuracy"] == results["retrained"]["accuracy"]
+    if flags == ["--arch", "found"]:
+        assert marks["accuracy"] == results["inherited"]["accuracy"]
+
+
+def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
+    before = {name: (finished / name).read_bytes() for name in ("best.json", "net.pt", "supernet.pt", "archs.jsonl")}
+    assert main(["run", "--out", str(finished), "--resume"]) == 0
+    assert before == {name: (finished / name).read_bytes() for name in before}
+
+
+def test_retraining_again(finished: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished, tmp_path / "again")
+    assert main(["retrain", str(run), "--retrain.epochs=1", "--inherit", "--retrain.ema=0.9"]) == 0
+    assert (run / "net.pt").read_bytes() != (finished / "net.pt").read_bytes()
+    assert main(["export", str(run)]) == 0
+    assert main(["report", str(run)]) == 0
+
+
+def test_a_users_own_network_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mynet.py").write_text(OWN_SPACE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    flags = [flag for flag in QUICK if not flag.startswith("--space")]
+    assert main(["run", "--space", "mynet:make", "--out", "own", *flags]) == 0
+    best = json.loads(Path("own/best.json").read_text())
+    assert set(best["arch"]) == {"first", "middle", "second"}
+    assert best["costs"]["flops"] <= 60e3
+
+
+def test_the_python_function_is_the_command(tmp_path: Path) -> None:
+    run_command(
+        budget=["flops<=200e3"], out=tmp_path / "run", accelerator="cpu", baselines=0, resume=True,
+        **{k: v for k, v in parse(run_command, QUICK).items() if k in ("space", "method", "search", "retrain")},
+    )  # fmt: skip
+    assert (tmp_path / "run" / "net.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["frobnicate"], "expected a command of run, "),
+        (["run", "--sead", "3"], "unrecognized arguments: --sead 3"),
+        (["run", "--seed", "three"], "--seed: Expected a"),
+        (["run", "--space", "huge"], "--space: expected one of tiny, nasbench_macro or package.module:callable, got 'huge'"),
+        (["run", "--data", "mnist"], "--data: expected one of digits"),
+        (["run", "--method", "Darts"], "--method: expected one of Spos, Random"),
+        (["run", "--space", "no.such:thing"], "expected an importable module"),
+        (["run", "--space", "sparsenas.spaces:nothing"], "found no 'nothing'"),
+        (["run", "--space", "math:sqrt"], "--space"),
+        (["run", "--data", "math:pi"], "expected a callable"),
+        (["run", "--config", "nowhere.yaml"], "--config nowhere.yaml: expected a YAML file"),
+        (["run", "--budget", "flops<=10"], "flops<=10: this space reaches 36,416 to 1,500,480 flops"),
+        (["run", "--budget", "watts<=10"], "expected one of the costs flops, params"),
+        (["run", "--budget", "flops=10"], "expected COST<=NUMBER or COST>=NUMBER"),
+        (["run", "--budget"], "--budget: expected a value"),
+        (["run", "--search.epochs", "0"], "expected epochs >= 1, got 0"),
+        (["run", "--method.mutants", "40"], "expected mutants + crossovers <= population"),
+        (["cost"], "expected --arch ARCH or --archs FILE"),
+        (["cost", "--arch", "012"], "expected 10 picks, one a choice, got 3"),
+        (["cost", "--arch", "9000000000"], "picks must be sorted, distinct and within 0..3, got (9,)"),
+        (["cost", "--arch", "abcdefghij"], "expected digits such as"),
+        (["cost", "--arch", '{"block1": '], "expected JSON, got"),
+        (["cost", "--arch", '{"block1": "conv3"}'], "expected an answer to every choice, missing block1.width"),
+        (["cost", "--arch", '{"colour": "red"}'], "got unknown 'colour'"),
+        (["cost", "--arch", "uniform:conv9"], "expected labels from"),
+        (["cost", "--archs", "nowhere.txt"], "--archs nowhere.txt: expected a file"),
+        (["evaluate", "nowhere"], "nowhere: expected a run folder with config.yaml, found none"),
+        (["report", "nowhere"], "nowhere"),
+        (["retrain", "nowhere"], "nowhere: expected a run folder"),
+        (["run", "--accelerator", "abacus"], "--accelerator abacus"),
+        (["run", "--out", "/dev/null/run"], "/dev/null/run: expected a folder that can be made"),
+        (["run", "--space.width", "x"], "--space.width: Expected a"),
+    ],
+)  # fmt: skip
+def test_mistakes_get_one_line(
+    argv: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert expected in fails(capsys, *argv)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_damaged_run_folders(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "expected a new folder, this one has a run; --resume continues it" in fails(
+        capsys, "run", "--out", str(finished), *QUICK
+    )
+    assert "--seed: the run to resume has 0, got 5" in fails(
+        capsys, "run", "--out", str(finished), "--resume", "--seed", "5"
+    )
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "best.json").write_text('{"arch": ')
+    assert "best.json: expected JSON" in fails(capsys, "evaluate", str(run))
+    (run / "best.json").write_text('{"arch": {"block1": "conv7"}}')
+    assert "missing" in fails(capsys, "evaluate", str(run))
+    shutil.copy(finished / "best.json", run)
+    (run / "net.pt").write_bytes((finished / "net.pt").read_bytes()[:5000])
+    assert "net.pt: expected tensors saved by sparsenas, got a damaged file" in fails(capsys, "evaluate", str(run))
+    (run / "net.onnx").write_bytes(b"not a network")
+    assert "net.onnx: expected an ONNX network" in fails(capsys, "evaluate", str(run), "--onnx")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["space"]["blocks"] = 4
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert "this run folder is of another space" in fails(capsys, "evaluate", str(run))
+    (run / "config.yaml").write_text("space: [")
+    assert "config.yaml: expected the flags of a run" in fails(capsys, "evaluate", str(run))
+
+
+def test_a_corrupt_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--search.epochs=2", "--search.lr=1e30", *[flag for flag in QUICK if "search" not in flag]]
+    error = fails(capsys, "run", "--out", str(tmp_path / "run"), "--checkpoint_seconds=0", *flags)
+    assert "supernet: the loss became" in error
+    assert "in epoch 1, step " in error
+    assert "try a learning rate below 1e+30" in error
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"PK\x03\x04 nonsense")
+    error = fails(capsys, "run", "--out", str(tmp_path / "run"), "--resume")
+    assert "checkpoint.pt: expected tensors saved by sparsenas, got a damaged file" in error
+
+
+def test_spaces_and_cost_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["spaces", "--json"]) == 0
+    described = {s["name"]: s for s in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert described["nasbench_macro"]["size"] == 6561
+    assert described["tiny"]["range"]["flops"] == [36416, 1500480]
+    assert main(["cost", "--arch", "uniform:mb3e3", "--space", "nasbench_macro", "--arch", "full"]) == 0
+    assert "11111111" in capsys.readouterr().out
+
+
+def test_architectures_in_every_notation() -> None:
+    questions = choices(tiny())
+    arch = read_arch(questions, "0123012301"[:1] + "0" * 9)
+    assert read_arch(questions, json.dumps(arch.to_json())) == arch
+    with pytest.raises(UserError, match="exactly 1 of 4 options, got 0"):
+        read_arch(questions, json.dumps({**arch.to_json(), "block1": []}))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    assert f"usage: sparsenas {command}" in capsys.readouterr().out
+
+
+def test_files_survive_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path)
+    run.save("checkpoint.pt", {"epoch": 1})
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match="checkpoint.pt: cannot be written: No space left on device"):
+        run.save("checkpoint.pt", {"epoch": 2})
+    assert run.load("checkpoint.pt") == {"epoch": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]

@@ -1,0 +1,164 @@
+"""The rules of the house: who may import whom, how large things may get, and a few habits."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parent.parent / "src"
+FILES = sorted(SRC.rglob("*.py"))
+MOST_LINES_OF_A_FILE = 300
+MOST_LINES_OF_A_FUNCTION = 40
+MOST_OWN_CLASSES_DEEP = 2
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors", "choice", "layers"),
+    ("derive", "fold", "join", "width", "bits"),
+    ("spaces", "costs", "evolution", "methods", "data"),
+    ("runs", "journal", "train", "score", "export", "report"),
+    ("plugin", "args", "task", "commands", "testing"),
+    ("", "__main__"),
+)
+"""The first part of each module's name below ``sparsenas``; imports go up this list only, or stay in their line."""
+LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SRC).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+TREES = {module_name(path): ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in FILES}
+every_module = pytest.mark.parametrize("name", TREES)
+
+
+def layer(name: str) -> int:
+    part = name.partition(".")[2].partition(".")[0]
+    assert part in LAYER_OF, f"{name}: give {part!r} a layer in {Path(__file__).name} and in the design"
+    return LAYER_OF[part]
+
+
+def imports(name: str) -> Iterator[str]:
+    """The modules of this package that a module imports, wherever in it the import stands."""
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import in line {node.lineno}"
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            submodules = [module for module in below if module in TREES]
+            found = submodules if len(submodules) == len(below) else [str(node.module), *submodules]
+        else:
+            continue
+        yield from (module for module in found if module in TREES)
+
+
+@every_module
+def test_imports_go_up_the_layers(name: str) -> None:
+    below = {imported for imported in imports(name) if layer(imported) > layer(name)}
+    assert not below, f"{name} (layer {layer(name)}) imports from a later layer: {sorted(below)}"
+
+
+def test_imports_make_no_cycle() -> None:
+    edges = {name: sorted(set(imports(name)) - {name}) for name in TREES}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, f"import cycle: {' -> '.join((*trail[trail.index(name) :], name))}"
+        if name not in done:
+            for imported in edges[name]:
+                visit(imported, (*trail, name))
+            done.add(name)
+
+    for name in TREES:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_files_are_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= MOST_LINES_OF_A_FILE, f"{path.name} has {lines} lines"
+
+
+@every_module
+def test_functions_are_short(name: str) -> None:
+    functions = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {node.name: lines(node) for node in functions if lines(node) > MOST_LINES_OF_A_FUNCTION}
+    assert not long, f"{name}: functions of more than {MOST_LINES_OF_A_FUNCTION} lines: {long}"
+
+
+def lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How long a function is without its docstring, which for a command is the help text of all its flags."""
+    docstring = function.body[:1] if ast.get_docstring(function) is not None else []
+    return length(function) - sum(map(length, docstring))
+
+
+def length(node: ast.stmt) -> int:
+    assert node.end_lineno is not None
+    return node.end_lineno - node.lineno + 1
+
+
+def own_classes() -> dict[str, tuple[str, ast.ClassDef]]:
+    found: dict[str, tuple[str, ast.ClassDef]] = {}
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                other = found.setdefault(node.name, (name, node))[0]
+                assert other == name, f"two classes are named {node.name}: in {other} and in {name}"
+    return found
+
+
+def bases(node: ast.ClassDef) -> list[str]:
+    """The last names of the bases: ``Module`` for ``nn.Module``, ``Mapping`` for ``Mapping[str, int]``."""
+    plain = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
+    return [
+        base.attr if isinstance(base, ast.Attribute) else base.id for base in plain if not isinstance(base, ast.Call)
+    ]
+
+
+def test_classes_are_abstract_or_final_and_inherit_two_deep() -> None:
+    classes = own_classes()
+
+    def depth(name: str) -> int:
+        return 1 + max((depth(base) for base in bases(classes[name][1]) if base in classes), default=0)
+
+    deep = {name: depth(name) for name in classes if depth(name) > MOST_OWN_CLASSES_DEEP}
+    assert not deep, f"classes that inherit from more than one own class in a row: {deep}"
+    parents = {base for _, node in classes.values() for base in bases(node) if base in classes}
+    concrete = {name for name in parents if not {"ABC", "Protocol"} & set(bases(classes[name][1]))}
+    assert not concrete, f"classes that are subclassed and not abstract: {sorted(concrete)}"
+
+
+@every_module
+def test_nothing_is_looked_up_by_guess(name: str) -> None:
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "hasattr", f"{name}, line {node.lineno}: hasattr"
+        if isinstance(node, ast.ImportFrom):
+            assert all(alias.name != "*" for alias in node.names), f"{name}, line {node.lineno}: import *"
+
+
+@every_module
+def test_no_module_is_a_drawer_for_everything(name: str) -> None:
+    assert not {"utils", "util", "helpers", "common", "misc"} & set(name.split("."))
+
+
+@every_module
+def test_public_methods_say_what_they_do(name: str) -> None:
+    silent = [
+        f"{node.name}.{method.name}"
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        for method in node.body
+        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and not exempt(method)
+    ]
+    assert not silent, f"{name}: public methods without a docstring: {silent}"
+
+
+def exempt(method: ast.FunctionDef) -> bool:
+    """Documented, or an nn.Module's forward, or the setter of a documented property."""
+    setter = any(isinstance(d, ast.Attribute) and d.attr == "setter" for d in method.decorator_list)
+    return ast.get_docstring(method) is not None or method.name == "forward" or setter

@@ -1,0 +1,116 @@
+"""The population evaluator equals the slow reference, and scores depend on nothing else."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sparsenas.choice import Arch, choices
+from sparsenas.data import Data, Split, digits
+from sparsenas.join import Join
+from sparsenas.layers import conv_bn
+from sparsenas.score import Exam, make_exam, score_one, score_population
+from sparsenas.spaces import nasbench_macro, tiny
+
+
+class NotSequential(nn.Module):
+    """A user's own network that is no Sequential and works in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv_bn(1, 8, 3)
+        self.one = Join.of("one", {"a": nn.ReLU(inplace=True), "b": conv_bn(8, 8, 3), "c": nn.Identity()})
+        self.two = Join.of("two", {"a": nn.Hardswish(inplace=True), "b": conv_bn(8, 8, 1), "c": nn.Identity()})
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(8, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.two(self.one(self.stem(x))))
+        return y
+
+
+class Segments(NotSequential):
+    """The same network naming its segments."""
+
+    def segments(self) -> list[nn.Module]:
+        return [self.stem, self.one, self.two, self.head]
+
+
+def in_place() -> nn.Sequential:
+    net = NotSequential()
+    return nn.Sequential(net.stem, net.one, net.two, net.head)
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return digits()
+
+
+@pytest.fixture(scope="module")
+def exam(data: Data) -> Exam:
+    return make_exam(data, calibration=200, held_out=0, batch=100, seed=0)
+
+
+def shake(net: nn.Module) -> nn.Module:
+    """Weights and norms away from their initial values, so that nothing is equal by accident."""
+    torch.manual_seed(0)
+    for parameter in net.parameters():
+        parameter.data.add_(0.5 * torch.randn_like(parameter))
+    return net
+
+
+@pytest.mark.parametrize("make", [tiny, NotSequential, Segments, in_place])
+def test_population_equals_reference(make: type[nn.Module], exam: Exam) -> None:
+    net = shake(make())
+    rng = np.random.default_rng(0)
+    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(50)))
+    before = copy.deepcopy(net.state_dict())
+    ours = score_population(net, archs, exam)
+    reference = [score_one(net, arch, exam) for arch in archs]
+    assert [score.accuracy for score in ours] == [score.accuracy for score in reference]
+    assert np.allclose([s.negative_loss for s in ours], [s.negative_loss for s in reference], rtol=1e-5)
+    assert len({score.accuracy for score in ours}) > 1
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_population_equals_reference_on_nasbench_macro() -> None:
+    torch.manual_seed(0)
+    split = Split(torch.randint(0, 256, (48, 3, 32, 32), dtype=torch.uint8), torch.randint(0, 10, (48,)))
+    exam = make_exam(Data(tuple("0123456789"), split, split, split, (0.5,) * 3, (0.25,) * 3), 32, 0, 16, 0)
+    net, rng = shake(nasbench_macro()), np.random.default_rng(1)
+    archs = [Arch.sample(choices(net), rng) for _ in range(4)]
+    ours, reference = score_population(net, archs, exam), [score_one(net, arch, exam) for arch in archs]
+    assert [s.accuracy for s in ours] == [s.accuracy for s in reference]
+    assert np.allclose([s.negative_loss for s in ours], [s.negative_loss for s in reference], rtol=1e-4)
+
+
+def test_scores_do_not_depend_on_company(exam: Exam) -> None:
+    net, rng = shake(tiny()), np.random.default_rng(0)
+    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(8)))
+    together = score_population(net, archs, exam)
+    assert [score_population(net, [arch], exam)[0] for arch in archs] == together
+    assert score_population(net, archs[::-1], exam)[::-1] == together
+
+
+def test_statistics_come_from_the_calibration_images_alone(exam: Exam) -> None:
+    net = shake(tiny())
+    arch = Arch.sample(choices(net), np.random.default_rng(0))
+    before = score_one(net, arch, exam)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean = torch.randn_like(module.bias)
+    assert score_one(net, arch, exam) == before == score_one(net, arch, exam)
+    fewer = Exam(exam.calibration[:1], exam.questions)
+    assert score_one(net, arch, fewer) != before
+
+
+def test_an_exam_is_fixed_and_from_the_right_splits(data: Data) -> None:
+    first, second = (make_exam(data, 128, 100, 64, seed=3) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.calibration, second.calibration, strict=True))
+    assert first.images == 100
+    held_out = {tuple(image.flatten().tolist()) for image in data.inputs(data.held_out.images)}
+    asked = torch.cat([x for x, _ in first.questions])
+    assert all(tuple(image.flatten().tolist()) in held_out for image in asked)
