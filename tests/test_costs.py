@@ -20,7 +20,7 @@ from sparsenas.costs.extremes import Factor, minimise
 from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.join import Dag, Join
-from sparsenas.layers import Concat, Residual, conv_bn, inverted_residual
+from sparsenas.layers import Concat, Residual, Sum, conv_bn, inverted_residual
 from sparsenas.width import SliceBatchNorm2d, SliceConv2d, SliceLinear, Width
 
 
@@ -108,6 +108,23 @@ def test_parameters_used_twice_count_once_and_their_work_twice() -> None:
     found = costs(nn.Sequential(conv, nn.ReLU(), conv), (3, 4, 4))
     assert found["params"] == 12
     assert found["flops"] == 2 * 9 * 16
+
+
+def test_tied_parameters_count_once() -> None:
+    one, other = nn.Linear(4, 4), nn.Linear(4, 4, bias=False)
+    other.weight = one.weight
+    net = nn.Sequential(one, nn.ReLU(), Join.of("c", {"tied": other, "own": nn.Linear(4, 4)}))
+    set_gates(net, {"c": Gate((0,))})
+    assert costs(net, (4,))["params"] == 20
+    table = CostTable(net, (4,))
+    assert table.exact(Arch(table.choices, {"c": (0,)}))["params"] == 20
+
+
+def test_memory_access_is_all_that_is_read_and_written() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 5, 3, stride=2), nn.BatchNorm2d(5), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    conv = 3 * 9 * 9 + 5 * 4 * 4 + 5 * 3 * 9
+    assert costs(net, (3, 9, 9))["memory_access"] == conv + 5 * 4 * 4 + 5
+    assert costs(nn.Linear(7, 5), (7,))["memory_access"] == 7 + 5 + 35
 
 
 def test_memory_access_gives_the_published_ratios() -> None:
@@ -268,6 +285,22 @@ def test_an_additive_space_needs_few_traces(space: Callable[[], nn.Module]) -> N
     traced = len(table._traced)
     table([Arch.sample(table.choices, np.random.default_rng(seed)) for seed in range(100)])
     assert len(table._traced) == traced
+
+
+def test_what_random_checks_may_miss_is_looked_for() -> None:
+    net = one_rare_nested_choice()
+    table = CostTable(net, IMAGE, checks=0)
+    archs = list(every_arch(choices(net)))
+    assert table(archs)["flops"].tolist() == truth(table, net, archs)["flops"]
+
+    # A node that dies only when two choices, each harmless alone, are both empty.
+    edges = [Join(Choice(f"edge{i}", ("node",), 0, 1), [nn.Identity()], [1]) for i in range(2)]
+    out = Join(Choice("out", ("in", "a", "b"), 3, 3), [nn.Identity()] * 3, [0, 2, 3])
+    dag = Dag(1, [Sum([nn.Identity()], [0]), *edges], out, [conv_bn(3, 3, 3), nn.Identity(), nn.Identity()])
+    table = CostTable(dag, IMAGE, checks=0)
+    assert table.additive.tolist() == [False, False, False, True]
+    low, high = (table.exact(arch)["flops"] for arch in table.extremes("flops"))
+    assert (low, high) == (0, 81 * 64)
 
 
 def test_a_large_cell_is_given_up_early() -> None:

@@ -117,7 +117,7 @@ class Dag(Derivable):
                 fed.add(self.inputs + i)
         used = set(self.output.reads())
         for i in reversed(range(len(self.joins))):
-            if self.inputs + i in used & fed:
+            if self.inputs + i in used:
                 used.update(_reads(self.joins[i]))
         return [i for i in range(len(self.joins)) if self.inputs + i in used & fed]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -14,7 +13,7 @@ from torch import nn
 from sparsenas.choice import Arch, Choice, Choices, Gated, Picks, choices, set_gates
 from sparsenas.costs.extremes import Factor, minimise
 from sparsenas.costs.layer import COSTS, Cost, Shape, total
-from sparsenas.costs.trace import trace
+from sparsenas.costs.trace import on_meta, trace
 from sparsenas.derive import Derivable
 
 Matrix = NDArray[np.float64]
@@ -40,7 +39,7 @@ class CostTable:
         self, net: nn.Module, shape: Shape, costs: Mapping[str, Cost] = COSTS, checks: int = 24, seed: int = 0
     ) -> None:
         """Raises ``UserError`` when the network cannot run on ``shape`` (channels, height, width)."""
-        self.net = copy.deepcopy(net).to("meta")
+        self.net = on_meta(net)
         self.shape = shape
         self.costs = costs
         self.checks = checks

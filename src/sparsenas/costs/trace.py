@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,8 +26,10 @@ def trace(net: nn.Module, shape: Shape) -> list[Layer]:
     Raises ``UserError`` when the network cannot run on that shape.
     """
     gates: Gates = {module.choice.name: module.gate for module in net.modules() if isinstance(module, Gated)}
-    plain = derive(net, gates, share_weights=True).to("meta", torch.float32).eval()
+    plain = derive(net, gates, share_weights=True).eval()
     recorder = _Recorder(plain)
+    # Only now: moving makes two parameters of one that is used in two places.
+    plain.to("meta", torch.float32)
     try:
         with torch.no_grad(), recorder:
             plain(torch.empty(1, *shape, device="meta"))
@@ -34,6 +37,16 @@ def trace(net: nn.Module, shape: Shape) -> list[Layer]:
         reason = str(error).splitlines()[0]
         raise UserError(f"network does not run on an input of shape {','.join(map(str, shape))}: {reason}") from error
     return recorder.finish()
+
+
+def on_meta(net: nn.Module) -> nn.Module:
+    """A copy of ``net`` that has shapes but no numbers; parameters used in several places stay one."""
+    shells: dict[int, Tensor] = {}
+    for tensor in (*net.parameters(), *net.buffers()):
+        shell = torch.empty_like(tensor, device="meta", requires_grad=False)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        shells[id(tensor)] = nn.Parameter(shell, tensor.requires_grad) if is_parameter else shell
+    return copy.deepcopy(net, shells)
 
 
 class _Recorder(TorchDispatchMode):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sparsenas.errors import UserError
 from sparsenas.report.page import page
 from sparsenas.report.read import read_run
 
@@ -18,7 +19,7 @@ def report(run: Path) -> Path:
     """Writes ``report.html`` into a run folder and returns its path.
 
     What has not been done yet is said so in its place. The file is replaced in one step, never seen half written.
-    Raises ``UserError`` when ``run`` is no run folder or one of its files is not what it should be.
+    Raises ``UserError`` when ``run`` is no run folder, a file is not what it should be, or the page cannot be written.
     """
     target = run / "report.html"
     part = run / f".report.html.{os.getpid()}"
@@ -29,6 +30,8 @@ def report(run: Path) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
     return target

@@ -10,7 +10,7 @@ from typing import Any, cast
 import plotly.graph_objects as go
 
 from sparsenas.report.numbers import SPACE, number, percent
-from sparsenas.report.read import Json, Limit, RunFiles, section
+from sparsenas.report.read import Json, Limit, RunFiles, finished, section
 from sparsenas.report.verdict import comparison
 
 FOUND, OTHER, BLUE, GREEN, LIMIT = "#e8590c", "#8a94a6", "#4c7fe0", "#22a06b", "#d6336c"
@@ -191,8 +191,8 @@ def training_curves(run: RunFiles, quantity: str) -> go.Figure | None:
 
 
 def _epochs(lines: Sequence[Json]) -> list[float]:
-    """The epoch of every line; where an epoch has several lines, its fraction by steps."""
-    epochs = [float(line["epoch"]) for line in lines]
+    """The epochs finished at every line; where an epoch has several lines, in fractions by steps."""
+    epochs = [float(finished(line)) for line in lines]
     steps = [number(line.get("step")) for line in lines]
     last = steps[-1]
     if len(set(epochs)) == len(epochs) or not last or None in steps:
@@ -218,7 +218,7 @@ def confusion(run: RunFiles) -> go.Figure | None:
         zmin=0,
         zmax=1,
         showscale=False,
-        text=counts if len(names) <= 20 else None,
+        text=[[n or "" for n in row] for row in counts] if len(names) <= 20 else None,
         texttemplate="%{text}" if len(names) <= 20 else None,
         xgap=1,
         ygap=1,

@@ -72,7 +72,7 @@ DRAW = """
       layout.font = { color: text, family: getComputedStyle(document.body).fontFamily, size: 13 };
       for (const axis of [layout.xaxis, layout.yaxis]) { axis.gridcolor = grid; axis.linecolor = grid; }
       if (touch) layout.dragmode = false;
-      Plotly.react(box, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover" });
+      Plotly.react(box, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
     }
   }
   draw();

@@ -62,10 +62,13 @@ def seconds(value: float | None) -> str:
     whole = round(value)
     if whole < 120:
         return f"{whole}{SPACE}s"
-    for big, small, names in ((60, 1, ("min", "s")), (3600, 60, ("h", "min")), (86400, 3600, ("d", "h"))):
-        if whole < 60 * big or big == 86400:
-            return f"{whole // big}{SPACE}{names[0]} {whole % big // small:02d}{SPACE}{names[1]}"
-    raise AssertionError("the last unit takes every duration")
+    if whole < 3600:
+        return f"{whole // 60}{SPACE}min {whole % 60:02d}{SPACE}s"
+    minutes = round(value / 60)
+    if minutes < 24 * 60:
+        return f"{minutes // 60}{SPACE}h {minutes % 60:02d}{SPACE}min"
+    hours = round(value / 3600)
+    return f"{hours // 24}{SPACE}d {hours % 24:02d}{SPACE}h"
 
 
 def mebibytes(value: float | None) -> str:

@@ -128,6 +128,11 @@ def read_run(folder: Path) -> RunFiles:
     )
 
 
+def finished(line: Json) -> int:
+    """How many epochs were finished when a training line was written; the log counts epochs from 0."""
+    return int(line["epoch"]) + 1
+
+
 def section(values: Json, key: str) -> Json:
     """The object under ``key``, empty when there is none."""
     found = values.get(key)

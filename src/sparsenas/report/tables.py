@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from sparsenas.report.markup import Html, element, table
 from sparsenas.report.numbers import NONE, count, mebibytes, number, percent, seconds
-from sparsenas.report.read import Json, Limit, RunFiles, numbers, section
+from sparsenas.report.read import Json, Limit, RunFiles, finished, numbers, section
 
 _LONG = {
     "flops": "multiply-adds",
@@ -118,14 +118,14 @@ def stages(run: RunFiles) -> Html:
     names = {str(line.get("stage")) for line in done}
     for stage, lines in trained.items():
         if stage not in names and not (stage.startswith("baseline") and "baselines" in names):
-            progress = f"{stage} (not finished: epoch {lines[-1]['epoch']} of {lines[-1].get('epochs', '?')})"
+            progress = f"{stage} (not finished: epoch {finished(lines[-1])} of {lines[-1].get('epochs', '?')})"
             rows.append(_stage(progress, {}, {progress: lines}))
     times = [number(line.get("seconds")) for line in done]
     peaks = [peak for line in done if (peak := number(line.get("peak_memory_mib"))) is not None]
     if len(rows) > 1:
-        total = seconds(sum(time for time in times if time is not None))
+        known = seconds(sum(time for time in times if time is not None))
         highest = mebibytes(max(peaks)) if peaks else NONE
-        rows.append([element("strong", {}, cell) for cell in ("all stages", total, highest, "", "", "", "")])
+        rows.append([element("strong", {}, cell) for cell in ("all stages", known, highest, "", "", "", "")])
     head = ["stage", "time", "peak memory", "evaluations", "passes over the data", "candidates rejected", "images/s"]
     return table(head, rows)
 
