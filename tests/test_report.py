@@ -76,10 +76,10 @@ def candidates(rng: np.random.Generator) -> list[dict[str, Any]]:
 
 def training(stage: str, epochs: int, top: float, rng: np.random.Generator) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
-    for epoch in range(1, epochs + 1):
-        done = 1 - math.exp(-5 * epoch / epochs)
+    for epoch in range(epochs):
+        done = 1 - math.exp(-5 * (epoch + 1) / epochs)
         accuracy = top * done + 0.1 * (1 - done) + float(rng.normal(0, 0.006))
-        where = {"stage": stage, "epoch": epoch, "epochs": epochs, "step": 11 * epoch}
+        where = {"stage": stage, "epoch": epoch, "epochs": epochs, "step": 11 * (epoch + 1)}
         speed = {"lr": 0.5 * (1 - epoch / epochs), "images_per_s": 15000.0 + float(rng.normal(0, 400))}
         lines.append({**where, "loss": 2.3 * (1 - done) + 0.1, "accuracy": min(accuracy, 1.0), **speed})
     return lines
@@ -228,7 +228,14 @@ def hostile_run(folder: Path) -> Path:
     tested = results(rng)
     tested["baselines"][0]["text"] = HOSTILE
     tested["retrained"]["split"] = HOSTILE
-    contents = {"config": flags, "choices": asked, "log": lines, "archs": [row, row], "best": found, "results": tested}
+    contents: dict[str, Any] = {
+        "config": flags,
+        "choices": asked,
+        "log": lines,
+        "archs": [row, row],
+        "best": found,
+        "results": tested,
+    }
     return fake_run(folder, **contents)
 
 
@@ -287,12 +294,13 @@ def test_without_baselines(tmp_path: Path) -> None:
 def test_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected a run folder with a config\.yaml"):
         report(tmp_path)
+    run = fake_run(tmp_path)
+    (run / "best.json").write_text("{")
     with pytest.raises(UserError, match=r"best\.json: expected JSON"):
-        (fake_run(tmp_path) / "best.json").write_text("{")
-        report(tmp_path)
+        report(run)
+    (run / "best.json").write_text("[]")
     with pytest.raises(UserError, match=r"best\.json: expected an object of named values, got list"):
-        (tmp_path / "best.json").write_text("[]")
-        report(tmp_path)
+        report(run)
 
 
 def test_torn_lines(tmp_path: Path) -> None:
@@ -313,7 +321,7 @@ def test_steps_done_again_after_a_restart_count_once(tmp_path: Path) -> None:
     lines = training("supernet", 4, 0.9, np.random.default_rng(0))
     again = [{**line, "loss": 7.0} for line in lines[2:]]
     trained = read_run(fake_run(tmp_path, log=[*lines, *again])).training()["supernet"]
-    assert [line["epoch"] for line in trained] == [1, 2, 3, 4]
+    assert [line["epoch"] for line in trained] == [0, 1, 2, 3]
     assert [line["loss"] for line in trained[2:]] == [7.0, 7.0]
 
 
@@ -325,9 +333,8 @@ def test_verdict_when_it_beats_random(tmp_path: Path) -> None:
     assert "Budget met: flops \u2264 600 000, and it is" in marks["good"]
     assert "64 of 64 images" in marks["good"]
     assert marks["bad"] == ""
-    assert headline(read_run(run)).replace("\u202f", " ") == (
-        "The found network reaches 98.1 % on the test set, within budget and better than random architectures on average"
-    )
+    told = headline(read_run(run)).replace("\u202f", " ")
+    assert told.startswith("The found network reaches 98.1 % on the test set, within budget and better than random")
 
 
 def test_verdict_when_it_does_not(tmp_path: Path) -> None:
@@ -375,7 +382,7 @@ def test_many_candidates_stay_a_small_page(tmp_path: Path) -> None:
 def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
     run = fake_run(tmp_path)
     (run / "report.html").mkdir()
-    with pytest.raises(OSError, match="report"):
+    with pytest.raises(UserError, match=r"report\.html: cannot be written"):
         report(run)
     assert {path.name for path in run.iterdir()} == {*FULL, "report.html"}
 
@@ -409,7 +416,8 @@ def test_numbers() -> None:
     ]
     sizes = [short(value).replace("\u202f", " ") for value in (950, 5_120, 51_200, 512_000, 330e6, 1.25e9)]
     assert sizes == ["950", "5 120", "51.2 k", "512 k", "330 M", "1.25 G"]
+    assert count(3.0e60).replace("\u202f", " ") == "3.0 \u00d7 10\u2076\u2070"
     assert mebibytes(412.0).replace("\u202f", " ") == "412 MiB"
     assert mebibytes(12_288.0).replace("\u202f", " ") == "12.0 GiB"
     assert [points(share) for share in (0.016, -0.0042)] == ["1.6", "0.42"]
-    assert [number(value) for value in (True, "3", math.nan, math.inf, None, 3)] == [None] * 5 + [3.0]
+    assert [number(value) for value in (True, "3", math.nan, math.inf, None, 10**400, 3)] == [None] * 6 + [3.0]

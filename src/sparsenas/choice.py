@@ -71,6 +71,17 @@ class Choice:
         for k in range(self.least, self.most + 1):
             yield from itertools.combinations(range(len(self.options)), k)
 
+    def neighbours(self, picks: Picks) -> Iterator[Picks]:
+        """The legal answers with one option added, dropped or swapped."""
+        outside = [option for option in range(len(self.options)) if option not in picks]
+        if len(picks) < self.most:
+            yield from (tuple(sorted((*picks, option))) for option in outside)
+        for gone in picks:
+            rest = tuple(pick for pick in picks if pick != gone)
+            if len(rest) >= self.least:
+                yield rest
+            yield from (tuple(sorted((*rest, option))) for option in outside)
+
     def first(self) -> Picks:
         """The canonical answer of a choice that does not matter: the first ``least`` options."""
         return tuple(range(self.least))

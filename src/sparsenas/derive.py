@@ -99,9 +99,21 @@ def tidy(net: nn.Module, arch: Arch) -> Arch:
     """
     live = _live(net, arch)
     canonical = arch.replace({name: _canonical(choice, arch[name], live) for name, choice in arch.choices.items()})
+    if canonical == arch:
+        return arch
     tidied = canonical if _live(net, canonical) == live else _tidy_one_by_one(net, arch, canonical)
     set_gates(net, arch.gates())
     return tidied
+
+
+def skeleton(net: nn.Module) -> nn.Module:
+    """A copy of ``net`` for ``tidy`` alone: whatever asks nothing is left out, which makes tidying fast."""
+    small = copy.deepcopy(net).to("meta")
+    for module in list(small.modules()):
+        for name, child in module.named_children():
+            if not any(isinstance(part, Gated) for part in child.modules()):
+                module._modules[name] = nn.Identity()
+    return small
 
 
 def _live(net: nn.Module, arch: Arch) -> dict[str, set[int]]:

@@ -157,9 +157,10 @@ class Evolution(Search):
         for _ in range(10 * count):
             if len(children) == count:
                 break
-            child = self.space.canonical(make())
+            child = make()
             if child not in self._proposed and self.space.legal([child])[0]:
-                children.append(self._propose(child))
+                child = self.space.canonical(child)
+                children += [self._propose(child)] if child not in self._proposed else []
         return children
 
     def _mutant(self, parents: Sequence[Arch]) -> Arch:

@@ -10,7 +10,7 @@ from torch import nn
 
 from sparsenas.args import to_config
 from sparsenas.choice import Arch, Choices
-from sparsenas.derive import tidy
+from sparsenas.derive import skeleton, tidy
 from sparsenas.evolution import Score, Search, Space
 from sparsenas.methods import Method
 from sparsenas.plugin import Plugin
@@ -91,7 +91,7 @@ def search_stage(task: Task, learner: Method, fabric: Fabric, recipe: Recipe, sc
     with task.journal.stage("evolution") as facts:
         exam = task.exam(scoring)
         rng = np.random.default_rng(seed_of(task.seed, "evolution"))
-        strategy = learner.search(architectures(task, net), rng)
+        strategy = learner.search(architectures(task), rng)
         if strategy is None:
             best = learner.arch()
             assert best is not None
@@ -103,9 +103,9 @@ def search_stage(task: Task, learner: Method, fabric: Fabric, recipe: Recipe, sc
     write_best(task, best, held_out)
 
 
-def architectures(task: Task, net: nn.Module) -> Space:
+def architectures(task: Task) -> Space:
     """What may be proposed: legal architectures, equal networks being one."""
-    twin = task.limits.table.net  # on the meta device: tidying reads answers, never weights
+    twin = skeleton(task.limits.table.net)
     return Space(
         task.choices,
         task.limits.draw,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Limits:
 
     def legal(self, archs: Sequence[Arch]) -> NDArray[np.bool_]:
         """Whether each architecture meets every budget, by exact cost."""
-        return self._violations(archs) == 0 if self.budgets else np.ones(len(archs), dtype=bool)
+        return self._violations(self.table(archs)) == 0 if self.budgets else np.ones(len(archs), dtype=bool)
 
     def draw(self, rng: np.random.Generator, wanted: Callable[[Arch], bool] = lambda arch: True) -> Arch | None:
         """Draws one legal architecture that is ``wanted``, or ``None`` after about ten thousand tries.
@@ -42,10 +42,10 @@ class Limits:
         """
         seen_legal = False
         for block in range(BLOCKS):
-            archs = [Arch.sample(self.choices, rng) for _ in range(BLOCK if block else 8)]
-            for arch, legal in zip(archs, self.legal(archs), strict=True):
-                seen_legal |= bool(legal)
-                if legal and wanted(arch):
+            rows = self.table.draw(rng, BLOCK if block else 8)
+            for row in rows[self._violations(self.table.of_rows(rows)) == 0]:
+                seen_legal, arch = True, self.table.decode(row)
+                if wanted(arch):
                     return arch
         return None if seen_legal else self._walk(rng, wanted)
 
@@ -59,10 +59,9 @@ class Limits:
                 return arch
         return None
 
-    def _violations(self, archs: Sequence[Arch]) -> NDArray[np.float64]:
+    def _violations(self, costs: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """By how much, relative to the bounds, the budgets are broken in all; 0 = legal."""
-        costs = self.table(archs)
-        broken = np.zeros(len(archs))
+        broken = np.zeros(len(next(iter(costs.values()))))
         for budget in self.budgets:
             value = costs[budget.cost]
             broken += np.maximum(0, value - budget.at_most) / max(budget.at_most, 1e-9)
@@ -78,7 +77,7 @@ class Limits:
         """An architecture that meets all budgets, by descent on the violations from many starts."""
         starts = [arch for budget in self.budgets for arch in self.table.extremes(budget.cost)]
         starts += [Arch.sample(self.choices, rng) for _ in range(BLOCK if self.budgets else 1)]
-        broken = self._violations(starts)
+        broken = self._violations(self.table(starts))
         for i in np.argsort(broken, kind="stable")[:16]:
             arch, left = self._descend(starts[i], float(broken[i]))
             if left == 0:
@@ -90,8 +89,8 @@ class Limits:
 
     def _descend(self, arch: Arch, left: float) -> tuple[Arch, float]:
         while left > 0:
-            moves = [arch.replace({n: p}) for n, c in self.choices.items() for p in c.every() if p != arch[n]]
-            broken = self._violations(moves)
+            moves = [arch.replace({n: p}) for n, c in self.choices.items() for p in c.neighbours(arch[n])]
+            broken = self._violations(self.table(moves))
             best = int(np.argmin(broken))
             if broken[best] >= left:
                 break

@@ -57,10 +57,14 @@ class CostTable:
 
     def __call__(self, archs: Sequence[Arch]) -> dict[str, Matrix]:
         """The costs of every architecture, by cost name, as vectors over ``archs``."""
+        return self.of_rows(self.encode(archs))
+
+    def of_rows(self, rows: Matrix) -> dict[str, Matrix]:
+        """The costs of encoded architectures, by cost name, as vectors over the rows."""
         additive = self.additive
-        values = self._model(self.encode(archs))
-        if not additive.all() and len(archs):
-            exact = np.stack([self._trace(arch) for arch in archs])
+        values = self._model(rows)
+        if not additive.all() and len(rows):
+            exact = np.stack([self._trace(self.decode(row)) for row in rows])
             values[:, ~additive] = exact[:, ~additive]
         return {name: values[:, i] for i, name in enumerate(self.costs)}
 
@@ -75,6 +79,20 @@ class CostTable:
             for name, first in self.columns.items():
                 row[[first + pick for pick in arch[name]]] = 1
         return x
+
+    def decode(self, row: Matrix) -> Arch:
+        """The architecture of one encoded row."""
+        return Arch(self.choices, {n: np.flatnonzero(row[self._span(n)]).tolist() for n in self.choices})
+
+    def draw(self, rng: np.random.Generator, count: int) -> Matrix:
+        """``count`` architectures drawn uniformly, encoded: as ``Arch.sample``, for many at once."""
+        if not all(choice.single for choice in self.choices.values()):
+            return self.encode([Arch.sample(self.choices, rng) for _ in range(count)])
+        sizes = [len(choice.options) for choice in self.choices.values()]
+        rows = np.zeros((count, self.options))
+        picks = np.array(list(self.columns.values())) + rng.integers(sizes, size=(count, len(sizes)))
+        rows[np.arange(count)[:, None], picks] = 1
+        return rows
 
     @cached_property
     def additive(self) -> NDArray[np.bool_]:

@@ -67,11 +67,12 @@ class BinSampler:
         for _ in range(BLOCKS):
             if self.pools[index]:
                 return
-            archs = [Arch.sample(self.table.choices, self.rng) for _ in range(BLOCK)]
+            rows = self.table.draw(self.rng, BLOCK)
             self.drawn += BLOCK
-            for arch, bin_index in zip(archs, self.bins.of(self.table(archs)[self.bins.cost]), strict=True):
-                if bin_index >= 0 and len(self.pools[bin_index]) < POOL:
-                    self.pools[bin_index].append(arch)
+            bins = self.bins.of(self.table.of_rows(rows)[self.bins.cost])
+            for pool_index, pool in enumerate(self.pools):
+                kept = rows[bins == pool_index][: max(0, POOL - len(pool))]
+                pool.extend(self.table.decode(row) for row in kept)
         width = (self.bins.high - self.bins.low) / self.bins.number
         low, high = self.bins.low + width * index, self.bins.low + width * (index + 1)
         raise UserError(

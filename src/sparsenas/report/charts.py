@@ -1,7 +1,8 @@
-"""The charts of a report as plotly figures. Colours of text and grid are set by the page, which knows light from dark."""
+"""The charts of a report as plotly figures. The page, which knows light from dark, colours text and grid."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from html import escape
@@ -13,7 +14,7 @@ from sparsenas.report.numbers import SPACE, number, percent
 from sparsenas.report.read import Json, Limit, RunFiles, finished, section
 from sparsenas.report.verdict import comparison
 
-FOUND, OTHER, BLUE, GREEN, LIMIT = "#e8590c", "#8a94a6", "#4c7fe0", "#22a06b", "#d6336c"
+FOUND, OTHER, BLUE, GREEN, LIMIT = "#e8590c", "#8a94a6", "#4c7fe0", "#22a06b", "#e64980"
 _GENERATIONS = [[0.0, "#9aa3b5"], [0.5, "#4c7fe0"], [1.0, "#22a06b"]]
 _MOST_POINTS = 5000
 _MOST_CLASSES = 100
@@ -46,7 +47,7 @@ def accuracies(run: RunFiles) -> go.Figure | None:
     if (compared := comparison(run)) is not None:
         figure.add_vline(x=compared.found, line={"color": FOUND, "width": 1, "dash": "dot"})
     figure.update_layout(showlegend=False)
-    figure.update_xaxes(tickformat=".1%")
+    figure.update_xaxes(tickformat=".3~p", nticks=5)
     figure.update_yaxes(tickvals=list(places.values()), ticktext=list(places), range=[-0.6, len(rows) - 0.4])
     return figure
 
@@ -92,7 +93,7 @@ def search_history(run: RunFiles, cost: str) -> go.Figure | None:
         name="candidates",
         marker=_by_generation([number(line.get("generation")) or 0 for line in scored[::step]]),
         text=[_text(str(line.get("text", ""))) for line in scored[::step]],
-        hovertemplate="%{text}<br>accuracy %{y:.2%}<br>" + cost + " %{x:,}<extra></extra>",
+        hovertemplate="%{text}<br>accuracy %{y:.2%}<br>" + _text(cost) + " %{x:,}<extra></extra>",
     )
     _add_winner(figure, run, cost)
     limits = [limit for limit in run.limits if limit.cost == cost]
@@ -103,7 +104,13 @@ def search_history(run: RunFiles, cost: str) -> go.Figure | None:
 
 
 def _by_generation(generations: Sequence[float]) -> dict[str, Any]:
-    bar = {"title": {"text": "generation", "side": "right"}, "thickness": 10, "outlinewidth": 0}
+    step = max(1, math.ceil((max(generations) - min(generations)) / 6))
+    bar = {
+        "title": {"text": "generation", "side": "right", "font": {"size": 13}},
+        "thickness": 10,
+        "outlinewidth": 0,
+        "dtick": step,
+    }
     return {
         "size": 6,
         "opacity": 0.8,
@@ -120,13 +127,13 @@ def _add_winner(figure: go.Figure, run: RunFiles, cost: str) -> None:
     if score is None or value is None:
         return
     marker = {"size": 16, "color": FOUND, "symbol": "star", "line": {"color": "white", "width": 1}}
-    hover = "found network<br>accuracy %{y:.2%}<br>" + cost + " %{x:,}<extra></extra>"
+    hover = "found network<br>accuracy %{y:.2%}<br>" + _text(cost) + " %{x:,}<extra></extra>"
     figure.add_scatter(x=[value], y=[score], mode="markers", name="found", marker=marker, hovertemplate=hover)
 
 
 def _add_limits(figure: go.Figure, limits: Sequence[Limit]) -> None:
     for limit in limits:
-        label = {"text": "budget", "font": {"color": LIMIT}, "textangle": -90, "xanchor": "right", "yanchor": "top"}
+        label = {"text": "budget", "font": {"color": LIMIT}, "xanchor": "right", "yanchor": "bottom"}
         figure.add_vline(x=limit.bound, line={"color": LIMIT, "width": 1.5, "dash": "dash"})
         figure.add_annotation(x=limit.bound, y=1, yref="paper", showarrow=False, **cast(dict[str, Any], label))
 
@@ -151,7 +158,7 @@ def search_progress(run: RunFiles) -> go.Figure | None:
     figure.add_scatter(
         x=[at for at, _ in steps],
         y=[score for _, score in steps],
-        mode="lines",
+        mode="lines" if len(scores) > 1 else "markers",
         line={"shape": "hv", "color": BLUE, "width": 2},
         hovertemplate="after %{x}: %{y:.2%}<extra></extra>",
         showlegend=False,
@@ -177,7 +184,7 @@ def training_curves(run: RunFiles, quantity: str) -> go.Figure | None:
             x=_epochs(known),
             y=[line[quantity] for line in known],
             mode="lines+markers" if len(known) == 1 else "lines",
-            name="random" if random else _text(stage),
+            name="random" if random else _text(_cut(stage, 24)),
             legendgroup="random" if random else _text(stage),
             showlegend=not (random and seen_random),
             line={"color": colour, "width": 1 if random else 2},
@@ -187,6 +194,8 @@ def training_curves(run: RunFiles, quantity: str) -> go.Figure | None:
         seen_random = seen_random or random
     if quantity == "accuracy":
         figure.update_yaxes(tickformat=".0%")
+    if max((max(line.x) for line in figure.data), default=0) <= 10:
+        figure.update_xaxes(dtick=1)
     return figure if figure.data else None
 
 
@@ -206,14 +215,10 @@ def confusion(run: RunFiles) -> go.Figure | None:
     names = run.space.get("classes")
     if not isinstance(counts, list) or not isinstance(names, list) or not len(counts) == len(names) <= _MOST_CLASSES:
         return None
-    labels = [f"{_text(str(name))}\u200b" for name in names]
-    shares = [[n / sum(row) if sum(row) else 0 for n in row] for row in counts]
+    told = [_text(str(name)) for name in names]
     figure = _figure("predicted", "true class", height=460)
     figure.add_heatmap(
-        x=labels,
-        y=labels,
-        z=shares,
-        customdata=counts,
+        z=[[n / sum(row) if sum(row) else 0 for n in row] for row in counts],
         colorscale=[[0, "rgba(76,127,224,0)"], [0.15, "rgba(76,127,224,0.45)"], [1, "rgba(76,127,224,1)"]],
         zmin=0,
         zmax=1,
@@ -222,10 +227,15 @@ def confusion(run: RunFiles) -> go.Figure | None:
         texttemplate="%{text}" if len(names) <= 20 else None,
         xgap=1,
         ygap=1,
-        hovertemplate="true %{y}, predicted %{x}: %{customdata} (%{z:.1%})<extra></extra>",
+        hovertext=[
+            [f"true {a}, predicted {b}: {counts[i][j]}" for j, b in enumerate(told)] for i, a in enumerate(told)
+        ],
+        hovertemplate="%{hovertext} (%{z:.1%})<extra></extra>",
     )
-    figure.update_xaxes(type="category")
-    figure.update_yaxes(type="category", autorange="reversed")
+    shown = range(0, len(names), -(-len(names) // 25))
+    ticks = {"tickvals": list(shown), "ticktext": [_text(_cut(str(names[i]), 12)) for i in shown]}
+    figure.update_xaxes(**ticks)
+    figure.update_yaxes(**ticks, autorange="reversed")
     return figure
 
 
@@ -239,11 +249,16 @@ def _figure(x: str, y: str, height: int = 340) -> go.Figure:
         hovermode="closest",
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     )
-    figure.update_xaxes(title={"text": _text(x)}, automargin=True, zeroline=False)
-    figure.update_yaxes(title={"text": _text(y)}, automargin=True, zeroline=False)
+    figure.update_xaxes(title={"text": _text(x), "font": {"size": 13}}, automargin=True, zeroline=False)
+    figure.update_yaxes(title={"text": _text(y), "font": {"size": 13}}, automargin=True, zeroline=False)
     return figure
 
 
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "\u2026"
+
+
 def _text(text: str) -> str:
-    """Text as it is: charts read some markup in labels, and ``%{`` in hover text."""
-    return escape(text).replace("%{", "%\u200b{")
+    """Text as it is: charts read some markup in labels, and ``%{`` in hover text; half characters cannot be drawn."""
+    whole = text.encode("utf-8", "replace").decode()
+    return escape(whole, quote=False).replace("%{", "%\u200b{")

@@ -8,19 +8,30 @@ SPACE = "\u202f"
 """A narrow space that does not break a line."""
 NONE = "\u2013"
 """What stands for a number that is not known."""
+_RAISED = str.maketrans("0123456789", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
 
 def number(value: object) -> float | None:
     """``value`` if it is a finite number, else ``None``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        known = float(value)
+    except OverflowError:
+        return None
+    return known if math.isfinite(known) else None
 
 
 def count(value: float | None) -> str:
-    """A whole number in groups of three; three significant digits below 100 where it is not whole."""
+    """A whole number in groups of three; three significant digits below 100 where it is not whole.
+
+    From 10^15 on a power of ten, for a float knows no more digits.
+    """
     if value is None:
         return NONE
+    if abs(value) >= 1e15:
+        digits, power = f"{value:.1e}".split("e+")
+        return f"{digits}{SPACE}\u00d7{SPACE}10{str(int(power)).translate(_RAISED)}"
     if value != round(value) and abs(value) < 100:
         return f"{value:.3g}"
     return f"{round(value):,}".replace(",", SPACE)
@@ -76,3 +87,8 @@ def mebibytes(value: float | None) -> str:
     if value is None:
         return NONE
     return f"{value / 1024:.1f}{SPACE}GiB" if value >= 10240 else f"{count(round(value))}{SPACE}MiB"
+
+
+def several(n: int, noun: str) -> str:
+    """How many of something: ``1 choice``, ``40 choices``."""
+    return f"{count(n)} {noun}" if n == 1 else f"{count(n)} {noun}s"

@@ -11,7 +11,7 @@ from sparsenas.report import charts, tables
 from sparsenas.report.drawing import drawing
 from sparsenas.report.look import DRAW, POLICY, STYLE
 from sparsenas.report.markup import Html, code, element, folded, glue, missing, safe
-from sparsenas.report.numbers import count, number, percent, points, seconds, short
+from sparsenas.report.numbers import count, number, percent, points, seconds, several, short
 from sparsenas.report.read import RunFiles, name_of, section
 from sparsenas.report.usage import usage
 from sparsenas.report.verdict import comparison, headline, verdict
@@ -65,7 +65,8 @@ def result(run: RunFiles) -> Html:
     """The numbers to remember and the findings in sentences."""
     findings = [element("li", {"class": sentence.mark}, sentence.text) for sentence in verdict(run)]
     tiles = _tiles(run)
-    return glue([element("div", {"class": "tiles"}, *tiles), element("ul", {"class": "findings"}, *findings)])
+    row = [element("div", {"class": "tiles"}, *tiles)] if tiles else []
+    return glue([*row, element("ul", {"class": "findings"}, *findings)])
 
 
 def _tiles(run: RunFiles) -> list[Html]:
@@ -100,7 +101,7 @@ def architecture(run: RunFiles) -> Html:
         return missing("The choices of the space have not been written yet.")
     state = "filled options are kept" if run.best else "nothing is decided yet"
     size = number(run.space.get("size"))
-    span = f"{count(len(run.questions))} choices" + (f" span {count(size)} architectures" if size else "")
+    span = several(len(run.questions), "choice") + (f", {count(size)} architectures" if size else "")
     parts = [element("p", {"class": "dim"}, f"{span}. Every choice shows all its options; {state}."), drawing(run)]
     if run.best:
         answer = json.dumps(section(run.best, "arch"), indent=2, ensure_ascii=False)
@@ -149,7 +150,7 @@ def search(run: RunFiles) -> Html:
         shown.append(_chart(progress, "Best score against the number of candidates scored"))
     if not shown:
         return missing("No candidates have been scored one by one (a method that learns its answer scores none).")
-    told = f"{count(len(run.candidates))} candidates were scored on held-out images with inherited weights."
+    told = f"{several(len(run.candidates), 'candidate')} scored on held-out images with inherited weights."
     return glue([element("p", {"class": "dim"}, told), element("div", {"class": "pair"}, *shown)])
 
 

@@ -1,4 +1,4 @@
-"""A run folder's files as a report needs them. Only files are read, and every one but ``config.yaml`` may be missing."""
+"""A run folder's files as a report needs them: every one but ``config.yaml`` may be missing."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class RunFiles:
         """The training lines by stage; of a step that was done again after a restart, the last line."""
         stages: dict[str, dict[tuple[Any, Any], Json]] = {}
         for line in self.log:
-            if "event" not in line and number(line.get("epoch")) is not None:
+            if is_training(line):
                 stages.setdefault(str(line.get("stage")), {})[line["epoch"], number(line.get("step"))] = line
         return {stage: list(lines.values()) for stage, lines in stages.items()}
 
@@ -126,6 +126,11 @@ def read_run(folder: Path) -> RunFiles:
         results=_read_object(folder / "results.json"),
         notes=notes,
     )
+
+
+def is_training(line: Json) -> bool:
+    """Whether a line of the log is about an epoch of training."""
+    return "event" not in line and number(line.get("epoch")) is not None
 
 
 def finished(line: Json) -> int:

@@ -17,6 +17,8 @@ _LONG = {
     "bitops": "bit operations",
     "latency_ms": "latency in ms",
 }
+_OFTEN_ZERO = {"bitops"}
+"""Costs that are 0 where a space does not ask for them; they are left out then."""
 _APART = {"versions", "machine"}
 
 
@@ -25,6 +27,8 @@ def costs(run: RunFiles) -> Html:
     ranges = section(run.space, "range")
     rows = []
     for cost, value in run.costs.items():
+        if not value and cost in _OFTEN_ZERO:
+            continue
         limits = [limit for limit in run.limits if limit.cost == cost]
         low, high = _range(ranges.get(cost))
         bounds = NONE if low is None else f"{count(low)} to {count(high)}"
@@ -96,7 +100,8 @@ def _mean_loss(run: RunFiles) -> str:
 
 def baselines(run: RunFiles) -> Html:
     """Every random architecture, best first, with the found one among them."""
-    named = [*dict.fromkeys(cost for baseline in run.baselines for cost in numbers(section(baseline, "costs")))]
+    listed = [(cost, value) for one in run.baselines for cost, value in numbers(section(one, "costs")).items()]
+    named = [*dict.fromkeys(cost for cost, value in listed if value or cost not in _OFTEN_ZERO)]
     entries = [(str(one.get("text", "")), one, section(one, "costs"), False) for one in run.baselines]
     retrained = section(run.results, "retrained")
     if number(retrained.get("accuracy")) is not None:
@@ -115,27 +120,42 @@ def stages(run: RunFiles) -> Html:
     trained = run.training()
     done = run.done()
     rows = [_stage(str(line.get("stage")), line, trained) for line in done]
-    names = {str(line.get("stage")) for line in done}
-    for stage, lines in trained.items():
-        if stage not in names and not (stage.startswith("baseline") and "baselines" in names):
-            progress = f"{stage} (not finished: epoch {finished(lines[-1])} of {lines[-1].get('epochs', '?')})"
-            rows.append(_stage(progress, {}, {progress: lines}))
+    rows += [_stage(progress, {}, {progress: lines}) for progress, lines in _unfinished(run).items()]
     times = [number(line.get("seconds")) for line in done]
     peaks = [peak for line in done if (peak := number(line.get("peak_memory_mib"))) is not None]
     if len(rows) > 1:
         known = seconds(sum(time for time in times if time is not None))
         highest = mebibytes(max(peaks)) if peaks else NONE
-        rows.append([element("strong", {}, cell) for cell in ("all stages", known, highest, "", "", "", "")])
+        totals = [element("strong", {}, cell) for cell in ("all stages", known, highest)]
+        rows.append([*totals, "", "", "", ""])
     head = ["stage", "time", "peak memory", "evaluations", "passes over the data", "candidates rejected", "images/s"]
-    return table(head, rows)
+    used = [i for i in range(len(head)) if i < 2 or any(row[i] not in {NONE, ""} for row in rows)]
+    return table([head[i] for i in used], [[row[i] for i in used] for row in rows])
+
+
+def _unfinished(run: RunFiles) -> dict[str, list[Json]]:
+    """The trainings of stages that have not ended, by what to call them; of random architectures the last one."""
+    names = {str(line.get("stage")) for line in run.done()}
+    found = {}
+    for stage, lines in run.training().items():
+        of = "baselines" if stage.startswith("baseline") else stage
+        if of not in names:
+            found[of] = f"{stage} (not finished: epoch {finished(lines[-1])} of {lines[-1].get('epochs', '?')})", lines
+    return dict(found.values())
 
 
 def _stage(name: str, done: Json, trained: dict[str, list[Json]]) -> list[str]:
     lines = [line for stage, of in trained.items() if stage == name or _is_baseline(stage, name) for line in of]
     speeds = [speed for line in lines if (speed := number(line.get("images_per_s"))) is not None]
     counts = [count(number(done.get(key))) for key in ("evaluations", "data_passes", "candidates_rejected")]
-    speed = count(round(statistics.median(speeds))) if speeds else NONE
-    return [name, seconds(number(done.get("seconds"))), mebibytes(number(done.get("peak_memory_mib"))), *counts, speed]
+    typical = count(round(statistics.median(speeds))) if speeds else NONE
+    return [
+        name,
+        seconds(number(done.get("seconds"))),
+        mebibytes(number(done.get("peak_memory_mib"))),
+        *counts,
+        typical,
+    ]
 
 
 def _is_baseline(stage: str, name: str) -> bool:
@@ -145,7 +165,10 @@ def _is_baseline(stage: str, name: str) -> bool:
 def flags(run: RunFiles) -> Html:
     """Every flag the run was started with."""
     given = {key: value for key, value in run.config.items() if key not in _APART}
-    rows = [[element("code", {}, f"--{name}"), element("code", {}, value)] for name, value in _flat(given, "")]
+    given = {f"--{name}": value for name, value in _flat(given, "")}
+    if "--command" in given:
+        given = {"command": given.pop("--command"), **given}
+    rows = [[element("code", {}, name), element("code", {}, value)] for name, value in given.items()]
     return table(["flag", "value"], rows, words=2)
 
 
@@ -154,7 +177,7 @@ def machine(run: RunFiles) -> Html:
     rows = [["seed", str(run.config.get("seed", NONE))]]
     rows += [[name, str(version)] for name, version in section(run.config, "versions").items()]
     rows.append(["machine", str(run.config.get("machine", NONE))])
-    return table(["", ""], rows, words=2)
+    return table(["run with", ""], rows, words=2)
 
 
 def confusions(run: RunFiles) -> Html | None:
@@ -178,7 +201,7 @@ def _flat(values: Json, prefix: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{name}.")
         elif isinstance(value, list) and value and not any(isinstance(entry, dict | list) for entry in value):
-            yield name, " ".join(map(_plain, value))
+            yield name, ", ".join(map(_plain, value))
         else:
             yield name, _plain(value)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from sparsenas.report.numbers import count, number, percent, points
-from sparsenas.report.read import Limit, RunFiles, name_of, section
+from sparsenas.report.read import Limit, RunFiles, finished, is_training, name_of, section
 
 
 class Sentence(NamedTuple):
@@ -53,9 +53,9 @@ def headline(run: RunFiles) -> str:
         return "No architecture has been found yet"
     retrained, inherited = run.accuracy("retrained"), run.accuracy("inherited")
     if retrained is not None:
-        start = f"The found network reaches {percent(retrained)} on the {_split(run, 'retrained')} set"
+        start = f"The found network reaches {_score(run, 'retrained')}"
     elif inherited is not None:
-        start = f"With inherited weights the found network reaches {percent(inherited)} on the {_split(run, 'inherited')} set"
+        start = f"With inherited weights the found network reaches {_score(run, 'inherited')}"
     else:
         start = "An architecture was found; it has not been tested yet"
     if not run.limits:
@@ -74,7 +74,8 @@ def verdict(run: RunFiles) -> list[Sentence]:
     sentences = [_found(run)]
     sentences += [_budget(limit, run.costs.get(limit.cost)) for limit in run.limits]
     if not run.limits:
-        sentences.append(Sentence("open", "No budget was set."))
+        given = ", ".join(run.budgets)
+        sentences.append(Sentence("open", f"The budget is not understood: {given}." if given else "No budget was set."))
     return [*sentences, _tested(run), _against_random(run), *_exported(run)]
 
 
@@ -91,15 +92,19 @@ def _with_random(run: RunFiles, start: str, glue: str) -> str:
     return f"{start}, but no better than random architectures on average"
 
 
+def _score(run: RunFiles, which: str) -> str:
+    return f"{percent(run.accuracy(which))} on the {_split(run, which)} set"
+
+
 def _split(run: RunFiles, which: str) -> str:
     return str(section(run.results, which).get("split", "test"))
 
 
 def _searching(run: RunFiles) -> Sentence:
-    last = next((line for line in reversed(run.log) if "epoch" in line), None)
+    last = next((line for line in reversed(run.log) if is_training(line)), None)
     if last is None and not run.candidates:
         return Sentence("open", "The search has not started.")
-    where = f"; last trained: {last.get('stage')}, epoch {last['epoch']} of {last.get('epochs', '?')}" if last else ""
+    where = f"; last trained: {last.get('stage')}, epoch {finished(last)} of {last.get('epochs', '?')}" if last else ""
     scored = f"; candidates scored: {count(len(run.candidates))}" if run.candidates else ""
     return Sentence("open", f"The search has not finished{where}{scored}.")
 
@@ -153,14 +158,15 @@ def _against_random(run: RunFiles) -> Sentence:
     group = f"the mean of {n} random architectures {band}" if n > 1 else f"one random architecture {band}"
     spread = f", standard deviation {points(compared.deviation)} points" if compared.deviation is not None else ""
     facts = f"mean {percent(compared.mean)}{spread}, best {percent(max(compared.others))}"
+    facts = facts if n > 1 else percent(compared.mean)
     as_good = sum(other >= compared.found for other in compared.others)
-    ranking = f"{as_good if as_good else 'None'} of the {n} did as well or better."
+    ranking = f" {as_good if as_good else 'None'} of the {n} did as well or better." if n > 1 else ""
     if compared.margin > 0:
         chance = compared.deviation is not None and compared.margin < compared.deviation
         doubt = " The margin is less than one standard deviation, so it may be chance." if chance else ""
-        return Sentence("good", f"Beats {group} by {points(compared.margin)} points ({facts}). {ranking}{doubt}")
+        return Sentence("good", f"Beats {group} by {points(compared.margin)} points ({facts}).{ranking}{doubt}")
     how = f"is {points(compared.margin)} points below" if compared.margin < 0 else "only equals"
-    return Sentence("bad", f"Does not beat random architectures: it {how} {group} ({facts}). {ranking}")
+    return Sentence("bad", f"Does not beat random architectures: it {how} {group} ({facts}).{ranking}")
 
 
 def _exported(run: RunFiles) -> list[Sentence]:
