@@ -73,7 +73,8 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 
 def test_the_main_job_leaves_everything(finished: Path) -> None:
-    names = "config.yaml choices.json log.jsonl archs.jsonl best.json supernet.pt net.pt net.pt2 net.onnx report.html results.json"
+    texts = "config.yaml choices.json log.jsonl archs.jsonl best.json results.json report.html"
+    names = f"{texts} supernet.pt net.pt net.pt2 net.onnx"
     assert {path.name for path in finished.iterdir()} == set(names.split())
     best = json.loads((finished / "best.json").read_text())
     assert best["costs"]["flops"] <= 60e3
@@ -157,7 +158,7 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["frobnicate"], "expected a command of run, "),
         (["run", "--sead", "3"], "unrecognized arguments: --sead 3"),
         (["run", "--seed", "three"], "--seed: Expected a"),
-        (["run", "--space", "huge"], "--space: expected one of tiny, nasbench_macro or package.module:callable, got 'huge'"),
+        (["run", "--space", "huge"], "or package.module:callable, got 'huge'"),
         (["run", "--data", "mnist"], "--data: expected one of digits"),
         (["run", "--method", "Darts"], "--method: expected one of Spos, Random"),
         (["run", "--space", "no.such:thing"], "expected an importable module"),

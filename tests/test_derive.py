@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from nets import BOUNDS, SHAPE, op, random_dag, random_net, seeds, signature, unsettle, weighted
 from sparsenas.choice import Arch, Choice, Gate, Gated, choices, every_arch, set_gates, space_size
-from sparsenas.derive import Derivable, derive, tidy
+from sparsenas.derive import Derivable, derive, skeleton, tidy
 from sparsenas.errors import UserError
 from sparsenas.fold import Scaled
 from sparsenas.join import Dag, Join
@@ -180,6 +180,15 @@ def test_tidying_keeps_the_network(seed: int) -> None:
     assert tidy(net, tidied) == tidied
     x = images(seed)
     assert torch.equal(derive(net, tidied.gates())(x), derive(net, arch.gates())(x))
+
+
+@settings(max_examples=100)
+@given(seeds)
+def test_a_skeleton_tidies_as_the_network_does(seed: int) -> None:
+    net = random_net(seed)
+    arch = Arch.sample(choices(net), np.random.default_rng(seed))
+    assert not any(isinstance(module, nn.Conv2d | _BatchNorm) for module in skeleton(net).modules())
+    assert tidy(skeleton(net), arch) == tidy(net, arch)
 
 
 def test_tidying_leaves_the_network_answering_what_was_asked() -> None:

@@ -111,7 +111,8 @@ def skeleton(net: nn.Module) -> nn.Module:
     small = copy.deepcopy(net).to("meta")
     for module in list(small.modules()):
         for name, child in module.named_children():
-            if not any(isinstance(part, Gated) for part in child.modules()):
+            asks = any(isinstance(part, Gated) for part in child.modules())
+            if not asks and not isinstance(child, nn.ModuleList):
                 module._modules[name] = nn.Identity()
     return small
 

@@ -37,9 +37,12 @@ class Device:
     devices: str = "1"
     num_nodes: int = 1
     precision: str = "32-true"
+    threads: int = 0
 
     def fabric(self) -> Fabric:
         """Starts Fabric. Raises ``UserError`` when the machine has no such device."""
+        if self.threads > 0:
+            torch.set_num_threads(self.threads)
         devices = int(self.devices) if self.devices.lstrip("-").isdigit() else self.devices
         try:
             fabric = Fabric(
@@ -60,7 +63,7 @@ class Device:
 class Scoring:
     """On which images candidates are scored."""
 
-    calibration: int = 512
+    calibration: int = 256
     """Training images whose statistics batch norm takes for a candidate"""
     held_out: int = 0
     """Held-out images a candidate is scored on; 0 = all"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import cos, pi
 from typing import Any, Literal
@@ -105,15 +105,23 @@ class Checkpoint:
         self.run, self.stage, self.seconds = run, stage, seconds
         self.saved = time.monotonic()
 
-    def load(self) -> dict[str, Any] | None:
-        """The state to continue from, if this stage was begun. Raises ``UserError`` when the file is damaged."""
-        state = self.run.load(self.NAME) if self.run.has(self.NAME) else None
-        return state if state is not None and state["stage"] == self.stage else None
+    def restore(self, parts: Mapping[str, Any]) -> int:
+        """Loads the state of every part if this stage was begun; returns the epochs done.
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Writes the state if it is time."""
+        Raises ``UserError`` when the file is damaged.
+        """
+        state: dict[str, Any] = self.run.load(self.NAME) if self.run.has(self.NAME) else {"stage": None}
+        if state["stage"] != self.stage:
+            return 0
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return int(state["epoch"])
+
+    def save(self, epoch: int, parts: Mapping[str, Any]) -> None:
+        """Writes the state of every part after ``epoch`` epochs, if it is time."""
         if time.monotonic() - self.saved >= self.seconds:
-            self.run.save(self.NAME, {"stage": self.stage, **state})
+            states = {name: part.state_dict() for name, part in parts.items()}
+            self.run.save(self.NAME, {"stage": self.stage, "epoch": epoch, **states})
             self.saved = time.monotonic()
 
 
@@ -195,12 +203,8 @@ def train_supernet(
     """
     stage, split = checkpoint.stage, data.train
     model, optimizer = fabric.setup(net, recipe.optimizer(net))
-    first, steps = 0, len(split) // min(recipe.batch, len(split))
-    if (state := checkpoint.load()) is not None:
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        method.load_state_dict(state["method"])
-        first = state["epoch"]
+    parts = {"net": net, "optimizer": optimizer, "method": method}
+    first, steps = checkpoint.restore(parts), len(split) // min(recipe.batch, len(split))
     journal.rewind(stage, first)
     net.train()
     with journal.bar(stage, recipe.epochs, first) as bar:
@@ -218,8 +222,7 @@ def train_supernet(
             journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record)
             bar.advance(_facts(record))
             done = method.end_epoch(epoch)
-            states = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "method": method.state_dict()}
-            checkpoint.save({"epoch": epoch + 1, **states})
+            checkpoint.save(epoch + 1, parts)
             if done:
                 break
 
@@ -240,16 +243,10 @@ def train_network(
     """
     stage = checkpoint.stage
     model, optimizer = fabric.setup(net, recipe.optimizer(net))
-    average = (
-        AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
-    )
-    first, steps = 0, len(split) // min(recipe.batch, len(split))
-    if (state := checkpoint.load()) is not None:
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        if average is not None:
-            average.load_state_dict(state["average"])
-        first = state["epoch"]
+    decay = get_ema_multi_avg_fn(recipe.ema)
+    average = AveragedModel(net, multi_avg_fn=decay, use_buffers=True) if recipe.ema > 0 else None
+    parts = {"net": net, "optimizer": optimizer} | ({} if average is None else {"average": average})
+    first, steps = checkpoint.restore(parts), len(split) // min(recipe.batch, len(split))
     journal.rewind(stage, first)
     net.train()
     with journal.bar(stage, recipe.epochs, first) as bar:
@@ -266,9 +263,7 @@ def train_network(
             record = figures.record()
             journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record)
             bar.advance(_facts(record))
-            averaged = None if average is None else average.state_dict()
-            states = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "average": averaged}
-            checkpoint.save({"epoch": epoch + 1, **states})
+            checkpoint.save(epoch + 1, parts)
     if average is not None:
         net.load_state_dict(average.module.state_dict())
     net.eval()

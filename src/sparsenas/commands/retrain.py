@@ -17,7 +17,7 @@ from sparsenas.runs import Run
 from sparsenas.task import Device, Task, found, open_task
 from sparsenas.train import Checkpoint, Recipe, evaluate, seed_of, train_network
 
-RETRAIN = Recipe(epochs=80, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
+RETRAIN = Recipe(epochs=20, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
 BAND = 0.1
 """Random baselines cost at most this share less than the found network, in every budgeted cost."""
 
@@ -31,6 +31,7 @@ def retrain(
     devices: str = "1",
     num_nodes: int = 1,
     precision: str = "32-true",
+    threads: int = 0,
     checkpoint_seconds: float = 10.0,
 ) -> None:
     """Trains the found network on all images but the test images; leaves net.pt.
@@ -46,9 +47,10 @@ def retrain(
         devices: how many devices.
         num_nodes: how many machines.
         precision: 32-true, bf16-mixed or another of Lightning Fabric's.
+        threads: processor threads; 0 = PyTorch's choice. For very small networks 1 is as fast and disturbs nobody.
         checkpoint_seconds: least time between two checkpoints of training.
     """
-    fabric = Device(accelerator, devices, num_nodes, precision).fabric()
+    fabric = Device(accelerator, devices, num_nodes, precision, threads).fabric()
     task, _ = open_task(run, fabric.device)
     found(task)
     task.run.remove("net.pt")

@@ -33,6 +33,7 @@ def run(
     devices: str = "1",
     num_nodes: int = 1,
     precision: str = "32-true",
+    threads: int = 0,
     checkpoint_seconds: float = 10.0,
     resume: bool = False,
 ) -> None:
@@ -55,11 +56,12 @@ def run(
         devices: how many devices.
         num_nodes: how many machines.
         precision: 32-true, bf16-mixed or another of Lightning Fabric's.
+        threads: processor threads; 0 = PyTorch's choice. For very small networks 1 is as fast and disturbs nobody.
         checkpoint_seconds: least time between two checkpoints of training.
         resume: continue the run in the folder, or begin it if there is none.
     """
     space, data, method = Plugin.of(space), Plugin.of(data), Plugin.of(method)
-    device = Device(accelerator, devices, num_nodes, precision)
+    device = Device(accelerator, devices, num_nodes, precision, threads)
     fabric = device.fabric()
     task = make_task(out, space, data, budget or [], seed, fabric.device)
     learner = method.build("method", task.choices, task.limits, seed)

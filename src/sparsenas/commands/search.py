@@ -20,7 +20,7 @@ from sparsenas.task import Device, Scoring, Task, make_task
 from sparsenas.train import Checkpoint, Recipe, seed_of, train_supernet
 
 SCORE = Scoring()
-SEARCH = Recipe(epochs=150, batch=64, lr=0.1, schedule="cosine")
+SEARCH = Recipe(epochs=60, batch=64, lr=0.1, schedule="cosine")
 
 
 def search(
@@ -36,6 +36,7 @@ def search(
     devices: str = "1",
     num_nodes: int = 1,
     precision: str = "32-true",
+    threads: int = 0,
     checkpoint_seconds: float = 10.0,
     resume: bool = False,
 ) -> None:
@@ -56,11 +57,12 @@ def search(
         devices: how many devices.
         num_nodes: how many machines.
         precision: 32-true, bf16-mixed or another of Lightning Fabric's.
+        threads: processor threads; 0 = PyTorch's choice. For very small networks 1 is as fast and disturbs nobody.
         checkpoint_seconds: least time between two checkpoints of training.
         resume: continue the run in the folder, or begin it if there is none.
     """
     space, data, method = Plugin.of(space), Plugin.of(data), Plugin.of(method)
-    device = Device(accelerator, devices, num_nodes, precision)
+    device = Device(accelerator, devices, num_nodes, precision, threads)
     fabric = device.fabric()
     task = make_task(out, space, data, budget or [], seed, fabric.device)
     learner = method.build("method", task.choices, task.limits, seed)

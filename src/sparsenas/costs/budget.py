@@ -40,9 +40,14 @@ class Budget:
         return self.at_least <= value <= self.at_most
 
     def __str__(self) -> str:
-        bounds = [f"{self.cost}>={self.at_least:g}"] if self.at_least > 0 else []
-        bounds += [f"{self.cost}<={self.at_most:g}"] if self.at_most < math.inf else []
+        bounds = [f"{self.cost}>={_text(self.at_least)}"] if self.at_least > 0 else []
+        bounds += [f"{self.cost}<={_text(self.at_most)}"] if self.at_most < math.inf else []
         return " and ".join(bounds) or f"any {self.cost}"
+
+
+def _text(bound: float) -> str:
+    """A bound in full: a whole number without point, anything else as Python writes it."""
+    return str(int(bound)) if bound == int(bound) else repr(bound)
 
 
 def parse_budgets(texts: Sequence[str]) -> list[Budget]:
