@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,8 +23,10 @@ from sparsenas.choice import choices
 from sparsenas.commands.run import run as run_command
 from sparsenas.data import digits
 from sparsenas.errors import UserError
+from sparsenas.plugin import Plugin
 from sparsenas.runs import Run
 from sparsenas.spaces import tiny
+from sparsenas.testing import check_space
 
 QUICK = [
     "--space.width=8", "--space.blocks=3", "--search.epochs=3", "--retrain.epochs=3", "--method.population=6",
@@ -270,3 +275,20 @@ def test_files_survive_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         run.save("checkpoint.pt", {"epoch": 2})
     assert run.load("checkpoint.pt") == {"epoch": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_the_readme_tells_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network in the README is a space, and every command line in it parses."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (tmp_path / "mynet.py").write_text(readme.split("```python\n")[1].split("```")[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mynet", raising=False)
+    lines = [line.split("#")[0].strip() for block in readme.split("```")[1::2] for line in block.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("sparsenas ")]
+    assert len(commands) >= 5
+    for name, *flags in commands:
+        if "--resume" not in flags:
+            parse(vars(import_module(f"sparsenas.commands.{name}"))[name], flags)
+    own = Plugin("mynet:make").build("space")
+    check_space(lambda: own, (1, 8, 8), archs=18)
