@@ -292,3 +292,35 @@ def test_the_readme_tells_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             parse(vars(import_module(f"sparsenas.commands.{name}"))[name], flags)
     own = Plugin("mynet:make").build("space")
     check_space(lambda: own, (1, 8, 8), archs=18)
+
+
+def test_the_supernet_is_searched_again(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [flag for flag in QUICK if flag.startswith("--method")]
+    out = tmp_path / "again"
+    assert main(["evolve", str(finished), "--budget", "flops<=30e3", "--out", str(out), *flags]) == 0
+    assert (out / "supernet.pt").read_bytes() == (finished / "supernet.pt").read_bytes()
+    lines = [json.loads(line) for line in (out / "archs.jsonl").read_text().splitlines()]
+    assert 6 <= len(lines) == len({line["text"] for line in lines})
+    assert all(line["flops"] <= 30e3 for line in lines)
+    assert main(["retrain", str(out), "--retrain.epochs=1"]) == 0
+    assert main(["evolve", str(finished), "--out", str(out), "--resume"]) == 0
+    assert "expected one of flops" in fails(capsys, "evolve", str(finished), "--pareto", "watts")
+
+
+def test_a_front_is_not_dominated(finished: Path, tmp_path: Path) -> None:
+    flags = [flag for flag in QUICK if flag.startswith("--method")]
+    assert main(["evolve", str(finished), "--pareto", "flops", "--out", str(tmp_path / "front"), *flags]) == 0
+    found = json.loads((tmp_path / "front" / "front.json").read_text())
+    scored = [json.loads(line) for line in (tmp_path / "front" / "archs.jsonl").read_text().splitlines()]
+    assert [p["flops"] for p in found["points"]] == sorted(p["flops"] for p in found["points"])
+    for point in found["points"]:
+        assert not any(
+            s["accuracy"] >= point["accuracy"] and s["flops"] <= point["flops"]
+            and (s["accuracy"], s["flops"]) != (point["accuracy"], point["flops"]) for s in scored
+        )  # fmt: skip
+    error, dearest = found["reference"]
+    rest, area = error, 0.0
+    for point, following in zip(found["points"], [*found["points"][1:], {"flops": dearest}], strict=True):
+        area += (following["flops"] - point["flops"]) * point["accuracy"]
+    assert rest == 1.0
+    assert found["hypervolume"] == pytest.approx(area)

@@ -15,9 +15,9 @@ MOST_LINES_OF_A_FUNCTION = 40
 MOST_OWN_CLASSES_DEEP = 2
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "choice", "layers"),
+    ("errors", "choice", "layers", "quantise"),
     ("derive", "fold", "join", "width", "bits"),
-    ("spaces", "costs", "evolution", "methods", "data"),
+    ("spaces", "costs", "evolution", "pareto", "methods", "data"),
     ("runs", "journal", "train", "score", "export", "report"),
     ("plugin", "args", "task", "commands", "testing"),
     ("", "__main__"),

@@ -11,6 +11,7 @@ from sparsenas.errors import UserError
 COMMANDS = {
     "run": "the whole job: search, retrain, evaluate, export and report in one run folder",
     "search": "train a supernet and search it under a budget",
+    "evolve": "search a trained supernet again: another budget, or a whole Pareto front",
     "retrain": "train the found network from scratch or from inherited weights",
     "evaluate": "accuracy of the found network, its ONNX file or any architecture",
     "export": "ONNX and torch.export files with a parity check",

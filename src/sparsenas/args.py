@@ -15,6 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_s
 from sparsenas.choice import Arch, Choices
 from sparsenas.errors import UserError
 from sparsenas.plugin import TABLES, Plugin, resolve
+from sparsenas.spaces.published import PUBLISHED
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -24,7 +25,17 @@ CONFIG = "config.yaml"
 
 
 def read_arch(choices: Choices, text: str) -> Arch:
-    """Reads an architecture: JSON by labels, ``uniform:LABEL``, ``full``, or compact text. Raises ``UserError``."""
+    """Reads an architecture: a published name, JSON by labels, ``uniform:LABEL``, ``full``, or compact text.
+
+    Raises ``UserError`` when it does not fit the choices.
+    """
+    if text in PUBLISHED:
+        space, flags, labels = PUBLISHED[text]
+        try:
+            return Arch.from_json(choices, labels)
+        except UserError as error:
+            wanted = " ".join((space, *(f"--space.{flag} {value}" for flag, value in flags.items())))
+            raise UserError(f"--arch {text}: expected --space {wanted}, got another space: {error}") from error
     if text.lstrip().startswith("{"):
         try:
             labels = json.loads(text)
@@ -49,15 +60,20 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
     are those of the run folder, and any flag given besides must agree with them.
     """
     argv = _normalised(command, argv)
-    saved = _saved(argv)
-    parser = _parser(command, _plugin_names(command, argv, saved))
+    saved = _saved(command, argv)
+    plugins = _plugin_names(command, argv, saved)
+    parser = _parser(command, plugins)
     try:
         if saved is None:
-            return _keywords(command, parser.instantiate(parser.parse_args(list(argv))))
+            flags = parser.parse_args(list(argv))
+            for kind in _optional(command):
+                # Only the flags given: a published architecture has its own word on the others.
+                flags[kind] = parser.parse_args(list(argv), defaults=False).get(kind)
+            return _keywords(command, parser.instantiate(flags), plugins)
         given = parser.parse_args(list(argv), defaults=False)
         resumed = parser.parse_object({**saved, "out": given.out, "resume": True})
         _check_unchanged(flatten(given.as_dict()), flatten(resumed.as_dict()))
-        return _keywords(command, parser.instantiate(resumed))
+        return _keywords(command, parser.instantiate(resumed), plugins)
     except ArgumentError as error:
         raise UserError(_one_line(str(error))) from error
 
@@ -79,13 +95,19 @@ def _check_unchanged(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None
             )
 
 
-def _keywords(command: Command, flags: Namespace) -> dict[str, Any]:
+def _keywords(command: Command, flags: Namespace, plugins: Mapping[str, str]) -> dict[str, Any]:
     values = {name: flags[name] for name in inspect.signature(command).parameters}
-    for kind in TABLES:
-        if kind in values:
+    for kind, name in plugins.items():
+        if values[kind] is not None:
             plugin = dict(values[kind].as_dict())
-            values[kind] = Plugin(plugin.pop("name"), plugin)
+            values[kind] = Plugin(plugin.pop("name", name), plugin)
     return values
+
+
+def _optional(command: Command) -> list[str]:
+    """The plugin parameters that may be left open, for a published architecture to fill in."""
+    parameters = inspect.signature(command).parameters
+    return [kind for kind in TABLES if kind in parameters and parameters[kind].default is None]
 
 
 def _parser(command: Command, plugins: Mapping[str, str]) -> ArgumentParser:
@@ -133,7 +155,7 @@ def _normalised(command: Command, argv: Sequence[str]) -> list[str]:
         flag, equals, value = word.partition("=")
         if flag in switches and not equals and (not rest or rest[0] not in ("true", "false")):
             words.append(f"{flag}=true")
-        elif flag.removeprefix("--") in TABLES or flag in repeated or flag.endswith((".shape", ".bin_range")):
+        elif flag.removeprefix("--") in TABLES or flag in repeated or flag.endswith((".shape", ".widths", ".bin_range")):
             if not equals and not rest:
                 raise UserError(f"{flag}: expected a value, got none")
             value = value if equals else rest.pop(0)
@@ -157,8 +179,14 @@ def _plugin_names(command: Command, argv: Sequence[str], saved: Mapping[str, Any
             default = inspect.signature(command).parameters[kind].default
             section = config.get(kind)
             configured = section.get("name") if isinstance(section, Mapping) else section
-            names[kind] = _value(argv, f"--{kind}.name") or configured or default
+            names[kind] = _value(argv, f"--{kind}.name") or configured or default or _carried_space(argv)
     return names
+
+
+def _carried_space(argv: Sequence[str]) -> str:
+    """The space of the first published architecture that is asked for, else the smallest one."""
+    asked = json.loads(_value(argv, "--arch") or "[]")
+    return next((PUBLISHED[name].space for name in asked if name in PUBLISHED), next(iter(TABLES["space"])))
 
 
 def _value(argv: Sequence[str], flag: str) -> str | None:
@@ -170,13 +198,13 @@ def _value(argv: Sequence[str], flag: str) -> str | None:
     return None
 
 
-def _saved(argv: Sequence[str]) -> dict[str, Any] | None:
-    """The flags of the run folder that is to be resumed, if it has been begun."""
+def _saved(command: Command, argv: Sequence[str]) -> dict[str, Any] | None:
+    """The command's flags in the run folder that is to be resumed, if it has been begun."""
     out = _value(argv, "--out")
     if "--resume=true" not in argv or out is None or not (Path(out) / CONFIG).exists():
         return None
     flags = _yaml(str(Path(out) / CONFIG))
-    return {name: value for name, value in flags.items() if name not in ("command", "versions", "machine")}
+    return {name: value for name, value in flags.items() if name in inspect.signature(command).parameters}
 
 
 def _yaml(path: str | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,15 @@ class Space(NamedTuple):
     legal: Callable[[Sequence[Arch]], Sequence[bool]]
     canonical: Callable[[Arch], Arch]
     """Equal networks made equal architectures."""
+
+
+Parents = Callable[[Mapping[Arch, Score], int], list[Arch]]
+"""Chooses so many parents from everything scored."""
+
+
+def best_first(scores: Mapping[Arch, Score], count: int) -> list[Arch]:
+    """The published choice of parents: the best."""
+    return sorted(scores, key=scores.__getitem__, reverse=True)[:count]
 
 
 class Search(ABC):
@@ -117,6 +126,7 @@ class Evolution(Search):
 
     The first generation is random; each later one has mutants and crossovers of the best ``parents`` so far, topped up
     with random architectures. The answer is the best of everything scored, the last generation included.
+    With another ``choose`` of parents, such as ``pareto.crowded``, it looks for a front instead of one best.
     """
 
     def __init__(
@@ -129,8 +139,10 @@ class Evolution(Search):
         mutants: int = 25,
         crossovers: int = 25,
         mutation: float = 0.1,
+        choose: Parents = best_first,
     ) -> None:
         super().__init__(space, rng)
+        self.choose = choose
         self.population, self.generations, self.parents = population, generations, parents
         self.mutants, self.crossovers, self.mutation = mutants, crossovers, mutation
 
@@ -146,7 +158,7 @@ class Evolution(Search):
             return []
         if self.generation == 0:
             return self._random(self.population)
-        top = sorted(self.scores, key=self.scores.__getitem__, reverse=True)[: self.parents]
+        top = self.choose(self.scores, self.parents)
         children = self._legal_children(lambda: self._mutant(top), self.mutants)
         children += self._legal_children(lambda: self._crossover(top), self.crossovers)
         return children + self._random(self.population - len(children))

@@ -14,6 +14,7 @@ from sparsenas.data import DATA
 from sparsenas.errors import UserError
 from sparsenas.methods import METHODS
 from sparsenas.spaces import SPACES
+from sparsenas.spaces.published import PUBLISHED
 
 TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {"space": SPACES, "data": DATA, "method": METHODS}
 
@@ -52,9 +53,34 @@ class Plugin:
             raise UserError(f"--{kind} {self.name}: cannot be called as a {kind}: {error}") from error
         return make(*args, **arguments)
 
+    @classmethod
+    def from_config(cls, section: Mapping[str, Any]) -> Plugin:
+        """The inverse of ``to_config``."""
+        return cls(section["name"], {name: value for name, value in section.items() if name != "name"})
+
     def to_config(self) -> dict[str, Any]:
         """As in ``config.yaml``: the name and the flags side by side."""
         return {"name": self.name, **self.flags}
+
+
+def space_of(arch: str, space: Plugin | None) -> Plugin | None:
+    """The space of an architecture as given on the command line: ``space``, unless it is a published name.
+
+    Such a name carries its space and that space's flags; other flags may be given. Raises ``UserError`` when ``space``
+    contradicts what the name carries.
+    """
+    if arch not in PUBLISHED:
+        return space
+    name, flags, _ = PUBLISHED[arch]
+    space = space or Plugin(name)
+    if space.callable("space") is not SPACES[name]:
+        raise UserError(f"--arch {arch}: expected --space {name}, got --space {space.name}; leave it out")
+    for flag, value in flags.items():
+        if space.flags.get(flag, value) != value:
+            raise UserError(
+                f"--arch {arch}: expected --space.{flag} {value}, got {space.flags[flag]}; leave the flag out"
+            )
+    return Plugin(space.name, {**flags, **space.flags})
 
 
 def resolve(kind: str, name: str) -> Callable[..., Any]:

@@ -145,9 +145,7 @@ def open_task(run: Path | str, device: torch.device) -> tuple[Task, dict[str, An
     path = folder.need(CONFIG, "search")
     try:
         config = yaml.safe_load(path.read_text())
-        space, data = (
-            Plugin(config[k]["name"], {n: v for n, v in config[k].items() if n != "name"}) for k in ("space", "data")
-        )
+        space, data = Plugin.from_config(config["space"]), Plugin.from_config(config["data"])
         budget, seed = config["budget"], config["seed"]
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -90,19 +91,15 @@ def search_stage(task: Task, learner: Method, fabric: Fabric, recipe: Recipe, sc
             train_supernet(fabric, net, learner, task.data, recipe, task.seed, task.journal, checkpoint)
         task.run.save("supernet.pt", {"net": net.state_dict(), "method": learner.state_dict()})
         task.run.remove(Checkpoint.NAME)
-    with task.journal.stage("evolution") as facts:
-        exam = task.exam(scoring)
-        rng = np.random.default_rng(seed_of(task.seed, "evolution"))
-        strategy = learner.search(architectures(task), rng)
-        if strategy is None:
-            best = learner.arch()
-            assert best is not None
-            held_out = score_population(net, [best], exam)[0]
-        else:
-            facts["data_passes"] = evolve(task, net, strategy, exam)
-            facts["evaluations"] = len(strategy.scores)
-            best, held_out = strategy.best, strategy.scores[strategy.best]
-    write_best(task, best, held_out)
+    strategy = learner.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")))
+    exam = task.exam(scoring)
+    if strategy is None:
+        best = learner.arch()
+        assert best is not None
+        write_best(task, best, score_population(net, [best], exam)[0])
+    else:
+        run_search(task, net, strategy, exam, scored(task.run, task.choices))
+        write_best(task, strategy.best, strategy.scores[strategy.best])
 
 
 def architectures(task: Task) -> Space:
@@ -116,24 +113,24 @@ def architectures(task: Task) -> Space:
     )
 
 
-def evolve(task: Task, net: nn.Module, strategy: Search, exam: Exam) -> int:
-    """Scores what ``strategy`` asks for until it is satisfied; returns the number of passes over the exam.
+def run_search(task: Task, net: nn.Module, strategy: Search, exam: Exam, paid: Mapping[Arch, Score]) -> None:
+    """Scores what ``strategy`` asks for until it is satisfied, and keeps the scores in archs.jsonl.
 
-    Scores in archs.jsonl are not paid for again: after a kill the same search is replayed up to where it was.
+    Scores ``paid`` for are not computed again: so after a kill the same search is replayed up to where it was.
     """
     run, passes = task.run, 0
     run.keep("archs.jsonl", lambda record: True)
-    paid = scored(run, task.choices)
-    with task.journal.bar("evolution", strategy.planned) as bar:
+    known, listed = dict(paid), set(scored(run, task.choices))
+    bar = task.journal.bar("evolution", strategy.planned)
+    with task.journal.stage("evolution") as facts, bar:
         while archs := strategy.ask():
-            new = [arch for arch in archs if arch not in paid]
-            scores = score_population(net, new, exam) if new else []
+            new = [arch for arch in archs if arch not in known]
+            known.update(zip(new, score_population(net, new, exam) if new else [], strict=True))
             passes += bool(new)
-            paid.update(zip(new, scores, strict=True))
-            run.append("archs.jsonl", _lines(task, strategy.generation, new, scores))
-            strategy.tell(archs, [paid[arch] for arch in archs])
+            run.append("archs.jsonl", _lines(task, strategy.generation, [a for a in archs if a not in listed], known))
+            strategy.tell(archs, [known[arch] for arch in archs])
             bar.advance(f"best {strategy.scores[strategy.best].accuracy:.4f}", len(archs))
-    return passes
+        facts |= {"evaluations": len(strategy.scores), "data_passes": passes}
 
 
 def scored(run: Run, choices: Choices) -> dict[Arch, Score]:
@@ -142,18 +139,18 @@ def scored(run: Run, choices: Choices) -> dict[Arch, Score]:
     return {Arch.from_json(choices, r["arch"]): Score(r["accuracy"], -r["loss"]) for r in records}
 
 
-def _lines(task: Task, generation: int, archs: list[Arch], scores: list[Score]) -> list[dict[str, object]]:
+def _lines(task: Task, generation: int, archs: list[Arch], scores: Mapping[Arch, Score]) -> list[dict[str, object]]:
     costs = task.limits.table(archs)
     return [
         {
             "generation": generation,
             "arch": arch.to_json(),
             "text": arch.text(),
-            "accuracy": score.accuracy,
-            "loss": -score.negative_loss,
+            "accuracy": scores[arch].accuracy,
+            "loss": -scores[arch].negative_loss,
             **{cost: int(values[i]) for cost, values in costs.items()},
         }
-        for i, (arch, score) in enumerate(zip(archs, scores, strict=True))
+        for i, arch in enumerate(archs)
     ]
 
 

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from sparsenas.choice import Arch, Choices, Gates
 from sparsenas.costs import Limits
-from sparsenas.evolution import Search, Space
+from sparsenas.evolution import Parents, Search, Space, best_first
 
 
 class Method(nn.Module, ABC):
@@ -37,8 +37,8 @@ class Method(nn.Module, ABC):
         """The best legal answer now; ``None`` when the method learns none and the supernet is to be searched."""
         return None
 
-    def search(self, space: Space, rng: np.random.Generator) -> Search | None:
-        """How to search the trained supernet; ``None`` when ``arch`` is the answer."""
+    def search(self, space: Space, rng: np.random.Generator, choose: Parents = best_first) -> Search | None:
+        """How to search the trained supernet, parents taken by ``choose``; ``None`` when ``arch`` is the answer."""
         return None
 
     def optimizer(self) -> Optimizer | None:

@@ -9,7 +9,7 @@ import numpy as np
 from sparsenas.choice import Arch, Choices, Gates
 from sparsenas.costs import COSTS, Limits
 from sparsenas.errors import UserError
-from sparsenas.evolution import Evolution, RandomSearch, Search, Space
+from sparsenas.evolution import Evolution, Parents, RandomSearch, Search, Space, best_first
 from sparsenas.methods.method import Method
 from sparsenas.methods.sampling import Bins, BinSampler
 
@@ -114,9 +114,9 @@ class Spos(Method):
         """A newly drawn path."""
         return self.paths.draw().gates()
 
-    def search(self, space: Space, rng: np.random.Generator) -> Search:
+    def search(self, space: Space, rng: np.random.Generator, choose: Parents = best_first) -> Search:
         """The published evolution."""
-        return Evolution(space, rng, *self.evolution)
+        return Evolution(space, rng, *self.evolution, choose)
 
     def get_extra_state(self) -> dict[str, Any]:
         """The sampler's memory, kept in ``state_dict``."""
@@ -159,8 +159,8 @@ class Random(Method):
         """A newly drawn path."""
         return self.paths.draw().gates()
 
-    def search(self, space: Space, rng: np.random.Generator) -> Search:
-        """Random search."""
+    def search(self, space: Space, rng: np.random.Generator, choose: Parents = best_first) -> Search:
+        """Random search, which has no parents."""
         return RandomSearch(space, rng, self.evaluations)
 
     def get_extra_state(self) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""``sparsenas evolve``: search a trained supernet again, under other budgets or for a whole Pareto front."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenas.args import to_config
+from sparsenas.choice import Arch
+from sparsenas.commands.search import architectures, run_search, scored, write_best
+from sparsenas.costs import COSTS
+from sparsenas.errors import UserError
+from sparsenas.evolution import Score, best_first
+from sparsenas.methods import Method
+from sparsenas.pareto import CostOf, crowded, front, hypervolume, objectives
+from sparsenas.plugin import Plugin
+from sparsenas.report import report
+from sparsenas.runs import Run
+from sparsenas.task import Device, Scoring, Task, make_task, open_task
+from sparsenas.train import seed_of
+
+
+def evolve(
+    run: Path,
+    method: str | Plugin = "Spos",
+    budget: list[str] | None = None,
+    pareto: str = "",
+    out: Path = Path("runs/evolved"),
+    accelerator: str = "auto",
+    threads: int = 0,
+    resume: bool = False,
+) -> None:
+    """Searches the supernet of a run again, without training it, and leaves a run folder of its own.
+
+    Scores that the first run paid for are used where they are asked for again.
+
+    Args:
+        run: the run folder with the supernet.
+        method: how to search: Spos evolves, Random draws.
+        budget: a limit, as in flops<=330e6 or params>=1e5; may be given several times.
+        pareto: a cost; finds the whole front of accuracy against it (front.json) instead of one best network.
+        out: the new run folder.
+        accelerator: cpu, cuda, mps or auto.
+        threads: processor threads; 0 = PyTorch's choice.
+        resume: continue the run in the folder, or begin it if there is none.
+    """
+    if pareto and pareto not in COSTS:
+        raise UserError(f"--pareto: expected one of {', '.join(COSTS)}, got {pareto!r}")
+    method = Plugin.of(method)
+    device = Device(accelerator, threads=threads).fabric().device
+    source, config = open_task(run, device)
+    source.run.need("supernet.pt", "search")
+    data = Plugin.from_config(config["data"])
+    task = make_task(out, source.space, data, budget or [], source.seed, device)
+    learner = method.build("method", task.choices, task.limits, task.seed)
+    again = {"run": str(run), "method": method, "budget": budget or [], "pareto": pareto, "threads": threads}
+    again |= {"accelerator": accelerator}
+    task.begin({**config, **to_config("evolve", **again)}, resume)
+    if not task.run.has("supernet.pt"):
+        shutil.copy(source.run / "supernet.pt", task.run / "supernet.pt")
+    if not task.run.has("best.json"):
+        search_again(task, learner, Scoring(**config["score"]), source.run, pareto)
+    best = task.run.read_json("best.json")
+    task.journal.say(
+        f"found {best['text']}: {best['held_out']['accuracy']:.2%} held-out, {best['costs']['flops']:,} flops"
+    )
+    task.journal.say(f"report: {report(task.run.path)}")
+
+
+def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, pareto: str) -> None:
+    """Runs the search on the trained supernet; writes best.json, and front.json for a front."""
+
+    def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
+        return task.limits.table(archs)[pareto]
+
+    choose = crowded(cost_of) if pareto else best_first
+    strategy = learner.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")), choose)
+    if strategy is None:
+        raise UserError("--method: expected a method that searches a supernet, as Spos does")
+    net = task.network("supernet")
+    net.load_state_dict(task.run.load("supernet.pt")["net"])
+    net.to(task.data.test.labels.device)
+    paid = scored(source, task.choices) | scored(task.run, task.choices)
+    run_search(task, net, strategy, task.exam(scoring), paid)
+    if pareto:
+        write_front(task, strategy.scores, cost_of, pareto)
+    write_best(task, strategy.best, strategy.scores[strategy.best])
+
+
+def write_front(task: Task, scores: Mapping[Arch, Score], cost_of: CostOf, cost: str) -> None:
+    """Writes front.json: the front, cheapest first, and its hypervolume below error 1 and the dearest cost."""
+    archs = front(scores, cost_of)
+    reference = [1.0, float(cost_of([task.limits.table.extremes(cost)[1]])[0])]
+    points = [
+        {
+            "arch": arch.to_json(),
+            "text": arch.text(),
+            "accuracy": scores[arch].accuracy,
+            "loss": -scores[arch].negative_loss,
+            **task.costs(arch),
+        }
+        for arch in archs
+    ]
+    area = hypervolume(objectives({arch: scores[arch] for arch in archs}, cost_of), reference)
+    task.run.write_json("front.json", {"cost": cost, "hypervolume": area, "reference": reference, "points": points})
+    task.journal.say(f"front of {len(archs)} architectures, hypervolume {area / reference[1]:.4f} of the possible")
