@@ -131,7 +131,8 @@ def _parser(command: Command, plugins: Mapping[str, str]) -> ArgumentParser:
             metavar="NAME",
             help=f"{builtin} or package.module:callable; also --{kind} NAME",
         )
-        skip: set[str | int] = {name for name in inspect.signature(make).parameters if name in GIVEN[kind]}
+        given = GIVEN[kind] if kind != "space" or "data" in plugins else set()  # only data know their classes
+        skip: set[str | int] = {name for name in inspect.signature(make).parameters if name in given}
         if inspect.isclass(make):
             parser.add_class_arguments(make, kind, skip=skip, instantiate=False, fail_untyped=False)
         else:

@@ -83,18 +83,22 @@ class SliceConv2d(Derivable):
         self.stride, self.padding, self.dilation = full.stride, padding, dilation
         self.weight, self.bias = full.weight, full.bias
 
-    def _slices(self) -> tuple[Tensor, Tensor | None]:
+    def slices(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the running widths, views of the full ones."""
         outputs, inputs = _now(self.outputs), 1 if self.depthwise else _now(self.inputs)
         return self.weight[:outputs, :inputs], None if self.bias is None else self.bias[:outputs]
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self._slices()
+        return self.convolve(x, *self.slices())
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution with a weight of the slice's shape."""
         groups = x.shape[1] if self.depthwise else 1
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
 
     def derived(self) -> nn.Module:
         """An ``nn.Conv2d`` of the chosen widths."""
-        weight, bias = self._slices()
+        weight, bias = self.slices()
         inputs, outputs = _now(self.inputs), _now(self.outputs)
         conv = torch.nn.utils.skip_init(
             nn.Conv2d,
@@ -121,23 +125,24 @@ class SliceLinear(Derivable):
         full = nn.Linear(_most(inputs), _most(outputs), bias)
         self.weight, self.bias = full.weight, full.bias
 
-    def _slices(self) -> tuple[Tensor, Tensor | None]:
+    def slices(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the running widths, views of the full ones."""
         outputs = _now(self.outputs)
         return self.weight[:outputs, : _now(self.inputs)], None if self.bias is None else self.bias[:outputs]
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, *self._slices())
+        return F.linear(x, *self.slices())
 
     def derived(self) -> nn.Module:
         """An ``nn.Linear`` of the chosen widths."""
-        weight, bias = self._slices()
+        weight, bias = self.slices()
         sizes = _now(self.inputs), _now(self.outputs), bias is not None
         linear = torch.nn.utils.skip_init(nn.Linear, *sizes, device=weight.device, dtype=weight.dtype)
         return _filled(linear, weight, bias).train(self.training)
 
 
 class SliceBatchNorm2d(Derivable):
-    """Batch norm over a ``Width`` of channels.
+    """Batch norm over a ``Width`` of channels; what it derives to always has affine parameters.
 
     Running statistics mix the widths that were trained: recalibrate them for the width in use, as scoring does.
     """
@@ -145,25 +150,32 @@ class SliceBatchNorm2d(Derivable):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, features: int | Width, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, features: int | Width, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
         super().__init__()
         self.features, self.eps, self.momentum = features, eps, momentum
-        self.weight = nn.Parameter(torch.ones(_most(features)))
-        self.bias = nn.Parameter(torch.zeros(_most(features)))
+        self.weight = nn.Parameter(torch.ones(_most(features))) if affine else None
+        self.bias = nn.Parameter(torch.zeros(_most(features))) if affine else None
         self.register_buffer("running_mean", torch.zeros(_most(features)))
         self.register_buffer("running_var", torch.ones(_most(features)))
+
+    def _affine(self) -> tuple[Tensor | None, Tensor | None]:
+        n = _now(self.features)
+        return None if self.weight is None else self.weight[:n], None if self.bias is None else self.bias[:n]
 
     def forward(self, x: Tensor) -> Tensor:
         n = _now(self.features)
         mean, var = self.running_mean[:n], self.running_var[:n]
-        return F.batch_norm(x, mean, var, self.weight[:n], self.bias[:n], self.training, self.momentum, self.eps)
+        return F.batch_norm(x, mean, var, *self._affine(), self.training, self.momentum, self.eps)
 
     def derived(self) -> nn.Module:
         """An ``nn.BatchNorm2d`` of the chosen width with the statistics as they are."""
         n = _now(self.features)
-        norm = nn.BatchNorm2d(n, self.eps, self.momentum, device=self.weight.device, dtype=self.weight.dtype)
-        _filled(norm, self.weight[:n], self.bias[:n])
-        norm.running_mean, norm.running_var = self.running_mean[:n].clone(), self.running_var[:n].clone()
+        mean, var = self.running_mean[:n].clone(), self.running_var[:n].clone()
+        norm = nn.BatchNorm2d(n, self.eps, self.momentum, device=mean.device, dtype=mean.dtype)
+        weight, bias = self._affine()
+        if weight is not None:
+            _filled(norm, weight, bias)
+        norm.running_mean, norm.running_var = mean, var
         return norm.train(self.training)
 
 

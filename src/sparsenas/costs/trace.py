@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from sparsenas.choice import Gated, Gates
 from sparsenas.costs.layer import Layer, Shape
 from sparsenas.derive import derive
 from sparsenas.errors import UserError
+from sparsenas.quantise import Quantised
 
 aten = torch.ops.aten
 
@@ -25,6 +27,11 @@ def trace(net: nn.Module, shape: Shape) -> list[Layer]:
     a module looks like, its convolutions and matrix products are seen as they are dispatched.
     Raises ``UserError`` when the network cannot run on that shape.
     """
+    return trace_through(net, (1, *shape))[0]
+
+
+def trace_through(net: nn.Module, shape: Shape) -> tuple[list[Layer], Shape]:
+    """As ``trace``, for an input of ``shape`` batch included; also returns the shape of the output."""
     gates: Gates = {module.choice.name: module.gate for module in net.modules() if isinstance(module, Gated)}
     plain = derive(net, gates, share_weights=True).eval()
     recorder = _Recorder(plain)
@@ -32,11 +39,13 @@ def trace(net: nn.Module, shape: Shape) -> list[Layer]:
     plain.to("meta", torch.float32)
     try:
         with torch.no_grad(), recorder:
-            plain(torch.empty(1, *shape, device="meta"))
+            output = plain(torch.empty(shape, device="meta"))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"network does not run on an input of shape {','.join(map(str, shape))}: {reason}") from error
-    return recorder.finish()
+        raise UserError(
+            f"network does not run on an input of shape {','.join(map(str, shape[1:]))}: {reason}"
+        ) from error
+    return recorder.finish(), _shape(output) if isinstance(output, Tensor) else ()
 
 
 def on_meta(net: nn.Module) -> nn.Module:
@@ -83,7 +92,8 @@ class _Recorder(TorchDispatchMode):
         if describe is not None:
             module = self.running[-1] if self.running else None
             params = self.unclaimed.pop(module, 0) if module is not None else 0
-            self.layers.append(describe(args, output, params))
+            layer = describe(args, output, params)
+            self.layers.append(replace(layer, bits=module.bits) if isinstance(module, Quantised) else layer)
         return output
 
     def finish(self) -> list[Layer]:

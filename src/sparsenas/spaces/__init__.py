@@ -4,8 +4,21 @@ from collections.abc import Callable
 
 from torch import nn
 
+from sparsenas.spaces.mobilenet import fbnet as fbnet
+from sparsenas.spaces.mobilenet import proxyless as proxyless
 from sparsenas.spaces.nasbench_macro import nasbench_macro as nasbench_macro
+from sparsenas.spaces.resnet import resnet18 as resnet18
+from sparsenas.spaces.resnet import resnet34 as resnet34
+from sparsenas.spaces.shufflenet import shufflenet as shufflenet
 from sparsenas.spaces.tiny import tiny as tiny
 
-SPACES: dict[str, Callable[..., nn.Module]] = {"tiny": tiny, "nasbench_macro": nasbench_macro}
+SPACES: dict[str, Callable[..., nn.Module]] = {
+    "tiny": tiny,
+    "nasbench_macro": nasbench_macro,
+    "shufflenet": shufflenet,
+    "proxyless": proxyless,
+    "fbnet": fbnet,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+}
 """The spaces the command line knows by name."""
