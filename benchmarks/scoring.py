@@ -22,7 +22,7 @@ from sparsenas.score import Exam, make_exam, score_one, score_population
 from sparsenas.spaces import nasbench_macro, tiny
 from sparsenas.testing import shaken
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def timed(work: Callable[[], list[Score]]) -> tuple[float, list[Score]]:
@@ -72,7 +72,7 @@ def compare(title: str, net: nn.Module, exam: Exam, count: int) -> None:
 def main() -> None:
     """Runs the comparisons."""
     compare("tiny, digits", tiny(), make_exam(digits(), 512, 0, 256, 0), 50)
-    compare("nasbench_macro", nasbench_macro(), make_exam(random_images(256, 32), 128, 256, 128, 0), 20)
+    compare("nasbench_macro", nasbench_macro(), make_exam(random_images(128, 32), 64, 128, 64, 0), 16)
 
 
 if __name__ == "__main__":

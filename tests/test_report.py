@@ -421,3 +421,124 @@ def test_numbers() -> None:
     assert mebibytes(12_288.0).replace("\u202f", " ") == "12.0 GiB"
     assert [points(share) for share in (0.016, -0.0042)] == ["1.6", "0.42"]
     assert [number(value) for value in (True, "3", math.nan, math.inf, None, 10**400, 3)] == [None] * 6 + [3.0]
+
+
+def more(rng: np.random.Generator) -> dict[str, Any]:
+    """A front, a random search and a ranking, by file name without its ending; of rank.json its lines apart."""
+    rows = candidates(rng)
+    front = [
+        row for row in rows if not any(o["flops"] <= row["flops"] and o["accuracy"] > row["accuracy"] for o in rows)
+    ]
+    points = sorted(({k: v for k, v in row.items() if k != "generation"} for row in front), key=lambda p: p["flops"])
+    drawn = enumerate(candidates(rng)[:300])
+    random = [{**row, "generation": i, "accuracy": row["accuracy"] - 0.02} for i, row in drawn]
+    measures = [
+        {"by": by, **({"calibration": n, "images": n, "held_out": 720} if n is not None else {}),
+         "all": {"rows": 60, "tau": tau, "rho": 0.87}, "distinct": {"rows": 50, "tau": tau - 0.01, "rho": 0.86}}
+        for by, n, tau in (("accuracy", 0, 0.31), ("accuracy", 256, 0.72), ("flops", None, 0.556), ("params", None, 0))
+    ]  # fmt: skip
+    place = {"rank": 7, "of": 50, "best": 0.95, "gap": 0.012}
+    found = {"text": rows[0]["text"], "accuracy": 0.938, "all": place, "distinct": place, "within_budget": None}
+    truth = {row["text"]: row["accuracy"] + 0.01 for row in rows[:60]}
+    ranked = [{"calibration": n, "held_out": 720, **row} for n in (0, 256) for row in rows[:60]]
+    return {
+        "front": {"cost": "flops", "hypervolume": 600_000.0, "reference": [1.0, 1e6], "points": points},
+        "random": random,
+        "rank": {"table": "bench.json", "rows": 90, "measures": measures, "found": found, "truth": truth},
+        "ranked": ranked,
+    }
+
+
+def fuller_run(folder: Path, **replaced: Any) -> Path:
+    """A complete run folder with a front, a random search and a ranking beside it."""
+    contents = {**more(np.random.default_rng(1)), **replaced}
+    lines = contents.pop("ranked")
+    fake_run(folder, (*FULL, "front.json", "random.jsonl", "rank.json"), **contents)
+    (folder / "rank.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def charts(path: Path) -> dict[str, dict[str, Any]]:
+    """The charts of a page by what they are called for those who cannot see them."""
+    page = Page(path)
+    names = [str(attrs["aria-label"]) for tag, attrs in page.tags if tag == "div" and attrs.get("class") == "chart"]
+    return dict(zip(names, (json.loads(s) for s in page.scripts if s.startswith("{")), strict=True))
+
+
+def test_front_over_all_candidates(tmp_path: Path) -> None:
+    run = fuller_run(tmp_path)
+    points = read_run(run).front["points"]
+    (chart,) = [chart for name, chart in charts(report(run)).items() if name.startswith("Score against flops")]
+    named = {trace["name"]: trace for trace in chart["data"]}
+    assert named["front"]["x"] == [point["flops"] for point in points] == sorted(named["front"]["x"])
+    assert named["front"]["y"] == [point["accuracy"] for point in points]
+    assert len(named["candidates"]["x"]) == len(read_run(run).candidates)
+    text = Page(run / "report.html").text
+    several = f"{len(points)} architecture" + "s" * (len(points) != 1)
+    assert f"The front of accuracy against flops: {several}; its hypervolume is 60.0 % of" in text
+    assert all(point["text"] in text for point in points)
+
+
+def test_front_of_another_cost_than_the_budget(tmp_path: Path) -> None:
+    front = {"cost": "params", "points": more(np.random.default_rng(1))["front"]["points"]}
+    names = [name for name in charts(report(fuller_run(tmp_path, front=front))) if name.startswith("Score against")]
+    assert names == ["Score against params of every candidate", "Score against flops of every candidate"]
+
+
+def test_evolution_against_random_search(tmp_path: Path) -> None:
+    run = fuller_run(tmp_path)
+    (chart,) = [
+        chart for name, chart in charts(report(run)).items() if name.startswith("Best score against the number")
+    ]
+    ours, random = chart["data"]
+    assert (ours["name"], random["name"]) == ("Spos", "random search")
+    scores = [row["accuracy"] for row in read_run(run).random]
+    assert (random["x"][-1], random["y"][-1]) == (300, max(scores))
+    for x, y in zip(random["x"], random["y"], strict=True):
+        assert y == max(scores[:x])
+    assert random["y"] == sorted(random["y"])
+    assert "After 300 evaluations each the best score is " in Page(run / "report.html").text
+
+
+def test_ranking(tmp_path: Path) -> None:
+    run = fuller_run(tmp_path)
+    chart = charts(report(run))["Score on inherited weights against true accuracy"]
+    assert chart["layout"]["title"]["text"] == "Kendall tau 0.720, Spearman rho 0.870 (60 architectures)"
+    every, found = chart["data"]
+    truth = read_run(run).rank["truth"]
+    assert sorted(every["text"]) == sorted(truth)
+    for text, score, true in zip(every["text"], every["x"], every["y"], strict=True):
+        assert true == truth[text] == score + 0.01
+    assert found["text"] == [read_run(run).rank["found"]["text"]]
+    said = Page(run / "report.html").text
+    assert "ranks them better than counting multiply-adds does: tau 0.710 against 0.546" in said
+    assert "The true accuracy of the found network is 93.8 %: 1.2 points below the best (rank 7 of 50 distinct" in said
+
+
+def test_ranking_that_says_little(tmp_path: Path) -> None:
+    measures = [{"by": "accuracy", "images": 0, "all": {"rows": 1, "tau": None}}, {"by": "flops"}]
+    run = fuller_run(tmp_path, rank={"table": "t", "measures": measures, "found": None}, ranked=[])
+    page = Page(report(run))
+    assert "Of \u2013 architectures in t" in page.text
+    assert "counting multiply-adds" not in page.text
+    assert "Score on inherited weights against true accuracy" not in charts(run / "report.html")
+
+
+def test_hostile_labels_in_fronts_and_rankings(tmp_path: Path) -> None:
+    point = {"text": HOSTILE, "accuracy": 0.5, "loss": 1.0, HOSTILE: 3, "flops": 9}
+    measure = {"by": "accuracy", "calibration": HOSTILE, "held_out": 1, "all": {"tau": HOSTILE, "rows": HOSTILE}}
+    rank = {"table": HOSTILE, "rows": HOSTILE, "measures": [measure, {"by": HOSTILE}], "truth": {HOSTILE: 0.5}}
+    line = {**point, "calibration": HOSTILE, "held_out": 1}
+    contents: dict[str, Any] = {
+        "rank": {**rank, "found": {"text": HOSTILE, "distinct": {"of": HOSTILE}}},
+        "ranked": [line],
+    }
+    front = {"cost": HOSTILE, "points": [point, 3], "reference": [HOSTILE, None], "hypervolume": 1}
+    flags = {**config(), "method": {"name": HOSTILE}}
+    page = Page(report(fuller_run(tmp_path, front=front, random=[point], config=flags, **contents)))
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert not any("onerror" in attrs for _, attrs in page.tags)
+    for script in (script for script in page.scripts if script.startswith("{")):
+        assert "<" not in script
+        assert "<script" not in json.dumps(json.loads(script))
+    assert "Score on inherited weights against true accuracy" in charts(tmp_path / "report.html")

@@ -150,3 +150,26 @@ def test_a_depthwise_convolution_keeps_its_channels() -> None:
         SliceConv2d(3, 4, 3, depthwise=True)
     with pytest.raises(UserError, match="as many outputs as inputs"):
         SliceConv2d(Width("a", VALUES), Width("b", VALUES), 3, depthwise=True)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_norm_without_affine_parameters_derives_to_one_with(training: bool) -> None:
+    width = Width("w", VALUES)
+    norm = SliceBatchNorm2d(width, affine=False).train(training)
+    assert not list(norm.parameters())
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    for pick, n in enumerate(VALUES):
+        plain = derive(norm, {"w": Gate((pick,))})
+        x = torch.randn(4, n, 3, 3)
+        assert torch.equal(norm(x), plain(x))
+        assert plain.training == training
+        assert (plain.weight.tolist(), plain.bias.tolist()) == ([1.0] * n, [0.0] * n)
+
+
+def test_deriving_draws_nothing() -> None:
+    width = Width("w", VALUES)
+    net = nn.Sequential(SliceConv2d(1, width, 3), SliceLinear(4, width))
+    state = torch.get_rng_state()
+    derive(net, {"w": Gate((0,))})
+    assert torch.equal(torch.get_rng_state(), state)

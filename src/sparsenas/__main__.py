@@ -15,7 +15,9 @@ COMMANDS = {
     "retrain": "train the found network from scratch or from inherited weights",
     "evaluate": "accuracy of the found network, its ONNX file or any architecture",
     "export": "ONNX and torch.export files with a parity check",
+    "rank": "how well the supernet ranks architectures of known accuracy",
     "report": "one HTML file about a run",
+    "latency": "measure a latency table of this device, for budgets in milliseconds",
     "cost": "flops, params, memory access and bitops of architectures",
     "spaces": "the built-in search spaces",
 }
@@ -36,7 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sparsenas: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("sparsenas: interrupted; --resume continues from the last checkpoint", file=sys.stderr)
+        print(
+            "sparsenas: interrupted; what was done is kept: --resume continues a run, the same command a latency table",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     return 0
 

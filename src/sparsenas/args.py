@@ -21,6 +21,8 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits", "seed"}}
 """Arguments that a command supplies itself, so that they are no flags."""
+LISTS = (".shape", ".widths", ".bin_range")
+"""Flags of numbers separated by commas."""
 CONFIG = "config.yaml"
 
 
@@ -156,7 +158,7 @@ def _normalised(command: Command, argv: Sequence[str]) -> list[str]:
         flag, equals, value = word.partition("=")
         if flag in switches and not equals and (not rest or rest[0] not in ("true", "false")):
             words.append(f"{flag}=true")
-        elif flag.removeprefix("--") in TABLES or flag in repeated or flag.endswith((".shape", ".widths", ".bin_range")):
+        elif flag.removeprefix("--") in TABLES or flag in repeated or flag.endswith(LISTS):
             if not equals and not rest:
                 raise UserError(f"{flag}: expected a value, got none")
             value = value if equals else rest.pop(0)

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sparsenas.choice import Arch, Choice, Gated, Gates, Picks, set_gates
 from sparsenas.errors import UserError
 from sparsenas.fold import Scaled, scale_output
+from sparsenas.twin import shallow, twin
 
 
 class Derivable(nn.Module, ABC):
@@ -47,13 +48,18 @@ def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Modu
     supernet's own tensors wherever they are used whole; batch-norm statistics are always copies.
     Raises ``UserError`` when a user's own ``Gated`` module has no ``derived``.
     """
+    plain = shared_parts(net, gates)
+    return twin(plain) if share_weights else copy.deepcopy(plain)
+
+
+def shared_parts(net: nn.Module, gates: Gates) -> nn.Module:
+    """As ``derive``, without any copying: made of modules of ``net`` itself wherever they ask nothing."""
     set_gates(net, gates)
-    skeleton = _plain(net, {})
-    left = [type(module).__name__ for module in skeleton.modules() if isinstance(module, Gated)]
+    plain = _plain(net, {})
+    left = [type(module).__name__ for module in plain.modules() if isinstance(module, Gated)]
     if left:
         raise UserError(f"derive: {left[0]} reads a choice but is not inside a Derivable; give it derived()")
-    shared = {id(p): p for p in skeleton.parameters()} if share_weights else {}
-    return copy.deepcopy(skeleton, shared)
+    return plain
 
 
 def _plain(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
@@ -75,19 +81,19 @@ def _plain(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
 def _with_children(module: nn.Module, children: dict[str, nn.Module | None]) -> nn.Module:
     if all(children[name] is child for name, child in module._modules.items()):
         return module
-    twin = copy.copy(module)
-    twin._modules = children
-    return twin
+    copied = shallow(module)
+    copied._modules = children
+    return copied
 
 
 def _with_affine(norm: _BatchNorm) -> _BatchNorm:
     mean = norm.running_mean
     device, dtype = (None, None) if mean is None else (mean.device, mean.dtype)
     settings = norm.num_features, norm.eps, norm.momentum, True, norm.track_running_stats
-    twin = type(norm)(*settings, device=device, dtype=dtype)
-    twin.running_mean, twin.running_var = norm.running_mean, norm.running_var
-    twin.num_batches_tracked = norm.num_batches_tracked
-    return twin.train(norm.training)
+    copied = type(norm)(*settings, device=device, dtype=dtype)
+    copied.running_mean, copied.running_var = norm.running_mean, norm.running_var
+    copied.num_batches_tracked = norm.num_batches_tracked
+    return copied.train(norm.training)
 
 
 def tidy(net: nn.Module, arch: Arch) -> Arch:

@@ -6,9 +6,10 @@ import copy
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from sparsenas.layers import Scale
+from sparsenas.layers import DropPath, Scale
+from sparsenas.twin import shallow
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -30,11 +31,13 @@ def scale_output(op: nn.Module, factor: float) -> nn.Module:
     """
     # Exact types only: a subclass may do more than its base, quantise its weights say, and not scale with them.
     if type(op) is nn.Sequential and len(op) > 0:
-        twin = copy.copy(op)
-        *_, (name, last) = op._modules.items()
+        copied = shallow(op)
+        *before, (name, last) = op._modules.items()
+        if type(last) is DropPath and before:  # it drops or keeps, so it does not matter whether the factor is before
+            name, last = before[-1]
         assert last is not None
-        twin._modules = {**op._modules, name: scale_output(last, factor)}
-        return twin
+        copied._modules[name] = scale_output(last, factor)
+        return copied
     if type(op) is nn.Identity:
         return Scale(factor)
     if type(op) not in (*NORMS, nn.Conv2d, nn.Linear) or not list(op.parameters(recurse=False)):
@@ -58,5 +61,16 @@ def fold_batch_norms(net: nn.Module) -> nn.Module:
             for i in range(len(layers) - 1):
                 conv, norm = layers[i], layers[i + 1]
                 if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None:
-                    module[i], module[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+                    module[i], module[i + 1] = _fused(conv, norm), nn.Identity()
     return net
+
+
+def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    fused = shallow(conv)
+    assert isinstance(fused, nn.Conv2d)
+    fused.weight, fused.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    return fused

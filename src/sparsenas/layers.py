@@ -88,3 +88,68 @@ class Concat(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return torch.cat([inputs[source] for source in self.sources], dim=1)
+
+
+def relu_conv_bn(inputs: int, outputs: int, affine: bool = True) -> nn.Sequential:
+    """ReLU, a 1x1 convolution and batch norm."""
+    return nn.Sequential(nn.ReLU(), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs, affine=affine))
+
+
+def separable_conv(channels: int, kernel: int, stride: int = 1, affine: bool = True) -> nn.Sequential:
+    """ReLU, depthwise, 1x1 and batch norm, twice; the first depthwise convolution has the stride (DARTS)."""
+    return nn.Sequential(
+        *_relu_depthwise_pointwise(channels, kernel, stride, 1, affine),
+        *_relu_depthwise_pointwise(channels, kernel, 1, 1, affine),
+    )
+
+
+def dilated_conv(channels: int, kernel: int, stride: int = 1, affine: bool = True) -> nn.Sequential:
+    """ReLU, depthwise with a dilation of 2, 1x1 and batch norm (DARTS)."""
+    return nn.Sequential(*_relu_depthwise_pointwise(channels, kernel, stride, 2, affine))
+
+
+def _relu_depthwise_pointwise(
+    channels: int, kernel: int, stride: int, dilation: int, affine: bool
+) -> tuple[nn.Module, ...]:
+    padding = dilation * (kernel // 2)
+    return (
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    )
+
+
+def factorized_reduce(inputs: int, outputs: int, affine: bool = True) -> nn.Sequential:
+    """Halves the image: ReLU, two 1x1 convolutions side by side and batch norm (DARTS)."""
+    return nn.Sequential(nn.ReLU(), FactorizedReduce(inputs, outputs), nn.BatchNorm2d(outputs, affine=affine))
+
+
+class FactorizedReduce(nn.Module):
+    """Concatenates two 1x1 convolutions of stride 2, one of which reads one pixel further.
+
+    Of an image of odd size it sees a last row and column of zeros.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.even = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
+        self.odd = nn.Conv2d(inputs, outputs - outputs // 2, 1, stride=2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shifted = nn.functional.pad(x[:, :, 1:, 1:], (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+        return torch.cat([self.even(x), self.odd(shifted)], dim=1)
+
+
+class DropPath(nn.Module):
+    """In training drops its whole input for some images, and makes up for it on the others; else does nothing."""
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        kept = torch.empty(len(x), 1, 1, 1, device=x.device, dtype=x.dtype).bernoulli_(1 - self.rate)
+        return x / (1 - self.rate) * kept

@@ -53,6 +53,13 @@ class Plugin:
             raise UserError(f"--{kind} {self.name}: cannot be called as a {kind}: {error}") from error
         return make(*args, **arguments)
 
+    def words(self, kind: str, **given: Any) -> str:
+        """The flags that name it on a command line, with those of ``given`` that it takes or that every space has."""
+        takes = inspect.signature(self.callable(kind)).parameters
+        flags = {**{name: value for name, value in given.items() if name in takes or name == "shape"}, **self.flags}
+        words = {n: ",".join(map(str, v)) if isinstance(v, list | tuple) else v for n, v in flags.items()}
+        return " ".join([f"--{kind} {self.name}", *(f"--{kind}.{name} {value}" for name, value in words.items())])
+
     @classmethod
     def from_config(cls, section: Mapping[str, Any]) -> Plugin:
         """The inverse of ``to_config``."""

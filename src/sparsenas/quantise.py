@@ -46,12 +46,19 @@ def _straight_through(x: Tensor, value: Tensor) -> Tensor:
     return passed
 
 
+def _only_shapes(x: Tensor) -> bool:
+    """Whether there is nothing to round, as when costs are traced; torch takes its time over each operation there."""
+    return x.device.type == "meta"
+
+
 def quantise_activations(x: Tensor, alpha: Tensor, bits: int) -> Tensor:
     """Clips to [0, alpha] and rounds to ``2^bits`` evenly spaced levels, both ends included (PACT, Choi et al. 2018).
 
     Straight-through: the gradient passes where 0 < x < alpha; alpha gets that of all x >= alpha. A negative alpha, as
     a large step may make it, counts as its absolute value.
     """
+    if _only_shapes(x):
+        return x
     levels = 2**bits - 1
     alpha = alpha.abs().clamp_min(SMALLEST)
     # Comparisons with not-a-number are false, so that one is handed on and found in the loss.
@@ -66,12 +73,14 @@ def quantise_weights(weight: Tensor, bits: int) -> Tensor:
     Several bits: tanh(w) / max|tanh(w)| on levels from -1 to 1; the gradient is that of the unrounded number.
     One bit: the mean of |w| with the sign of w; the gradient passes unchanged.
     """
+    if _only_shapes(weight):
+        return weight
     if bits == 1:
         size = weight.detach().abs().mean()
         return _straight_through(weight, torch.where(weight.detach() >= 0, size, -size))
     levels = 2**bits - 1
     squashed = weight.tanh()
-    unit = squashed / squashed.abs().amax().clamp_min(SMALLEST)
+    unit = squashed / squashed.abs().max().clamp_min(SMALLEST)
     step = ((unit.detach() + 1) * (levels / 2)).round()
     # Whole numbers until the division: so two opposite levels differ in sign only.
     return _straight_through(unit, (2 * step - levels) / levels)

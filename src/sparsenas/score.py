@@ -1,6 +1,6 @@
 """Scoring architectures on inherited weights: recalibrate batch norm, then count hits on held-out images.
 
-``score_one`` is the slow, obvious reference; ``score_population`` gives the same numbers for less work.
+``score_one`` is the slow, obvious reference; ``Scorer`` gives the same numbers for less work.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sparsenas.bits import Bits
 from sparsenas.choice import Arch, Picks, choices, set_gates
 from sparsenas.data import Data, Split
 from sparsenas.derive import derive
 from sparsenas.evolution import Score
 from sparsenas.fold import fold_batch_norms
+from sparsenas.twin import twin
 from sparsenas.width import SliceBatchNorm2d
 
 
@@ -37,7 +39,7 @@ class Exam:
     """The images that every candidate of a search is scored on, already normalised, in batches."""
 
     calibration: tuple[Tensor, ...]
-    """Batches of equal size whose statistics batch norm averages."""
+    """Batches of equal size whose statistics batch norm averages; none = it keeps the supernet's own."""
     questions: tuple[tuple[Tensor, Tensor], ...]
     """Held-out batches with their labels."""
 
@@ -48,10 +50,13 @@ class Exam:
 
 
 def make_exam(data: Data, calibration: int, held_out: int, batch: int, seed: int) -> Exam:
-    """Picks fixed, seeded images: ``calibration`` of the train split, ``held_out`` (0 = all) of the held-out split."""
+    """Picks fixed, seeded images: ``calibration`` of the train split, ``held_out`` (0 = all) of the held-out split.
+
+    Calibration images are used in whole batches; 0 = batch norm keeps the supernet's own statistics.
+    """
     shown = _subset(data.train, calibration, seed)
     asked = _subset(data.held_out, held_out or len(data.held_out), seed)
-    size = min(batch, len(shown))
+    size = max(1, min(batch, len(shown)))
     equal = [part for part in shown.batches(size) if len(part) == size]
     return Exam(
         tuple(data.inputs(part.images) for part in equal),
@@ -79,7 +84,7 @@ def score_one(net: nn.Module, arch: Arch, exam: Exam) -> Score:
     """The reference: one candidate on a copy of the supernet.
 
     Resets the batch-norm statistics, averages those of the calibration batches in train mode (dropout and the like stay
-    off), then counts hits in eval mode.
+    off), then counts hits in eval mode. Without calibration batches the supernet's own statistics stay.
     """
     net = copy.deepcopy(net).eval()
     set_gates(net, arch.gates())
@@ -139,46 +144,69 @@ def _segments(net: nn.Module) -> list[nn.Module]:
     return joined + ([nn.Sequential(*plain)] if plain else [])
 
 
-def _grow(net: nn.Module, archs: Sequence[Arch]) -> _Node:
-    """The trie of the candidates, with fresh batch-norm statistics in every node."""
-    root = _Node(nn.Identity())
-    segments = [(segment, list(choices(segment))) for segment in _segments(net)]
-    for index, arch in enumerate(archs):
-        node, gates = root, arch.gates()
-        for segment, names in segments:
-            key = tuple(arch[name] for name in names)
-            if key not in node.children:
-                node.children[key] = _Node(derive(segment, gates, share_weights=True).eval())
-            node = node.children[key]
-        node.leaves.append(index)
-    return root
+class Scorer:
+    """Scores populations on one supernet and one exam; equal to ``score_one`` of every candidate.
 
-
-@torch.no_grad()
-def score_population(net: nn.Module, archs: Sequence[Arch], exam: Exam) -> list[Score]:
-    """Scores all candidates in one pass over the exam; equal to ``score_one`` of each.
-
-    Candidates that share a prefix of picks share its activations. For the questions, batch norms are folded into
-    the convolutions before them, which changes rounding only.
+    A whole population takes one pass over the exam, and candidates that share a prefix of picks share its
+    activations. For the questions, batch norms are folded into the convolutions before them, which changes rounding
+    only. The supernet's weights must not change between calls.
     """
-    root = _grow(net, archs)
-    norms = [m for node in root.walk() for m in node.segment.modules() if isinstance(m, _BatchNorm)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over the batches
-        norm.train()
-    for x in exam.calibration:
-        root.run(x.clone(), lambda node, logits: None)
-    for node in root.walk():
-        fold_batch_norms(node.segment.eval())
-    hits = [torch.zeros((), dtype=torch.long, device=exam.questions[0][1].device)] * len(archs)
-    losses = [torch.zeros((), dtype=torch.double, device=hits[0].device)] * len(archs)
-    for x, labels in exam.questions:
 
-        def mark(node: _Node, logits: Tensor, labels: Tensor = labels) -> None:
-            hit, loss = _marks(logits, labels)
-            for i in node.leaves:
-                hits[i], losses[i] = hits[i] + hit, losses[i] + loss
+    def __init__(self, net: nn.Module, exam: Exam) -> None:
+        self.exam = exam
+        self.segments = [(segment, tuple(choices(segment))) for segment in _segments(net)]
+        self.plain: dict[tuple[int, tuple[Picks, ...]], nn.Module] = {}
+        """The derived segments so far, by position and picks."""
+        # Rounding in front of a quantiser may tip an activation to its next level, which is more than rounding.
+        self.folds = not any(isinstance(module, Bits) for module in net.modules())
 
-        root.run(x.clone(), mark)
-    return [_sum_up(hit, loss, exam.images) for hit, loss in zip(hits, losses, strict=True)]
+    @torch.no_grad()
+    def __call__(self, archs: Sequence[Arch]) -> list[Score]:
+        """The scores of the candidates, in order."""
+        root = self._grow(archs)
+        self._calibrate(root)
+        device = self.exam.questions[0][1].device
+        hits = [torch.zeros((), dtype=torch.long, device=device)] * len(archs)
+        losses = [torch.zeros((), dtype=torch.double, device=device)] * len(archs)
+        for x, labels in self.exam.questions:
+
+            def mark(node: _Node, logits: Tensor, labels: Tensor = labels) -> None:
+                hit, loss = _marks(logits, labels)
+                for i in node.leaves:
+                    hits[i], losses[i] = hits[i] + hit, losses[i] + loss
+
+            root.run(x.clone(), mark)
+        return [_sum_up(hit, loss, self.exam.images) for hit, loss in zip(hits, losses, strict=True)]
+
+    def _grow(self, archs: Sequence[Arch]) -> _Node:
+        """The trie of the candidates; every node has batch-norm statistics of its own."""
+        root = _Node(nn.Identity())
+        for index, arch in enumerate(archs):
+            node = root
+            for position, (segment, names) in enumerate(self.segments):
+                key = tuple(arch[name] for name in names)
+                if key not in node.children:
+                    if (position, key) not in self.plain:
+                        self.plain[position, key] = derive(segment, arch.gates(), share_weights=True).eval()
+                    node.children[key] = _Node(twin(self.plain[position, key]))
+                node = node.children[key]
+            node.leaves.append(index)
+        return root
+
+    def _calibrate(self, root: _Node) -> None:
+        """Averages the statistics of the calibration batches in every node, then folds them in."""
+        norms = [m for node in root.walk() for m in node.segment.modules() if isinstance(m, _BatchNorm)]
+        for i, x in enumerate(self.exam.calibration):
+            for norm in norms:
+                norm.train()
+                norm.momentum = 1 / (i + 1)  # the first batch replaces what was there, the i-th makes a running mean
+            root.run(x.clone(), lambda node, logits: None)
+        for node in root.walk():
+            node.segment.eval()
+            if self.folds:
+                fold_batch_norms(node.segment)
+
+
+def score_population(net: nn.Module, archs: Sequence[Arch], exam: Exam) -> list[Score]:
+    """Scores candidates on a supernet whose weights may have changed since the last call."""
+    return Scorer(net, exam)(archs)

@@ -15,17 +15,20 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from sparsenas.args import CONFIG
-from sparsenas.choice import Arch, Choice, Choices, choices, space_size
-from sparsenas.costs import COSTS, CostTable, Limits, parse_budgets
+from sparsenas.choice import Arch, Choice, Choices, Gate, Gates, choices, space_size
+from sparsenas.costs import COSTS, Cost, CostTable, Limits, parse_budgets
+from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.journal import Journal
+from sparsenas.measure import read_table, write_table
 from sparsenas.plugin import Plugin
 from sparsenas.runs import Run
 from sparsenas.score import Exam, make_exam
 from sparsenas.train import seed_of
 
+LATENCY_FILE = "latency.json"
 PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit-learn")
 
 
@@ -64,7 +67,7 @@ class Scoring:
     """On which images candidates are scored."""
 
     calibration: int = 256
-    """Training images whose statistics batch norm takes for a candidate"""
+    """Training images whose statistics batch norm takes for a candidate; 0 = it keeps the supernet's own"""
     held_out: int = 0
     """Held-out images a candidate is scored on; 0 = all"""
     batch: int = 256
@@ -82,6 +85,7 @@ class Task:
     choices: Choices
     limits: Limits
     seed: int
+    latency: LatencyTable | None = None
 
     def network(self, purpose: str) -> nn.Module:
         """A supernet with fresh weights that follow from the seed and the purpose."""
@@ -92,7 +96,7 @@ class Task:
         """The network of an architecture with fresh weights."""
         return derive(self.network(purpose), arch.gates())
 
-    def costs(self, arch: Arch) -> dict[str, int]:
+    def costs(self, arch: Arch) -> dict[str, float]:
         """The exact costs of an architecture."""
         return self.limits.table.exact(arch)
 
@@ -118,6 +122,8 @@ class Task:
             return
         self.run.create()
         self.run.write_json("choices.json", facts)
+        if self.latency is not None:
+            write_table(self.run / LATENCY_FILE, self.latency)
         versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
         self.run.write_yaml(
             CONFIG, {**config, "versions": versions, "machine": f"{platform.machine()} {platform.system()}"}
@@ -125,18 +131,37 @@ class Task:
 
 
 def make_task(
-    out: Path | str, space: Plugin, data: Plugin, budget: Sequence[str], seed: int, device: torch.device
+    out: Path | str,
+    space: Plugin,
+    data: Plugin,
+    budget: Sequence[str],
+    seed: int,
+    device: torch.device,
+    latency: Path | str = "",
 ) -> Task:
-    """Builds all that a run needs and checks that its budgets can be met. Raises ``UserError``, before any training."""
-    budgets = parse_budgets(budget)
+    """Builds all that a run needs and checks that its budgets can be met. Raises ``UserError``, before any training.
+
+    ``latency`` is the file of a latency table, which a run that has begun keeps a copy of.
+    """
+    run = Run(out)
+    begun = run.has(CONFIG) and run.has(LATENCY_FILE)
+    table = read_table(run / LATENCY_FILE if begun else latency) if begun or latency else None
+    budgets = parse_budgets(budget, COSTS if table is None else [*COSTS, LATENCY])
     source: Data = data.build("data", seed=seed).to(device)
     net = build_space(space, source)
     questions = choices(net)
     if not questions:
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
-    limits = Limits(CostTable(net, source.shape), budgets)
-    run = Run(out)
-    return Task(run, Journal(run), space, source, questions, limits, seed)
+    flags = space.words("space", shape=source.shape, classes=len(source.classes))
+    limits = Limits(CostTable(net, source.shape, costs_with(table, flags)), budgets)
+    return Task(run, Journal(run), space, source, questions, limits, seed, table)
+
+
+def costs_with(table: LatencyTable | None, flags: str) -> Mapping[str, Cost]:
+    """What is counted, and measured latency where there is a table of it; ``flags`` name the space."""
+    if table is None:
+        return COSTS
+    return {**COSTS, LATENCY: table.cost(f"`sparsenas latency {flags} --out {table.source}` adds it")}
 
 
 def open_task(run: Path | str, device: torch.device) -> tuple[Task, dict[str, Any]]:
@@ -146,12 +171,12 @@ def open_task(run: Path | str, device: torch.device) -> tuple[Task, dict[str, An
     try:
         config = yaml.safe_load(path.read_text())
         space, data = Plugin.from_config(config["space"]), Plugin.from_config(config["data"])
-        budget, seed = config["budget"], config["seed"]
+        budget, seed, latency = config["budget"], config["seed"], config.get("latency", "")
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: expected the flags of a run, got: {type(error).__name__} {_first_line(error)}"
         ) from error
-    task = make_task(run, space, data, budget, seed, device)
+    task = make_task(run, space, data, budget, seed, device, latency)
     _check_choices(folder, task.choices)
     return task, config
 
@@ -164,14 +189,21 @@ def build_space(space: Plugin, data: Data) -> nn.Module:
     return net
 
 
-def reach(table: CostTable) -> dict[str, list[int]]:
+def reach(table: CostTable) -> dict[str, list[float]]:
     """Lowest and highest cost of the space, by cost."""
-    return {cost: [table.exact(arch)[cost] for arch in table.extremes(cost)] for cost in COSTS}
+    return {cost: [table.exact(arch)[cost] for arch in table.extremes(cost)] for cost in table.costs}
 
 
 def found(task: Task) -> Arch:
     """The architecture a search found. Raises ``UserError`` when there is none yet."""
     return Arch.from_json(task.choices, task.run.read_json("best.json", "search")["arch"])
+
+
+def inherited_gates(task: Task, arch: Arch) -> Gates:
+    """How an architecture runs on the supernet's weights: the found one with the weights learned for its options."""
+    best = task.run.read_json("best.json") if task.run.has("best.json") else {}
+    weights = best.get("weights", {}) if best.get("arch") == arch.to_json() else {}
+    return {n: Gate(p, torch.tensor(weights[n]) if n in weights else None) for n, p in arch.items()}
 
 
 def load(run: Path | str) -> nn.Module:

@@ -17,11 +17,13 @@ from torch.nn import functional as F
 from torch.optim import SGD, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from sparsenas.bits import alphas
 from sparsenas.choice import Gates, set_gates
 from sparsenas.data import Data, Split
 from sparsenas.errors import UserError
 from sparsenas.journal import Journal
 from sparsenas.methods import Method
+from sparsenas.methods.learning import Learning
 from sparsenas.runs import Run
 
 
@@ -81,9 +83,13 @@ class Recipe:
         return self.lr * fall[self.schedule]
 
     def optimizer(self, net: nn.Module) -> SGD:
-        """SGD that decays matrices and filters only. Weights without gradient are not touched by a step."""
-        weights = [p for p in net.parameters() if p.dim() > 1]
-        others = [p for p in net.parameters() if p.dim() <= 1]
+        """SGD that decays matrices, filters and the clipping levels of activation quantisers (as PACT does) only.
+
+        Weights without gradient are not touched by a step.
+        """
+        clips = {id(p) for p in alphas(net)}
+        weights = [p for p in net.parameters() if p.dim() > 1 or id(p) in clips]
+        others = [p for p in net.parameters() if p.dim() <= 1 and id(p) not in clips]
         groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
         return SGD(
             groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0, foreach=True
@@ -185,6 +191,11 @@ def _set_lr(optimizer: Optimizer, lr: float) -> float:
     return lr
 
 
+def _loss(model: nn.Module, data: Data, batch: Split, recipe: Recipe) -> Tensor:
+    logits = model(data.inputs(batch.images, recipe.augment))
+    return F.cross_entropy(logits, batch.labels, label_smoothing=recipe.smoothing)
+
+
 def train_supernet(
     fabric: Fabric,
     net: nn.Module,
@@ -195,29 +206,35 @@ def train_supernet(
     journal: Journal,
     checkpoint: Checkpoint,
 ) -> None:
-    """Trains the shared weights, each step under the gates that ``method`` proposes.
+    """Trains the shared weights, each step under the gates that ``method`` proposes, and what the method itself learns.
 
     Weights the gates leave out get no gradient, so SGD leaves them and their momentum alone. All randomness of a step
     follows from the seed and the step's number; the method's own is in its state.
     Raises ``UserError`` when the loss is no longer finite.
     """
-    stage, split = checkpoint.stage, data.train
+    stage, split, learning = checkpoint.stage, data.train, Learning(fabric, method)
     model, optimizer = fabric.setup(net, recipe.optimizer(net))
-    parts = {"net": net, "optimizer": optimizer, "method": method}
+    parts = {"net": net, "optimizer": optimizer, "method": method, **learning.parts()}
     first, steps = checkpoint.restore(parts), len(split) // min(recipe.batch, len(split))
     journal.rewind(stage, first)
     net.train()
     with journal.bar(stage, recipe.epochs, first) as bar:
         for epoch in range(first, recipe.epochs):
+            learning.settle(net)
             figures, paths = Epoch(stage, epoch, recipe), []
             batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", epoch))
+            asked = learning.batches(data.held_out, recipe.batch, seed_of(seed, stage, "held-out order", epoch))
             for step, batch in enumerate(batches, epoch * steps):
                 torch.manual_seed(seed_of(seed, stage, step))
                 lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
-                paths.append(method.gates())
+                if learning.apart:
+                    set_gates(net, method.gates())
+                    learning.step_apart(_loss(model, data, next(asked), recipe))
+                paths.append(learning.gates())
                 set_gates(net, paths[-1])
                 loss = figures.loss(model(data.inputs(batch.images, recipe.augment)), batch.labels)
                 _step(fabric, model, optimizer, loss, recipe)
+                learning.step_along()
             record = figures.record(paths)
             journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record)
             bar.advance(_facts(record))

@@ -100,18 +100,16 @@ class SliceConv2d(Derivable):
         """An ``nn.Conv2d`` of the chosen widths."""
         weight, bias = self.slices()
         inputs, outputs = _now(self.inputs), _now(self.outputs)
-        conv = torch.nn.utils.skip_init(
-            nn.Conv2d,
+        conv = nn.Conv2d(
             inputs,
             outputs,
-            weight.shape[2:],
-            self.stride,
+            weight.shape[-1],
+            self.stride[0],
             self.padding,
             self.dilation,
             inputs if self.depthwise else 1,
             bias is not None,
-            device=weight.device,
-            dtype=weight.dtype,
+            device="meta",  # where nothing is drawn only to be thrown away
         )
         return _filled(conv, weight, bias).train(self.training)
 
@@ -136,8 +134,7 @@ class SliceLinear(Derivable):
     def derived(self) -> nn.Module:
         """An ``nn.Linear`` of the chosen widths."""
         weight, bias = self.slices()
-        sizes = _now(self.inputs), _now(self.outputs), bias is not None
-        linear = torch.nn.utils.skip_init(nn.Linear, *sizes, device=weight.device, dtype=weight.dtype)
+        linear = nn.Linear(_now(self.inputs), _now(self.outputs), bias is not None, device="meta")
         return _filled(linear, weight, bias).train(self.training)
 
 
@@ -180,8 +177,8 @@ class SliceBatchNorm2d(Derivable):
 
 
 def _filled(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    with torch.no_grad():
-        layer.get_parameter("weight").copy_(weight)
-        if bias is not None:
-            layer.get_parameter("bias").copy_(bias)
+    """``layer`` with copies of these parameters."""
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None:
+            layer.register_parameter(name, nn.Parameter(tensor.detach().clone(memory_format=torch.contiguous_format)))
     return layer

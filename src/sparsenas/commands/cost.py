@@ -6,7 +6,6 @@ import json as json_module
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,8 +13,12 @@ from rich.table import Table
 from sparsenas.args import read_arch
 from sparsenas.choice import Arch, choices
 from sparsenas.costs import CostTable, Shape
+from sparsenas.costs.latency import LatencyTable
+from sparsenas.costs.layer import as_number, figure
 from sparsenas.errors import UserError
+from sparsenas.measure import read_table
 from sparsenas.plugin import Plugin, space_of
+from sparsenas.task import costs_with
 
 FEW = 30
 """Up to this many architectures are traced one by one; more are worth a table."""
@@ -25,55 +28,65 @@ def cost(
     space: str | Plugin | None = None,
     arch: list[str] | None = None,
     archs: str | None = None,
+    latency: str = "",
     json: bool = False,
 ) -> None:
-    """Prints multiply-adds, parameters, memory access and bit operations of architectures.
+    """Prints multiply-adds, parameters, memory access, bit operations and measured latency of architectures.
 
     Args:
         space: the search space; unless given, the one that a published architecture is of, else tiny.
         arch: an architecture: a published name such as spos_b, compact text, JSON by labels, uniform:LABEL or full;
             may be given several times.
         archs: a file with one architecture a line; - is standard input.
+        latency: a latency table of a device, made by sparsenas latency; gives the cost latency_ms.
         json: print one JSON object a line.
     """
     asked = (arch or []) + (_read_lines(archs) if archs is not None else [])
     if not asked:
         raise UserError("cost: expected --arch ARCH or --archs FILE, got neither")
-    found, rows = _count(asked, _spaces(asked, None if space is None else Plugin.of(space)))
-    labels: list[Any] = [
-        arch.to_json() if text.lstrip().startswith("{") else text for text, arch in zip(asked, found, strict=True)
-    ]
+    measured = read_table(latency) if latency else None
+    counted = _count(asked, _spaces(asked, None if space is None else Plugin.of(space)), measured)
     if json:
-        sys.stdout.writelines(
-            json_module.dumps({"arch": label, **row}) + "\n" for label, row in zip(labels, rows, strict=True)
-        )
+        for text, (found, row) in zip(asked, counted, strict=True):
+            label = found.to_json() if text.lstrip().startswith("{") else text
+            print(json_module.dumps({"arch": label, **row}))
         return
-    table = Table("arch", *(name.replace("_", " ") for name in costs))
-    for arch_found, row in zip(found, rows, strict=True):
-        table.add_row(arch_found.text(), *(f"{value:,}" for value in row.values()))
+    table = Table("arch", *(name.replace("_", " ") for name in counted[0][1]))
+    for found, row in counted:
+        table.add_row(found.text(), *map(figure, row.values()))
     Console().print(table)
 
 
 def _spaces(asked: Sequence[str], space: Plugin | None) -> list[Plugin]:
-    """The space of each architecture: the one given, or carried by its name or else by the first name that carries one."""
+    """The space of each architecture: carried by its name, or given, or else carried by another's name."""
     carried = [space_of(text, space) for text in asked]
     others = next((found for found in carried if found is not None), Plugin("tiny"))
     return [others if found is None else found for found in carried]
 
 
-def _count(asked: Sequence[str], spaces: Sequence[Plugin]) -> tuple[list[Arch], list[dict[str, int]]]:
+def _count(
+    asked: Sequence[str], spaces: Sequence[Plugin], measured: LatencyTable | None
+) -> list[tuple[Arch, dict[str, float]]]:
     """The architectures and their costs, in order; each space is built once."""
-    counted: dict[int, tuple[Arch, dict[str, int]]] = {}
-    for space in spaces:
-        mine = [i for i, other in enumerate(spaces) if other == space and i not in counted]
-        if mine:
-            net = space.build("space")
-            questions = choices(net)
-            archs, table = [read_arch(questions, asked[i]) for i in mine], CostTable(net, input_shape(space))
-            costs = table(archs) if len(archs) > FEW else {}
-            for row, (i, arch) in enumerate(zip(mine, archs, strict=True)):
-                counted[i] = arch, {name: int(values[row]) for name, values in costs.items()} or table.exact(arch)
-    return [counted[i][0] for i in range(len(asked))], [counted[i][1] for i in range(len(asked))]
+    groups: dict[str, list[int]] = {}
+    for i, space in enumerate(spaces):
+        groups.setdefault(repr(space), []).append(i)
+    counted: dict[int, tuple[Arch, dict[str, float]]] = {}
+    for members in groups.values():
+        space = spaces[members[0]]
+        net, shape = space.build("space"), input_shape(space)
+        questions = choices(net)
+        archs = [read_arch(questions, asked[i]) for i in members]
+        table = CostTable(net, shape, costs_with(measured, space.words("space", shape=shape)))
+        counted.update(zip(members, zip(archs, _costs(table, archs), strict=True), strict=True))
+    return [counted[i] for i in range(len(asked))]
+
+
+def _costs(table: CostTable, archs: Sequence[Arch]) -> list[dict[str, float]]:
+    if len(archs) <= FEW:
+        return [table.exact(arch) for arch in archs]
+    columns = table(archs)
+    return [{name: as_number(name, values[row]) for name, values in columns.items()} for row in range(len(archs))]
 
 
 def input_shape(space: Plugin) -> Shape:

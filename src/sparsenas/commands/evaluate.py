@@ -17,7 +17,7 @@ from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.export import onnx_logits
 from sparsenas.score import Exam
-from sparsenas.task import Device, Scoring, Task, found, load_weights, open_task
+from sparsenas.task import Device, Scoring, Task, found, inherited_gates, load_weights, open_task
 from sparsenas.train import evaluate as accuracy_of
 
 
@@ -74,11 +74,11 @@ def evaluate_stage(task: Task, scoring: Scoring) -> None:
 
 @torch.no_grad()
 def inherited(task: Task, arch: Arch, exam: Exam) -> nn.Module:
-    """The plain network of an architecture on the supernet's weights, its batch norm recalibrated."""
+    """The plain network of an architecture on the supernet's weights, its batch norm recalibrated as in the exam."""
     supernet = task.network("supernet")
     supernet.load_state_dict(task.run.load("supernet.pt")["net"])
-    net = derive(supernet, arch.gates()).to(task.data.test.labels.device).eval()
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+    net = derive(supernet, inherited_gates(task, arch)).to(task.data.test.labels.device).eval()
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)] if exam.calibration else []
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sparsenas.args import to_config
 from sparsenas.choice import Arch
-from sparsenas.commands.search import architectures, run_search, scored, write_best
-from sparsenas.costs import COSTS
+from sparsenas.commands.search import architectures, run_search, scored, search_randomly, write_best
+from sparsenas.costs.budget import check_cost
 from sparsenas.errors import UserError
 from sparsenas.evolution import Score, best_first
 from sparsenas.methods import Method
@@ -20,7 +20,7 @@ from sparsenas.pareto import CostOf, crowded, front, hypervolume, objectives
 from sparsenas.plugin import Plugin
 from sparsenas.report import report
 from sparsenas.runs import Run
-from sparsenas.task import Device, Scoring, Task, make_task, open_task
+from sparsenas.task import LATENCY_FILE, Device, Scoring, Task, make_task, open_task
 from sparsenas.train import seed_of
 
 
@@ -28,10 +28,12 @@ def evolve(
     run: Path,
     method: str | Plugin = "Spos",
     budget: list[str] | None = None,
+    latency: str = "",
     pareto: str = "",
     out: Path = Path("runs/evolved"),
     accelerator: str = "auto",
     threads: int = 0,
+    random_search: int = 0,
     resume: bool = False,
 ) -> None:
     """Searches the supernet of a run again, without training it, and leaves a run folder of its own.
@@ -42,28 +44,32 @@ def evolve(
         run: the run folder with the supernet.
         method: how to search: Spos evolves, Random draws.
         budget: a limit, as in flops<=330e6 or params>=1e5; may be given several times.
+        latency: a latency table of a device, made by sparsenas latency; the run's own unless given.
         pareto: a cost; finds the whole front of accuracy against it (front.json) instead of one best network.
         out: the new run folder.
         accelerator: cpu, cuda, mps or auto.
         threads: processor threads; 0 = PyTorch's choice.
+        random_search: score so many random architectures as well, to compare with; random.jsonl keeps them.
         resume: continue the run in the folder, or begin it if there is none.
     """
-    if pareto and pareto not in COSTS:
-        raise UserError(f"--pareto: expected one of {', '.join(COSTS)}, got {pareto!r}")
     method = Plugin.of(method)
     device = Device(accelerator, threads=threads).fabric().device
     source, config = open_task(run, device)
     source.run.need("supernet.pt", "search")
     data = Plugin.from_config(config["data"])
-    task = make_task(out, source.space, data, budget or [], source.seed, device)
+    table = latency or (source.run / LATENCY_FILE if source.latency is not None else "")
+    task = make_task(out, source.space, data, budget or [], source.seed, device, table)
+    if pareto:
+        check_cost("--pareto", pareto, task.limits.table.costs)
     learner = method.build("method", task.choices, task.limits, task.seed)
     again = {"run": str(run), "method": method, "budget": budget or [], "pareto": pareto, "threads": threads}
-    again |= {"accelerator": accelerator}
+    again |= {"latency": latency}
+    again |= {"accelerator": accelerator, "random_search": random_search}
     task.begin({**config, **to_config("evolve", **again)}, resume)
     if not task.run.has("supernet.pt"):
         shutil.copy(source.run / "supernet.pt", task.run / "supernet.pt")
     if not task.run.has("best.json"):
-        search_again(task, learner, Scoring(**config["score"]), source.run, pareto)
+        search_again(task, learner, Scoring(**config["score"]), source.run, pareto, random_search)
     best = task.run.read_json("best.json")
     task.journal.say(
         f"found {best['text']}: {best['held_out']['accuracy']:.2%} held-out, {best['costs']['flops']:,} flops"
@@ -71,7 +77,7 @@ def evolve(
     task.journal.say(f"report: {report(task.run.path)}")
 
 
-def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, pareto: str) -> None:
+def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, pareto: str, random: int = 0) -> None:
     """Runs the search on the trained supernet; writes best.json, and front.json for a front."""
 
     def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
@@ -84,8 +90,9 @@ def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, par
     net = task.network("supernet")
     net.load_state_dict(task.run.load("supernet.pt")["net"])
     net.to(task.data.test.labels.device)
-    paid = scored(source, task.choices) | scored(task.run, task.choices)
-    run_search(task, net, strategy, task.exam(scoring), paid)
+    exam = task.exam(scoring)
+    run_search(task, net, strategy, exam, scored([source, task.run], task.choices))
+    search_randomly(task, net, exam, random, [source, task.run])
     if pareto:
         write_front(task, strategy.scores, cost_of, pareto)
     write_best(task, strategy.best, strategy.scores[strategy.best])

@@ -14,7 +14,7 @@ from sparsenas.choice import Arch
 from sparsenas.costs import Limits
 from sparsenas.derive import derive, tidy
 from sparsenas.runs import Run
-from sparsenas.task import Device, Task, found, open_task
+from sparsenas.task import Device, Task, found, inherited_gates, open_task
 from sparsenas.train import Checkpoint, Recipe, evaluate, seed_of, train_network
 
 RETRAIN = Recipe(epochs=20, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
@@ -74,7 +74,7 @@ def retrain_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, inhe
 def _inherited(task: Task, arch: Arch) -> nn.Module:
     net = task.network("supernet")
     net.load_state_dict(task.run.load("supernet.pt")["net"])
-    return derive(net, arch.gates())
+    return derive(net, inherited_gates(task, arch))
 
 
 def baselines_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, count: int) -> None:

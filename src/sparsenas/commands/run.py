@@ -10,8 +10,10 @@ from rich.table import Table
 from sparsenas.args import to_config
 from sparsenas.commands.evaluate import evaluate_stage
 from sparsenas.commands.export import export_stage
+from sparsenas.commands.latency import latency_stage
 from sparsenas.commands.retrain import RETRAIN, baselines_stage, results, retrain_stage
 from sparsenas.commands.search import SCORE, SEARCH, search_stage
+from sparsenas.costs.layer import figure
 from sparsenas.plugin import Plugin
 from sparsenas.report import report
 from sparsenas.task import Device, Scoring, Task, make_task
@@ -23,6 +25,7 @@ def run(
     data: str | Plugin = "digits",
     method: str | Plugin = "Spos",
     budget: list[str] | None = None,
+    latency: str = "",
     out: Path = Path("runs/run"),
     seed: int = 0,
     search: Recipe = SEARCH,
@@ -46,6 +49,7 @@ def run(
         data: the images.
         method: how to search.
         budget: a limit, as in flops<=330e6 or params>=1e5; may be given several times.
+        latency: a latency table of a device, made by sparsenas latency; it gives the cost latency_ms.
         out: the run folder.
         seed: all randomness follows from it.
         search: how the supernet is trained.
@@ -63,11 +67,11 @@ def run(
     space, data, method = Plugin.of(space), Plugin.of(data), Plugin.of(method)
     device = Device(accelerator, devices, num_nodes, precision, threads)
     fabric = device.fabric()
-    task = make_task(out, space, data, budget or [], seed, fabric.device)
+    task = make_task(out, space, data, budget or [], seed, fabric.device, latency)
     learner = method.build("method", task.choices, task.limits, seed)
     config = to_config(
-        "run", space=space, data=data, method=method, budget=budget or [], seed=seed, search=search, score=score,
-        retrain=retrain, baselines=baselines, **vars(device), checkpoint_seconds=checkpoint_seconds,
+        "run", space=space, data=data, method=method, budget=budget or [], latency=latency, seed=seed, search=search,
+        score=score, retrain=retrain, baselines=baselines, **vars(device), checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
     task.begin(config, resume)
     search_stage(task, learner, fabric, search, score, checkpoint_seconds)
@@ -75,6 +79,7 @@ def run(
     baselines_stage(task, fabric, retrain, checkpoint_seconds, baselines)
     evaluate_stage(task, score)
     export_stage(task)
+    latency_stage(task)
     page = report(task.run.path)
     task.journal.console.print(summary(task))
     task.journal.say(f"report: {page}")
@@ -86,7 +91,11 @@ def summary(task: Task) -> Table:
     table = Table(title=f"Found {best['text']} in {task.run.path}", show_header=False, title_justify="left")
     for cost, value in best["costs"].items():
         limits = [str(budget) for budget in task.limits.budgets if budget.cost == cost]
-        table.add_row(cost, f"{value:,}" + (f"  (budget {limits[0]})" if limits else ""))
+        table.add_row(cost, figure(value) + (f"  (budget {limits[0]})" if limits else ""))
+    latency = tested.get("latency", {})
+    if latency.get("measured_ms") is not None:
+        whole = figure(latency["measured_ms"]), figure(latency["spread"])
+        table.add_row("latency_ms, measured whole", " +- ".join(whole))
     table.add_row("held-out accuracy, inherited weights", f"{best['held_out']['accuracy']:.2%}")
     table.add_row("test accuracy, inherited weights", f"{tested['inherited']['accuracy']:.2%}")
     table.add_row("test accuracy, retrained", f"{tested['retrained']['accuracy']:.2%}")

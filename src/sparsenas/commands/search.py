@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +11,20 @@ from torch import nn
 
 from sparsenas.args import to_config
 from sparsenas.choice import Arch, Choices
-from sparsenas.derive import skeleton, tidy
-from sparsenas.evolution import Score, Search, Space
+from sparsenas.costs.layer import as_number
+from sparsenas.derive import derive, skeleton, tidy
+from sparsenas.evolution import RandomSearch, Score, Search, Space
 from sparsenas.methods import Method
 from sparsenas.plugin import Plugin
 from sparsenas.runs import Run
-from sparsenas.score import Exam, score_population
+from sparsenas.score import Exam, Scorer, score_population
 from sparsenas.task import Device, Scoring, Task, make_task
 from sparsenas.train import Checkpoint, Recipe, seed_of, train_supernet
 
 SCORE = Scoring()
 SEARCH = Recipe(epochs=60, batch=64, lr=0.1, schedule="cosine")
+FILES = {"evolution": "archs.jsonl", "random search": "random.jsonl"}
+"""Where the scores of a stage are kept."""
 
 
 def search(
@@ -29,6 +32,7 @@ def search(
     data: str | Plugin = "digits",
     method: str | Plugin = "Spos",
     budget: list[str] | None = None,
+    latency: str = "",
     out: Path = Path("runs/search"),
     seed: int = 0,
     search: Recipe = SEARCH,
@@ -39,6 +43,7 @@ def search(
     precision: str = "32-true",
     threads: int = 0,
     checkpoint_seconds: float = 10.0,
+    random_search: int = 0,
     resume: bool = False,
 ) -> None:
     """Trains a supernet and finds the best architecture within the budget.
@@ -50,6 +55,7 @@ def search(
         data: the images.
         method: how to search.
         budget: a limit, as in flops<=330e6 or params>=1e5; may be given several times.
+        latency: a latency table of a device, made by sparsenas latency; it gives the cost latency_ms.
         out: the run folder.
         seed: all randomness follows from it.
         search: how the supernet is trained.
@@ -60,23 +66,26 @@ def search(
         precision: 32-true, bf16-mixed or another of Lightning Fabric's.
         threads: processor threads; 0 = PyTorch's choice. For very small networks 1 is as fast and disturbs nobody.
         checkpoint_seconds: least time between two checkpoints of training.
+        random_search: score so many random architectures as well, to compare with; random.jsonl keeps them.
         resume: continue the run in the folder, or begin it if there is none.
     """
     space, data, method = Plugin.of(space), Plugin.of(data), Plugin.of(method)
     device = Device(accelerator, devices, num_nodes, precision, threads)
     fabric = device.fabric()
-    task = make_task(out, space, data, budget or [], seed, fabric.device)
+    task = make_task(out, space, data, budget or [], seed, fabric.device, latency)
     learner = method.build("method", task.choices, task.limits, seed)
     config = to_config(
-        "search", space=space, data=data, method=method, budget=budget or [], seed=seed, search=search, score=score,
-        **vars(device), checkpoint_seconds=checkpoint_seconds,
+        "search", space=space, data=data, method=method, budget=budget or [], latency=latency, seed=seed, search=search,
+        score=score, **vars(device), checkpoint_seconds=checkpoint_seconds, random_search=random_search,
     )  # fmt: skip
     task.begin(config, resume)
-    search_stage(task, learner, fabric, search, score, checkpoint_seconds)
+    search_stage(task, learner, fabric, search, score, checkpoint_seconds, random_search)
 
 
-def search_stage(task: Task, learner: Method, fabric: Fabric, recipe: Recipe, scoring: Scoring, every: float) -> None:
-    """Does what is not yet done of the search: supernet.pt, then best.json."""
+def search_stage(
+    task: Task, learner: Method, fabric: Fabric, recipe: Recipe, scoring: Scoring, every: float, random: int = 0
+) -> None:
+    """Does what is not yet done of the search: supernet.pt, then best.json, before it the random search to compare."""
     if task.run.has("best.json"):
         return
     net = task.network("supernet")
@@ -93,13 +102,25 @@ def search_stage(task: Task, learner: Method, fabric: Fabric, recipe: Recipe, sc
         task.run.remove(Checkpoint.NAME)
     strategy = learner.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")))
     exam = task.exam(scoring)
+    weights: dict[str, list[float]] = {}
     if strategy is None:
         best = learner.arch()
         assert best is not None
-        write_best(task, best, score_population(net, [best], exam)[0])
+        gates = learner.gates()
+        weights = {name: gate.weights.tolist() for name, gate in gates.items() if gate.weights is not None}
+        score = score_population(derive(net, gates), [Arch({}, {})], exam)[0]
     else:
-        run_search(task, net, strategy, exam, scored(task.run, task.choices))
-        write_best(task, strategy.best, strategy.scores[strategy.best])
+        run_search(task, net, strategy, exam, scored([task.run], task.choices))
+        best, score = strategy.best, strategy.scores[strategy.best]
+    search_randomly(task, net, exam, random, [task.run])
+    write_best(task, best, score, weights)
+
+
+def search_randomly(task: Task, net: nn.Module, exam: Exam, count: int, paid: Sequence[Run]) -> None:
+    """Scores random legal architectures as the search's were, to compare with; none that is paid for in these runs."""
+    if count > 0:
+        strategy = RandomSearch(architectures(task), np.random.default_rng(seed_of(task.seed, "random search")), count)
+        run_search(task, net, strategy, exam, scored(paid, task.choices), "random search")
 
 
 def architectures(task: Task) -> Space:
@@ -113,29 +134,31 @@ def architectures(task: Task) -> Space:
     )
 
 
-def run_search(task: Task, net: nn.Module, strategy: Search, exam: Exam, paid: Mapping[Arch, Score]) -> None:
-    """Scores what ``strategy`` asks for until it is satisfied, and keeps the scores in archs.jsonl.
+def run_search(
+    task: Task, net: nn.Module, strategy: Search, exam: Exam, paid: Mapping[Arch, Score], stage: str = "evolution"
+) -> None:
+    """Scores what ``strategy`` asks for until it is satisfied, and keeps the scores in the stage's file.
 
     Scores ``paid`` for are not computed again: so after a kill the same search is replayed up to where it was.
     """
-    run, passes = task.run, 0
-    run.keep("archs.jsonl", lambda record: True)
-    known, listed = dict(paid), set(scored(run, task.choices))
-    bar = task.journal.bar("evolution", strategy.planned)
-    with task.journal.stage("evolution") as facts, bar:
+    run, passes, file = task.run, 0, FILES[stage]
+    run.keep(file, lambda record: True)
+    scorer = Scorer(net, exam)
+    known, listed = dict(paid), set(scored([run], task.choices, [file]))
+    with task.journal.stage(stage) as facts, task.journal.bar(stage, strategy.planned) as bar:
         while archs := strategy.ask():
             new = [arch for arch in archs if arch not in known]
-            known.update(zip(new, score_population(net, new, exam) if new else [], strict=True))
+            known.update(zip(new, scorer(new) if new else [], strict=True))
             passes += bool(new)
-            run.append("archs.jsonl", _lines(task, strategy.generation, [a for a in archs if a not in listed], known))
+            run.append(file, _lines(task, strategy.generation, [a for a in archs if a not in listed], known))
             strategy.tell(archs, [known[arch] for arch in archs])
             bar.advance(f"best {strategy.scores[strategy.best].accuracy:.4f}", len(archs))
         facts |= {"evaluations": len(strategy.scores), "data_passes": passes}
 
 
-def scored(run: Run, choices: Choices) -> dict[Arch, Score]:
-    """The scores a run folder has, in order."""
-    records = run.records("archs.jsonl")
+def scored(runs: Iterable[Run], choices: Choices, files: Iterable[str] = FILES.values()) -> dict[Arch, Score]:
+    """The scores that run folders have, in order."""
+    records = [record for run in runs for file in files for record in run.records(file)]
     return {Arch.from_json(choices, r["arch"]): Score(r["accuracy"], -r["loss"]) for r in records}
 
 
@@ -148,14 +171,17 @@ def _lines(task: Task, generation: int, archs: list[Arch], scores: Mapping[Arch,
             "text": arch.text(),
             "accuracy": scores[arch].accuracy,
             "loss": -scores[arch].negative_loss,
-            **{cost: int(values[i]) for cost, values in costs.items()},
+            **{cost: as_number(cost, values[i]) for cost, values in costs.items()},
         }
         for i, arch in enumerate(archs)
     ]
 
 
-def write_best(task: Task, arch: Arch, score: Score) -> None:
-    """Writes best.json; by then the exact costs are known to keep the budgets."""
+def write_best(task: Task, arch: Arch, score: Score, weights: Mapping[str, list[float]] | None = None) -> None:
+    """Writes best.json; by then the exact costs are known to keep the budgets.
+
+    ``weights`` are those that a method has learned for the options kept, by choice.
+    """
     costs = task.costs(arch)
     assert all(budget.allows(costs[budget.cost]) for budget in task.limits.budgets)
     task.run.write_json(
@@ -166,5 +192,6 @@ def write_best(task: Task, arch: Arch, score: Score) -> None:
             "costs": costs,
             "budgets": [str(budget) for budget in task.limits.budgets],
             "held_out": {"accuracy": score.accuracy, "loss": -score.negative_loss},
+            **({"weights": weights} if weights else {}),
         },
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from sparsenas.costs.latency import LATENCY
 from sparsenas.costs.layer import COSTS
 from sparsenas.errors import UserError
 
@@ -24,14 +25,13 @@ class Budget:
     at_most: float = math.inf
 
     @classmethod
-    def parse(cls, text: str) -> Budget:
+    def parse(cls, text: str, costs: Collection[str] = COSTS) -> Budget:
         """Reads ``flops<=330e6`` or ``params>=1e5`` (suffixes k, M, G allowed). Raises ``UserError``."""
         match = _BUDGET.fullmatch(text)
         if match is None:
             raise UserError(f"--budget {text!r}: expected COST<=NUMBER or COST>=NUMBER, as in flops<=330e6")
         cost, relation, number, unit = match.groups()
-        if cost not in COSTS:
-            raise UserError(f"--budget {text!r}: expected one of the costs {', '.join(COSTS)}, got {cost!r}")
+        check_cost(f"--budget {text!r}", cost, costs)
         value = float(number) * _UNIT[unit]
         return cls(cost, at_most=value) if relation == "<=" else cls(cost, at_least=value)
 
@@ -45,15 +45,25 @@ class Budget:
         return " and ".join(bounds) or f"any {self.cost}"
 
 
+def check_cost(flag: str, cost: str, costs: Collection[str]) -> None:
+    """Raises ``UserError`` naming ``flag`` when ``cost`` is none of ``costs``."""
+    if cost == LATENCY and cost not in costs:
+        raise UserError(
+            f"{flag}: expected --latency FILE as well, a table of this device that `sparsenas latency` makes"
+        )
+    if cost not in costs:
+        raise UserError(f"{flag}: expected one of the costs {', '.join(costs)}, got {cost!r}")
+
+
 def _text(bound: float) -> str:
     """A bound in full: a whole number without point, anything else as Python writes it."""
     return str(int(bound)) if bound == int(bound) else repr(bound)
 
 
-def parse_budgets(texts: Sequence[str]) -> list[Budget]:
+def parse_budgets(texts: Sequence[str], costs: Collection[str] = COSTS) -> list[Budget]:
     """Reads several budgets; those on one cost are joined. Raises ``UserError`` when they contradict each other."""
     joined: dict[str, Budget] = {}
-    for budget in map(Budget.parse, texts):
+    for budget in (Budget.parse(text, costs) for text in texts):
         old = joined.get(budget.cost, Budget(budget.cost))
         bounds = max(old.at_least, budget.at_least), min(old.at_most, budget.at_most)
         if bounds[0] > bounds[1]:

@@ -76,6 +76,16 @@ COSTS: dict[str, Cost] = {
 """What can be counted of an architecture; all are sums over its layers."""
 
 
+def as_number(cost: str, value: float) -> float:
+    """The value of a cost as files keep it: what is counted is a whole number, what is measured is not."""
+    return int(value) if cost in COSTS else float(value)
+
+
+def figure(value: float) -> str:
+    """The value of a cost in print: a whole number in full, any other to four digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
 def total(cost: Cost, layers: Sequence[Layer]) -> float:
     """The cost of a whole network; a whole number where those of the layers are."""
     return sum(cost(layer) for layer in layers)

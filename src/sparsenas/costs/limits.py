@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sparsenas.choice import Arch
 from sparsenas.costs.budget import Budget
+from sparsenas.costs.layer import figure
 from sparsenas.costs.table import CostTable
 from sparsenas.errors import UserError
 
@@ -69,9 +70,11 @@ class Limits:
         return broken
 
     def _check_alone(self, budget: Budget) -> None:
-        cheapest, dearest = (int(self.table([arch])[budget.cost][0]) for arch in self.table.extremes(budget.cost))
+        cheapest, dearest = (self.table.exact(arch)[budget.cost] for arch in self.table.extremes(budget.cost))
         if budget.at_most < cheapest or budget.at_least > dearest:
-            raise UserError(f"--budget {budget}: this space reaches {cheapest:,} to {dearest:,} {budget.cost}")
+            raise UserError(
+                f"--budget {budget}: this space reaches {figure(cheapest)} to {figure(dearest)} {budget.cost}"
+            )
 
     def _find_legal(self, rng: np.random.Generator) -> Arch:
         """An architecture that meets all budgets, by descent on the violations from many starts."""

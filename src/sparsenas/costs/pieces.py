@@ -21,7 +21,7 @@ class Pieces:
     """
 
     def __init__(self, net: nn.Module, shape: Shape, costs: Mapping[str, Cost]) -> None:
-        parts = list(net) if type(net) is nn.Sequential else [net]
+        parts = list(net) if isinstance(net, nn.Sequential) and type(net).forward is nn.Sequential.forward else [net]
         parameters = [p for part in parts for p in {id(p) for p in part.parameters()}]
         apart = len(set(parameters)) == len(parameters)
         self.parts = [(part, tuple(choices(part))) for part in (parts if apart else [net])]

@@ -12,9 +12,9 @@ from torch import nn
 
 from sparsenas.choice import Arch, Choice, Choices, Gated, Picks, choices, set_gates
 from sparsenas.costs.extremes import Factor, minimise
-from sparsenas.costs.layer import COSTS, Cost, Shape, total
+from sparsenas.costs.layer import COSTS, Cost, Shape, as_number, total
 from sparsenas.costs.pieces import Pieces
-from sparsenas.costs.trace import on_meta, trace
+from sparsenas.costs.trace import on_meta, trace_through
 from sparsenas.derive import Derivable
 from sparsenas.errors import UserError
 
@@ -73,9 +73,9 @@ class CostTable:
             values[:, ~additive] = exact[:, ~additive]
         return {name: values[:, i] for i, name in enumerate(self.costs)}
 
-    def exact(self, arch: Arch) -> dict[str, int]:
+    def exact(self, arch: Arch) -> dict[str, float]:
         """The costs of one architecture, counted by ``trace``."""
-        return {name: int(value) for name, value in zip(self.costs, self._trace(arch), strict=True)}
+        return {name: as_number(name, value) for name, value in zip(self.costs, self._trace(arch), strict=True)}
 
     def encode(self, archs: Sequence[Arch]) -> Matrix:
         """Architectures as rows of zeros and ones over all options of all choices."""
@@ -121,7 +121,7 @@ class CostTable:
     def _trace(self, arch: Arch) -> Matrix:
         if arch not in self._traced:
             set_gates(self.net, arch.gates())
-            layers = trace(self.net, self.shape)
+            layers, _ = trace_through(self.net, (1, *self.shape))
             self._traced[arch] = self._seen(np.array([float(total(cost, layers)) for cost in self.costs.values()]))
         return self._traced[arch]
 

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.hooks import RemovableHandle
 
 from sparsenas.choice import Gated, Gates
 from sparsenas.costs.layer import Layer, Shape
-from sparsenas.derive import derive
+from sparsenas.derive import derive, shared_parts
 from sparsenas.errors import UserError
 from sparsenas.quantise import Quantised
 
@@ -27,14 +28,23 @@ def trace(net: nn.Module, shape: Shape) -> list[Layer]:
     a module looks like, its convolutions and matrix products are seen as they are dispatched.
     Raises ``UserError`` when the network cannot run on that shape.
     """
-    return trace_through(net, (1, *shape))[0]
+    return _record(derive(net, _running(net), share_weights=True), (1, *shape))[0]
 
 
 def trace_through(net: nn.Module, shape: Shape) -> tuple[list[Layer], Shape]:
-    """As ``trace``, for an input of ``shape`` batch included; also returns the shape of the output."""
-    gates: Gates = {module.choice.name: module.gate for module in net.modules() if isinstance(module, Gated)}
-    plain = derive(net, gates, share_weights=True).eval()
-    recorder = _Recorder(plain)
+    """As ``trace``, for what ``on_meta`` returns and a shape with batch; also returns the shape of the output.
+
+    Saves the copy, most of the time of a trace.
+    """
+    return _record(shared_parts(net, _running(net)), shape)
+
+
+def _running(net: nn.Module) -> Gates:
+    return {module.choice.name: module.gate for module in net.modules() if isinstance(module, Gated)}
+
+
+def _record(plain: nn.Module, shape: Shape) -> tuple[list[Layer], Shape]:
+    recorder = _Recorder(plain.eval())
     # Only now: moving makes two parameters of one that is used in two places.
     plain.to("meta", torch.float32)
     try:
@@ -42,9 +52,10 @@ def trace_through(net: nn.Module, shape: Shape) -> tuple[list[Layer], Shape]:
             output = plain(torch.empty(shape, device="meta"))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"network does not run on an input of shape {','.join(map(str, shape[1:]))}: {reason}"
-        ) from error
+        size = ",".join(map(str, shape[1:]))
+        raise UserError(f"network does not run on an input of shape {size}: {reason}") from error
+    finally:
+        recorder.let_go()
     return recorder.finish(), _shape(output) if isinstance(output, Tensor) else ()
 
 
@@ -66,14 +77,14 @@ class _Recorder(TorchDispatchMode):
         self.layers: list[Layer] = []
         self.running: list[nn.Module] = []
         self.unclaimed: dict[nn.Module, int] = {}
+        self.hooks: list[RemovableHandle] = []
         seen: set[int] = set()
         for module in net.modules():
             own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
             seen.update(map(id, own))
             if own:
                 self.unclaimed[module] = sum(p.numel() for p in own)
-            module.register_forward_pre_hook(self._enter)
-            module.register_forward_hook(self._leave)
+            self.hooks += [module.register_forward_pre_hook(self._enter), module.register_forward_hook(self._leave)]
 
     def _enter(self, module: nn.Module, args: Any) -> None:
         self.running.append(module)
@@ -87,7 +98,8 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        output = _normed(args[0]) if func is aten.native_batch_norm.default else func(*args, **(kwargs or {}))
+        shortcut = _SHORTCUTS.get(func)
+        output = func(*args, **(kwargs or {})) if shortcut is None else shortcut(args[0])
         describe = _DESCRIBE.get(func)
         if describe is not None:
             module = self.running[-1] if self.running else None
@@ -95,6 +107,11 @@ class _Recorder(TorchDispatchMode):
             layer = describe(args, output, params)
             self.layers.append(replace(layer, bits=module.bits) if isinstance(module, Quantised) else layer)
         return output
+
+    def let_go(self) -> None:
+        """Leaves the modules as they were found."""
+        for hook in self.hooks:
+            hook.remove()
 
     def finish(self) -> list[Layer]:
         """All layers; parameters of modules that were never called are appended, so that none is lost."""
@@ -108,8 +125,16 @@ def _shape(tensor: Tensor) -> Shape:
 
 
 def _normed(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What batch norm returns. Torch works this out on the meta device in milliseconds, most of the time of a trace."""
-    return torch.empty_like(x), x.new_empty(0), x.new_empty(0)
+    """What batch norm returns."""
+    return torch.empty(x.shape, device=x.device), x.new_empty(0), x.new_empty(0)
+
+
+_SHORTCUTS: dict[Any, Callable[[Tensor], Any]] = {
+    aten.native_batch_norm.default: _normed,
+    aten.relu.default: torch.empty_like,
+    aten.relu_.default: lambda x: x,
+}
+"""What some operations return. Torch works it out on the meta device in milliseconds, most of the time of a trace."""
 
 
 def _conv(args: Sequence[Any], output: Tensor, params: int) -> Layer:

@@ -24,6 +24,8 @@ class Method(nn.Module, ABC):
 
     held_out: ClassVar[bool] = False
     """Whether it learns on the held-out half."""
+    norms_wait: ClassVar[bool] = False
+    """Whether batch norms in the options of a choice keep their scale and shift while the choice's weights learn."""
 
     def __init__(self, choices: Choices, limits: Limits, seed: int) -> None:
         super().__init__()

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from sparsenas.choice import Arch, Choices, Gates
-from sparsenas.costs import COSTS, Limits
+from sparsenas.costs import Limits
+from sparsenas.costs.budget import check_cost
 from sparsenas.errors import UserError
 from sparsenas.evolution import Evolution, Parents, RandomSearch, Search, Space, best_first
 from sparsenas.methods.method import Method
@@ -57,8 +58,7 @@ def default_range(limits: Limits, cost: str) -> tuple[float, float]:
 
 def bins_from_flags(limits: Limits, bins: int, bin_cost: str, bin_range: tuple[float, float] | None) -> Bins | None:
     """The bins that the flags ask for; ``None`` for plain uniform sampling. Raises ``UserError``."""
-    if bin_cost not in COSTS:
-        raise UserError(f"--method.bin_cost: expected one of {', '.join(COSTS)}, got {bin_cost!r}")
+    check_cost("--method.bin_cost", bin_cost, limits.table.costs)
     if bins == 0:
         return None
     return Bins(bin_cost, *(bin_range or default_range(limits, bin_cost)), bins)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
-from html import escape
 from typing import Any, cast
 
 import plotly.graph_objects as go
 
-from sparsenas.report.numbers import SPACE, number, percent
-from sparsenas.report.read import Json, Limit, RunFiles, finished, section
+from sparsenas.report.canvas import BLUE, FOUND, GREEN, LIMIT, OTHER, canvas, cut, plain, span, thinned
+from sparsenas.report.numbers import number, percent
+from sparsenas.report.read import Json, Limit, RunFiles, finished, name_of, objects, section
 from sparsenas.report.verdict import comparison
 
-FOUND, OTHER, BLUE, GREEN, LIMIT = "#e8590c", "#8a94a6", "#4c7fe0", "#22a06b", "#e64980"
 _GENERATIONS = [[0.0, "#9aa3b5"], [0.5, "#4c7fe0"], [1.0, "#22a06b"]]
-_MOST_POINTS = 5000
 _MOST_CLASSES = 100
 
 
@@ -31,7 +30,7 @@ def accuracies(run: RunFiles) -> go.Figure | None:
     if not known and not run.baselines:
         return None
     rows = [name for name, _ in known] + ["test, random"] * bool(run.baselines)
-    figure = _figure("accuracy", "", height=110 + 55 * len(rows))
+    figure = canvas("accuracy", "", height=110 + 55 * len(rows))
     marker = {"size": 15, "color": [FOUND if "retrained" in name else BLUE for name, _ in known], "symbol": "diamond"}
     hover = "%{x:.2%}<extra></extra>"
     places = {name: len(rows) - 1 - i for i, name in enumerate(rows)}
@@ -60,7 +59,7 @@ def _add_random(figure: go.Figure, baselines: Sequence[Json]) -> None:
         y=spread,
         mode="markers",
         marker={"size": 9, "color": OTHER, "opacity": 0.75},
-        text=[_text(str(baseline.get("text", ""))) for baseline in baselines],
+        text=[plain(str(baseline.get("text", ""))) for baseline in baselines],
         hovertemplate="%{text}<br>%{x:.2%}<extra></extra>",
     )
     if len(values) > 1:
@@ -76,7 +75,7 @@ def _add_random(figure: go.Figure, baselines: Sequence[Json]) -> None:
 
 
 def search_history(run: RunFiles, cost: str) -> go.Figure | None:
-    """Every scored candidate: one cost against the score, coloured by generation, with limits and the winner."""
+    """Every scored candidate: one cost against the score, coloured by generation, with limits, winner and front."""
     scored = [
         line
         for line in run.candidates
@@ -84,21 +83,22 @@ def search_history(run: RunFiles, cost: str) -> go.Figure | None:
     ]
     if not scored:
         return None
-    step = -(-len(scored) // _MOST_POINTS)
-    figure = _figure(cost, "accuracy on held-out images")
+    step = thinned(len(scored))
+    figure = canvas(cost, "accuracy on held-out images")
     figure.add_scatter(
         x=[line[cost] for line in scored[::step]],
         y=[line["accuracy"] for line in scored[::step]],
         mode="markers",
         name="candidates",
         marker=_by_generation([number(line.get("generation")) or 0 for line in scored[::step]]),
-        text=[_text(str(line.get("text", ""))) for line in scored[::step]],
-        hovertemplate="%{text}<br>accuracy %{y:.2%}<br>" + _text(cost) + " %{x:,}<extra></extra>",
+        text=[plain(str(line.get("text", ""))) for line in scored[::step]],
+        hovertemplate="%{text}<br>accuracy %{y:.2%}<br>" + plain(cost) + " %{x:,}<extra></extra>",
     )
+    _add_front(figure, run, cost)
     _add_winner(figure, run, cost)
     limits = [limit for limit in run.limits if limit.cost == cost]
     _add_limits(figure, limits)
-    figure.update_xaxes(range=_span([float(line[cost]) for line in scored] + [limit.bound for limit in limits]))
+    figure.update_xaxes(range=span([float(line[cost]) for line in scored] + [limit.bound for limit in limits]))
     figure.update_yaxes(tickformat=".0%")
     return figure
 
@@ -121,13 +121,30 @@ def _by_generation(generations: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def _add_front(figure: go.Figure, run: RunFiles, cost: str) -> None:
+    """The front, if it is one of this cost, as the steps of what can be had for a cost."""
+    front = objects(run.front.get("points")) if run.front.get("cost") == cost else []
+    known = [p for p in front if number(p.get("accuracy")) is not None and number(p.get(cost)) is not None]
+    if known:
+        figure.add_scatter(
+            x=[point[cost] for point in known],
+            y=[point["accuracy"] for point in known],
+            mode="lines+markers",
+            name="front",
+            line={"shape": "hv", "color": GREEN, "width": 2},
+            marker={"size": 8, "color": GREEN},
+            text=[plain(str(point.get("text", ""))) for point in known],
+            hovertemplate="front: %{text}<br>accuracy %{y:.2%}<br>" + plain(cost) + " %{x:,}<extra></extra>",
+        )
+
+
 def _add_winner(figure: go.Figure, run: RunFiles, cost: str) -> None:
     score = number(section(run.best, "held_out").get("accuracy"))
     value = run.costs.get(cost)
     if score is None or value is None:
         return
     marker = {"size": 16, "color": FOUND, "symbol": "star", "line": {"color": "white", "width": 1}}
-    hover = "found network<br>accuracy %{y:.2%}<br>" + _text(cost) + " %{x:,}<extra></extra>"
+    hover = "found network<br>accuracy %{y:.2%}<br>" + plain(cost) + " %{x:,}<extra></extra>"
     figure.add_scatter(x=[value], y=[score], mode="markers", name="found", marker=marker, hovertemplate=hover)
 
 
@@ -138,38 +155,37 @@ def _add_limits(figure: go.Figure, limits: Sequence[Limit]) -> None:
         figure.add_annotation(x=limit.bound, y=1, yref="paper", showarrow=False, **cast(dict[str, Any], label))
 
 
-def _span(values: Sequence[float]) -> list[float]:
-    low, high = min(values), max(values)
-    edge = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-    return [low - edge, high + edge]
-
-
 def search_progress(run: RunFiles) -> go.Figure | None:
-    """The best score so far against the number of evaluations."""
-    scores = [score for line in run.candidates if (score := number(line.get("accuracy"))) is not None]
-    if not scores:
+    """The best score so far against the number of evaluations, beside that of random search where there was one."""
+    searches = [(name_of(run.config.get("method")), BLUE, best_so_far(run.candidates))]
+    searches += [("random search", OTHER, best_so_far(run.random))] * bool(run.random)
+    if not searches[0][2]:
         return None
-    steps = [(1, scores[0])]
-    for i, score in enumerate(scores, start=1):
-        if score > steps[-1][1]:
-            steps.append((i, score))
-    steps.append((len(scores), steps[-1][1]))
-    figure = _figure("candidates scored", "best accuracy so far")
-    figure.add_scatter(
-        x=[at for at, _ in steps],
-        y=[score for _, score in steps],
-        mode="lines" if len(scores) > 1 else "markers",
-        line={"shape": "hv", "color": BLUE, "width": 2},
-        hovertemplate="after %{x}: %{y:.2%}<extra></extra>",
-        showlegend=False,
-    )
+    figure = canvas("candidates scored", "best accuracy so far")
+    for name, colour, best in searches:
+        steps = [i for i, score in enumerate(best) if i in (0, len(best) - 1) or score > best[i - 1]]
+        figure.add_scatter(
+            x=[i + 1 for i in steps],
+            y=[best[i] for i in steps],
+            mode="lines" if len(best) > 1 else "markers",
+            name=plain(cut(name, 24)),
+            line={"shape": "hv", "color": colour, "width": 2},
+            hovertemplate="after %{x}: %{y:.2%}<extra>" + plain(cut(name, 24)) + "</extra>",
+            showlegend=len(searches) > 1,
+        )
     figure.update_yaxes(tickformat=".1%")
     return figure
 
 
+def best_so_far(candidates: Sequence[Json]) -> list[float]:
+    """The best score after every candidate."""
+    scores = (score for line in candidates if (score := number(line.get("accuracy"))) is not None)
+    return list(itertools.accumulate(scores, max))
+
+
 def training_curves(run: RunFiles, quantity: str) -> go.Figure | None:
     """``loss`` or ``accuracy`` of every training against epochs; random architectures thin."""
-    figure = _figure("epoch", f"{quantity} on training images")
+    figure = canvas("epoch", f"{quantity} on training images")
     colours = {"supernet": BLUE, "retrain": FOUND}
     more = [GREEN, "#9c6ade", "#0c8599", "#b08900"]
     seen_random = False
@@ -184,12 +200,12 @@ def training_curves(run: RunFiles, quantity: str) -> go.Figure | None:
             x=_epochs(known),
             y=[line[quantity] for line in known],
             mode="lines+markers" if len(known) == 1 else "lines",
-            name="random" if random else _text(_cut(stage, 24)),
-            legendgroup="random" if random else _text(stage),
+            name="random" if random else plain(cut(stage, 24)),
+            legendgroup="random" if random else plain(stage),
             showlegend=not (random and seen_random),
             line={"color": colour, "width": 1 if random else 2},
             opacity=0.6 if random else 1,
-            hovertemplate="epoch %{x:.3~g}: %{y:.4~g}<extra>" + _text(stage) + "</extra>",
+            hovertemplate="epoch %{x:.3~g}: %{y:.4~g}<extra>" + plain(stage) + "</extra>",
         )
         seen_random = seen_random or random
     if quantity == "accuracy":
@@ -215,8 +231,8 @@ def confusion(run: RunFiles) -> go.Figure | None:
     names = run.space.get("classes")
     if not isinstance(counts, list) or not isinstance(names, list) or not len(counts) == len(names) <= _MOST_CLASSES:
         return None
-    told = [_text(str(name)) for name in names]
-    figure = _figure("predicted", "true class", height=460)
+    told = [plain(str(name)) for name in names]
+    figure = canvas("predicted", "true class", height=460)
     figure.add_heatmap(
         z=[[n / sum(row) if sum(row) else 0 for n in row] for row in counts],
         colorscale=[[0, "rgba(76,127,224,0)"], [0.15, "rgba(76,127,224,0.45)"], [1, "rgba(76,127,224,1)"]],
@@ -233,32 +249,7 @@ def confusion(run: RunFiles) -> go.Figure | None:
         hovertemplate="%{hovertext} (%{z:.1%})<extra></extra>",
     )
     shown = range(0, len(names), -(-len(names) // 25))
-    ticks = {"tickvals": list(shown), "ticktext": [_text(_cut(str(names[i]), 12)) for i in shown]}
+    ticks = {"tickvals": list(shown), "ticktext": [plain(cut(str(names[i]), 12)) for i in shown]}
     figure.update_xaxes(**ticks)
     figure.update_yaxes(**ticks, autorange="reversed")
     return figure
-
-
-def _figure(x: str, y: str, height: int = 340) -> go.Figure:
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 60, "r": 16, "t": 16, "b": 48},
-        separators=f".{SPACE}",
-        hovermode="closest",
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    )
-    figure.update_xaxes(title={"text": _text(x), "font": {"size": 13}}, automargin=True, zeroline=False)
-    figure.update_yaxes(title={"text": _text(y), "font": {"size": 13}}, automargin=True, zeroline=False)
-    return figure
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "\u2026"
-
-
-def _text(text: str) -> str:
-    """Text as it is: charts read some markup in labels, and ``%{`` in hover text; half characters cannot be drawn."""
-    whole = text.encode("utf-8", "replace").decode()
-    return escape(whole, quote=False).replace("%{", "%\u200b{")

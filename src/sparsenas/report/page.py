@@ -7,12 +7,12 @@ import json
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from sparsenas.report import charts, tables
+from sparsenas.report import charts, ranked, tables
 from sparsenas.report.drawing import drawing
 from sparsenas.report.look import DRAW, POLICY, STYLE
 from sparsenas.report.markup import Html, code, element, folded, glue, missing, safe
 from sparsenas.report.numbers import count, number, percent, points, seconds, several, short
-from sparsenas.report.read import RunFiles, name_of, section
+from sparsenas.report.read import RunFiles, name_of, objects, section
 from sparsenas.report.usage import usage
 from sparsenas.report.verdict import comparison, headline, verdict
 
@@ -26,6 +26,7 @@ def page(run: RunFiles) -> str:
         "Costs": costs(run),
         "Accuracy": accuracy(run),
         "Search": search(run),
+        **({"Ranking": ranking(run)} if run.rank else {}),
         "Training": training(run),
         "What it took": effort(run),
         "Use the network": usage(run),
@@ -143,7 +144,8 @@ def accuracy(run: RunFiles) -> Html:
 
 def search(run: RunFiles) -> Html:
     """Every candidate that was scored, and how the best improved."""
-    drawn = list(dict.fromkeys([limit.cost for limit in run.limits] or ["flops"]))[:3]
+    traded = [str(run.front["cost"])] if "cost" in run.front else []
+    drawn = list(dict.fromkeys(traded + ([limit.cost for limit in run.limits] or ["flops"] * (not traded))))[:3]
     found = [(cost, figure) for cost in drawn if (figure := charts.search_history(run, cost)) is not None]
     shown = [_chart(figure, f"Score against {cost} of every candidate") for cost, figure in found]
     if (progress := charts.search_progress(run)) is not None:
@@ -151,7 +153,36 @@ def search(run: RunFiles) -> Html:
     if not shown:
         return missing("No candidates have been scored one by one (a method that learns its answer scores none).")
     told = f"{several(len(run.candidates), 'candidate')} scored on held-out images with inherited weights."
-    return glue([element("p", {"class": "dim"}, told), element("div", {"class": "pair"}, *shown)])
+    parts = [element("p", {"class": "dim"}, told + _against_random(run)), element("div", {"class": "pair"}, *shown)]
+    return glue([*parts, *_front(run)])
+
+
+def _against_random(run: RunFiles) -> str:
+    ours, random = charts.best_so_far(run.candidates), charts.best_so_far(run.random)
+    n = min(len(ours), len(random))
+    if not n:
+        return ""
+    best = f"{percent(ours[n - 1])}, of random search {percent(random[n - 1])}"
+    return f" After {several(n, 'evaluation')} each the best score is {best}."
+
+
+def _front(run: RunFiles) -> list[Html]:
+    points = objects(run.front.get("points"))
+    if not points:
+        return []
+    told = f"The front of accuracy against {run.front.get('cost')}: {several(len(points), 'architecture')}"
+    area, reference = number(run.front.get("hypervolume")), run.front.get("reference")
+    whole = [number(end) for end in reference] if isinstance(reference, list) else []
+    if area is not None and len(whole) == 2 and whole[0] and whole[1]:
+        told += f"; its hypervolume is {percent(area / (whole[0] * whole[1]))} of what is possible at all"
+    return [element("p", {}, f"{told}."), folded("Every architecture of the front", tables.front(run))]
+
+
+def ranking(run: RunFiles) -> Html:
+    """How well the supernet's scores rank architectures of known accuracy."""
+    figure = ranked.scatter(run)
+    shown = [_chart(figure, "Score on inherited weights against true accuracy")] if figure is not None else []
+    return glue([ranked.words(run), *shown, ranked.agreements(run)])
 
 
 def training(run: RunFiles) -> Html:

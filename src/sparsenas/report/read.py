@@ -55,6 +55,12 @@ class RunFiles:
     best: Json
     results: Json
     notes: list[str]
+    random: list[Json]
+    """What random search scored, to compare with."""
+    front: Json
+    rank: Json
+    ranked: list[Json]
+    """Architectures of known accuracy that the supernet scored."""
 
     @property
     def text(self) -> str:
@@ -114,17 +120,19 @@ def read_run(folder: Path) -> RunFiles:
     """Reads a run folder. Raises ``UserError`` when it is none or a file is not what it should be."""
     notes: list[str] = []
     log = _read_lines(folder / "log.jsonl", notes)
-    scored = _read_lines(folder / "archs.jsonl", notes)
-    unique = {(str(line.get("generation")), str(line.get("text", i))): line for i, line in enumerate(scored)}
     return RunFiles(
         folder=folder,
         config=_read_config(folder / "config.yaml"),
         space=_read_object(folder / "choices.json"),
         log=log,
-        candidates=list(unique.values()),
+        candidates=_read_scored(folder / "archs.jsonl", notes),
         best=_read_object(folder / "best.json"),
         results=_read_object(folder / "results.json"),
         notes=notes,
+        random=_read_scored(folder / "random.jsonl", notes),
+        front=_read_object(folder / "front.json"),
+        rank=_read_object(folder / "rank.json"),
+        ranked=_read_lines(folder / "rank.jsonl", notes),
     )
 
 
@@ -210,6 +218,13 @@ def _read_lines(path: Path, notes: list[str]) -> list[Json]:
     if len(read) < len(wanted):
         notes.append(f"{path.name}: {len(wanted) - len(read)} unreadable line(s) left out.")
     return [*read, *_parsed([last])]
+
+
+def _read_scored(path: Path, notes: list[str]) -> list[Json]:
+    """The candidates of a search; of one that was scored again after a restart, the last line."""
+    scored = _read_lines(path, notes)
+    unique = {(str(line.get("generation")), str(line.get("text", i))): line for i, line in enumerate(scored)}
+    return list(unique.values())
 
 
 def _parsed(lines: Iterable[str]) -> Iterable[Json]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from sparsenas.report.markup import Html, element, table
 from sparsenas.report.numbers import NONE, count, mebibytes, number, percent, seconds
-from sparsenas.report.read import Json, Limit, RunFiles, finished, numbers, section
+from sparsenas.report.read import Json, Limit, RunFiles, finished, numbers, objects, section
 
 _LONG = {
     "flops": "multiply-adds",
@@ -112,6 +112,18 @@ def baselines(run: RunFiles) -> Html:
         name = element("strong" if found else "span", {}, element("code", {}, text), " (found)" if found else "")
         scores = [percent(number(trained.get("accuracy"))), _loss(trained.get("loss"))]
         rows.append([name, *scores, *(count(number(its.get(cost))) for cost in named)])
+    return table(["architecture", "accuracy", "loss", *named], rows)
+
+
+def front(run: RunFiles) -> Html:
+    """The points of the front, cheapest first."""
+    listed = objects(run.front.get("points"))
+    named = [*dict.fromkeys(cost for point in listed for cost, value in numbers(point).items() if value)]
+    rows = []
+    for point in listed:
+        name = element("code", {}, str(point.get("text", "")))
+        scores = [percent(number(point.get("accuracy"))), _loss(point.get("loss"))]
+        rows.append([name, *scores, *(count(number(point.get(cost))) for cost in named)])
     return table(["architecture", "accuracy", "loss", *named], rows)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from torch import nn
 
+from sparsenas.spaces.darts import darts as darts
+from sparsenas.spaces.darts import darts_imagenet as darts_imagenet
 from sparsenas.spaces.mobilenet import fbnet as fbnet
 from sparsenas.spaces.mobilenet import proxyless as proxyless
 from sparsenas.spaces.nasbench_macro import nasbench_macro as nasbench_macro
@@ -20,5 +22,7 @@ SPACES: dict[str, Callable[..., nn.Module]] = {
     "fbnet": fbnet,
     "resnet18": resnet18,
     "resnet34": resnet34,
+    "darts": darts,
+    "darts_imagenet": darts_imagenet,
 }
 """The spaces the command line knows by name."""

@@ -4,10 +4,35 @@ from __future__ import annotations
 
 from torch import nn
 
+from sparsenas.choice import Arch, Picks
+from sparsenas.derive import Derivable
 from sparsenas.join import Join
 from sparsenas.layers import conv_bn, inverted_residual
 
 STAGES = ((2, 64), (3, 128), (3, 256))
+IDENTITY: Picks = (0,)
+
+
+class Macro(nn.Sequential, Derivable):
+    """The benchmark's network, which knows which of its codes are one network."""
+
+    def canonical(self, arch: Arch) -> Arch:
+        """Equal networks made equal architectures: 3969 of the 6561 codes are left.
+
+        An identity may stand anywhere in a stage but in its first layer, which halves the image and has no identity
+        proper: so identities go to the end of their stage. On inherited weights equal networks may still differ, for
+        each layer has weights of its own.
+        """
+        picks = list(arch.values())
+        ordered: list[Picks] = []
+        for depth, _ in STAGES:
+            first, *rest = picks[len(ordered) : len(ordered) + depth]
+            ordered += [first, *sorted(rest, key=lambda pick: pick == IDENTITY)]  # stable: the others keep their order
+        return arch.replace(dict(zip(arch, ordered, strict=True)))
+
+    def derived(self) -> nn.Module:
+        """An ordinary sequence."""
+        return nn.Sequential(*self)
 
 
 def nasbench_macro(shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10) -> nn.Sequential:
@@ -28,7 +53,7 @@ def nasbench_macro(shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10)
             layers.append(_layer(f"layer{len(layers)}", inputs, outputs, 2 if i == 0 else 1))
             inputs = outputs
     head = nn.Sequential(conv_bn(inputs, 1280, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, classes))
-    return nn.Sequential(*layers, head)
+    return Macro(*layers, head)
 
 
 def _layer(name: str, inputs: int, outputs: int, stride: int) -> Join:

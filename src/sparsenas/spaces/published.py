@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from sparsenas.spaces.genotype import OPS, Connections, Genotype
 from sparsenas.spaces.shufflenet import KERNELS, WIDTHS
 
 Flag = str | int | tuple[int, ...]
@@ -34,6 +35,20 @@ def _mobile(space: str, layers: str, flags: Mapping[str, Flag]) -> Published:
     return Published(space, flags, {f"layer{i + 1}": label for i, label in enumerate(layers.split())})
 
 
+CIFAR: Mapping[str, Flag] = {"width": 36, "cells": 20, "closing_norms": "none"}
+"""The size at which networks found on CIFAR-10 are trained."""
+
+
+def _darts(space: str, flags: Mapping[str, Flag], normal: str, reduce: str) -> Published:
+    """From connections such as s3.1 in order: an operation by its initial and its kernel, and its predecessor."""
+    codes = dict(zip(("mp", "ap", "sk", "s3", "s5", "d3", "d5"), OPS, strict=True))
+
+    def cell(text: str) -> Connections:
+        return tuple((codes[word[:2]], int(word[3:])) for word in text.split())
+
+    return Published(space, flags, Genotype(cell(normal), cell(reduce)).labels())
+
+
 PUBLISHED: Mapping[str, Published] = {
     # SPOS, the block search of the released code: 323 M multiply-adds.
     "spos_a": _spos("2 1 0 1 2 0 2 0 2 0 2 3 0 0 0 0 3 2 3 3"),
@@ -54,6 +69,41 @@ PUBLISHED: Mapping[str, Published] = {
         "skip k3_e3 k3_e1 skip skip k5_e6 k3_e3 k5_e1 k3_e3 k5_e6 k5_e3 k5_e1_g2 k5_e6 k3_e6 k5_e1_g2 k5_e3 k3_e1_g2 "
         "k5_e6 k5_e6 k5_e3 k5_e6 k5_e6",
         {},
+    ),
+    # ISTA-NAS, two-stage: 3.317 M parameters, 2.54 % error on CIFAR-10.
+    "ista_twostage": _darts(
+        "darts",
+        CIFAR,
+        "sk.0 d3.1 s5.0 d3.2 d3.1 s3.0 s3.2 sk.0",
+        "ap.0 s5.1 d5.2 mp.1 d5.3 s3.1 d5.4 s5.1",
+    ),
+    # ISTA-NAS, one-stage: 3.364 M parameters, 2.36 % error on CIFAR-10.
+    "ista_onestage": _darts(
+        "darts",
+        CIFAR,
+        "sk.0 d3.1 s3.1 d5.2 ap.3 s3.1 s5.1 s3.2",
+        "ap.0 mp.1 sk.0 mp.1 s5.1 ap.0 mp.0 d5.2",
+    ),
+    # ISTA-NAS, found on ImageNet: 5.651 M parameters, 24.0 % error.
+    "ista_imagenet": _darts(
+        "darts_imagenet",
+        {},
+        "s3.1 s3.0 s3.1 sk.2 s3.1 s3.0 s3.1 d5.4",
+        "sk.0 s3.1 d5.2 s3.0 s3.0 sk.2 s3.2 sk.3",
+    ),
+    # DARTS, first order: 3.0 % error on CIFAR-10.
+    "darts_v1": _darts(
+        "darts",
+        CIFAR,
+        "s3.1 s3.0 sk.0 s3.1 sk.0 s3.1 s3.0 sk.2",
+        "mp.0 mp.1 sk.2 mp.0 mp.0 sk.2 sk.2 ap.0",
+    ),
+    # DARTS, second order: 3.349 M parameters, 2.76 % error on CIFAR-10.
+    "darts_v2": _darts(
+        "darts",
+        CIFAR,
+        "s3.0 s3.1 s3.0 s3.1 s3.1 sk.0 sk.0 d3.2",
+        "mp.0 mp.1 sk.2 mp.1 mp.0 sk.2 sk.2 mp.1",
     ),
 }
 """By name; a name is all that ``--arch`` needs."""

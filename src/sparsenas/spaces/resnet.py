@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from sparsenas.bits import Bits, QuantConv2d, parse_pairs
 from sparsenas.errors import UserError
+from sparsenas.spaces.strides import kept_strides
 from sparsenas.width import SliceBatchNorm2d, Width
 
 PAIRS = "1/2,2/2,1/4,2/4,3/4,4/4"
 """The published choice, weight bits / activation bits."""
 EXPANSIONS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
 """The published middle widths of channel search."""
-SMALLEST_IMAGE = 4
-PLACES = 5
-"""Where the image may be halved: stem, pooling, and the second to fourth stage."""
+STRIDES = (2, 2, 2, 2, 2)
+"""Of the stem, the pooling, and the second to fourth stage."""
 
 
 def resnet18(
@@ -30,10 +30,9 @@ def resnet18(
 
     All convolutions of a block, that of its shortcut included, have the block's weight and activation bits; the first
     convolution and the classifier keep full precision. With one pair the network is a uniform baseline.
-    The image is halved in at most five places (first convolution, pooling, second to fourth stage), in as many of them
-    as leave 4 pixels on its shorter side, the last ones first. So 224x224 is halved five times, 32x32 by the three
-    stages alone, 8x8 by the fourth. A first convolution that does not halve has kernel 3, not 7; no pooling stands
-    where it would not halve.
+    Of the five places where the image is halved (first convolution, pooling, second to fourth stage) small images keep
+    the last ones, as many as leave 4 pixels along the shorter side: the three stages at 32x32, the fourth at 8x8.
+    A first convolution that does not halve has kernel 3, not 7; no pooling stands where it would not halve.
 
     Args:
         pairs: the choice in each block, weight bits / activation bits.
@@ -84,7 +83,7 @@ def _resnet(
     if width < 1:
         raise UserError(f"resnet: expected width >= 1, got {width}")
     choice = parse_pairs(pairs)
-    strides = _strides(min(shape[1:]))
+    strides = kept_strides(shape, STRIDES)
     layers: list[nn.Module] = [_stem(shape[0], width, *strides[:2])]
     inputs = width
     for stage, depth in enumerate(depths):
@@ -96,12 +95,6 @@ def _resnet(
             layers.append(_block(inputs, middle, outputs, Bits(f"{name}.bits", choice), stride))
             inputs = outputs
     return nn.Sequential(*layers, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes)))
-
-
-def _strides(size: int) -> list[int]:
-    """The strides at the five places, for an image of this shorter side."""
-    halvings = sum(size >= SMALLEST_IMAGE * 2**i for i in range(1, PLACES + 1))
-    return [1] * (PLACES - halvings) + [2] * halvings
 
 
 def _stem(inputs: int, outputs: int, stride: int, pool: int) -> nn.Sequential:

@@ -114,8 +114,9 @@ def _conv(inputs: Channels, outputs: Channels, kernel: int, stride: int = 1, dep
 
 
 def _norm(channels: Channels) -> nn.Module:
-    plain = isinstance(channels, int)
-    return nn.BatchNorm2d(channels, affine=False) if plain else SliceBatchNorm2d(channels, affine=False)
+    if isinstance(channels, int):
+        return nn.BatchNorm2d(channels, affine=False)
+    return SliceBatchNorm2d(channels, affine=False)
 
 
 def _width(block: str, outputs: int, factors: tuple[float, ...]) -> Width:

@@ -1,0 +1,190 @@
+"""``sparsenas latency``: a table of how long each layer of a space takes on this device."""
+
+from __future__ import annotations
+
+import json as json_module
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from sparsenas.commands.cost import input_shape
+from sparsenas.commands.retrain import add_results, results
+from sparsenas.costs.every import every_layer
+from sparsenas.costs.latency import LATENCY, LatencyTable, Settings
+from sparsenas.errors import UserError
+from sparsenas.journal import Bar
+from sparsenas.measure import (
+    ENGINES,
+    Checked,
+    Engine,
+    Timer,
+    check,
+    device_name,
+    fill,
+    measure_network,
+    missing,
+    open_table,
+    some_archs,
+    using_threads,
+    verdict,
+    write_table,
+)
+from sparsenas.plugin import Plugin
+from sparsenas.task import Task, found
+
+GPU_BURST = 20
+"""Runs timed as one on a GPU, where a single small layer takes less time than waiting for it."""
+UNSTEADY = 0.25
+"""A spread of more than this share of the median means that the machine was busy."""
+
+
+def latency(
+    space: str | Plugin = "tiny",
+    engine: Literal["torch", "onnxruntime"] = "torch",
+    out: Path = Path("latency.json"),
+    batch: int = 1,
+    threads: int = 0,
+    warmup: int = 10,
+    repeats: int = 50,
+    networks: int = 10,
+    accelerator: Literal["cpu", "cuda"] = "cpu",
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Measures how long every layer of a space takes on this device, for budgets such as latency_ms<=3.5.
+
+    Each distinct layer is timed once; batch norm counts as folded. An interrupted build is continued, and layers of
+    other spaces are added, by the same command with the same file. Then some random whole networks are measured, to
+    show how far the table's sums are from them. Use a machine that does nothing else.
+
+    Args:
+        space: the search space, with the flags and the shape of image that it will be searched with.
+        engine: torch runs networks as PyTorch does, onnxruntime as their net.onnx will run.
+        out: the table, a JSON file.
+        batch: images in a batch; a latency is that of a whole batch.
+        threads: processor threads; 0 = PyTorch's choice.
+        warmup: runs before the first measurement.
+        repeats: measurements of each layer, of which the median is kept.
+        networks: how many random networks are measured whole.
+        accelerator: cpu or cuda.
+        seed: which random networks these are.
+        json: print one JSON object.
+    """
+    numbers = {"batch": batch, "repeats": repeats, "threads": threads, "warmup": warmup, "networks": networks}
+    for name, value in numbers.items():
+        if value < (least := int(name in ("batch", "repeats"))):
+            raise UserError(f"--{name}: expected {least} or more, got {value}")
+    settings = Settings(engine, accelerator, batch, threads or torch.get_num_threads(), warmup, repeats)
+    space = Plugin.of(space)
+    table, checked = build(space, settings, out, networks, seed, Console(stderr=True, highlight=False))
+    if json:
+        print(json_module.dumps(_facts(out, table, space, checked)))
+    else:
+        console = Console(highlight=False)
+        console.print(_summary(out, table, checked))
+        console.print(_notes(checked), markup=False)
+
+
+def build(
+    space: Plugin, settings: Settings, out: Path, networks: int, seed: int, console: Console
+) -> tuple[LatencyTable, list[Checked]]:
+    """Measures what the file has not yet, then whole networks. Raises ``UserError``."""
+    net, shape = space.build("space"), input_shape(space)
+    engine, timer = ENGINES[settings.engine](settings), _timer(settings)
+    table = open_table(out, settings, engine)
+    console.print(f"{table.device}: looking for the layers of {space.name}", markup=False)
+    wanted = missing(table, every_layer(net, shape, seed))
+    archs = some_archs(net, networks, seed)
+    with using_threads(settings.threads):
+        with Bar(console, "layers", len(wanted), 0) as bar:
+            fill(table, wanted, engine, timer, out, bar.advance)
+        with Bar(console, "networks", len(archs), 0) as bar:
+            checked = check(table, net, shape, archs, engine, timer, bar.advance)
+    table.checks[space.words("space", shape=shape)] = verdict(checked)
+    write_table(out, table)
+    return table, checked
+
+
+def _timer(settings: Settings) -> Timer:
+    return Timer(settings.warmup, settings.repeats, GPU_BURST if settings.accelerator == "cuda" else 1)
+
+
+def _facts(out: Path, table: LatencyTable, space: Plugin, checked: Sequence[Checked]) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    return {
+        "table": str(out),
+        "space": space.to_config(),
+        "device": table.device,
+        **asdict(table.settings),
+        "layers": len(table.timings),
+        **verdict(checked),
+        "measured": [
+            {
+                "arch": c.text,
+                "table_ms": c.table_ms,
+                "measured_ms": c.measured.median_ms,
+                "spread": c.measured.spread_ms,
+            }
+            for c in checked
+        ],
+    }
+
+
+def _summary(out: Path, table: LatencyTable, checked: Sequence[Checked]) -> Table:
+    """What is printed."""
+    settings = table.settings
+    how = f"{settings.engine}, {settings.accelerator}, batch {settings.batch}, {settings.threads} threads"
+    shown = Table(title=f"{out}: {len(table.timings)} layers on {table.device} ({how})", title_justify="left")
+    for name in ("network", "sum of layers, ms", "whole, ms", "spread, ms", "sum is off by"):
+        shown.add_column(name, justify="left" if name == "network" else "right")
+    for name, sum_ms, whole in checked:
+        off = sum_ms / max(whole.median_ms, 1e-9) - 1
+        shown.add_row(name, f"{sum_ms:.4g}", f"{whole.median_ms:.4g}", f"{whole.spread_ms:.2g}", f"{off:+.1%}")
+    return shown
+
+
+def _notes(checked: Sequence[Checked]) -> str:
+    """What the networks say of the table."""
+    facts = verdict(checked)
+    notes = []
+    if checked:
+        notes.append(f"sums are off by {facts['mean_absolute_percentage_error']:.1f} % on average")
+    if facts["rank_correlation"] is not None:
+        notes.append(f"rank correlation {facts['rank_correlation']:.3f}")
+    if (
+        checked
+        and statistics.median(c.measured.spread_ms / max(c.measured.median_ms, 1e-9) for c in checked) > UNSTEADY
+    ):
+        notes.append("times vary much: the machine seems busy")
+    return "; ".join(notes) or "no network was measured whole"
+
+
+def latency_stage(task: Task) -> None:
+    """Measures the found network whole, as the run's table was measured; results.json keeps it beside the sum."""
+    table = task.latency
+    if table is None or "latency" in results(task.run):
+        return
+    arch, settings = found(task), table.settings
+    facts: dict[str, float | None] = {"table_ms": task.costs(arch)[LATENCY], "measured_ms": None, "spread": None}
+    try:
+        engine = _same_engine(table)
+        with task.journal.stage("latency"), using_threads(settings.threads):
+            timing = measure_network(task.network("supernet"), arch, task.data.shape, engine, _timer(settings))
+        facts |= {"measured_ms": timing.median_ms, "spread": timing.spread_ms}
+    except UserError as error:
+        task.journal.note("latency", f"the found network is not measured whole: {error}")
+    add_results(task.run, {"latency": facts})
+
+
+def _same_engine(table: LatencyTable) -> Engine:
+    """The engine that a table was measured with. Raises ``UserError`` where this is another device."""
+    here = device_name(table.settings.accelerator)
+    if here != table.device:
+        raise UserError(f"the table is of {table.device}, this is {here}")
+    return ENGINES[table.settings.engine](table.settings)

@@ -1,0 +1,241 @@
+"""``sparsenas rank``: how well the supernet's scores rank architectures of known accuracy."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from sparsenas.args import read_arch
+from sparsenas.choice import Arch
+from sparsenas.derive import skeleton, tidy
+from sparsenas.errors import UserError
+from sparsenas.evolution import Score
+from sparsenas.ranking import Canonical, agreement, one_of_each, place
+from sparsenas.report import report
+from sparsenas.score import Exam, Scorer
+from sparsenas.task import Device, Scoring, Task, found, open_task
+from sparsenas.train import seed_of
+from sparsenas.truth import read_truth
+
+BASELINES = ("flops", "params")
+"""Costs that are shown as rankings of their own: a supernet must beat counting them."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Architectures of known accuracy, tidied, in the table's order."""
+
+    archs: tuple[Arch, ...]
+    truth: tuple[float, ...]
+    networks: tuple[Arch, ...]
+    """The canonical architecture of each: equal ones are one network."""
+
+    def take(self, rows: Sequence[int]) -> Known:
+        """Some of the rows."""
+        parts = (self.archs, self.truth, self.networks)
+        return Known(*(tuple(part[i] for i in rows) for part in parts))  # type: ignore[arg-type]
+
+    def distinct(self) -> list[int]:
+        """A row of every network."""
+        return one_of_each(self.archs, self.networks)
+
+
+def rank(
+    run: Path,
+    table: Path | None = None,
+    sample: int = 0,
+    calibration: list[int] | None = None,
+    held_out: int | None = None,
+    block: int = 50,
+    json: bool = False,
+    accelerator: str = "auto",
+    threads: int = 0,
+) -> None:
+    """Compares the supernet's scores with the true accuracies of architectures: Kendall's tau-b and Spearman's rho.
+
+    Over all rows and over distinct networks only, with batch norm recalibrated on different numbers of images, and for
+    cost as a ranking of its own. Also says where the architecture that the search found stands in the table. Leaves
+    rank.jsonl (every score; nothing is scored twice) and rank.json in the run folder.
+
+    Args:
+        run: the run folder with the supernet.
+        table: a file of architectures and their true accuracies: NAS-Bench-Macro's JSON, JSON of accuracies by
+            architecture, JSON with a list of objects with arch and accuracy, or CSV with the columns arch and accuracy.
+        sample: score so many rows of the table, drawn with the run's seed; 0 = all.
+        calibration: training images whose statistics batch norm takes; 0 = it keeps the supernet's own; may be given
+            several times. Unless given, 0 and the run's own number.
+        held_out: held-out images an architecture is scored on, 0 = all; unless given, as in the run.
+        block: architectures scored together in a pass over the images.
+        json: print one JSON object.
+        accelerator: cpu, cuda, mps or auto.
+        threads: processor threads; 0 = PyTorch's choice.
+    """
+    if table is None:
+        raise UserError("rank: expected --table FILE, got none")
+    truth = read_truth(table)
+    device = Device(accelerator, threads=threads).fabric().device
+    task, config = open_task(run, device)
+    task.run.need("supernet.pt", "search")
+    settings = scorings(task, Scoring(**config["score"]), calibration, held_out)
+    if sample < 0 or block < 1:
+        raise UserError(f"--sample, --block: expected at least 0 and 1, got {sample} and {block}")
+    known = read_known(task, table, truth)
+    asked = known.take(sampled(len(known.archs), sample, task.seed))
+    measures = supernet_measures(task, asked, settings, block) + cost_measures(task, asked)
+    result: dict[str, Any] = {
+        "table": table.name,
+        "rows": len(known.archs),
+        "networks": len(known.distinct()),
+        "measures": measures,
+        "found": standing(task, known),
+    }
+    truths = {arch.text(): accuracy for arch, accuracy in zip(asked.archs, asked.truth, strict=True)}
+    task.run.write_json("rank.json", {**result, "truth": truths})
+    if json:
+        print(json_module.dumps(result))
+    else:
+        show(result)
+    task.journal.say(f"report: {report(task.run.path)}")
+
+
+def scorings(task: Task, own: Scoring, calibration: Sequence[int] | None, held_out: int | None) -> list[Scoring]:
+    """On what to score: one entry a number of calibration images. Raises ``UserError`` when there are not so many."""
+    numbers = sorted(set([0, own.calibration] if calibration is None else calibration))
+    asked = own.held_out if held_out is None else held_out
+    most = len(task.data.train), len(task.data.held_out)
+    for flag, value, limit in [("calibration", n, most[0]) for n in numbers] + [("held_out", asked, most[1])]:
+        if not 0 <= value <= limit:
+            raise UserError(f"--{flag}: expected 0 to {limit} images, got {value}")
+    return [replace(own, calibration=number, held_out=asked) for number in numbers]
+
+
+def read_known(task: Task, path: Path, truth: Mapping[str, float]) -> Known:
+    """The rows of a table as architectures of the run's space. Raises ``UserError`` when they are not."""
+    net = task.limits.table.net
+    twin = skeleton(net)
+    try:
+        archs = tuple(tidy(twin, read_arch(task.choices, text)) for text in truth)
+    except UserError as error:
+        raise UserError(f"{path}: expected architectures of the run's space: {error}") from error
+    networks = tuple(net.canonical(arch) for arch in archs) if isinstance(net, Canonical) else archs
+    return Known(archs, tuple(truth.values()), networks)
+
+
+def sampled(rows: int, count: int, seed: int) -> list[int]:
+    """``count`` rows (0 = all), in order; a larger sample has the smaller ones in it, whose scores are then known."""
+    order = np.random.default_rng(seed_of(seed, "rank")).permutation(rows)
+    return sorted(int(i) for i in order[: count or rows])
+
+
+def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], block: int) -> list[dict[str, Any]]:
+    """How well accuracy and loss on inherited weights rank the rows, in every setting."""
+    net = task.network("supernet")
+    net.load_state_dict(task.run.load("supernet.pt")["net"])
+    net.to(task.data.test.labels.device)
+    measures = []
+    task.run.keep("rank.jsonl", lambda line: True)
+    for scoring in settings:
+        exam = task.exam(scoring)
+        images = sum(len(batch) for batch in exam.calibration)
+        setting = {"calibration": scoring.calibration, "images": images, "held_out": exam.images}
+        scores = score_rows(task, net, rows.archs, exam, setting, block)
+        values = {"accuracy": [s.accuracy for s in scores], "loss": [s.negative_loss for s in scores]}
+        measures += [{"by": by, **setting, **compared(values[by], rows)} for by in values]
+    return measures
+
+
+def score_rows(
+    task: Task, net: nn.Module, archs: Sequence[Arch], exam: Exam, setting: Mapping[str, int], block: int
+) -> list[Score]:
+    """The scores of ``archs``, read from rank.jsonl or computed in blocks that share long prefixes, and kept there."""
+    lines = [line for line in task.run.records("rank.jsonl") if line.items() >= setting.items()]
+    known = {Arch.from_json(task.choices, line["arch"]): Score(line["accuracy"], -line["loss"]) for line in lines}
+    new = sorted(set(archs) - known.keys(), key=lambda arch: tuple(arch.values()))
+    if new:
+        scorer, title = Scorer(net, exam), f"rank ({setting['images']} calibration images)"
+        with task.journal.stage("rank") as facts, task.journal.bar(title, len(new)) as bar:
+            for part in (new[i : i + block] for i in range(0, len(new), block)):
+                scores = scorer(part)
+                known.update(zip(part, scores, strict=True))
+                task.run.append("rank.jsonl", [_line(setting, *pair) for pair in zip(part, scores, strict=True)])
+                bar.advance(by=len(part))
+            facts |= {"evaluations": len(new), "data_passes": -(-len(new) // block)}
+    return [known[arch] for arch in archs]
+
+
+def _line(setting: Mapping[str, int], arch: Arch, score: Score) -> dict[str, object]:
+    marks = {"accuracy": score.accuracy, "loss": -score.negative_loss}
+    return {**setting, "arch": arch.to_json(), "text": arch.text(), **marks}
+
+
+def cost_measures(task: Task, rows: Known) -> list[dict[str, Any]]:
+    """How well cost alone ranks the rows: the dearer, the better."""
+    costs = task.limits.table(rows.archs)
+    return [{"by": cost, **compared(costs[cost].tolist(), rows)} for cost in BASELINES]
+
+
+def compared(values: Sequence[float], rows: Known) -> dict[str, dict[str, Any]]:
+    """The agreement of values with the truth, over all rows and over distinct networks."""
+    some = rows.distinct()
+    distinct = agreement([values[i] for i in some], [rows.truth[i] for i in some])
+    return {"all": agreement(values, rows.truth)._asdict(), "distinct": distinct._asdict()}
+
+
+def standing(task: Task, known: Known) -> dict[str, Any] | None:
+    """Where the found architecture stands among all rows of the table; ``None`` when it is not in it, or not found."""
+    if not task.run.has("best.json"):
+        return None
+    arch, net = tidy(task.limits.table.net, found(task)), task.limits.table.net
+    network = net.canonical(arch) if isinstance(net, Canonical) else arch
+    same = [i for i, other in enumerate(known.networks) if other == network]
+    if not same:
+        return None
+    row = next((i for i in same if known.archs[i] == arch), same[0])
+    accuracy, distinct = known.truth[row], known.take(known.distinct())
+    legal = [t for t, ok in zip(known.truth, task.limits.legal(known.archs), strict=True) if ok]
+    return {
+        "text": arch.text(),
+        "accuracy": accuracy,
+        "all": place(accuracy, known.truth)._asdict(),
+        "distinct": place(accuracy, distinct.truth)._asdict(),
+        "within_budget": place(accuracy, legal)._asdict() if task.limits.budgets else None,
+    }
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Prints the result as a table."""
+    title = f"{result['table']}: {result['rows']:,} architectures, {result['networks']:,} distinct networks"
+    table = Table("score", title=title, title_justify="left")
+    for heading in ("calibration", "rows", "tau", "rho", "distinct", "tau", "rho"):
+        table.add_column(heading, justify="right")
+    for measure in result["measures"]:
+        cells = [_numbers(measure[group]) for group in ("all", "distinct")]
+        images = str(measure.get("images", ""))
+        table.add_row(measure["by"], "none" if images == "0" else images, *cells[0], *cells[1])
+    console = Console()
+    console.print(table)
+    console.print(_standing(result["found"]), highlight=False, soft_wrap=True, markup=False)
+
+
+def _numbers(agreed: Mapping[str, Any]) -> list[str]:
+    known = ["-" if agreed[name] is None else f"{agreed[name]:.3f}" for name in ("tau", "rho")]
+    return [f"{agreed['rows']:,}", *known]
+
+
+def _standing(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "the table does not have the architecture that was found, or none was found yet"
+    told = f"found {found['text']}: true accuracy {found['accuracy']:.2%}"
+    groups = {"all": "rows", "distinct": "distinct networks", "within_budget": "rows within the budget"}
+    for group, among in groups.items():
+        if (at := found[group]) is not None:
+            told += f"; rank {at['rank']:,} of {at['of']:,} {among}, {100 * at['gap']:.2f} points below their best"
+    return told

@@ -1,0 +1,139 @@
+"""ISTA-NAS: architectures as sparse codes (Yang et al., NeurIPS 2020), in two stages and in one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch.optim import Adam, Optimizer
+
+from sparsenas.choice import Arch, Choices, Gates
+from sparsenas.costs import Limits
+from sparsenas.methods.codes import Codes, Dictionary
+from sparsenas.methods.method import Method
+
+
+class Ista(Method):
+    """ISTA-NAS in two stages: b learns on the held-out half, the weights on the other; z is recovered every epoch.
+
+    For choices of a fixed number of options. A choice whose mechanism reads no weights, a width say, has no gradient
+    and keeps its first answer.
+    """
+
+    held_out: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        choices: Choices,
+        limits: Limits,
+        seed: int,
+        dictionary: Dictionary = "uniform",
+        dimension: int = 7,
+        sparsity: float = 1e-5,
+        start: float = 1e-3,
+        lr: float = 6e-4,
+        weight_decay: float = 1e-3,
+    ) -> None:
+        """Draws the dictionaries and the first b. Raises ``UserError`` for choices of varying size.
+
+        Args:
+            choices: the questions of the space.
+            limits: the budgets over the cost table.
+            seed: decides dictionaries and start.
+            dictionary: uniform = numbers within 0..1, as published; tight = a random frame of unit columns, which
+                recovers more (of random pairs among 14, 21, 28, 35 options 91, 84, 76, 72 % instead of 87, 74, 72, 51).
+            dimension: length of the compressed variables; no more than a choice has options.
+            sparsity: weight of the 1-norm.
+            start: deviation of b at the start; where one option is kept, its weight scales all there is, and b starts
+                as a column of the dictionary instead.
+            lr: learning rate of Adam.
+            weight_decay: weight decay of b.
+        """
+        super().__init__(choices, limits, seed)
+        self.codes = Codes(limits, seed, dictionary, dimension, sparsity, start)
+        self.adam = lr, weight_decay
+
+    def gates(self) -> Gates:
+        """The support of this epoch, with weights that b can learn from."""
+        return self.codes.gates()
+
+    def arch(self) -> Arch:
+        """The strongest support of z within the budgets, which is the one that runs."""
+        return self.codes.answer()
+
+    def optimizer(self) -> Optimizer:
+        """Adam, as published."""
+        return _adam(self, *self.adam)
+
+    def end_epoch(self, epoch: int) -> bool:
+        """Recovers z; only here may the support change."""
+        self.codes.recover()
+        return False
+
+
+class IstaOneStage(Method):
+    """ISTA-NAS in one stage: b and the weights learn from the same images; a choice whose z has come to rest is frozen.
+
+    From then on its weights are constants and the batch norms of its options learn their scale and shift. The epochs
+    left when all are frozen train the found network itself, so it needs no retraining: where every operation ends with
+    a batch norm (``--space darts --space.closing_norms all --space.affine true``), the constants go into it.
+    """
+
+    held_out: ClassVar[bool] = False
+    norms_wait: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        choices: Choices,
+        limits: Limits,
+        seed: int,
+        dictionary: Dictionary = "uniform",
+        dimension: int = 7,
+        sparsity: float = 1e-5,
+        start: float = 1e-3,
+        lr: float = 3e-4,
+        weight_decay: float = 1e-3,
+        rest: float = 1e-3,
+    ) -> None:
+        """Draws the dictionaries and the first b. Raises ``UserError`` for choices of varying size.
+
+        Args:
+            choices: the questions of the space.
+            limits: the budgets over the cost table.
+            seed: decides dictionaries and start.
+            dictionary: uniform = numbers within 0..1, as published; tight = a random frame of unit columns, which
+                recovers more (of random pairs among 14, 21, 28, 35 options 91, 84, 76, 72 % instead of 87, 74, 72, 51).
+            dimension: length of the compressed variables; no more than a choice has options.
+            sparsity: weight of the 1-norm.
+            start: deviation of b at the start; where one option is kept, its weight scales all there is, and b starts
+                as a column of the dictionary instead.
+            lr: learning rate of Adam.
+            weight_decay: weight decay of b.
+            rest: a choice is frozen when z moves no more than this in an epoch after the first.
+        """
+        super().__init__(choices, limits, seed)
+        self.codes = Codes(limits, seed, dictionary, dimension, sparsity, start)
+        self.adam = lr, weight_decay
+        self.rest = rest
+
+    def gates(self) -> Gates:
+        """The support of this epoch, with weights that b can learn from."""
+        return self.codes.gates()
+
+    def arch(self) -> Arch:
+        """The strongest support of z within the budgets, which is the one that runs."""
+        return self.codes.answer()
+
+    def optimizer(self) -> Optimizer:
+        """Adam, as published."""
+        return _adam(self, *self.adam)
+
+    def end_epoch(self, epoch: int) -> bool:
+        """Recovers z where it is not frozen, and freezes what has come to rest."""
+        for name, distance in self.codes.recover().items():
+            if epoch > 0 and distance <= self.rest:
+                self.codes.freeze(name)
+        return False
+
+
+def _adam(method: Method, lr: float, weight_decay: float) -> Adam:
+    return Adam(method.parameters(), lr, betas=(0.5, 0.999), weight_decay=weight_decay)

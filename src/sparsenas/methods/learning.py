@@ -1,0 +1,75 @@
+"""The architecture parameters' part in the training of a supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import numpy as np
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
+
+from sparsenas.choice import Gates
+from sparsenas.data import Split
+from sparsenas.join import Join
+from sparsenas.methods.method import Method
+
+
+class Learning:
+    """Steps of a method's own optimizer; a method without one costs nothing.
+
+    A method that learns on the held-out half takes its step before each step of the weights (two-stage, first order);
+    any other one learns from the very backward pass of the weights (one-stage).
+    """
+
+    def __init__(self, fabric: Fabric, method: Method) -> None:
+        self.fabric, self.method = fabric, method
+        fabric.to_device(method)
+        optimizer = method.optimizer()
+        self.optimizer = None if optimizer is None else cast(Optimizer, fabric.setup_optimizers(optimizer))
+        self.apart = self.optimizer is not None and method.held_out
+
+    def parts(self) -> Mapping[str, Any]:
+        """What a checkpoint needs."""
+        return {} if self.optimizer is None else {"architecture": self.optimizer}
+
+    def batches(self, split: Split, size: int, seed: int) -> Iterator[Split]:
+        """Held-out images without end, each round in a new order that ``seed`` decides."""
+        orders = np.random.default_rng(seed)
+        while self.apart:
+            yield from split.shuffled(size, int(orders.integers(2**63)))
+
+    def settle(self, net: nn.Module) -> None:
+        """Before an epoch: batch norms in the options of choices whose weights are constants learn, others wait."""
+        gates = self.method.gates() if self.method.norms_wait else {}
+        for module in net.modules() if gates else ():
+            if isinstance(module, Join):
+                weights = gates[module.choice.name].weights
+                norms = [norm for norm in module.ops.modules() if isinstance(norm, _BatchNorm)]
+                for parameter in (p for norm in norms for p in norm.parameters(recurse=False)):
+                    parameter.requires_grad_(weights is None or not weights.requires_grad)
+
+    def step_apart(self, loss: Tensor) -> None:
+        """One step on the loss of held-out images; gradients of the weights are not even computed."""
+        self.fabric.backward(loss, inputs=list(self.method.parameters()))
+        self.step()
+
+    def gates(self) -> Gates:
+        """The running answer for a step of the weights; where architectures learn apart, no gradient comes of it."""
+        gates = self.method.gates()
+        if not self.apart:
+            return gates
+        return {n: g if g.weights is None else g._replace(weights=g.weights.detach()) for n, g in gates.items()}
+
+    def step(self) -> None:
+        """One step on the gradients at hand."""
+        assert self.optimizer is not None
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def step_along(self) -> None:
+        """After a step of the weights: one on the gradients of the same backward pass, for a method that learns so."""
+        if self.optimizer is not None and not self.apart:
+            self.step()

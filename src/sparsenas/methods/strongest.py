@@ -1,0 +1,72 @@
+"""From how strong every option is to the strongest architecture within the budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenas.choice import Arch
+from sparsenas.costs import Limits
+
+Strengths = Mapping[str, NDArray[np.float64]]
+"""How strong each option of each choice is; the sign does not matter."""
+STARTS = 8
+"""Random legal architectures that are improved where the strongest is not found at once."""
+
+
+def strongest_arch(limits: Limits, strengths: Strengths, known: Arch | None = None) -> Arch:
+    """The legal architecture of the largest sum of magnitudes.
+
+    Exact where the costs add up, by integer programming; else the best of some legal architectures, one of them
+    ``known``, each improved one choice at a time.
+    """
+    arch = Arch(limits.choices, {name: c.strongest(strengths[name].tolist()) for name, c in limits.choices.items()})
+    if limits.legal([arch])[0]:
+        return arch
+    solved = _solved(limits, strengths)
+    if solved is not None and limits.legal([solved])[0]:
+        return solved
+    rng = np.random.default_rng(0)
+    drawn = [known, *(limits.draw(rng) for _ in range(STARTS))]
+    starts = [start for start in drawn if start is not None]
+    return max((_improved(limits, strengths, start) for start in starts), key=lambda a: _strength(a, strengths))
+
+
+def _strength(arch: Arch, strengths: Strengths) -> float:
+    return float(sum(np.abs(strengths[name])[list(picks)].sum() for name, picks in arch.items()))
+
+
+def _solved(limits: Limits, strengths: Strengths) -> Arch | None:
+    """The optimum by integer programming; ``None`` where a cost is no sum over options."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    table, columns = limits.table, [list(limits.table.costs).index(budget.cost) for budget in limits.budgets]
+    if not table.additive[columns].all() or table.pairs[columns].any():
+        return None
+    value = np.concatenate([np.abs(strengths[name]) for name in limits.choices])
+    owner = np.repeat(np.arange(len(limits.choices)), [len(choice.options) for choice in limits.choices.values()])
+    kept = (owner == np.arange(len(limits.choices))[:, None]).astype(float)
+    counts = [(choice.least, choice.most) for choice in limits.choices.values()]
+    rules = [LinearConstraint(kept, *np.array(counts, dtype=float).T)]
+    for budget, column in zip(limits.budgets, columns, strict=True):
+        unit = max(float(np.abs(table.linear[:, column]).max()), 1e-9)  # the solver's tolerances are absolute
+        bounds = ((end - table.base[column]) / unit for end in (budget.at_least, budget.at_most))
+        rules.append(LinearConstraint(table.linear[:, column] / unit, *bounds))
+    scale = max(float(value.max()), 1e-300)
+    found = milp(-value / scale, integrality=np.ones(len(value)), bounds=Bounds(0, 1), constraints=rules)
+    return None if found.x is None else table.decode(np.round(found.x))
+
+
+def _improved(limits: Limits, strengths: Strengths, arch: Arch) -> Arch:
+    """``arch`` after the best legal change of one choice, again and again until none is stronger."""
+    while True:
+        moves = [arch.replace({n: p}) for n, c in limits.choices.items() for p in c.neighbours(arch[n])]
+        legal = limits.legal(moves)
+        best = max(
+            (m for m, ok in zip(moves, legal, strict=True) if ok), key=lambda a: _strength(a, strengths), default=arch
+        )
+        if _strength(best, strengths) <= _strength(arch, strengths):
+            return arch
+        arch = best

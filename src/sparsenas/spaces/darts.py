@@ -1,0 +1,203 @@
+"""The cell spaces of DARTS (Liu et al., ICLR 2019) as ISTA-NAS searches them (Yang et al., NeurIPS 2020)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sparsenas.choice import Choice
+from sparsenas.errors import UserError
+from sparsenas.join import Dag, Join
+from sparsenas.layers import (
+    Concat,
+    DropPath,
+    dilated_conv,
+    factorized_reduce,
+    relu_conv_bn,
+    separable_conv,
+)
+from sparsenas.spaces.genotype import KEPT, NODES, OPS, node_name
+
+ClosingNorms = Literal["none", "pools", "all"]
+"""Which operations that are not closed by a batch norm get one: none, the poolings, or the identity as well."""
+
+
+def darts(
+    width: int = 16,
+    cells: int = 8,
+    closing_norms: ClosingNorms = "pools",
+    affine: bool = False,
+    shape: tuple[int, int, int] = (3, 32, 32),
+    classes: int = 10,
+) -> nn.Module:
+    """Builds the space for small images; the defaults are the network of the two-stage search.
+
+    A stem of three times ``width`` channels, then cells of two inputs and four nodes; those at a third and at two
+    thirds of the depth halve the image and double the width. Each node keeps two of the connections (predecessor,
+    operation) before it, which may be on one predecessor; all cells of a kind are alike. The published networks have
+    a width of 36, 20 cells and no closing norms.
+
+    DARTS's own rule, two distinct predecessors, is not offered: it is no bound on how many options are kept.
+
+    Args:
+        width: channels of the nodes of the first cells.
+        cells: number of cells, 3 or more.
+        closing_norms: which operations without a batch norm of their own get one.
+        affine: whether batch norms in cells have a learnable scale and shift; found networks always do.
+        shape: channels, height and width of an image.
+        classes: number of classes.
+    """
+    stem = nn.Sequential(nn.Conv2d(shape[0], 3 * width, 3, padding=1, bias=False), nn.BatchNorm2d(3 * width))
+    body = _cells(3 * width, 3 * width, width, cells, False, closing_norms, affine)
+    return CellNetwork(stem, nn.Identity(), body, classes)
+
+
+def darts_imagenet(
+    width: int = 48,
+    cells: int = 14,
+    closing_norms: ClosingNorms = "none",
+    affine: bool = False,
+    shape: tuple[int, int, int] = (3, 224, 224),
+    classes: int = 1000,
+) -> nn.Module:
+    """Builds the space for large images: the same cells behind a stem that halves the image three times.
+
+    Args:
+        width: channels of the nodes of the first cells.
+        cells: number of cells, 3 or more.
+        closing_norms: which operations without a batch norm of their own get one.
+        affine: whether batch norms in cells have a learnable scale and shift; found networks always do.
+        shape: channels, height and width of an image.
+        classes: number of classes.
+    """
+    stem = nn.Sequential(*_halving(shape[0], width // 2), nn.ReLU(inplace=True), *_halving(width // 2, width))
+    second = nn.Sequential(nn.ReLU(), *_halving(width, width))
+    return CellNetwork(stem, second, _cells(width, width, width, cells, True, closing_norms, affine), classes)
+
+
+class Cell(nn.Module):
+    """Brings two inputs to one shape, runs the nodes on them and concatenates the nodes."""
+
+    def __init__(self, first: nn.Module, second: nn.Module, nodes: Dag, outputs: int) -> None:
+        super().__init__()
+        self.first, self.second, self.nodes, self.outputs = first, second, nodes, outputs
+
+    def forward(self, before: Tensor, last: Tensor) -> Tensor:
+        y: Tensor = self.nodes(self.first(before), self.second(last))
+        return y
+
+
+class CellNetwork(nn.Module):
+    """Cells that each read the outputs of the two before; the classifier reads the last."""
+
+    def __init__(self, stem: nn.Module, second: nn.Module, cells: list[Cell], classes: int) -> None:
+        super().__init__()
+        self.stem, self.second, self.cells, self.classes = stem, second, nn.ModuleList(cells), classes
+        self.deep = 2 * len(cells) // 3
+        """The last cell that halves the image, where an auxiliary head is put."""
+        self.deep_channels = cells[self.deep].outputs
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cells[-1].outputs, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.with_features(x)[0]
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and what the last cell that halves the image makes."""
+        before = self.stem(x)
+        last = deep = self.second(before)
+        for i, cell in enumerate(self.cells):
+            before, last = last, cell(before, last)
+            deep = last if i == self.deep else deep
+        logits: Tensor = self.head(last)
+        return logits, deep
+
+
+class WithAuxiliary(nn.Module):
+    """A network of cells and, for training only, a second classifier that reads it at two thirds of its depth.
+
+    In training ``forward`` returns both logits, else those of ``net``. The second classifier is no part of ``net``,
+    so ``net`` is what is kept, counted and exported.
+    """
+
+    def __init__(self, net: CellNetwork) -> None:
+        super().__init__()
+        self.net = net
+        self.auxiliary = nn.Sequential(
+            *(nn.ReLU(), _ToFour()),
+            *(nn.Conv2d(net.deep_channels, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True)),
+            *(nn.Conv2d(128, 768, 2, bias=False), nn.BatchNorm2d(768), nn.ReLU(inplace=True)),
+            *(nn.Flatten(), nn.Linear(768, net.classes)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        logits, features = self.net.with_features(x)
+        return (logits, self.auxiliary(features)) if self.training else logits
+
+
+class _ToFour(nn.Module):
+    """Average pooling to 2x2 pixels: over 5x5 as published, where the image is that large."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        if min(height, width) < 6:
+            return functional.adaptive_avg_pool2d(x, 2)
+        return functional.avg_pool2d(x, 5, (height - 5, width - 5))
+
+
+def set_drop_path(net: nn.Module, rate: float) -> None:
+    """Sets how often training drops an operation of a cell for an image; identities are never dropped."""
+    for module in net.modules():
+        if isinstance(module, DropPath):
+            module.rate = rate
+
+
+def _halving(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs)
+
+
+def _cells(
+    before: int, last: int, width: int, count: int, halved: bool, closing_norms: ClosingNorms, affine: bool
+) -> list[Cell]:
+    """The cells; ``before`` and ``last`` are the channels of the stem's outputs; ``halved``: the second is smaller."""
+    if count < 3 or width < 2:
+        raise UserError(f"--space: expected cells >= 3 and width >= 2, got {count} and {width}")
+    if closing_norms not in ("none", "pools", "all"):
+        raise UserError(f"--space.closing_norms: expected none, pools or all, got {closing_norms!r}")
+    cells: list[Cell] = []
+    for i in range(count):
+        halving = i in (count // 3, 2 * count // 3)
+        width *= 2 if halving else 1
+        first = factorized_reduce(before, width, affine) if halved else relu_conv_bn(before, width, affine)
+        nodes = _nodes("reduce" if halving else "normal", width, closing_norms, affine)
+        cells.append(Cell(first, relu_conv_bn(last, width, affine), nodes, NODES * width))
+        before, last, halved = last, NODES * width, halving
+    return cells
+
+
+def _nodes(kind: str, width: int, closing_norms: ClosingNorms, affine: bool) -> Dag:
+    joins = []
+    for node in range(NODES):
+        connections = [(source, op) for source in range(2 + node) for op in OPS]
+        choice = Choice(node_name(kind, node), tuple(f"{source}:{op}" for source, op in connections), KEPT, KEPT)
+        strides = [2 if kind == "reduce" and source < 2 else 1 for source, _ in connections]
+        ops = [_op(op, width, s, closing_norms, affine) for (_, op), s in zip(connections, strides, strict=True)]
+        joins.append(Join(choice, ops, [source for source, _ in connections]))
+    return Dag(2, joins, Concat(range(2, 2 + NODES)))
+
+
+def _op(name: str, width: int, stride: int, closing_norms: ClosingNorms, affine: bool) -> nn.Module:
+    norm = nn.BatchNorm2d(width, affine=affine)
+    if name == "skip_connect" and stride == 1:
+        return nn.Sequential(norm) if closing_norms == "all" else nn.Identity()
+    if name == "skip_connect":
+        return nn.Sequential(*factorized_reduce(width, width, affine), DropPath())
+    kind, _, size = name.rpartition("_")
+    kernel = int(size[0])
+    if kind in ("max_pool", "avg_pool"):
+        max_pool, avg_pool = nn.MaxPool2d(3, stride, 1), nn.AvgPool2d(3, stride, 1, count_include_pad=False)
+        pool = [max_pool if kind == "max_pool" else avg_pool, *([norm] if closing_norms != "none" else [])]
+        return nn.Sequential(*pool, DropPath())
+    conv = separable_conv if kind == "sep_conv" else dilated_conv
+    return nn.Sequential(*conv(width, kernel, stride, affine), DropPath())

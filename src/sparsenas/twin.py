@@ -1,0 +1,30 @@
+"""Copies of networks that share their weights."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+
+
+def twin(module: nn.Module, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
+    """A copy with the same parameters and its own buffers, submodules and hooks.
+
+    Does what ``copy.deepcopy`` with the parameters in its memo does, about ten times as fast; other attributes
+    (numbers, shapes, names) are shared as well, so they must not be changed in place.
+    """
+    done = {} if done is None else done
+    if module not in done:
+        done[module] = shallow(module)
+        children = {name: child and twin(child, done) for name, child in module._modules.items()}
+        done[module]._modules = children
+        buffers = module._buffers.items()
+        done[module]._buffers = {name: None if b is None else b.detach().clone() for name, b in buffers}
+    return done[module]
+
+
+def shallow(module: nn.Module) -> nn.Module:
+    """A copy of one module that shares parameters, buffers and submodules, but not the dictionaries they are in."""
+    copied = module.__new__(type(module))
+    copied.__dict__ = {name: copy.copy(v) if isinstance(v, dict) else v for name, v in module.__dict__.items()}
+    return copied

@@ -1,0 +1,294 @@
+"""ISTA-NAS: the identity its gradient rests on, hard budgets, and training that stops and goes on."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lightning_fabric import Fabric
+from tests.nets import seeds
+from torch import nn
+
+from sparsenas.__main__ import main
+from sparsenas.choice import choices, every_arch, set_gates
+from sparsenas.costs import CostTable, Limits
+from sparsenas.costs.budget import Budget
+from sparsenas.data import Data, digits
+from sparsenas.derive import derive
+from sparsenas.errors import UserError
+from sparsenas.join import Join
+from sparsenas.journal import Journal
+from sparsenas.layers import conv_bn
+from sparsenas.methods import Ista, IstaOneStage, Method, Spos
+from sparsenas.methods.codes import Code, draw_dictionary
+from sparsenas.methods.learning import Learning
+from sparsenas.methods.strongest import strongest_arch
+from sparsenas.runs import Run
+from sparsenas.spaces import nasbench_macro, tiny
+from sparsenas.testing import check_method
+from sparsenas.train import Checkpoint, Recipe, train_supernet
+
+SHAPE = (1, 8, 8)
+
+
+def pairs(width: int = 4) -> nn.Sequential:
+    """Three layers that each keep two of five operations: small, and every answer of the same size."""
+
+    def layer(name: str, inputs: int) -> Join:
+        kernels = {f"k{kernel}": conv_bn(inputs, width, kernel, relu=False) for kernel in (1, 3, 5, 7, 9)}
+        return Join.of(name, kernels, least=2, most=2)
+
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
+    return nn.Sequential(layer("a", 1), nn.ReLU(), layer("b", width), nn.ReLU(), layer("c", width), head)
+
+
+TABLE = CostTable(pairs(), SHAPE)
+
+
+def code(seed: int, n: int = 14) -> Code:
+    rng = np.random.default_rng(seed)
+    return Code(rng.random((7, n)), rng.standard_normal(7)).double()
+
+
+@given(seeds, st.integers(2, 35))
+@settings(deadline=None)
+def test_weights_are_z_where_b_is_its_image(seed: int, n: int) -> None:
+    node, rng = code(seed, n), np.random.default_rng(seed)
+    picks = tuple(sorted(int(p) for p in rng.choice(n, 2, replace=False)))
+    with torch.no_grad():
+        node.solution.zero_()[list(picks)] = torch.tensor(rng.standard_normal(2))
+        node.compressed.copy_(node.dictionary @ node.solution)
+    node.keep(picks)
+    torch.testing.assert_close(node.weights(), node.solution[list(picks)])
+    a, z = node.dictionary, node.solution
+    torch.testing.assert_close(a.T @ (a @ z) - (a.T @ a - torch.eye(n, dtype=torch.double)) @ z, z)
+
+
+@given(seeds)
+@settings(deadline=None)
+def test_the_gradient_is_that_of_the_kept_columns(seed: int) -> None:
+    node, rng = code(seed), np.random.default_rng(seed)
+    node.recover(1e-5)
+    picks = (2, 9)
+    node.keep(picks)
+    direction = torch.tensor(rng.standard_normal(2))
+    node.weights().backward(direction)
+    assert node.compressed.grad is not None
+    torch.testing.assert_close(node.compressed.grad, node.dictionary[:, list(picks)] @ direction)
+    assert torch.autograd.gradcheck(lambda b: (node.kept.T @ b - node.bias).sin().sum(), [node.compressed])
+
+
+@given(seeds)
+@settings(deadline=None, max_examples=20)
+def test_exactly_the_strongest_of_z_run(seed: int) -> None:
+    method = Ista(TABLE.choices, Limits(TABLE), seed)
+    for name, gate in method.gates().items():
+        _, node = next(pair for pair in method.codes.items() if pair[0] == name)
+        order = np.argsort(-node.strengths(), kind="stable")
+        assert gate.picks == tuple(sorted(order[:2])) == method.arch()[name]
+        assert gate.weights is not None
+        assert gate.weights.shape == (2,)
+
+
+@pytest.mark.parametrize("dictionary", ["uniform", "tight"])
+def test_state_resumes_exactly(dictionary: str) -> None:
+    check_method(lambda limits, seed: Ista(limits.choices, limits, seed, dictionary), Limits(TABLE))  # type: ignore[arg-type]
+    first, second = (Ista(TABLE.choices, Limits(TABLE), seed) for seed in (0, 1))
+    second.load_state_dict(first.state_dict())
+    for name, gate in first.gates().items():
+        assert gate.weights is not None
+        torch.testing.assert_close(second.gates()[name].weights, gate.weights, rtol=0, atol=0)
+
+
+def test_a_tight_dictionary_is_one() -> None:
+    a = draw_dictionary("tight", 7, 28, np.random.default_rng(0))
+    np.testing.assert_allclose(a @ a.T, 4 * np.eye(7), atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(a, axis=0), 1)
+
+
+def test_only_choices_of_fixed_size() -> None:
+    net = nn.Sequential(Join.of("edge", {"x": nn.Conv2d(1, 4, 3), "y": nn.Conv2d(1, 4, 3)}, least=1, most=2))
+    limits = Limits(CostTable(net, SHAPE))
+    with pytest.raises(UserError, match="choice 'edge' keeps 1 to 2 options; ISTA-NAS needs choices of a fixed number"):
+        Ista(limits.choices, limits, 0)
+    with pytest.raises(UserError, match="dictionary uniform or tight"):
+        Ista(TABLE.choices, Limits(TABLE), 0, start=0)
+
+
+STRONG = st.floats(0.05, 0.95)
+
+
+@given(seeds, STRONG)
+@settings(deadline=None, max_examples=30)
+def test_the_strongest_within_a_budget_is_found(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    strengths = {name: rng.standard_normal(len(c.options)) for name, c in TABLE.choices.items()}
+    low, high = (int(TABLE([arch])["flops"][0]) for arch in TABLE.extremes("flops"))
+    limits = Limits(TABLE, [Budget("flops", at_most=low + share * (high - low))])
+    found = strongest_arch(limits, strengths)
+    archs = list(every_arch(TABLE.choices))
+    sums = [sum(float(np.abs(strengths[n])[list(p)].sum()) for n, p in arch.items()) for arch in archs]
+    best = max(s for s, legal in zip(sums, limits.legal(archs), strict=True) if legal)
+    assert limits.legal([found])[0]
+    assert sums[archs.index(found)] == pytest.approx(best)
+
+
+def test_where_costs_do_not_add_up_the_budget_is_kept_all_the_same() -> None:
+    table = CostTable(tiny(width=8, blocks=3), SHAPE)
+    low, high = (int(table([arch])["flops"][0]) for arch in table.extremes("flops"))
+    limits = Limits(table, [Budget("flops", low + 0.2 * (high - low), low + 0.4 * (high - low))])
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        strengths = {name: rng.standard_normal(len(c.options)) for name, c in table.choices.items()}
+        assert limits.legal([strongest_arch(limits, strengths)])[0]
+
+
+def few(data: Data, count: int = 128) -> Data:
+    index = torch.arange(count)
+    parts = {"train": data.train.take(index), "held_out": data.held_out.take(index[: count // 2 + 3])}
+    return Data(data.classes, **parts, test=data.test, mean=data.mean, std=data.std)
+
+
+DATA = few(digits())
+RECIPE = Recipe(epochs=4, batch=32, lr=0.05)
+FABRIC = Fabric(accelerator="cpu", devices=1)
+
+
+def trained(out: Path, stop_after: int = 4, one_stage: bool = False) -> tuple[nn.Module, Method]:
+    torch.manual_seed(0)
+    net, run = pairs(), Run(out)
+    if not out.exists():
+        run.create()
+    limits = Limits(TABLE)
+    method = IstaOneStage(choices(net), limits, 0, rest=0.4) if one_stage else Ista(choices(net), limits, 0, lr=0.02)
+    end = method.end_epoch
+
+    def interrupted(epoch: int) -> bool:
+        if epoch == stop_after:
+            raise KeyboardInterrupt
+        return end(epoch)
+
+    method.end_epoch = interrupted  # type: ignore[method-assign]
+    train_supernet(FABRIC, net, method, DATA, RECIPE, 0, Journal(run), Checkpoint(run, "supernet", 0))
+    return net, method
+
+
+@pytest.mark.parametrize("one_stage", [False, True])
+def test_training_moves_b_and_resumes_exactly(one_stage: bool, tmp_path: Path) -> None:
+    whole, method = trained(tmp_path / "whole", one_stage=one_stage)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "stopped", 2, one_stage)
+    resumed, again = trained(tmp_path / "stopped", one_stage=one_stage)
+    for expected, got in ((whole, resumed), (method, again)):
+        for (name, value), other in zip(expected.state_dict().items(), got.state_dict().values(), strict=True):
+            assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other, name
+    start = Ista(TABLE.choices, Limits(TABLE), 0)
+    assert all(not torch.equal(p, q) for p, q in zip(start.parameters(), method.parameters(), strict=True))
+
+
+def test_frozen_choices_stay_and_their_norms_learn() -> None:
+    net = pairs()
+    method = IstaOneStage(choices(net), Limits(TABLE), 0, lr=0.05)
+    learning = Learning(FABRIC, method)
+    method.codes.freeze("b")
+    before = copy.deepcopy(method.state_dict())
+    frozen = method.gates()["b"]
+    for epoch in range(10):
+        learning.settle(net)
+        for module in net.modules():
+            if isinstance(module, Join):
+                norms = [norm for norm in module.ops.modules() if isinstance(norm, nn.BatchNorm2d)]
+                assert all(p.requires_grad == (module.choice.name == "b") for n in norms for p in n.parameters())
+        set_gates(net, learning.gates())
+        net(torch.randn(8, *SHAPE)).square().mean().backward()
+        learning.step_along()
+        assert not method.end_epoch(epoch)
+        gate = method.gates()["b"]
+        assert gate.picks == frozen.picks
+        assert gate.weights is not None
+        assert frozen.weights is not None
+        assert torch.equal(gate.weights, frozen.weights)
+    after = method.state_dict()
+    same = {
+        name for name, value in before.items() if isinstance(value, torch.Tensor) and torch.equal(value, after[name])
+    }
+    changing = {f"codes.each.{i}.{part}" for i in (0, 2) for part in ("compressed", "solution")}
+    assert same == {name for name, value in before.items() if isinstance(value, torch.Tensor)} - changing
+
+
+def test_what_rests_is_frozen_but_not_at_once() -> None:
+    method = IstaOneStage(TABLE.choices, Limits(TABLE), 0)
+    method.end_epoch(0)
+    assert not method.codes.frozen
+    method.end_epoch(1)
+    assert method.codes.frozen == set(TABLE.choices)
+    assert not any(gate.weights is None or gate.weights.requires_grad for gate in method.gates().values())
+
+
+def test_a_budget_does_not_displace_what_is_frozen() -> None:
+    low, high = (int(TABLE([arch])["flops"][0]) for arch in TABLE.extremes("flops"))
+    limits = Limits(TABLE, [Budget("flops", at_most=(low + high) / 2)])
+    for seed in range(10):
+        method, rng = IstaOneStage(TABLE.choices, limits, seed), np.random.default_rng(seed)
+        kept = method.arch()["c"]
+        method.codes.freeze("c")
+        for name, node in method.codes.items():
+            if name != "c":
+                with torch.no_grad():
+                    node.compressed.copy_(torch.tensor(rng.standard_normal(len(node.compressed))))
+        method.end_epoch(0)
+        assert method.arch()["c"] == kept
+        assert limits.legal([method.arch()])[0]
+
+
+def test_held_out_images_do_not_train_weights() -> None:
+    net = pairs()
+    method = Ista(choices(net), Limits(TABLE), 0)
+    learning = Learning(FABRIC, method)
+    set_gates(net, method.gates())
+    before = [parameter.detach().clone() for parameter in method.parameters()]
+    learning.step_apart(net(torch.randn(8, *SHAPE)).square().mean())
+    assert all(p.grad is None for p in net.parameters())
+    assert not any(torch.equal(p, q) for p, q in zip(before, method.parameters(), strict=True))
+    assert all(gate.weights is not None and not gate.weights.requires_grad for gate in learning.gates().values())
+
+
+def test_a_method_that_learns_nothing_takes_no_steps() -> None:
+    learning = Learning(FABRIC, Spos(TABLE.choices, Limits(TABLE), 0))
+    assert not learning.apart
+    assert not learning.parts()
+    assert list(learning.batches(DATA.held_out, 8, 0)) == []
+
+
+def test_the_found_network_is_tested_as_it_was_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "run")
+    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=Ista", "--method.lr=0.02"]
+    assert main(["search", *flags, "--search.epochs=3", "--accelerator=cpu", "--budget=flops<=40k", "--out", out]) == 0
+    best = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert best["costs"]["flops"] <= 40_000
+    assert all(len(weights) == 2 for weights in best["weights"].values())
+    capsys.readouterr()
+    assert main(["evaluate", out, "--arch", "found", "--split", "held_out", "--json", "--accelerator=cpu"]) == 0
+    marks = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert marks["accuracy"] == best["held_out"]["accuracy"]
+    assert marks["loss"] == pytest.approx(best["held_out"]["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("space", [tiny(width=4, blocks=3), nasbench_macro(shape=SHAPE)], ids=["tiny", "macro"])
+def test_choices_of_one_option(space: nn.Module) -> None:
+    table = CostTable(space, SHAPE)
+    method = Ista(table.choices, Limits(table), 0)
+    set_gates(space.train(), method.gates())
+    x = torch.randn(4, *SHAPE)
+    space(x).square().mean().backward()
+    read = {m.choice.name for m in space.modules() if isinstance(m, Join)}
+    learned = {name for name, node in method.codes.items() if node.compressed.grad is not None}
+    assert learned == read
+    plain = derive(space.eval(), method.gates())
+    torch.testing.assert_close(plain(x), space(x), rtol=1e-3, atol=1e-4)
