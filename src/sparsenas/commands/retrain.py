@@ -17,7 +17,7 @@ from sparsenas.runs import Run
 from sparsenas.task import Device, Task, found, inherited_gates, open_task
 from sparsenas.train import Checkpoint, Recipe, evaluate, seed_of, train_network
 
-RETRAIN = Recipe(epochs=20, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
+RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
 BAND = 0.1
 """Random baselines cost at most this share less than the found network, in every budgeted cost."""
 
