@@ -485,6 +485,17 @@ def test_the_command_adds_to_its_table(quick_table: Path, tmp_path: Path, capsys
     ]
 
 
+def test_layers_that_sampling_misses_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparsenas.costs.every.MOST_ANSWERS", 1)
+    monkeypatch.setattr("sparsenas.costs.every.RANDOM", 0)
+    flags = ["--warmup=0", "--repeats=1", "--threads=1", "--out", str(tmp_path / "table.json")]
+    sizes = []
+    for seed in (0, 1):
+        assert main(["latency", "--space", "tiny", *SMALL, *flags, "--networks=3", f"--seed={seed}"]) == 0
+        sizes.append(len(read_table(tmp_path / "table.json").timings))
+    assert sizes[0] < sizes[1]
+
+
 def test_onnx_runtime_is_an_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--warmup=1", "--repeats=3", "--networks=1", "--threads=1", "--batch=2", "--out", str(tmp_path / "t.json")]
     space = ["--space", "tiny", "--space.width=4", "--space.blocks=1"]

@@ -27,6 +27,7 @@ from sparsenas.measure import (
     check,
     device_name,
     fill,
+    layers_of,
     measure_network,
     missing,
     open_table,
@@ -99,8 +100,8 @@ def build(
     engine, timer = ENGINES[settings.engine](settings), _timer(settings)
     table = open_table(out, settings, engine)
     console.print(f"{table.device}: looking for the layers of {space.name}", markup=False)
-    wanted = missing(table, every_layer(net, shape, seed))
     archs = some_archs(net, networks, seed)
+    wanted = missing(table, [*every_layer(net, shape, seed), *layers_of(net, shape, archs)])
     with using_threads(settings.threads):
         with Bar(console, "layers", len(wanted), 0) as bar:
             fill(table, wanted, engine, timer, out, bar.advance)

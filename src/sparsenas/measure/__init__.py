@@ -7,6 +7,7 @@ nothing of each other.
 from sparsenas.measure.build import Checked as Checked
 from sparsenas.measure.build import check as check
 from sparsenas.measure.build import fill as fill
+from sparsenas.measure.build import layers_of as layers_of
 from sparsenas.measure.build import measure_network as measure_network
 from sparsenas.measure.build import missing as missing
 from sparsenas.measure.build import some_archs as some_archs

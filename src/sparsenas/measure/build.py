@@ -80,6 +80,15 @@ def check(
     return found
 
 
+def layers_of(net: nn.Module, shape: Shape, archs: Iterable[Arch]) -> list[Layer]:
+    """All layers of some architectures; for a space so large that ``every_layer`` may miss some."""
+    found = []
+    for arch in archs:
+        set_gates(net, arch.gates())
+        found += trace(net, shape)
+    return found
+
+
 def some_archs(net: nn.Module, count: int, seed: int) -> list[Arch]:
     """Random architectures, all different."""
     questions, rng = choices(net), np.random.default_rng(seed)
