@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from sparsenas.choice import Arch, Choices, Gates
 from sparsenas.costs import Limits
@@ -15,10 +16,11 @@ from sparsenas.methods.method import Method
 from sparsenas.methods.sampling import Bins, BinSampler
 
 
-class Paths:
+class Paths(nn.Module):
     """The paths of a single-path supernet's training, uniform or uniform over the bins of a cost."""
 
     def __init__(self, choices: Choices, limits: Limits, seed: int, bins: Bins | None) -> None:
+        super().__init__()
         self.choices = choices
         self.rng = np.random.default_rng([seed, 1])
         self.sampler = None if bins is None else BinSampler(limits.table, bins, self.rng)
@@ -27,14 +29,14 @@ class Paths:
         """The path of the next step."""
         return Arch.sample(self.choices, self.rng) if self.sampler is None else self.sampler.draw()
 
-    def state(self) -> dict[str, Any]:
-        """Everything that decides the next paths."""
+    def get_extra_state(self) -> dict[str, Any]:
+        """Everything that decides the next paths; it is kept in ``state_dict``."""
         return {
             "rng": self.rng.bit_generator.state,
             "sampler": None if self.sampler is None else self.sampler.state(),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: dict[str, Any]) -> None:
         """Continues from ``state``."""
         self.rng.bit_generator.state = state["rng"]
         if self.sampler is not None:
@@ -118,14 +120,6 @@ class Spos(Method):
         """The published evolution."""
         return Evolution(space, rng, *self.evolution, choose)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """The sampler's memory, kept in ``state_dict``."""
-        return self.paths.state()
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores the sampler's memory."""
-        self.paths.load(state)
-
 
 class Random(Method):
     """The paper's baseline: the same supernet training, then random search at as many evaluations."""
@@ -162,11 +156,3 @@ class Random(Method):
     def search(self, space: Space, rng: np.random.Generator, choose: Parents = best_first) -> Search:
         """Random search, which has no parents."""
         return RandomSearch(space, rng, self.evaluations)
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The sampler's memory, kept in ``state_dict``."""
-        return self.paths.state()
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores the sampler's memory."""
-        self.paths.load(state)
