@@ -15,10 +15,10 @@ MOST_LINES_OF_A_FUNCTION = 40
 MOST_OWN_CLASSES_DEEP = 2
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "choice", "layers", "twin", "quantise"),
+    ("errors", "choice", "layers", "twin", "quantise", "heap"),
     ("derive", "fold", "join", "width", "bits"),
     ("spaces", "costs", "evolution", "pareto", "ranking", "truth", "methods", "data"),
-    ("runs", "journal", "train", "score", "export", "measure", "report"),
+    ("runs", "journal", "recipe", "train", "score", "export", "measure", "report"),
     ("plugin", "args", "task", "commands", "testing"),
     ("", "__main__"),
 )

@@ -29,10 +29,11 @@ from sparsenas.methods import Ista, IstaOneStage, Method, Spos
 from sparsenas.methods.codes import Code, draw_dictionary
 from sparsenas.methods.learning import Learning
 from sparsenas.methods.strongest import strongest_arch
+from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.spaces import nasbench_macro, tiny
 from sparsenas.testing import check_method
-from sparsenas.train import Checkpoint, Recipe, train_supernet
+from sparsenas.train import Checkpoint, train_supernet
 
 SHAPE = (1, 8, 8)
 

@@ -12,8 +12,8 @@ from sparsenas.costs import Budget, CostTable, Limits, parse_budgets
 from sparsenas.errors import UserError
 from sparsenas.methods import Method, Random, Spos
 from sparsenas.methods.sampling import Bins, BinSampler
+from sparsenas.recipe import Recipe
 from sparsenas.spaces import nasbench_macro, tiny
-from sparsenas.train import Recipe
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits", "seed"}}
 """Arguments that a command supplies itself, so that they are no flags."""
-LISTS = (".shape", ".widths", ".bin_range")
+LISTS = (".shape", ".widths", ".bin_range", ".sizes")
 """Flags of numbers separated by commas."""
 CONFIG = "config.yaml"
 
@@ -238,4 +238,6 @@ def _plain(value: Any) -> Any:
         return asdict(value)
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, Path):
+        return str(value.absolute())
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

@@ -21,6 +21,7 @@ from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.derive import derive
 from sparsenas.errors import UserError
+from sparsenas.heap import keep_heap
 from sparsenas.journal import Journal
 from sparsenas.measure import read_table, write_table
 from sparsenas.plugin import Plugin
@@ -44,6 +45,7 @@ class Device:
 
     def fabric(self) -> Fabric:
         """Starts Fabric. Raises ``UserError`` when the machine has no such device."""
+        keep_heap()
         if self.threads > 0:
             torch.set_num_threads(self.threads)
         devices = int(self.devices) if self.devices.lstrip("-").isdigit() else self.devices

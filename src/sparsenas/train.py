@@ -5,95 +5,24 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import cos, pi
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sparsenas.bits import alphas
 from sparsenas.choice import Gates, set_gates
 from sparsenas.data import Data, Split
 from sparsenas.errors import UserError
 from sparsenas.journal import Journal
 from sparsenas.methods import Method
 from sparsenas.methods.learning import Learning
+from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained by SGD."""
-
-    epochs: int = 60
-    """Passes over the training images"""
-    batch: int = 64
-    """Images in a step"""
-    lr: float = 0.1
-    """Learning rate at the start, after the warm-up"""
-    schedule: Literal["linear", "cosine", "constant"] = "cosine"
-    """How the learning rate falls to 0 over the steps"""
-    warmup: float = 0.0
-    """Epochs over which the learning rate rises linearly from 0"""
-    momentum: float = 0.9
-    """Momentum of SGD"""
-    nesterov: bool = True
-    """Nesterov's form of the momentum"""
-    weight_decay: float = 4e-5
-    """Weight decay on weights of convolutions and linear layers; none on biases and norms"""
-    smoothing: float = 0.1
-    """Label smoothing"""
-    clip: float = 5.0
-    """Largest gradient norm; 0 = no limit"""
-    ema: float = 0.0
-    """Decay of an exponential moving average of the weights, which is then the result; 0 = none (retraining only)"""
-    augment: bool = True
-    """Use the data's augmentation"""
-
-    def __post_init__(self) -> None:
-        for name, low in (
-            ("epochs", 1),
-            ("batch", 2),
-            ("warmup", 0),
-            ("clip", 0),
-            ("weight_decay", 0),
-            ("momentum", 0),
-        ):
-            value = self.__dict__[name]
-            if not value >= low:
-                raise UserError(f"recipe: expected {name} >= {low}, got {value}")
-        if not (self.lr > 0 and 0 <= self.ema < 1 and 0 <= self.smoothing < 1):
-            raise UserError(
-                f"recipe: expected lr > 0, ema and smoothing within [0, 1), got {self.lr}, {self.ema}, {self.smoothing}"
-            )
-
-    def lr_at(self, step: int, steps: int) -> float:
-        """The learning rate of a step, ``steps`` being the steps of all epochs."""
-        warm = self.warmup * steps / self.epochs
-        if step < warm:
-            return self.lr * (step + 1) / (warm + 1)
-        share = (step - warm) / max(1.0, steps - warm)
-        fall = {"linear": 1 - share, "cosine": (1 + cos(pi * share)) / 2, "constant": 1.0}
-        return self.lr * fall[self.schedule]
-
-    def optimizer(self, net: nn.Module) -> SGD:
-        """SGD that decays matrices, filters and the clipping levels of activation quantisers (as PACT does) only.
-
-        Weights without gradient are not touched by a step.
-        """
-        clips = {id(p) for p in alphas(net)}
-        weights = [p for p in net.parameters() if p.dim() > 1 or id(p) in clips]
-        others = [p for p in net.parameters() if p.dim() <= 1 and id(p) not in clips]
-        groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        return SGD(
-            groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0, foreach=True
-        )
 
 
 def seed_of(seed: int, *purpose: str | int) -> int:
@@ -143,7 +72,7 @@ class Epoch:
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The training loss of a batch."""
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.smoothing)
+        loss = self.recipe.loss(logits, labels)
         self.losses.append(loss.detach())
         self.hits.append((logits.detach().argmax(1) == labels).sum())
         self.images += len(labels)
@@ -191,9 +120,9 @@ def _set_lr(optimizer: Optimizer, lr: float) -> float:
     return lr
 
 
-def _loss(model: nn.Module, data: Data, batch: Split, recipe: Recipe) -> Tensor:
-    logits = model(data.inputs(batch.images, recipe.augment))
-    return F.cross_entropy(logits, batch.labels, label_smoothing=recipe.smoothing)
+def _logits(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Tensor:
+    logits: Tensor = model(data.inputs(batch.images, recipe.augment, recipe.size_at(epoch)))
+    return logits
 
 
 def train_supernet(
@@ -229,10 +158,11 @@ def train_supernet(
                 lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
                 if learning.apart:
                     set_gates(net, method.gates())
-                    learning.step_apart(_loss(model, data, next(asked), recipe))
+                    question = next(asked)
+                    learning.step_apart(recipe.loss(_logits(model, data, question, recipe, epoch), question.labels))
                 paths.append(learning.gates())
                 set_gates(net, paths[-1])
-                loss = figures.loss(model(data.inputs(batch.images, recipe.augment)), batch.labels)
+                loss = figures.loss(_logits(model, data, batch, recipe, epoch), batch.labels)
                 _step(fabric, model, optimizer, loss, recipe)
                 learning.step_along()
             record = figures.record(paths)
@@ -273,7 +203,7 @@ def train_network(
             for step, batch in enumerate(batches, epoch * steps):
                 torch.manual_seed(seed_of(seed, stage, step))
                 lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
-                loss = figures.loss(model(data.inputs(batch.images, recipe.augment)), batch.labels)
+                loss = figures.loss(_logits(model, data, batch, recipe, epoch), batch.labels)
                 _step(fabric, model, optimizer, loss, recipe)
                 if average is not None:
                     average.update_parameters(net)

@@ -13,9 +13,10 @@ from torch import nn
 from sparsenas.choice import Arch
 from sparsenas.costs import Limits
 from sparsenas.derive import derive, tidy
+from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.task import Device, Task, found, inherited_gates, open_task
-from sparsenas.train import Checkpoint, Recipe, evaluate, seed_of, train_network
+from sparsenas.train import Checkpoint, evaluate, seed_of, train_network
 
 RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
 BAND = 0.1

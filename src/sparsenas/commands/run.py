@@ -15,9 +15,9 @@ from sparsenas.commands.retrain import RETRAIN, baselines_stage, results, retrai
 from sparsenas.commands.search import SCORE, SEARCH, search_stage
 from sparsenas.costs.layer import figure
 from sparsenas.plugin import Plugin
+from sparsenas.recipe import Recipe
 from sparsenas.report import report
 from sparsenas.task import Device, Scoring, Task, make_task
-from sparsenas.train import Recipe
 
 
 def run(

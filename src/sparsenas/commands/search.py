@@ -16,10 +16,11 @@ from sparsenas.derive import derive, skeleton, tidy
 from sparsenas.evolution import RandomSearch, Score, Search, Space
 from sparsenas.methods import Method
 from sparsenas.plugin import Plugin
+from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.score import Exam, Scorer, score_population
 from sparsenas.task import Device, Scoring, Task, make_task
-from sparsenas.train import Checkpoint, Recipe, seed_of, train_supernet
+from sparsenas.train import Checkpoint, seed_of, train_supernet
 
 SCORE = Scoring()
 SEARCH = Recipe(epochs=60, batch=64, lr=0.1, schedule="cosine")

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from sparsenas.data.cifar import cifar10 as cifar10
 from sparsenas.data.data import Data as Data
 from sparsenas.data.data import Split as Split
 from sparsenas.data.digits import digits as digits
 
-DATA: dict[str, Callable[..., Data]] = {"digits": digits}
+DATA: dict[str, Callable[..., Data]] = {"digits": digits, "cifar10": cifar10}
 """The data the command line knows by name."""

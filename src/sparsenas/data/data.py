@@ -70,11 +70,13 @@ class Data:
         """All splits on a device."""
         return replace(self, train=self.train.to(device), held_out=self.held_out.to(device), test=self.test.to(device))
 
-    def inputs(self, images: Tensor, augment: bool = False) -> Tensor:
-        """What the network is given: floats, augmented if asked, normalised, channels last in memory."""
+    def inputs(self, images: Tensor, augment: bool = False, size: int | None = None) -> Tensor:
+        """What the network is given: floats, augmented and resized if asked, normalised, channels last in memory."""
         x = images.float() / 255
         if augment and self.augment is not None:
             x = self.augment(x)
+        if size is not None and x.shape[-2:] != (size, size):
+            x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(v, device=x.device).view(-1, 1, 1) for v in (self.mean, self.std))
         return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsenas.choice import Arch
+from sparsenas.choice import Arch, Choice, Choices, Picks
 from sparsenas.costs import CostTable
 from sparsenas.errors import UserError
 
@@ -92,3 +92,41 @@ class BinSampler:
             [Arch(self.table.choices, dict(zip(names, arch, strict=True))) for arch in pool] for pool in state["pools"]
         ]
         self.drawn, self.accepted = state["drawn"], state["accepted"]
+
+
+class FairSampler:
+    """Strict fairness (Chu et al., FairNAS, ICCV 2021), a path a step: in each round of as many steps as the largest
+    choice has options, a choice runs every one of its options, in a random order that no other choice shares.
+
+    A choice with fewer options goes on with the next order. Choices that may keep several options are drawn uniformly.
+    """
+
+    def __init__(self, choices: Choices, rng: np.random.Generator) -> None:
+        self.choices, self.rng = choices, rng
+        self.round = max(len(choice.options) for choice in choices.values())
+        self.waiting: list[Arch] = []
+
+    def draw(self) -> Arch:
+        """One path."""
+        if not self.waiting:
+            columns = {name: self._column(choice) for name, choice in self.choices.items()}
+            rows = zip(*columns.values(), strict=True)
+            self.waiting = [Arch(self.choices, dict(zip(columns, row, strict=True))) for row in rows]
+        return self.waiting.pop()
+
+    def _column(self, choice: Choice) -> list[Picks]:
+        """The answers of one choice in a round."""
+        if not choice.single:
+            return [choice.sample(self.rng) for _ in range(self.round)]
+        picks: list[Picks] = []
+        while len(picks) < self.round:
+            picks += [(int(i),) for i in self.rng.permutation(len(choice.options))]
+        return picks[: self.round]
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides the next paths, as plain values."""
+        return {"waiting": [[list(picks) for picks in arch.values()] for arch in self.waiting]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continues from ``state``; the generator's own state is restored by its owner."""
+        self.waiting = [Arch(self.choices, dict(zip(self.choices, a, strict=True))) for a in state["waiting"]]

@@ -13,17 +13,22 @@ from sparsenas.costs.budget import check_cost
 from sparsenas.errors import UserError
 from sparsenas.evolution import Evolution, Parents, RandomSearch, Search, Space, best_first
 from sparsenas.methods.method import Method
-from sparsenas.methods.sampling import Bins, BinSampler
+from sparsenas.methods.sampling import Bins, BinSampler, FairSampler
 
 
 class Paths(nn.Module):
-    """The paths of a single-path supernet's training, uniform or uniform over the bins of a cost."""
+    """The paths of a single-path supernet's training: uniform, uniform over the bins of a cost, or fair."""
 
-    def __init__(self, choices: Choices, limits: Limits, seed: int, bins: Bins | None) -> None:
+    def __init__(self, choices: Choices, limits: Limits, seed: int, bins: Bins | None, fair: bool = False) -> None:
+        """Raises ``UserError`` for bins and fairness at once, which exclude each other."""
         super().__init__()
+        if fair and bins is not None:
+            raise UserError("--method: expected fair or bins, got both")
         self.choices = choices
         self.rng = np.random.default_rng([seed, 1])
-        self.sampler = None if bins is None else BinSampler(limits.table, bins, self.rng)
+        self.sampler = (
+            BinSampler(limits.table, bins, self.rng) if bins else FairSampler(choices, self.rng) if fair else None
+        )
 
     def draw(self) -> Arch:
         """The path of the next step."""
@@ -77,6 +82,7 @@ class Spos(Method):
         choices: Choices,
         limits: Limits,
         seed: int,
+        fair: bool = False,
         bins: int = 0,
         bin_cost: str = "flops",
         bin_range: tuple[float, float] | None = None,
@@ -93,6 +99,7 @@ class Spos(Method):
             choices: the questions of the space.
             limits: the budgets over the cost table.
             seed: decides the sampled paths.
+            fair: every few steps train each option of a choice equally often (FairNAS), one path a step still.
             bins: constraint sampling draws one of this many bins of a cost first; 0 = plain uniform sampling.
             bin_cost: the cost that is cut into bins.
             bin_range: lowest and highest cost sampled, as low,high; from the budget and the space unless given.
@@ -109,7 +116,7 @@ class Spos(Method):
                 "--method: expected mutants + crossovers <= population, parents >= 1 and mutation within 0..1, "
                 f"got {mutants} + {crossovers}, {population}, {parents} and {mutation}"
             )
-        self.paths = Paths(choices, limits, seed, bins_from_flags(limits, bins, bin_cost, bin_range))
+        self.paths = Paths(choices, limits, seed, bins_from_flags(limits, bins, bin_cost, bin_range), fair)
         self.evolution = (population, generations, parents, mutants, crossovers, mutation)
 
     def gates(self) -> Gates:
@@ -129,6 +136,7 @@ class Random(Method):
         choices: Choices,
         limits: Limits,
         seed: int,
+        fair: bool = False,
         bins: int = 0,
         bin_cost: str = "flops",
         bin_range: tuple[float, float] | None = None,
@@ -140,13 +148,14 @@ class Random(Method):
             choices: the questions of the space.
             limits: the budgets over the cost table.
             seed: decides the sampled paths.
+            fair: every few steps train each option of a choice equally often (FairNAS), one path a step still.
             bins: constraint sampling draws one of this many bins of a cost first; 0 = plain uniform sampling.
             bin_cost: the cost that is cut into bins.
             bin_range: lowest and highest cost sampled, as low,high; from the budget and the space unless given.
             evaluations: how many random architectures are scored.
         """
         super().__init__(choices, limits, seed)
-        self.paths = Paths(choices, limits, seed, bins_from_flags(limits, bins, bin_cost, bin_range))
+        self.paths = Paths(choices, limits, seed, bins_from_flags(limits, bins, bin_cost, bin_range), fair)
         self.evaluations = evaluations
 
     def gates(self) -> Gates:

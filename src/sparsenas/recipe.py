@@ -1,0 +1,96 @@
+"""How a network is trained: schedule, optimiser, augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD
+
+from sparsenas.bits import alphas
+from sparsenas.errors import UserError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained by SGD."""
+
+    epochs: int = 60
+    """Passes over the training images"""
+    batch: int = 64
+    """Images in a step"""
+    lr: float = 0.1
+    """Learning rate at the start, after the warm-up"""
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    """How the learning rate falls to 0 over the steps"""
+    warmup: float = 0.0
+    """Epochs over which the learning rate rises linearly from 0"""
+    momentum: float = 0.9
+    """Momentum of SGD"""
+    nesterov: bool = True
+    """Nesterov's form of the momentum"""
+    weight_decay: float = 4e-5
+    """Weight decay on weights of convolutions and linear layers; none on biases and norms"""
+    smoothing: float = 0.1
+    """Label smoothing"""
+    clip: float = 5.0
+    """Largest gradient norm; 0 = no limit"""
+    ema: float = 0.0
+    """Decay of an exponential moving average of the weights, which is then the result; 0 = none (retraining only)"""
+    augment: bool = True
+    """Use the data's augmentation"""
+    sizes: tuple[int, ...] = ()
+    """Image sides the training goes through, in equal shares of its epochs, as in 16,24,32; none = as they are"""
+
+    def __post_init__(self) -> None:
+        for name, low in (
+            ("epochs", 1),
+            ("batch", 2),
+            ("warmup", 0),
+            ("clip", 0),
+            ("weight_decay", 0),
+            ("momentum", 0),
+        ):
+            value = self.__dict__[name]
+            if not value >= low:
+                raise UserError(f"recipe: expected {name} >= {low}, got {value}")
+        if not (self.lr > 0 and 0 <= self.ema < 1 and 0 <= self.smoothing < 1):
+            raise UserError(
+                f"recipe: expected lr > 0, ema and smoothing within [0, 1), got {self.lr}, {self.ema}, {self.smoothing}"
+            )
+
+        if any(size < 1 for size in self.sizes):
+            raise UserError(f"recipe: expected sizes >= 1, got {','.join(map(str, self.sizes))}")
+
+    def size_at(self, epoch: int) -> int | None:
+        """The image side of an epoch; ``None`` = as the images are."""
+        return self.sizes[epoch * len(self.sizes) // self.epochs] if self.sizes else None
+
+    def lr_at(self, step: int, steps: int) -> float:
+        """The learning rate of a step, ``steps`` being the steps of all epochs."""
+        warm = self.warmup * steps / self.epochs
+        if step < warm:
+            return self.lr * (step + 1) / (warm + 1)
+        share = (step - warm) / max(1.0, steps - warm)
+        fall = {"linear": 1 - share, "cosine": (1 + cos(pi * share)) / 2, "constant": 1.0}
+        return self.lr * fall[self.schedule]
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The training loss of a batch."""
+        return functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+
+    def optimizer(self, net: nn.Module) -> SGD:
+        """SGD that decays matrices, filters and the clipping levels of activation quantisers (as PACT does) only.
+
+        Weights without gradient are not touched by a step.
+        """
+        clips = {id(p) for p in alphas(net)}
+        weights = [p for p in net.parameters() if p.dim() > 1 or id(p) in clips]
+        others = [p for p in net.parameters() if p.dim() <= 1 and id(p) not in clips]
+        groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return SGD(
+            groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0, foreach=True
+        )
