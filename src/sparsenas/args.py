@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
-from sparsenas.choice import Arch, Choices
+from sparsenas.choice import Arch, Choice, Choices
 from sparsenas.errors import UserError
 from sparsenas.plugin import TABLES, Plugin, resolve
 from sparsenas.spaces.published import PUBLISHED
@@ -27,7 +27,7 @@ CONFIG = "config.yaml"
 
 
 def read_arch(choices: Choices, text: str) -> Arch:
-    """Reads an architecture: a published name, JSON by labels, ``uniform:LABEL``, ``full``, or compact text.
+    """Reads an architecture: a published name, JSON by labels, ``uniform:LABEL[,LABEL]``, ``full``, or compact text.
 
     Raises ``UserError`` when it does not fit the choices.
     """
@@ -47,9 +47,14 @@ def read_arch(choices: Choices, text: str) -> Arch:
     if text == "full":
         return Arch(choices, {name: tuple(range(choice.most)) for name, choice in choices.items()})
     if text.startswith("uniform:"):
-        label = text.removeprefix("uniform:")
-        return Arch(choices, {name: choice.picks(label) for name, choice in choices.items()})
+        asked = text.removeprefix("uniform:").split(",")
+        return Arch(choices, {name: choice.picks(_first_of(choice, asked)) for name, choice in choices.items()})
     return Arch.from_text(choices, text)
+
+
+def _first_of(choice: Choice, labels: Sequence[str]) -> str:
+    """The first label that a choice has, else the first, for the error; ``uniform:w2a2,1.0x`` serves two kinds."""
+    return next((label for label in labels if label in choice.options), labels[0])
 
 
 Command = Callable[..., None]

@@ -125,6 +125,10 @@ def _logits(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: i
     return logits
 
 
+def _loss(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Tensor:
+    return recipe.loss(_logits(model, data, batch, recipe, epoch), batch.labels)
+
+
 def train_supernet(
     fabric: Fabric,
     net: nn.Module,
@@ -158,8 +162,7 @@ def train_supernet(
                 lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
                 if learning.apart:
                     set_gates(net, method.gates())
-                    question = next(asked)
-                    learning.step_apart(recipe.loss(_logits(model, data, question, recipe, epoch), question.labels))
+                    learning.step_apart(_loss(model, data, next(asked), recipe, epoch))
                 paths.append(learning.gates())
                 set_gates(net, paths[-1])
                 loss = figures.loss(_logits(model, data, batch, recipe, epoch), batch.labels)

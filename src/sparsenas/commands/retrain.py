@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import nn
 
+from sparsenas.args import read_arch
 from sparsenas.choice import Arch
 from sparsenas.costs import Limits
 from sparsenas.derive import derive, tidy
@@ -27,6 +28,7 @@ def retrain(
     run: Path,
     retrain: Recipe = RETRAIN,
     baselines: int = 0,
+    against: list[str] | None = None,
     inherit: bool = False,
     accelerator: str = "auto",
     devices: str = "1",
@@ -43,6 +45,7 @@ def retrain(
         run: the run folder of a search.
         retrain: how the network is trained.
         baselines: how many random architectures of the same budget band are trained the same way.
+        against: an architecture trained the same way, to compare with, as in uniform:w2a4; may be given several times.
         inherit: start from the supernet's weights instead of fresh ones.
         accelerator: cpu, cuda, mps or auto.
         devices: how many devices.
@@ -55,9 +58,10 @@ def retrain(
     task, _ = open_task(run, fabric.device)
     found(task)
     task.run.remove("net.pt")
-    drop_results(task.run, "retrained", "baselines")
+    drop_results(task.run, "retrained", "baselines", "against")
     retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit)
     baselines_stage(task, fabric, retrain, checkpoint_seconds, baselines)
+    against_stage(task, fabric, retrain, checkpoint_seconds, against or [])
 
 
 def retrain_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, inherit: bool = False) -> None:
@@ -82,16 +86,36 @@ def baselines_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, co
     """Trains random architectures of the found one's budget band alike and tests them; results.json keeps them."""
     archs = random_band(task, found(task), count)
     with task.journal.stage("baselines"):
-        for i, arch in enumerate(archs):
-            known = results(task.run).get("baselines", [])
-            if i < len(known) and known[i]["text"] == arch.text():
-                continue
-            net = task.plain(arch, f"baseline{i + 1}")
-            _train(task, fabric, net, recipe, Checkpoint(task.run, f"baseline{i + 1}", every))
-            entry: dict[str, Any] = {"text": arch.text(), "arch": arch.to_json(), "costs": task.costs(arch)}
-            entry |= evaluate(net, task.data, task.data.test)
-            add_results(task.run, {"baselines": [*known[:i], entry]})
-            task.run.remove(Checkpoint.NAME)
+        _train_each(task, fabric, recipe, every, "baselines", archs)
+
+
+def against_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, names: Sequence[str]) -> None:
+    """Trains named architectures alike and tests them; results.json keeps them.
+
+    Raises ``UserError`` when one is not of the space; a budget is no reason, for its costs are shown.
+    """
+    archs = [tidy(task.limits.table.net, read_arch(task.choices, name)) for name in names]
+    if archs:
+        with task.journal.stage("against"):
+            _train_each(task, fabric, recipe, every, "against", archs, names)
+
+
+def _train_each(
+    task: Task, fabric: Fabric, recipe: Recipe, every: float, key: str, archs: Sequence[Arch], names: Sequence[str] = ()
+) -> None:
+    """Trains and tests architectures one after another, but those that results.json already has under ``key``."""
+    for i, arch in enumerate(archs):
+        known = results(task.run).get(key, [])
+        if i < len(known) and known[i]["text"] == arch.text():
+            continue
+        stage = f"{key.removesuffix('s')}{i + 1}"
+        net = task.plain(arch, stage)
+        _train(task, fabric, net, recipe, Checkpoint(task.run, stage, every))
+        entry: dict[str, Any] = {"name": names[i]} if names else {}
+        entry |= {"text": arch.text(), "arch": arch.to_json(), "costs": task.costs(arch)}
+        entry |= evaluate(net, task.data, task.data.test)
+        add_results(task.run, {key: [*known[:i], entry]})
+        task.run.remove(Checkpoint.NAME)
 
 
 def _train(task: Task, fabric: Fabric, net: nn.Module, recipe: Recipe, checkpoint: Checkpoint) -> None:

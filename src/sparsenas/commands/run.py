@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.table import Table
 
-from sparsenas.args import to_config
+from sparsenas.args import read_arch, to_config
 from sparsenas.commands.evaluate import evaluate_stage
 from sparsenas.commands.export import export_stage
 from sparsenas.commands.latency import latency_stage
-from sparsenas.commands.retrain import RETRAIN, baselines_stage, results, retrain_stage
+from sparsenas.commands.retrain import RETRAIN, against_stage, baselines_stage, results, retrain_stage
 from sparsenas.commands.search import SCORE, SEARCH, search_stage
 from sparsenas.costs.layer import figure
 from sparsenas.plugin import Plugin
@@ -31,7 +31,9 @@ def run(
     search: Recipe = SEARCH,
     score: Scoring = SCORE,
     retrain: Recipe = RETRAIN,
+    random_search: int = 0,
     baselines: int = 8,
+    against: list[str] | None = None,
     accelerator: str = "auto",
     devices: str = "1",
     num_nodes: int = 1,
@@ -55,7 +57,9 @@ def run(
         search: how the supernet is trained.
         score: how candidates are scored.
         retrain: how the found network is trained.
+        random_search: score so many random architectures as well, to compare with; random.jsonl keeps them.
         baselines: how many random architectures of the same budget band are trained the same way, to compare.
+        against: an architecture trained the same way, to compare with, as in uniform:w2a4; may be given several times.
         accelerator: cpu, cuda, mps or auto.
         devices: how many devices.
         num_nodes: how many machines.
@@ -71,13 +75,22 @@ def run(
     learner = method.build("method", task.choices, task.limits, seed)
     config = to_config(
         "run", space=space, data=data, method=method, budget=budget or [], latency=latency, seed=seed, search=search,
-        score=score, retrain=retrain, baselines=baselines, **vars(device), checkpoint_seconds=checkpoint_seconds,
+        score=score, retrain=retrain, random_search=random_search, baselines=baselines, against=against or [],
+        **vars(device), checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
+    for name in against or []:
+        read_arch(task.choices, name)  # a mistake in it is better told now than after the search
     task.begin(config, resume)
-    search_stage(task, learner, fabric, search, score, checkpoint_seconds)
+    search_stage(task, learner, fabric, search, score, checkpoint_seconds, random_search)
     retrain_stage(task, fabric, retrain, checkpoint_seconds)
     baselines_stage(task, fabric, retrain, checkpoint_seconds, baselines)
-    evaluate_stage(task, score)
+    against_stage(task, fabric, retrain, checkpoint_seconds, against or [])
+    finish(task, score)
+
+
+def finish(task: Task, scoring: Scoring) -> None:
+    """Tests, exports and reports."""
+    evaluate_stage(task, scoring)
     export_stage(task)
     latency_stage(task)
     page = report(task.run.path)
@@ -104,4 +117,6 @@ def summary(task: Task) -> Table:
         mean, spread = statistics.mean(others), statistics.stdev(others) if len(others) > 1 else 0.0
         verdict = "beaten" if tested["retrained"]["accuracy"] > mean else "NOT beaten"
         table.add_row(f"mean of {len(others)} random networks", f"{mean:.2%} +- {spread:.2%}: {verdict}")
+    for entry in tested.get("against", []):
+        table.add_row(f"test accuracy, {entry['name']}", f"{entry['accuracy']:.2%}")
     return table

@@ -130,9 +130,9 @@ def accuracy(run: RunFiles) -> Html:
     ]
     if number(section(run.results, "retrained").get("accuracy")) is None:
         parts.append(missing("The found network has not been retrained yet."))
-    if run.baselines:
-        parts.append(folded("Every random architecture", tables.baselines(run)))
-    else:
+    if run.baselines or run.against:
+        parts.append(folded("Every architecture trained to compare with", tables.baselines(run)))
+    if not run.baselines:
         parts.append(missing("No random architectures have been trained for comparison yet."))
     matrix, mistakes = charts.confusion(run), tables.confusions(run)
     if matrix is not None or mistakes is not None:

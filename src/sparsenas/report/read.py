@@ -99,6 +99,12 @@ class RunFiles:
         listed = objects(self.results.get("baselines"))
         return [baseline for baseline in listed if number(baseline.get("accuracy")) is not None]
 
+    @property
+    def against(self) -> list[Json]:
+        """The named architectures trained for comparison that have an accuracy."""
+        listed = objects(self.results.get("against"))
+        return [entry for entry in listed if number(entry.get("accuracy")) is not None]
+
     def accuracy(self, which: str) -> float | None:
         """The accuracy that ``results.json`` holds under ``inherited`` or ``retrained``."""
         return number(section(self.results, which).get("accuracy"))

@@ -85,6 +85,8 @@ def accuracies(run: RunFiles) -> Html:
     if values:
         rows.append([f"Random architectures ({len(values)}), mean", percent(statistics.fmean(values)), _mean_loss(run)])
         rows.append(["Random architectures, best", percent(max(values)), NONE])
+    for entry in run.against:
+        rows.append([str(entry.get("name", "")), percent(number(entry.get("accuracy"))), _loss(entry.get("loss"))])
     return table(["", "accuracy", "loss"], rows)
 
 
@@ -99,10 +101,11 @@ def _mean_loss(run: RunFiles) -> str:
 
 
 def baselines(run: RunFiles) -> Html:
-    """Every random architecture, best first, with the found one among them."""
-    listed = [(cost, value) for one in run.baselines for cost, value in numbers(section(one, "costs")).items()]
+    """Every architecture trained to compare with, best first, the found one among them."""
+    others = [*run.baselines, *run.against]
+    listed = [(cost, value) for one in others for cost, value in numbers(section(one, "costs")).items()]
     named = [*dict.fromkeys(cost for cost, value in listed if value or cost not in _OFTEN_ZERO)]
-    entries = [(str(one.get("text", "")), one, section(one, "costs"), False) for one in run.baselines]
+    entries = [(str(one.get("name", one.get("text", ""))), one, section(one, "costs"), False) for one in others]
     retrained = section(run.results, "retrained")
     if number(retrained.get("accuracy")) is not None:
         entries.append((run.text, retrained, section(run.best, "costs"), True))
@@ -125,6 +128,10 @@ def front(run: RunFiles) -> Html:
         scores = [percent(number(point.get("accuracy"))), _loss(point.get("loss"))]
         rows.append([name, *scores, *(count(number(point.get(cost))) for cost in named)])
     return table(["architecture", "accuracy", "loss", *named], rows)
+
+
+_MANY = {"baselines": "baseline", "against": "against"}
+"""Stages that train one network after another, and how the names of those trainings begin."""
 
 
 def stages(run: RunFiles) -> Html:
@@ -150,7 +157,7 @@ def _unfinished(run: RunFiles) -> dict[str, list[Json]]:
     names = {str(line.get("stage")) for line in run.done()}
     found = {}
     for stage, lines in run.training().items():
-        of = "baselines" if stage.startswith("baseline") else stage
+        of = next((kind for kind in _MANY if stage.startswith(_MANY[kind])), stage)
         if of not in names:
             found[of] = f"{stage} (not finished: epoch {finished(lines[-1])} of {lines[-1].get('epochs', '?')})", lines
     return dict(found.values())
@@ -171,7 +178,7 @@ def _stage(name: str, done: Json, trained: dict[str, list[Json]]) -> list[str]:
 
 
 def _is_baseline(stage: str, name: str) -> bool:
-    return name == "baselines" and stage.startswith("baseline")
+    return name in _MANY and stage.startswith(_MANY[name])
 
 
 def flags(run: RunFiles) -> Html:
