@@ -31,7 +31,8 @@ from sparsenas.testing import check_space
 QUICK = [
     "--space.width=8", "--space.blocks=3", "--search.epochs=3", "--retrain.epochs=3", "--method.population=6",
     "--method.generations=2", "--method.parents=3", "--method.mutants=3", "--method.crossovers=3", "--baselines=2",
-    "--accelerator=cpu", "--budget", "flops<=60e3",
+    "--accelerator=cpu", "--budget", "flops<=60e3", "--against=uniform:conv3,1.0x", "--score.finalists=3",
+    "--search.sizes=6,8",
 ]  # fmt: skip
 
 OWN_SPACE = """
@@ -89,6 +90,7 @@ def test_the_main_job_leaves_everything(finished: Path) -> None:
     assert best["held_out"]["accuracy"] == max(line["accuracy"] for line in lines)
     results = json.loads((finished / "results.json").read_text())
     assert len(results["baselines"]) == 2
+    assert [one["name"] for one in results["against"]] == ["uniform:conv3,1.0x"]
     assert all(0.9 * best["costs"]["flops"] <= b["costs"]["flops"] <= 60e3 for b in results["baselines"])
     config = yaml.safe_load((finished / "config.yaml").read_text())
     assert config["versions"]["torch"] == version("torch")
@@ -142,7 +144,7 @@ def test_a_users_own_network_is_searched(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "mynet.py").write_text(OWN_SPACE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    flags = [flag for flag in QUICK if not flag.startswith("--space")]
+    flags = [flag for flag in QUICK if not flag.startswith(("--space", "--against"))]
     assert main(["run", "--space", "mynet:make", "--out", "own", *flags]) == 0
     best = json.loads(Path("own/best.json").read_text())
     assert set(best["arch"]) == {"first", "middle", "second"}
@@ -185,6 +187,12 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["cost", "--arch", '{"block1": "conv3"}'], "expected an answer to every choice, missing block1.width"),
         (["cost", "--arch", '{"colour": "red"}'], "got unknown 'colour'"),
         (["cost", "--arch", "uniform:conv9"], "expected labels from"),
+        (["cost", "--arch", "uniform:conv3,wide"], "expected labels from"),
+        (["run", "--against", "uniform:conv9"], "expected labels from"),
+        (["run", "--search.sizes", "16,0"], "expected sizes >= 1, got 16,0"),
+        (["run", "--score.finalists", "-1"], "--score.finalists: expected at least 0, got -1"),
+        (["run", "--data", "cifar10", "--data.root", "nowhere"], "nowhere: expected a folder with train-*.parquet"),
+        (["run", "--data", "cifar10"], "--data"),
         (["cost", "--archs", "nowhere.txt"], "--archs nowhere.txt: expected a file"),
         (["evaluate", "nowhere"], "nowhere: expected a run folder with config.yaml, found none"),
         (["report", "nowhere"], "nowhere"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
+from torch import nn
 
 from sparsenas.choice import Arch, choices, set_gates
 from sparsenas.costs import Budget, CostTable, Limits, parse_budgets
 from sparsenas.errors import UserError
 from sparsenas.methods import Method, Random, Spos
-from sparsenas.methods.sampling import Bins, BinSampler
+from sparsenas.methods.sampling import Bins, BinSampler, FairSampler
 from sparsenas.recipe import Recipe
 from sparsenas.spaces import nasbench_macro, tiny
 
@@ -71,10 +74,10 @@ def test_the_default_range_follows_the_budget(table: CostTable) -> None:
         Spos(table.choices, Limits(table), seed=0, bins=5, bin_cost="watts")
 
 
-@pytest.mark.parametrize("bins", [0, 3])
-def test_the_state_continues_the_same_paths(bins: int, table: CostTable) -> None:
-    first, second = (Random(table.choices, Limits(table), seed=s, bins=bins) for s in (0, 1))
-    for _ in range(300):
+@pytest.mark.parametrize(("bins", "fair"), [(0, False), (3, False), (0, True)])
+def test_the_state_continues_the_same_paths(bins: int, fair: bool, table: CostTable) -> None:
+    first, second = (Random(table.choices, Limits(table), seed=s, bins=bins, fair=fair) for s in (0, 1))
+    for _ in range(301):
         first.gates()
     second.load_state_dict(first.state_dict())
     assert [first.gates() for _ in range(600)] == [second.gates() for _ in range(600)]
@@ -126,3 +129,23 @@ def test_draws_keep_every_budget_even_where_uniform_draws_never_do(table: CostTa
     rng = np.random.default_rng(0)
     archs = [limits.draw(rng) for _ in range(3)]
     assert all(arch is not None and limits.legal([arch])[0] for arch in archs)
+
+
+@pytest.mark.parametrize("space", [tiny, nasbench_macro])
+def test_fair_sampling_trains_every_option_equally_often(space: Callable[[], nn.Module]) -> None:
+    questions = choices(space())
+    sampler = FairSampler(questions, np.random.default_rng(0))
+    paths = [sampler.draw() for _ in range(12 * sampler.round)]
+    for name, choice in questions.items():
+        share, rest = divmod(sampler.round, len(choice.options))
+        for i in range(0, len(paths), sampler.round):
+            picked = np.bincount(
+                [arch[name][0] for arch in paths[i : i + sampler.round]], minlength=len(choice.options)
+            )
+            assert set(picked) == ({share, share + 1} if rest else {share})
+    assert len(set(paths)) > 0.9 * len(paths), "each choice has an order of its own"
+
+
+def test_fairness_and_bins_exclude_each_other(table: CostTable) -> None:
+    with pytest.raises(UserError, match="expected fair or bins, got both"):
+        Spos(table.choices, Limits(table), seed=0, fair=True, bins=3)

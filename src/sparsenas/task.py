@@ -74,6 +74,13 @@ class Scoring:
     """Held-out images a candidate is scored on; 0 = all"""
     batch: int = 256
     """Images in a batch"""
+    finalists: int = 0
+    """So many of the best are compared once more, on all held-out images; 0 = the best of the search is the answer"""
+
+    def __post_init__(self) -> None:
+        for name, low in (("calibration", 0), ("held_out", 0), ("batch", 1), ("finalists", 0)):
+            if self.__dict__[name] < low:
+                raise UserError(f"--score.{name}: expected at least {low}, got {self.__dict__[name]}")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sparsenas.args import to_config
 from sparsenas.choice import Arch
-from sparsenas.commands.search import architectures, run_search, scored, search_randomly, write_best
+from sparsenas.commands.search import architectures, final, run_search, scored, search_randomly, write_best
 from sparsenas.costs.budget import check_cost
 from sparsenas.errors import UserError
 from sparsenas.evolution import Score, best_first
@@ -95,7 +95,7 @@ def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, par
     search_randomly(task, net, exam, random, [source, task.run])
     if pareto:
         write_front(task, strategy.scores, cost_of, pareto)
-    write_best(task, strategy.best, strategy.scores[strategy.best])
+    write_best(task, *final(task, net, strategy.scores, scoring))
 
 
 def write_front(task: Task, scores: Mapping[Arch, Score], cost_of: CostOf, cost: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from sparsenas.args import to_config
 from sparsenas.choice import Arch, Choices
 from sparsenas.costs.layer import as_number
 from sparsenas.derive import derive, skeleton, tidy
-from sparsenas.evolution import RandomSearch, Score, Search, Space
+from sparsenas.evolution import RandomSearch, Score, Search, Space, best_first
 from sparsenas.methods import Method
 from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
@@ -112,9 +113,21 @@ def search_stage(
         score = score_population(derive(net, gates), [Arch({}, {})], exam)[0]
     else:
         run_search(task, net, strategy, exam, scored([task.run], task.choices))
-        best, score = strategy.best, strategy.scores[strategy.best]
+        best, score = final(task, net, strategy.scores, scoring)
     search_randomly(task, net, exam, random, [task.run])
     write_best(task, best, score, weights)
+
+
+def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Scoring) -> tuple[Arch, Score]:
+    """The best of everything scored; among the finalists, when such are asked for, by all held-out images."""
+    best = best_first(scores, max(1, scoring.finalists))
+    if scoring.finalists > 0:
+        with task.journal.stage("finalists") as facts:
+            again = Scorer(net, task.exam(replace(scoring, held_out=0)))(best)
+            facts |= {"evaluations": len(best), "data_passes": 1}
+        scores = dict(zip(best, again, strict=True))
+    winner = best_first(scores, 1)[0]
+    return winner, scores[winner]
 
 
 def search_randomly(task: Task, net: nn.Module, exam: Exam, count: int, paid: Sequence[Run]) -> None:

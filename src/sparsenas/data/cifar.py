@@ -15,6 +15,7 @@ from sparsenas.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
+Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
 
 def cifar10(root: Path, seed: int = 0, held_out: float = 0.1) -> Data:
@@ -53,15 +54,36 @@ def _read(root: Path, part: str) -> Split:
     return Split(pixels, torch.tensor(labels))
 
 
-def _rows(path: Path) -> Iterator[tuple[np.ndarray[tuple[int, int, int], np.dtype[np.uint8]], int]]:
-    """Pixels (height, width, channels) and label of every row. Raises ``UserError``."""
+def _rows(path: Path) -> Iterator[tuple[Pixels, int]]:
+    """Pixels (height, width, channels) and label of every row. Raises ``UserError``, which names the row."""
     try:
-        from PIL import Image
-        from pyarrow import parquet
+        from pyarrow import ArrowException, parquet
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"{path}: reading parquet needs the package {error.name}: pip install 'sparsenas[images]'"
-        ) from error
-    table = parquet.read_table(path, columns=["img", "label"])
-    for picture, label in zip(table.column("img").to_pylist(), table.column("label").to_pylist(), strict=True):
-        yield np.asarray(Image.open(io.BytesIO(picture["bytes"])).convert("RGB")), label
+        raise UserError(f"{path}: parquet needs more packages: pip install 'sparsenas[images]'") from error
+    try:
+        table = parquet.read_table(path, columns=["img", "label"]).to_pydict()
+    except (ArrowException, OSError) as error:
+        raise UserError(f"{path}: expected a parquet file with columns img and label, got: {error}") from error
+    for row, (picture, label) in enumerate(zip(table["img"], table["label"], strict=True), 1):
+        try:
+            yield _pixels(picture["bytes"]), _checked(label)
+        except (ValueError, TypeError, OSError) as error:
+            raise UserError(f"{path}, row {row}: {error}") from error
+
+
+def _pixels(file: bytes) -> Pixels:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(io.BytesIO(file)).convert("RGB")
+    except UnidentifiedImageError as error:
+        raise ValueError("expected an image, got something else") from error
+    if image.size != (SIDE, SIDE):
+        raise ValueError(f"expected {SIDE}x{SIDE} pixels, got {image.width}x{image.height}")
+    return np.asarray(image)
+
+
+def _checked(label: int) -> int:
+    if label not in range(len(CLASSES)):
+        raise ValueError(f"expected a label within 0..{len(CLASSES) - 1}, got {label}")
+    return label

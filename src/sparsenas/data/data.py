@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sparsenas.errors import UserError
+
 
 @dataclass(frozen=True)
 class Split:
@@ -82,8 +84,15 @@ class Data:
 
 
 def stratified(labels: np.ndarray[tuple[int], np.dtype[np.int64]], share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Splits indices in two with equal class shares; the second part has ``share`` of them."""
+    """Splits indices in two with equal class shares; the second part has ``share`` of them.
+
+    Raises ``UserError`` when a part would not have all classes.
+    """
     from sklearn.model_selection import train_test_split
 
-    first, second = train_test_split(np.arange(len(labels)), test_size=share, stratify=labels, random_state=seed)
+    indices = np.arange(len(labels))
+    try:
+        first, second = train_test_split(indices, test_size=float(share), stratify=labels, random_state=seed)
+    except ValueError as error:
+        raise UserError(f"--data.held_out: expected a share that leaves every class in both parts: {error}") from error
     return torch.as_tensor(np.sort(first)), torch.as_tensor(np.sort(second))
