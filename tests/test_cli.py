@@ -192,7 +192,7 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["run", "--search.sizes", "16,0"], "expected sizes >= 1, got 16,0"),
         (["run", "--score.finalists", "-1"], "--score.finalists: expected at least 0, got -1"),
         (["run", "--data", "cifar10", "--data.root", "nowhere"], "nowhere: expected a folder with train-*.parquet"),
-        (["run", "--data", "cifar10"], "--data"),
+        (["run", "--data", "cifar10"], "expected --data.root, got none"),
         (["cost", "--archs", "nowhere.txt"], "--archs nowhere.txt: expected a file"),
         (["evaluate", "nowhere"], "nowhere: expected a run folder with config.yaml, found none"),
         (["report", "nowhere"], "nowhere"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -228,7 +229,8 @@ def _yaml(path: str | None) -> dict[str, Any]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("Parser key ", "--").replace('"', "")
+    line = " ".join(text.split()).replace("Parser key ", "--").replace('"', "")
+    return re.sub(r"the following arguments are required: ([\w.]+).*", r"expected --\1, got none", line)
 
 
 def to_config(command: str, **flags: Any) -> dict[str, Any]:
