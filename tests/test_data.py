@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import pickle
+import shutil
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +17,7 @@ import torch
 from PIL import Image
 from pyarrow import parquet
 
-from sparsenas.data import Data, cifar10, digits
+from sparsenas.data import Data, cifar10, cifar100, digits
 from sparsenas.errors import UserError
 
 COUNT = {"train": 120, "test": 20}
@@ -93,6 +98,106 @@ def test_training_images_are_shifted_and_mirrored(root: Path) -> None:
 def test_a_held_out_share_leaves_every_class_in_both_parts(root: Path, share: float) -> None:
     with pytest.raises(UserError, match="--data.held_out: expected a share"):
         cifar10(root, held_out=share)
+
+
+def python_archive(folder: Path) -> None:
+    """As the official archive has it: pickled dictionaries with bytes as keys."""
+    folder.mkdir()
+    images, labels = pictures("train")
+    rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    for i, part in enumerate(np.array_split(np.arange(len(labels)), 5), 1):
+        content = {b"data": rows[part], b"labels": [labels[row] for row in part], b"batch_label": b"some"}
+        (folder / f"data_batch_{i}").write_bytes(pickle.dumps(content, protocol=2))
+    images, labels = pictures("test")
+    content = {b"data": images.transpose(0, 3, 1, 2).reshape(len(images), -1), b"labels": labels}
+    (folder / "test_batch").write_bytes(pickle.dumps(content, protocol=2))
+
+
+def binary_archive(folder: Path) -> None:
+    folder.mkdir()
+    for part, names in {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}.items():
+        images, labels = pictures(part)
+        records = np.column_stack([labels, images.transpose(0, 3, 1, 2).reshape(len(images), -1)]).astype(np.uint8)
+        for name, rows in zip(names, np.array_split(records, len(names)), strict=True):
+            (folder / name).write_bytes(rows.tobytes())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("write_archive", "folder", "archive"),
+    [
+        (python_archive, "cifar-10-batches-py", "cifar-10-python"),
+        (binary_archive, "cifar-10-batches-bin", "cifar-10-binary"),
+    ],
+)
+def test_the_official_archives(
+    write_archive: Callable[[Path], None], folder: str, archive: str, packed: bool, root: Path, tmp_path: Path
+) -> None:
+    expected, place = cifar10(root), tmp_path / "archives"
+    place.mkdir()
+    write_archive(place / folder)
+    if packed:
+        with tarfile.open(place / f"{archive}.tar.gz", "w:gz") as tar:
+            tar.add(place / folder, folder)
+        shutil.rmtree(place / folder)
+    for found in (cifar10(place), cifar10(place if packed else place / folder)):
+        for ours, theirs in (
+            (found.train, expected.train),
+            (found.held_out, expected.held_out),
+            (found.test, expected.test),
+        ):
+            assert torch.equal(next(ours.batches(999)).images, next(theirs.batches(999)).images)
+            assert torch.equal(ours.labels, theirs.labels)
+
+
+class Harmful:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (self.command,)
+
+
+def test_a_harmful_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
+    folder, trace = tmp_path / "cifar-10-batches-py", tmp_path / "trace"
+    python_archive(folder)
+    (folder / "data_batch_3").write_bytes(pickle.dumps({b"data": Harmful(f"touch {trace}")}, protocol=2))
+    with pytest.raises(UserError, match="a pickle of pictures has no need of posix.system"):
+        cifar10(tmp_path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("data_batch_2", b"torn", "data_batch_2: expected pictures and labels as in the archive"),
+        ("data_batch_2", pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1]}), "got 2 and 1"),
+        ("test_batch", pickle.dumps({b"data": np.zeros((1, 3072), np.uint8), b"labels": [-1]}), "0..9, got -1"),
+        ("test_batch", None, "expected the file test_batch in the archive, found data_batch_1, "),
+    ],
+)
+def test_a_damaged_archive_is_named(name: str, content: bytes | None, expected: str, tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    python_archive(folder)
+    (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=expected):
+        cifar10(tmp_path)
+
+
+def test_cifar100(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-100-binary"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, count in (("train.bin", 200), ("test.bin", 100)):
+        fine = np.arange(count) % 100
+        records = np.column_stack([fine // 5, fine, rng.integers(0, 256, (count, 3072))]).astype(np.uint8)
+        (folder / name).write_bytes(records.tobytes())
+    data = cifar100(tmp_path, held_out=0.5)
+    assert data.test.labels.tolist() == list(range(100))
+    assert (len(data.classes), data.classes[0], data.classes[99]) == (100, "apple", "worm")
+    assert list(data.classes) == sorted(data.classes)
 
 
 def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:

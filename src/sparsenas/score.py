@@ -17,7 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsenas.bits import Bits
 from sparsenas.choice import Arch, Picks, choices, set_gates
-from sparsenas.data import Data, Split
+from sparsenas.data import Data, Images
+from sparsenas.data.data import order_of
 from sparsenas.derive import derive
 from sparsenas.evolution import Score
 from sparsenas.fold import fold_batch_norms
@@ -64,8 +65,8 @@ def make_exam(data: Data, calibration: int, held_out: int, batch: int, seed: int
     )
 
 
-def _subset(split: Split, count: int, seed: int) -> Split:
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:count]
+def _subset(split: Images, count: int, seed: int) -> Images:
+    order = order_of(len(split), seed)[:count]
     return split.take(order.sort().values.to(split.labels.device))
 
 

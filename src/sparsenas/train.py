@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sparsenas.choice import Gates, set_gates
-from sparsenas.data import Data, Split
+from sparsenas.data import Data, Images, Split
 from sparsenas.errors import UserError
 from sparsenas.journal import Journal
 from sparsenas.methods import Method
@@ -181,7 +181,7 @@ def train_network(
     fabric: Fabric,
     net: nn.Module,
     data: Data,
-    split: Split,
+    split: Images,
     recipe: Recipe,
     seed: int,
     journal: Journal,
@@ -220,7 +220,7 @@ def train_network(
 
 
 @torch.no_grad()
-def evaluate(net: nn.Module, data: Data, split: Split, batch: int = 500) -> dict[str, float]:
+def evaluate(net: nn.Module, data: Data, split: Images, batch: int = 500) -> dict[str, float]:
     """Accuracy and mean cross-entropy of a network in eval mode."""
     net.eval()
     hits, loss = 0, 0.0

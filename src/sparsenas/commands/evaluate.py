@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sparsenas.args import read_arch
 from sparsenas.choice import Arch
 from sparsenas.commands.retrain import add_results, results
-from sparsenas.data import Split
+from sparsenas.data import Images
 from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.export import onnx_logits
@@ -91,7 +91,7 @@ def inherited(task: Task, arch: Arch, exam: Exam) -> nn.Module:
     return net.eval()
 
 
-def _onnx(task: Task, images: Split) -> dict[str, float]:
+def _onnx(task: Task, images: Images) -> dict[str, float]:
     hits, loss = 0, 0.0
     for part in images.batches(500):
         logits = torch.as_tensor(onnx_logits(task.run, task.data.inputs(part.images).cpu().contiguous().numpy()))

@@ -31,7 +31,7 @@ def export_stage(task: Task) -> None:
     net = task.plain(found(task), "load")
     load_weights(net, task.run)
     freeze_weights(net)
-    images = task.data.inputs(task.data.held_out.images[:IMAGES])
+    images = task.data.inputs(next(task.data.held_out.batches(IMAGES)).images)
     with task.journal.stage("export"):
         facts = export_network(task.run, net, images)
     add_results(task.run, {"export": facts})

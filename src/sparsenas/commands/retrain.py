@@ -120,8 +120,7 @@ def _train_each(
 
 def _train(task: Task, fabric: Fabric, net: nn.Module, recipe: Recipe, checkpoint: Checkpoint) -> None:
     """All images but the test images: the architecture is decided, so the held-out ones may be learned from."""
-    seen = task.data.train.join(task.data.held_out)
-    train_network(fabric, net, task.data, seen, recipe, task.seed, task.journal, checkpoint)
+    train_network(fabric, net, task.data, task.data.seen, recipe, task.seed, task.journal, checkpoint)
 
 
 def random_band(task: Task, best: Arch, count: int) -> list[Arch]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -11,13 +12,63 @@ from torch import Tensor, nn
 
 from sparsenas.errors import UserError
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Images(Protocol):
+    """Labelled images, wherever they are kept; batches of them are ``Split``."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Labels (count) as int64, on the device that batches will be on."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Tensor) -> Images:
+        """The images at ``indices``."""
+        ...
+
+    def to(self, device: torch.device) -> Images:
+        """The same images, for a device."""
+        ...
+
+    def join(self, other: Self) -> Self:
+        """These images and then the others, which are kept likewise."""
+        ...
+
+    def batches(self, size: int) -> Iterator[Split]:
+        """The images in order, in batches; the last may be smaller."""
+        ...
+
+    def shuffled(self, size: int, seed: int) -> Iterator[Split]:
+        """The images in an order that ``seed`` decides, in full batches; the rest is left out of this epoch."""
+        ...
+
+
+def order_of(count: int, seed: int) -> Tensor:
+    """The numbers up to ``count`` in an order that ``seed`` decides."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
 
 @dataclass(frozen=True)
 class Split:
-    """Images (count, channels, height, width) as uint8 and labels (count) as int64, on one device."""
+    """Images (count, channels, height, width) as uint8 and labels (count) as int64, in the memory of one device."""
 
     images: Tensor
     labels: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.images.shape[1:]
+        return int(channels), int(height), int(width)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,7 +92,7 @@ class Split:
 
     def shuffled(self, size: int, seed: int) -> Iterator[Split]:
         """The images in an order that ``seed`` decides, in full batches; the rest is left out of this epoch."""
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(self.labels.device)
+        order = order_of(len(self), seed).to(self.labels.device)
         size = min(size, len(self))
         for start in range(0, len(self) - size + 1, size):
             yield self.take(order[start : start + size])
@@ -52,21 +103,28 @@ class Data:
     """Images of one classification task, split for search: selection sees ``train`` and ``held_out`` only."""
 
     classes: tuple[str, ...]
-    train: Split
-    held_out: Split
-    test: Split
+    train: Images
+    held_out: Images
+    test: Images
     mean: tuple[float, ...]
     """Mean of each channel, of pixels within 0..1."""
     std: tuple[float, ...]
     """Standard deviation of each channel."""
     augment: nn.Module | None = None
     """Random augmentation of a float batch within 0..1, for training."""
+    crop: int | None = None
+    """The side of the middle square that is shown where there is no augmentation; ``None`` = the whole image."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        channels, height, width = self.train.images.shape[1:]
-        return int(channels), int(height), int(width)
+        """Channels, height and width of what the network is given."""
+        channels, height, width = self.train.shape
+        return (channels, height, width) if self.crop is None else (channels, self.crop, self.crop)
+
+    @property
+    def seen(self) -> Images:
+        """Everything that may be learned from once the architecture is decided: all but the test images."""
+        return self.train.join(self.held_out)
 
     def to(self, device: torch.device) -> Data:
         """All splits on a device."""
@@ -77,10 +135,18 @@ class Data:
         x = images.float() / 255
         if augment and self.augment is not None:
             x = self.augment(x)
+        elif self.crop is not None:
+            x = _middle(x, self.crop)
         if size is not None and x.shape[-2:] != (size, size):
             x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(v, device=x.device).view(-1, 1, 1) for v in (self.mean, self.std))
         return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _middle(x: Tensor, side: int) -> Tensor:
+    """The middle square of a batch."""
+    top, left = (x.shape[2] - side) // 2, (x.shape[3] - side) // 2
+    return x[:, :, top : top + side, left : left + side]
 
 
 def stratified(labels: np.ndarray[tuple[int], np.dtype[np.int64]], share: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from sparsenas.choice import Gates
-from sparsenas.data import Split
+from sparsenas.data import Images, Split
 from sparsenas.join import Join
 from sparsenas.methods.method import Method
 
@@ -35,7 +35,7 @@ class Learning:
         """What a checkpoint needs."""
         return {} if self.optimizer is None else {"architecture": self.optimizer}
 
-    def batches(self, split: Split, size: int, seed: int) -> Iterator[Split]:
+    def batches(self, split: Images, size: int, seed: int) -> Iterator[Split]:
         """Held-out images without end, each round in a new order that ``seed`` decides."""
         orders = np.random.default_rng(seed)
         while self.apart:

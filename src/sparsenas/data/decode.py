@@ -1,0 +1,60 @@
+"""One picture file to pixels, whatever kind of file it is."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+
+
+class BadPicture(ValueError):
+    """A file that cannot be shown to a network; the text says why."""
+
+
+def decode(file: bytes, side: int | None = None) -> Pixels:
+    """Red, green and blue of every pixel, as an array (height, width, 3).
+
+    Greyscale, palettes, CMYK and 16 bits become RGB, transparent parts white; of a moving picture the first frame
+    counts, and a camera's note on orientation is followed. With ``side`` the middle square of the picture comes back,
+    its shorter side resized to ``side``.
+    Raises ``BadPicture`` for a file that is empty, cut off, too large to be a photograph, or no picture at all.
+    """
+    if not file:
+        raise BadPicture("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", UserWarning)
+            opened = Image.open(io.BytesIO(file))
+            if side is not None:
+                opened.draft("RGB", (side, side))  # JPEG decodes to about that size at once
+            image = _rgb(ImageOps.exif_transpose(opened))
+    except UnidentifiedImageError as error:
+        raise BadPicture("no picture that can be read") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise BadPicture("more pixels than any photograph has") from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
+        raise BadPicture(f"a damaged picture ({error})") from error
+    return np.array(image if side is None else ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Sixteen bits, or numbers within 0..1, to eight bits."""
+    numbers = values.astype(np.float64)
+    scale = 255.0 if values.dtype.kind == "f" and numbers.max(initial=0) <= 1 else 255 / 65535
+    return np.clip(np.round(numbers * scale), 0, 255).astype(np.uint8)
