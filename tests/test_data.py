@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import pickle
@@ -18,6 +19,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from sparsenas.data import Data, cifar10, cifar100, digits
+from sparsenas.data.summary import summary
 from sparsenas.errors import UserError
 
 COUNT = {"train": 120, "test": 20}
@@ -198,6 +200,16 @@ def test_cifar100(tmp_path: Path) -> None:
     assert data.test.labels.tolist() == list(range(100))
     assert (len(data.classes), data.classes[0], data.classes[99]) == (100, "apple", "worm")
     assert list(data.classes) == sorted(data.classes)
+
+
+def test_the_summary_counts_and_shows(root: Path) -> None:
+    data = cifar10(root, held_out=0.5)
+    told = summary(data)
+    assert told["parts"] == {"train": [6] * 10, "held_out": [6] * 10, "test": [2] * 10}
+    assert [sample["label"] for sample in told["samples"]] == list(range(10))
+    first = data.train.images[(data.train.labels == 3).nonzero()[0, 0]]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(told["samples"][3]["png"]))))
+    assert np.array_equal(shown, first.permute(1, 2, 0).numpy())
 
 
 def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:

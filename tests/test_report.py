@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from sparsenas.report.verdict import headline, verdict
 HOSTILE = '<script>alert("1")</script>&amp;<img src=http://evil.example/x onerror=alert(2)>'
 OPTIONS = ("conv3", "conv5", "skip")
 WEIGHT = {"conv3": 60_000, "conv5": 150_000, "skip": 4_000}
-FULL = ("config.yaml", "choices.json", "log.jsonl", "archs.jsonl", "best.json", "results.json")
+FULL = ("config.yaml", "choices.json", "log.jsonl", "archs.jsonl", "best.json", "results.json", "data.json")
 
 
 def config() -> dict[str, Any]:
@@ -47,6 +48,12 @@ def space(blocks: int = 8) -> dict[str, Any]:
     ranges = {"flops": [75_000, 1_275_000], "params": [2_400, 31_000], "memory_access": [9_000, 88_000]}
     classes = [str(digit) for digit in range(10)]
     return {"shape": [1, 8, 8], "classes": classes, "size": 3**blocks, "choices": choices, "range": ranges}
+
+
+def images() -> dict[str, Any]:
+    parts = {"train": [110] * 9 + [95], "held_out": [36] * 10, "test": [36] * 10}
+    samples = [{"label": label, "png": "AAAA"} for label in range(10)]
+    return {"classes": [f"digit {i}" for i in range(10)], "shape": [1, 8, 8], "parts": parts, "samples": samples}
 
 
 def costs_of(picks: list[int]) -> dict[str, int]:
@@ -140,7 +147,7 @@ def fake_run(folder: Path, files: tuple[str, ...] = FULL, **replaced: Any) -> Pa
     rng = np.random.default_rng(0)
     rows = candidates(rng)
     contents: dict[str, Any] = {"config": config(), "choices": space(), "log": log(rng), "archs": rows}
-    contents |= {"best": best(rows), "results": results(rng)}
+    contents |= {"best": best(rows), "results": results(rng), "data": images()}
     contents |= replaced
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -193,11 +200,11 @@ def test_full_run(tmp_path: Path) -> None:
     assert path == tmp_path / "run" / "report.html"
     page = Page(path)
     text = page.text
-    for expected in ("block8", "conv5", "600 000", "6 561", "31 s", "412 MiB", "98.1 %", "evaluations"):
+    for expected in ("block8", "conv5", "600 000", "6 561", "31 s", "412 MiB", "98.1 %", "evaluations", "digit 9: 95"):
         assert expected in text
     for snippet in ("torch.export.load", "onnxruntime.InferenceSession", "sparsenas.load", "--search.epochs"):
         assert snippet in text
-    assert sum(tag == "div" and attrs.get("class") == "chart" for tag, attrs in page.tags) == 6
+    assert sum(tag == "div" and attrs.get("class") == "chart" for tag, attrs in page.tags) == 7
     assert sum(tag == "svg" for tag, _ in page.tags) == 10
     assert [file.name for file in (tmp_path / "run").iterdir() if file.name.startswith(".")] == []
 
@@ -205,8 +212,11 @@ def test_full_run(tmp_path: Path) -> None:
 def test_one_file_that_loads_nothing(tmp_path: Path) -> None:
     page = Page(report(fake_run(tmp_path)))
     for tag, attributes in page.tags:
-        assert tag not in {"link", "iframe", "object", "embed", "base", "img"}
+        assert tag not in {"link", "iframe", "object", "embed", "base"}
         for name, value in attributes.items():
+            if tag == "img" and name == "src":
+                assert re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/=]+", value or "")
+                continue
             if name in {"src", "href", "srcset", "data", "action", "poster", "xlink:href"}:
                 assert (value or "").startswith("#"), (tag, name, value)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -228,8 +238,16 @@ def hostile_run(folder: Path) -> Path:
     tested = results(rng)
     tested["baselines"][0]["text"] = HOSTILE
     tested["retrained"]["split"] = HOSTILE
+    shown = {**images(), "classes": [HOSTILE] * 10, "shape": [HOSTILE]}
+    shown["samples"] = [
+        {"label": 0, "png": "AAAA"},
+        {"label": 1, "png": HOSTILE},
+        {"label": 99, "png": "AAAA"},
+        HOSTILE,
+    ]
     contents: dict[str, Any] = {
         "config": flags,
+        "data": shown,
         "choices": asked,
         "log": lines,
         "archs": [row, row],
@@ -242,7 +260,8 @@ def hostile_run(folder: Path) -> Path:
 def test_hostile_labels_are_text(tmp_path: Path) -> None:
     page = Page(report(hostile_run(tmp_path / '<b onclick="x">&')))
     assert HOSTILE in "".join(page.words)
-    assert not {"img", "b onclick"} & {tag for tag, _ in page.tags}
+    assert "b onclick" not in {tag for tag, _ in page.tags}
+    assert [attrs["src"] for tag, attrs in page.tags if tag == "img"] == ["data:image/png;base64,AAAA"]
     assert not any("onerror" in attrs or "onclick" in attrs for _, attrs in page.tags)
     kinds = [attrs.get("type") for tag, attrs in page.tags if tag == "script"]
     assert kinds.count(None) == 2
@@ -536,7 +555,7 @@ def test_hostile_labels_in_fronts_and_rankings(tmp_path: Path) -> None:
     front = {"cost": HOSTILE, "points": [point, 3], "reference": [HOSTILE, None], "hypervolume": 1}
     flags = {**config(), "method": {"name": HOSTILE}}
     page = Page(report(fuller_run(tmp_path, front=front, random=[point], config=flags, **contents)))
-    assert "img" not in {tag for tag, _ in page.tags}
+    assert not any("onerror" in attrs for _, attrs in page.tags)
     assert not any("onerror" in attrs for _, attrs in page.tags)
     for script in (script for script in page.scripts if script.startswith("{")):
         assert "<" not in script

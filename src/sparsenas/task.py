@@ -19,6 +19,7 @@ from sparsenas.choice import Arch, Choice, Choices, Gate, Gates, choices, space_
 from sparsenas.costs import COSTS, Cost, CostTable, Limits, parse_budgets
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
+from sparsenas.data.summary import summary
 from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.heap import keep_heap
@@ -131,6 +132,7 @@ class Task:
             return
         self.run.create()
         self.run.write_json("choices.json", facts)
+        self.run.write_json("data.json", summary(self.data))
         if self.latency is not None:
             write_table(self.run / LATENCY_FILE, self.latency)
         versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}

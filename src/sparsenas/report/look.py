@@ -65,6 +65,8 @@ summary { cursor: pointer; color: var(--accent); font-size: 14.5px; margin-botto
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); gap: 8px 24px; }
 .pair > * { min-width: 0; }
 figure { margin: 0; min-width: 0; }
+.samples { display: flex; flex-wrap: wrap; gap: 10px; margin: 12px 0; text-align: center; }
+.samples img { width: 64px; height: 64px; object-fit: contain; image-rendering: pixelated; border-radius: 6px; }
 .chart { width: 100%; }
 .chain { display: flex; flex-wrap: wrap; align-items: center; row-gap: 14px; }
 .chain svg { flex: none; max-width: 100%; height: auto; }

@@ -7,7 +7,7 @@ import json
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from sparsenas.report import charts, ranked, tables
+from sparsenas.report import charts, dataset, ranked, tables
 from sparsenas.report.drawing import drawing
 from sparsenas.report.look import DRAW, POLICY, STYLE
 from sparsenas.report.markup import Html, code, element, folded, glue, missing, safe
@@ -25,6 +25,7 @@ def page(run: RunFiles) -> str:
         "Architecture": architecture(run),
         "Costs": costs(run),
         "Accuracy": accuracy(run),
+        **({"Data": data_section(run)} if run.data else {}),
         "Search": search(run),
         **({"Ranking": ranking(run)} if run.rank else {}),
         "Training": training(run),
@@ -140,6 +141,13 @@ def accuracy(run: RunFiles) -> Html:
         parts.append(element("h3", {}, "Which class is taken for which"))
         parts.append(element("div", {"class": "pair"}, *shown, *([mistakes] if mistakes is not None else [])))
     return glue(parts)
+
+
+def data_section(run: RunFiles) -> Html:
+    """What the images are."""
+    figure = dataset.balance(run)
+    shown = [_chart(figure, "Images of each class")] if figure is not None else []
+    return glue([dataset.numbers_of(run), dataset.pictures(run), *shown])
 
 
 def search(run: RunFiles) -> Html:

@@ -58,6 +58,8 @@ class RunFiles:
     random: list[Json]
     """What random search scored, to compare with."""
     front: Json
+    data: Json
+    """What the images are."""
     rank: Json
     ranked: list[Json]
     """Architectures of known accuracy that the supernet scored."""
@@ -133,6 +135,7 @@ def read_run(folder: Path) -> RunFiles:
         log=log,
         candidates=_read_scored(folder / "archs.jsonl", notes),
         best=_read_object(folder / "best.json"),
+        data=_read_object(folder / "data.json"),
         results=_read_object(folder / "results.json"),
         notes=notes,
         random=_read_scored(folder / "random.jsonl", notes),
