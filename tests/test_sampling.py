@@ -13,6 +13,7 @@ from torch import nn
 from sparsenas.choice import Arch, choices, set_gates
 from sparsenas.costs import Budget, CostTable, Limits, parse_budgets
 from sparsenas.errors import UserError
+from sparsenas.join import Join
 from sparsenas.methods import Method, Random, Spos
 from sparsenas.methods.sampling import Bins, BinSampler, FairSampler
 from sparsenas.recipe import Recipe
@@ -32,6 +33,20 @@ def test_uniform_sampling_is_uniform(method: type[Method], table: CostTable) -> 
         counts = np.bincount([path[name].picks[0] for path in paths], minlength=len(choice.options))
         assert chisquare(counts).pvalue > 1e-4
         assert all(len(path[name].picks) == 1 and path[name].weights is None for path in paths)
+
+
+def some_of_three() -> nn.Module:
+    return Join.of("some", {"a": nn.Identity(), "b": nn.ReLU(), "c": nn.Tanh()}, least=1, most=3)
+
+
+@pytest.mark.parametrize("make", [tiny, nasbench_macro, some_of_three])
+def test_architectures_are_decoded_together_as_one_by_one(make: Callable[[], nn.Module]) -> None:
+    table = CostTable(make(), (3, 8, 8) if make is not tiny else (1, 8, 8))
+    rows = table.draw(np.random.default_rng(0), 50)
+    archs = table.decode_all(rows)
+    assert archs == [table.decode(row) for row in rows]
+    assert np.array_equal(table.encode(archs), rows)
+    assert table.decode_all(rows[:0]) == []
 
 
 def test_bins_are_filled_uniformly(table: CostTable) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from sparsenas.choice import Arch, choices
 from sparsenas.data import Data, Split, digits
 from sparsenas.join import Join
 from sparsenas.layers import conv_bn
-from sparsenas.score import Exam, make_exam, score_one, score_population
+from sparsenas.score import Exam, Scorer, make_exam, score_one, score_population
 from sparsenas.spaces import nasbench_macro, tiny
 
 
@@ -114,3 +115,34 @@ def test_an_exam_is_fixed_and_from_the_right_splits(data: Data) -> None:
     held_out = {tuple(image.flatten().tolist()) for image in data.inputs(data.held_out.images)}
     asked = torch.cat([x for x, _ in first.questions])
     assert all(tuple(image.flatten().tolist()) in held_out for image in asked)
+
+
+@pytest.mark.parametrize("make", [tiny, NotSequential, Segments, in_place])
+@pytest.mark.parametrize("memory", [0, 2**20, 2**30])
+def test_scores_do_not_depend_on_what_is_kept(make: type[nn.Module], memory: int, exam: Exam) -> None:
+    net, rng = shake(make()), np.random.default_rng(0)
+    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(24)))
+    scorer = Scorer(net, exam, memory)
+    in_turn = [score for i in range(0, len(archs), 6) for score in scorer(archs[i : i + 6])]
+    assert in_turn == score_population(net, archs, exam)
+    assert scorer(archs) == in_turn
+    assert scorer.cache.used <= memory
+    assert [s.accuracy for s in in_turn] == [score_one(net, arch, exam).accuracy for arch in archs]
+
+
+@pytest.mark.parametrize(("memory", "runs_stem"), [(0, True), (2**30, False)])
+def test_kept_prefixes_are_not_run_again(memory: int, runs_stem: bool, exam: Exam) -> None:
+    net = shake(tiny())
+    *_, last = questions = choices(net)
+    parent = Arch.sample(questions, np.random.default_rng(0))
+    child = parent.replace({last: ((parent[last][0] + 1) % len(questions[last].options),)})
+    scorer = Scorer(net, exam, memory)
+    scorer([parent])
+    inputs: list[int] = []
+    hook = register_module_forward_pre_hook(
+        lambda module, args: inputs.append(args[0].shape[1]) if isinstance(module, nn.Conv2d) else None
+    )
+    scorer([child])
+    hook.remove()
+    assert (1 in inputs) == runs_stem  # only the stem reads one channel
+    assert len(inputs) > 0

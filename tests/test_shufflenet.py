@@ -121,7 +121,7 @@ def test_conformance_with_widths(vary: str) -> None:
 
 
 def test_even_channels_pass_and_odd_ones_are_worked_on() -> None:
-    unit = ShuffleUnit(nn.Conv2d(3, 3, 1), None)
+    unit = ShuffleUnit(nn.Conv2d(3, 3, 1), None).eval()
     x = torch.randn(2, 6, 4, 5)
     expected = torch.cat([x[:, [0, 2, 4]], unit.main(x[:, [1, 3, 5]])], dim=1)
     assert torch.equal(unit(x), expected)
@@ -130,7 +130,7 @@ def test_even_channels_pass_and_odd_ones_are_worked_on() -> None:
 
 def test_nothing_is_copied_to_split_the_channels() -> None:
     seen: list[torch.Tensor] = []
-    unit = ShuffleUnit(nn.Identity(), None)
+    unit = ShuffleUnit(nn.Identity(), None).eval()
     unit.main.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     x = torch.randn(2, 6, 4, 5)
     unit(x)
@@ -219,3 +219,20 @@ def test_what_may_vary_is_checked() -> None:
         shufflenet("depth")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="width 'block1.width': expected increasing"):
         shufflenet("widths", widths=(1.0, 0.5))
+
+
+def test_training_splits_channels_as_evaluation_does_and_keeps_the_layout_of_gradients() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 12, 5, 5).contiguous(memory_format=torch.channels_last)
+    weights = torch.randn_like(x)
+    unit = ShuffleUnit(nn.Tanh(), None)
+    results, gradients = [], []
+    for mode in (True, False):
+        inner = x.clone().requires_grad_() * 1
+        inner.register_hook(gradients.append)
+        results.append(unit.train(mode)(inner))
+        (results[-1] * weights).sum().backward()
+    assert torch.equal(*results)
+    assert torch.equal(*gradients)
+    last = [gradient.is_contiguous(memory_format=torch.channels_last) for gradient in gradients]
+    assert last == [True, False], "where both are True the special case can go"

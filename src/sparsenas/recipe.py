@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
@@ -85,12 +86,22 @@ class Recipe:
     def optimizer(self, net: nn.Module) -> SGD:
         """SGD that decays matrices, filters and the clipping levels of activation quantisers (as PACT does) only.
 
-        Weights without gradient are not touched by a step.
+        Weights without gradient are not touched by a step. The network must be on its device by now.
         """
         clips = {id(p) for p in alphas(net)}
         weights = [p for p in net.parameters() if p.dim() > 1 or id(p) in clips]
         others = [p for p in net.parameters() if p.dim() <= 1 and id(p) not in clips]
         groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        return SGD(
-            groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0, foreach=True
+        cpu = all(p.device.type == "cpu" for p in net.parameters())
+        optimizer = SGD(
+            groups,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov and self.momentum > 0,
+            fused=cpu,
+            foreach=not cpu,
         )
+        if self.momentum > 0:
+            # What SGD begins with at a weight's first gradient; fused, it wants all or none to have had theirs.
+            optimizer.state.update({p: {"momentum_buffer": torch.zeros_like(p)} for p in net.parameters()})
+        return optimizer

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsenas.bits import Bits
+from sparsenas.cache import Cache
 from sparsenas.choice import Arch, Picks, choices, set_gates
 from sparsenas.data import Data, Images
 from sparsenas.data.data import order_of
@@ -104,14 +106,23 @@ def score_one(net: nn.Module, arch: Arch, exam: Exam) -> Score:
     return _sum_up(hits, loss, exam.images)
 
 
+Prefix = tuple[tuple[Picks, ...], ...]
+"""The picks of a network's first segments."""
+
+
 @dataclass
 class _Node:
-    """A segment under the picks of one prefix; nodes of the trie share all that comes before them."""
+    """A segment behind one prefix; candidates with that prefix share it."""
 
-    segment: nn.Module
+    prefix: Prefix
+    plain: nn.Module
+    """The derived segment, its batch norms not calibrated."""
+    asked: nn.Module | None
+    """The segment as the questions see it; ``None`` until it is calibrated."""
     children: dict[tuple[Picks, ...], _Node] = field(default_factory=dict)
-    leaves: list[int] = field(default_factory=list)
-    """Which candidates end here."""
+    leaf: int | None = None
+    """Which candidate ends here."""
+    _shown: nn.Module | None = None
 
     def walk(self) -> Iterator[_Node]:
         """This node and all below."""
@@ -119,14 +130,24 @@ class _Node:
         for child in self.children.values():
             yield from child.walk()
 
-    def run(self, x: Tensor, at_leaf: Callable[[_Node, Tensor], None]) -> None:
-        """Runs the trie depth first on one batch, so that memory is one activation a level."""
-        y = self.segment(x)
-        if self.leaves:
-            at_leaf(self, y)
-        last = len(self.children) - 1
-        for i, child in enumerate(self.children.values()):
-            child.run(y if i == last else y.clone(), at_leaf)  # a segment may work in place
+    @property
+    def shown(self) -> nn.Module:
+        """The segment as the calibration images see it: with batch norms of its own in train mode."""
+        if self._shown is None:
+            self._shown = twin(self.plain)
+            for norm in _norms(self._shown):
+                norm.train()
+        return self._shown
+
+    def finish(self, fold: bool) -> nn.Module:
+        """Ends the calibration; returns the segment to ask."""
+        segment = self.shown.eval()
+        self._shown, self.asked = None, fold_batch_norms(segment) if fold else segment
+        return self.asked
+
+
+def _norms(module: nn.Module) -> list[_BatchNorm]:
+    return [part for part in module.modules() if isinstance(part, _BatchNorm)]
 
 
 def _segments(net: nn.Module) -> list[nn.Module]:
@@ -149,39 +170,43 @@ class Scorer:
     """Scores populations on one supernet and one exam; equal to ``score_one`` of every candidate.
 
     A whole population takes one pass over the exam, and candidates that share a prefix of picks share its
-    activations. For the questions, batch norms are folded into the convolutions before them, which changes rounding
-    only. The supernet's weights must not change between calls.
+    activations and batch-norm statistics, which depend on nothing else: also with earlier populations, as far as
+    they fit into ``memory`` bytes. For the questions, batch norms are folded into the convolutions before them, which
+    changes rounding only. The supernet's weights must not change between calls.
     """
 
-    def __init__(self, net: nn.Module, exam: Exam) -> None:
+    def __init__(self, net: nn.Module, exam: Exam, memory: int = 0) -> None:
         self.exam = exam
+        self.cache = Cache(memory)
         self.segments = [(segment, tuple(choices(segment))) for segment in _segments(net)]
         self.plain: dict[tuple[int, tuple[Picks, ...]], nn.Module] = {}
         """The derived segments so far, by position and picks."""
+        self.in_place: dict[Hashable, bool] = {}
+        """Whether a segment works on its input in place, as seen at its first run."""
         # Rounding in front of a quantiser may tip an activation to its next level, which is more than rounding.
         self.folds = not any(isinstance(module, Bits) for module in net.modules())
 
     @torch.no_grad()
     def __call__(self, archs: Sequence[Arch]) -> list[Score]:
         """The scores of the candidates, in order."""
-        root = self._grow(archs)
+        self.cache.begin()
+        distinct = list(dict.fromkeys(archs))
+        root = self._grow(distinct)
         self._calibrate(root)
         device = self.exam.questions[0][1].device
-        hits = [torch.zeros((), dtype=torch.long, device=device)] * len(archs)
-        losses = [torch.zeros((), dtype=torch.double, device=device)] * len(archs)
-        for x, labels in self.exam.questions:
-
-            def mark(node: _Node, logits: Tensor, labels: Tensor = labels) -> None:
+        hits = [torch.zeros((), dtype=torch.long, device=device)] * len(distinct)
+        losses = [torch.zeros((), dtype=torch.double, device=device)] * len(distinct)
+        for batch, (x, labels) in enumerate(self.exam.questions):
+            for leaf, logits in self._run(root, x, False, batch):
                 hit, loss = _marks(logits, labels)
-                for i in node.leaves:
-                    hits[i], losses[i] = hits[i] + hit, losses[i] + loss
-
-            root.run(x.clone(), mark)
-        return [_sum_up(hit, loss, self.exam.images) for hit, loss in zip(hits, losses, strict=True)]
+                hits[leaf], losses[leaf] = hits[leaf] + hit, losses[leaf] + loss
+        scores = [_sum_up(hit, loss, self.exam.images) for hit, loss in zip(hits, losses, strict=True)]
+        known = dict(zip(distinct, scores, strict=True))
+        return [known[arch] for arch in archs]
 
     def _grow(self, archs: Sequence[Arch]) -> _Node:
-        """The trie of the candidates; every node has batch-norm statistics of its own."""
-        root = _Node(nn.Identity())
+        """The trie of the candidates, below a node of nothing."""
+        root = _Node((), nn.Identity(), nn.Identity())
         for index, arch in enumerate(archs):
             node = root
             for position, (segment, names) in enumerate(self.segments):
@@ -189,23 +214,55 @@ class Scorer:
                 if key not in node.children:
                     if (position, key) not in self.plain:
                         self.plain[position, key] = derive(segment, arch.gates(), share_weights=True).eval()
-                    node.children[key] = _Node(twin(self.plain[position, key]))
+                    prefix = (*node.prefix, key)
+                    node.children[key] = _Node(prefix, self.plain[position, key], self.cache.get(prefix, nn.Module))
                 node = node.children[key]
-            node.leaves.append(index)
+            node.leaf = index
         return root
 
     def _calibrate(self, root: _Node) -> None:
-        """Averages the statistics of the calibration batches in every node, then folds them in."""
-        norms = [m for node in root.walk() for m in node.segment.modules() if isinstance(m, _BatchNorm)]
-        for i, x in enumerate(self.exam.calibration):
+        """Averages the statistics of the calibration batches in every new node, then folds them in."""
+        new = [node for node in root.walk() if node.asked is None]
+        norms = [norm for node in new for norm in _norms(node.shown)]
+        for batch, x in enumerate(self.exam.calibration):
             for norm in norms:
-                norm.train()
-                norm.momentum = 1 / (i + 1)  # the first batch replaces what was there, the i-th makes a running mean
-            root.run(x.clone(), lambda node, logits: None)
-        for node in root.walk():
-            node.segment.eval()
-            if self.folds:
-                fold_batch_norms(node.segment)
+                norm.momentum = 1 / (batch + 1)  # the first replaces what was there, the i-th makes a running mean
+            for _ in self._run(root, x, True, batch):
+                pass
+        for node in new:
+            segment = node.finish(self.folds)
+            if node.leaf is None:
+                self.cache.put(node.prefix, segment, sum(t.nbytes for t in segment.state_dict().values()))
+
+    def _run(self, root: _Node, x: Tensor, calibrate: bool, batch: int) -> Iterator[tuple[int, Tensor]]:
+        """Runs the trie on one batch, depth first, so that memory is one activation a level; yields the logits."""
+
+        def visit(node: _Node, inputs: Callable[[], Tensor]) -> Iterator[tuple[int, Tensor]]:
+            outputs = functools.cache(lambda: self._outputs(node, inputs, calibrate, batch))
+            if node.asked is None:
+                outputs()  # its statistics are wanted, whether or not anything below needs its outputs
+            if node.leaf is not None:
+                yield node.leaf, outputs()
+            for child in node.children.values():
+                yield from visit(child, outputs)
+
+        for child in root.children.values():
+            yield from visit(child, lambda: x)
+
+    def _outputs(self, node: _Node, inputs: Callable[[], Tensor], calibrate: bool, batch: int) -> Tensor:
+        """What a node makes of one batch, looked up if possible; nobody changes it in place."""
+        key = node.prefix, calibrate, batch
+        kept = None if node.asked is None else self.cache.get(key, Tensor)
+        if kept is not None:
+            return kept
+        kind, x = (len(node.prefix), node.prefix[-1], calibrate), inputs()
+        x = x.clone() if self.in_place.get(kind, True) else x
+        version = x._version
+        outputs: Tensor = (node.shown if calibrate or node.asked is None else node.asked)(x)
+        self.in_place[kind] = x._version != version
+        if node.leaf is None:
+            self.cache.put(key, outputs, outputs.untyped_storage().nbytes())
+        return outputs
 
 
 def score_population(net: nn.Module, archs: Sequence[Arch], exam: Exam) -> list[Score]:

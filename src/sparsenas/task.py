@@ -27,7 +27,7 @@ from sparsenas.journal import Journal
 from sparsenas.measure import read_table, write_table
 from sparsenas.plugin import Plugin
 from sparsenas.runs import Run
-from sparsenas.score import Exam, make_exam
+from sparsenas.score import Exam, Scorer, make_exam
 from sparsenas.train import seed_of
 
 LATENCY_FILE = "latency.json"
@@ -78,8 +78,11 @@ class Scoring:
     finalists: int = 0
     """So many of the best are compared once more, on all held-out images; 0 = the best of the search is the answer"""
 
+    cache_memory: int = 1024
+    """MiB in which what candidates share with those scored before is kept; 0 = none. Scores do not depend on it"""
+
     def __post_init__(self) -> None:
-        for name, low in (("calibration", 0), ("held_out", 0), ("batch", 1), ("finalists", 0)):
+        for name, low in (("calibration", 0), ("held_out", 0), ("batch", 1), ("finalists", 0), ("cache_memory", 0)):
             if self.__dict__[name] < low:
                 raise UserError(f"--score.{name}: expected at least {low}, got {self.__dict__[name]}")
 
@@ -113,6 +116,10 @@ class Task:
     def exam(self, scoring: Scoring) -> Exam:
         """The images candidates are scored on."""
         return make_exam(self.data, scoring.calibration, scoring.held_out, scoring.batch, seed_of(self.seed, "exam"))
+
+    def scorer(self, net: nn.Module, scoring: Scoring) -> Scorer:
+        """Scores candidates on the weights of a supernet."""
+        return Scorer(net, self.exam(scoring), scoring.cache_memory * 2**20)
 
     def begin(self, config: Mapping[str, Any], resume: bool) -> None:
         """Makes the run folder, or checks that the one to be resumed is this run's. Raises ``UserError``."""

@@ -146,7 +146,7 @@ def train_supernet(
     Raises ``UserError`` when the loss is no longer finite.
     """
     stage, split, learning = checkpoint.stage, data.train, Learning(fabric, method)
-    model, optimizer = fabric.setup(net, recipe.optimizer(net))
+    model, optimizer = fabric.setup(net, recipe.optimizer(fabric.to_device(net)))
     parts = {"net": net, "optimizer": optimizer, "method": method, **learning.parts()}
     first, steps = checkpoint.restore(parts), len(split) // min(recipe.batch, len(split))
     journal.rewind(stage, first)
@@ -192,7 +192,7 @@ def train_network(
     Raises ``UserError`` when the loss is no longer finite.
     """
     stage = checkpoint.stage
-    model, optimizer = fabric.setup(net, recipe.optimizer(net))
+    model, optimizer = fabric.setup(net, recipe.optimizer(fabric.to_device(net)))
     decay = get_ema_multi_avg_fn(recipe.ema)
     average = AveragedModel(net, multi_avg_fn=decay, use_buffers=True) if recipe.ema > 0 else None
     parts = {"net": net, "optimizer": optimizer} | ({} if average is None else {"average": average})

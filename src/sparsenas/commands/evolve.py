@@ -90,9 +90,9 @@ def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, par
     net = task.network("supernet")
     net.load_state_dict(task.run.load("supernet.pt")["net"])
     net.to(task.data.test.labels.device)
-    exam = task.exam(scoring)
-    run_search(task, net, strategy, exam, scored([source, task.run], task.choices))
-    search_randomly(task, net, exam, random, [source, task.run])
+    scorer = task.scorer(net, scoring)
+    run_search(task, scorer, strategy, scored([source, task.run], task.choices))
+    search_randomly(task, scorer, random, [source, task.run])
     if pareto:
         write_front(task, strategy.scores, cost_of, pareto)
     write_best(task, *final(task, net, strategy.scores, scoring))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from sparsenas.args import read_arch
 from sparsenas.choice import Arch
@@ -20,7 +19,7 @@ from sparsenas.errors import UserError
 from sparsenas.evolution import Score
 from sparsenas.ranking import Canonical, agreement, one_of_each, place
 from sparsenas.report import report
-from sparsenas.score import Exam, Scorer
+from sparsenas.score import Scorer
 from sparsenas.task import Device, Scoring, Task, found, open_task
 from sparsenas.train import seed_of
 from sparsenas.truth import read_truth
@@ -143,24 +142,24 @@ def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], bloc
     measures = []
     task.run.keep("rank.jsonl", lambda line: True)
     for scoring in settings:
-        exam = task.exam(scoring)
-        images = sum(len(batch) for batch in exam.calibration)
-        setting = {"calibration": scoring.calibration, "images": images, "held_out": exam.images}
-        scores = score_rows(task, net, rows.archs, exam, setting, block)
+        scorer = task.scorer(net, scoring)
+        images = sum(len(batch) for batch in scorer.exam.calibration)
+        setting = {"calibration": scoring.calibration, "images": images, "held_out": scorer.exam.images}
+        scores = score_rows(task, scorer, rows.archs, setting, block)
         values = {"accuracy": [s.accuracy for s in scores], "loss": [s.negative_loss for s in scores]}
         measures += [{"by": by, **setting, **compared(values[by], rows)} for by in values]
     return measures
 
 
 def score_rows(
-    task: Task, net: nn.Module, archs: Sequence[Arch], exam: Exam, setting: Mapping[str, int], block: int
+    task: Task, scorer: Scorer, archs: Sequence[Arch], setting: Mapping[str, int], block: int
 ) -> list[Score]:
     """The scores of ``archs``, read from rank.jsonl or computed in blocks that share long prefixes, and kept there."""
     lines = [line for line in task.run.records("rank.jsonl") if line.items() >= setting.items()]
     known = {Arch.from_json(task.choices, line["arch"]): Score(line["accuracy"], -line["loss"]) for line in lines}
     new = sorted(set(archs) - known.keys(), key=lambda arch: tuple(arch.values()))
     if new:
-        scorer, title = Scorer(net, exam), f"rank ({setting['images']} calibration images)"
+        title = f"rank ({setting['images']} calibration images)"
         with task.journal.stage("rank") as facts, task.journal.bar(title, len(new)) as bar:
             for part in (new[i : i + block] for i in range(0, len(new), block)):
                 scores = scorer(part)

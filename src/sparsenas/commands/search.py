@@ -19,7 +19,7 @@ from sparsenas.methods import Method
 from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
-from sparsenas.score import Exam, Scorer, score_population
+from sparsenas.score import Scorer, score_population
 from sparsenas.task import Device, Scoring, Task, make_task
 from sparsenas.train import Checkpoint, seed_of, train_supernet
 
@@ -103,18 +103,18 @@ def search_stage(
         task.run.save("supernet.pt", {"net": net.state_dict(), "method": learner.state_dict()})
         task.run.remove(Checkpoint.NAME)
     strategy = learner.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")))
-    exam = task.exam(scoring)
+    scorer = task.scorer(net, scoring)
     weights: dict[str, list[float]] = {}
     if strategy is None:
         best = learner.arch()
         assert best is not None
         gates = learner.gates()
         weights = {name: gate.weights.tolist() for name, gate in gates.items() if gate.weights is not None}
-        score = score_population(derive(net, gates), [Arch({}, {})], exam)[0]
+        score = score_population(derive(net, gates), [Arch({}, {})], scorer.exam)[0]
     else:
-        run_search(task, net, strategy, exam, scored([task.run], task.choices))
+        run_search(task, scorer, strategy, scored([task.run], task.choices))
         best, score = final(task, net, strategy.scores, scoring)
-    search_randomly(task, net, exam, random, [task.run])
+    search_randomly(task, scorer, random, [task.run])
     write_best(task, best, score, weights)
 
 
@@ -130,11 +130,11 @@ def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Sco
     return winner, scores[winner]
 
 
-def search_randomly(task: Task, net: nn.Module, exam: Exam, count: int, paid: Sequence[Run]) -> None:
+def search_randomly(task: Task, scorer: Scorer, count: int, paid: Sequence[Run]) -> None:
     """Scores random legal architectures as the search's were, to compare with; none that is paid for in these runs."""
     if count > 0:
         strategy = RandomSearch(architectures(task), np.random.default_rng(seed_of(task.seed, "random search")), count)
-        run_search(task, net, strategy, exam, scored(paid, task.choices), "random search")
+        run_search(task, scorer, strategy, scored(paid, task.choices), "random search")
 
 
 def architectures(task: Task) -> Space:
@@ -149,7 +149,7 @@ def architectures(task: Task) -> Space:
 
 
 def run_search(
-    task: Task, net: nn.Module, strategy: Search, exam: Exam, paid: Mapping[Arch, Score], stage: str = "evolution"
+    task: Task, scorer: Scorer, strategy: Search, paid: Mapping[Arch, Score], stage: str = "evolution"
 ) -> None:
     """Scores what ``strategy`` asks for until it is satisfied, and keeps the scores in the stage's file.
 
@@ -157,7 +157,6 @@ def run_search(
     """
     run, passes, file = task.run, 0, FILES[stage]
     run.keep(file, lambda record: True)
-    scorer = Scorer(net, exam)
     known, listed = dict(paid), set(scored([run], task.choices, [file]))
     with task.journal.stage(stage) as facts, task.journal.bar(stage, strategy.planned) as bar:
         while archs := strategy.ask():

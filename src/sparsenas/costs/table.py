@@ -89,6 +89,15 @@ class CostTable:
         """The architecture of one encoded row."""
         return Arch(self.choices, {n: np.flatnonzero(row[self._span(n)]).tolist() for n in self.choices})
 
+    def decode_all(self, rows: Matrix) -> list[Arch]:
+        """The architectures of encoded rows, faster than one by one."""
+        if not all(choice.single for choice in self.choices.values()):
+            return [self.decode(row) for row in rows]
+        picks = np.nonzero(rows)[1].reshape(len(rows), len(self.columns)) - list(self.columns.values())
+        answers = [(option,) for option in range(self.options)]
+        kept = ([answers[pick] for pick in row] for row in picks.tolist())
+        return [Arch(self.choices, dict(zip(self.columns, row, strict=True))) for row in kept]
+
     def draw(self, rng: np.random.Generator, count: int) -> Matrix:
         """``count`` architectures drawn uniformly, encoded: as ``Arch.sample``, for many at once."""
         if not all(choice.single for choice in self.choices.values()):

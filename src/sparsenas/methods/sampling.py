@@ -72,7 +72,7 @@ class BinSampler:
             bins = self.bins.of(self.table.of_rows(rows)[self.bins.cost])
             for pool_index, pool in enumerate(self.pools):
                 kept = rows[bins == pool_index][: max(0, POOL - len(pool))]
-                pool.extend(self.table.decode(row) for row in kept)
+                pool.extend(self.table.decode_all(kept))
         width = (self.bins.high - self.bins.low) / self.bins.number
         low, high = self.bins.low + width * index, self.bins.low + width * (index + 1)
         raise UserError(

@@ -74,8 +74,18 @@ class ShuffleUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.project is not None:
             return torch.cat([self.project(x), self.main(x)], dim=1)
-        passing, rest = x.unflatten(1, (-1, 2)).unbind(2)  # views: nothing is copied before the concatenation
+        passing, rest = _split_last(x) if self.training else x.unflatten(1, (-1, 2)).unbind(2)
         return torch.cat([passing, self.main(rest)], dim=1)
+
+
+def _split_last(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The channels of even and of odd index, as ``x.unflatten(1, (-1, 2)).unbind(2)``, for training.
+
+    The gradient of ``unbind`` stacks its parts where it split them: here behind the channels, so that it comes out
+    with the channels last in memory, as the layers before it want it. Exported networks run better without.
+    """
+    even, odd = x.permute(0, 2, 3, 1).unflatten(3, (-1, 2)).unbind(4)
+    return even.permute(0, 3, 1, 2), odd.contiguous().permute(0, 3, 1, 2)
 
 
 def _unit(label: str, inputs: int, middle: Channels, outputs: int, stride: int) -> ShuffleUnit:
