@@ -23,6 +23,8 @@ from sparsenas.train import Checkpoint, evaluate, seed_of, train_network
 RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
 BAND = 0.1
 """Random baselines cost at most this share less than the found network, in every budgeted cost."""
+SIZE = "params"
+"""The cost that random baselines share where there is no budget."""
 
 
 def retrain(
@@ -143,21 +145,26 @@ def _train(task: Task, fabric: Fabric, net: nn.Module, recipe: Recipe, checkpoin
 
 
 def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
-    """Random architectures that cost about what ``best`` costs: legal, and within ``BAND`` below it."""
+    """Random architectures that cost about what ``best`` costs: legal, and within ``BAND`` below it.
+
+    Without a budget: with about as many parameters, within ``BAND`` below and above.
+    """
     rng = np.random.default_rng(seed_of(task.seed, "baselines"))
     costs = task.costs(best)
-    lows = {b.cost: costs[b.cost] * (1 - BAND) for b in task.limits.budgets}
+    lows = {cost: costs[cost] * (1 - BAND) for cost in [b.cost for b in task.limits.budgets] or [SIZE]}
+    highs = {} if task.limits.budgets else {SIZE: costs[SIZE] * (1 + BAND)}
     chosen: list[Arch] = []
     for _ in range(count):
-        arch = task.limits.draw(rng, lambda a: _in_band(task.limits, a, lows) and a not in {best, *chosen})
+        arch = task.limits.draw(rng, lambda a: _in_band(task.limits, a, lows, highs) and a not in {best, *chosen})
         if arch is not None:
             chosen.append(tidy(task.limits.table.net, arch))
     return chosen
 
 
-def _in_band(limits: Limits, arch: Arch, lows: Mapping[str, float]) -> bool:
-    costs = limits.table([arch])
-    return all(float(costs[cost][0]) >= low for cost, low in lows.items())
+def _in_band(limits: Limits, arch: Arch, lows: Mapping[str, float], highs: Mapping[str, float]) -> bool:
+    costs = {cost: float(values[0]) for cost, values in limits.table([arch]).items()}
+    above = all(costs[cost] >= low for cost, low in lows.items())
+    return above and all(costs[cost] <= high for cost, high in highs.items())
 
 
 def results(run: Run) -> dict[str, Any]:
