@@ -12,15 +12,16 @@ from tests.nets import seeds
 from torch import nn
 
 from sparsenas.args import read_arch
+from sparsenas.auxiliary import WithAuxiliary
 from sparsenas.choice import Arch, Gate, choices, set_gates, space_size
 from sparsenas.costs import CostTable
 from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.join import Join
-from sparsenas.layers import DropPath, FactorizedReduce, Scale
+from sparsenas.layers import DropPath, FactorizedReduce, Scale, set_drop_path
 from sparsenas.plugin import Plugin, space_of
 from sparsenas.spaces import SPACES, darts, darts_imagenet
-from sparsenas.spaces.darts import CellNetwork, ClosingNorms, WithAuxiliary, set_drop_path
+from sparsenas.spaces.darts import CellNetwork, ClosingNorms
 from sparsenas.spaces.genotype import Genotype
 from sparsenas.spaces.published import PUBLISHED
 from sparsenas.testing import check_space, shaken
@@ -205,3 +206,15 @@ def test_published_names_carry_the_size() -> None:
 def test_wrong_flags(flags: dict[str, object], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         Plugin("darts", flags).build("space")
+
+
+@pytest.mark.parametrize("closing_norms", ["pools", "none"])
+def test_costs_of_candidates_alone_are_what_a_trace_of_each_neighbour_gives(closing_norms: ClosingNorms) -> None:
+    quick, slow = CostTable(small(closing_norms), SHAPE), CostTable(small(closing_norms), SHAPE)
+    slow._guessed = lambda: False  # type: ignore[method-assign]
+    assert quick.additive.all()
+    assert slow.additive.all()
+    archs = [drawn(small(), seed) for seed in range(50)]
+    for cost, values in quick(archs).items():
+        np.testing.assert_array_equal(values, slow(archs)[cost])
+    assert len(quick._traced) <= 26

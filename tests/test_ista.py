@@ -201,7 +201,7 @@ def test_frozen_choices_stay_and_their_norms_learn() -> None:
     before = copy.deepcopy(method.state_dict())
     frozen = method.gates()["b"]
     for epoch in range(10):
-        learning.settle(net)
+        learning.settle(net, 10)
         for module in net.modules():
             if isinstance(module, Join):
                 norms = [norm for norm in module.ops.modules() if isinstance(norm, nn.BatchNorm2d)]

@@ -20,11 +20,13 @@ from sparsenas.spaces.published import PUBLISHED
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
-GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits", "seed"}}
+GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits", "seed", "epochs"}}
 """Arguments that a command supplies itself, so that they are no flags."""
 LISTS = (".shape", ".widths", ".bin_range", ".sizes")
 """Flags of numbers separated by commas."""
 CONFIG = "config.yaml"
+TARGET = "target"
+"""The parameter of commands whose flags are those of the space at another size."""
 
 
 def read_arch(choices: Choices, text: str) -> Arch:
@@ -71,6 +73,8 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
     saved = _saved(command, argv)
     plugins = _plugin_names(command, argv, saved)
     parser = _parser(command, plugins)
+    if TARGET in inspect.signature(command).parameters:
+        _add_target(parser, plugins.get("space") or _space_of_run(argv))
     try:
         if saved is None:
             flags = parser.parse_args(list(argv))
@@ -104,7 +108,10 @@ def _check_unchanged(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None
 
 
 def _keywords(command: Command, flags: Namespace, plugins: Mapping[str, str]) -> dict[str, Any]:
-    values = {name: flags[name] for name in inspect.signature(command).parameters}
+    values = {name: flags[name] for name in inspect.signature(command).parameters if name != TARGET or TARGET in flags}
+    if TARGET in values:
+        given = values[TARGET].as_dict() if values[TARGET] is not None else {}
+        values[TARGET] = {name: value for name, value in given.items() if value is not None}
     for kind, name in plugins.items():
         if values[kind] is not None:
             plugin = dict(values[kind].as_dict())
@@ -128,7 +135,7 @@ def _parser(command: Command, plugins: Mapping[str, str]) -> ArgumentParser:
         exit_on_error=False,
     )
     parser.add_argument("--config", action="config", help="YAML file of flags; flags after it win")
-    parser.add_function_arguments(command, as_group=False, skip=set(plugins), as_positional=True)
+    parser.add_function_arguments(command, as_group=False, skip={*plugins, TARGET}, as_positional=True)
     for kind, plugin in plugins.items():
         make = resolve(kind, plugin)
         default = inspect.signature(command).parameters[kind].default
@@ -148,6 +155,24 @@ def _parser(command: Command, plugins: Mapping[str, str]) -> ArgumentParser:
         if kind == "space" and "shape" not in inspect.signature(make).parameters:
             parser.add_argument("--space.shape", type=tuple[int, int, int], help="channels, height, width of an image")
     return parser
+
+
+def _add_target(parser: ArgumentParser, space: str) -> None:
+    """The flags of a space again, for the network that is trained in the end; by default as in the search."""
+    make = resolve("space", space)
+    names = [name for name in inspect.signature(make).parameters if name not in ("shape", "classes")]
+    parser.add_function_arguments(make, TARGET, skip={"shape", "classes"}, fail_untyped=False)
+    parser.set_defaults({f"{TARGET}.{name}": None for name in names})
+
+
+def _space_of_run(argv: Sequence[str]) -> str:
+    """The space of the run folder among the words, else the smallest one."""
+    for word in argv:
+        if (Path(word) / CONFIG).is_file():
+            section = _yaml(str(Path(word) / CONFIG)).get("space")
+            if isinstance(section, Mapping) and "name" in section:
+                return str(section["name"])
+    return next(iter(TABLES["space"]))
 
 
 def _normalised(command: Command, argv: Sequence[str]) -> list[str]:

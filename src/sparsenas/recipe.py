@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
 
+from sparsenas.auxiliary import Output
 from sparsenas.bits import alphas
 from sparsenas.errors import UserError
 
@@ -26,7 +27,9 @@ class Recipe:
     lr: float = 0.1
     """Learning rate at the start, after the warm-up"""
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
-    """How the learning rate falls to 0 over the steps"""
+    """How the learning rate falls over the steps"""
+    lr_end: float = 0.0
+    """Learning rate that a linear or cosine schedule ends at"""
     warmup: float = 0.0
     """Epochs over which the learning rate rises linearly from 0"""
     momentum: float = 0.9
@@ -43,6 +46,12 @@ class Recipe:
     """Decay of an exponential moving average of the weights, which is then the result; 0 = none (retraining only)"""
     augment: bool = True
     """Use the data's augmentation"""
+    cutout: int = 0
+    """Side of the square that is blanked in every image, after the augmentation; 0 = none"""
+    drop_path: float = 0.0
+    """How often an operation of a cell is dropped for an image at the end of training, to which it grows from 0"""
+    auxiliary: float = 0.0
+    """Weight of the loss of an auxiliary head, for networks that have one, as those of darts; 0 = none"""
     sizes: tuple[int, ...] = ()
     """Image sides the training goes through, in equal shares of its epochs, as in 16,24,32; none = as they are"""
 
@@ -54,15 +63,16 @@ class Recipe:
             ("clip", 0),
             ("weight_decay", 0),
             ("momentum", 0),
+            ("lr_end", 0),
+            ("cutout", 0),
+            ("auxiliary", 0),
         ):
             value = self.__dict__[name]
             if not value >= low:
                 raise UserError(f"recipe: expected {name} >= {low}, got {value}")
-        if not (self.lr > 0 and 0 <= self.ema < 1 and 0 <= self.smoothing < 1):
-            raise UserError(
-                f"recipe: expected lr > 0, ema and smoothing within [0, 1), got {self.lr}, {self.ema}, {self.smoothing}"
-            )
-
+        shares = {name: self.__dict__[name] for name in ("ema", "smoothing", "drop_path")}
+        if not (self.lr > 0 and all(0 <= share < 1 for share in shares.values())):
+            raise UserError(f"recipe: expected lr > 0, {', '.join(shares)} within [0, 1), got {self.lr}, {shares}")
         if any(size < 1 for size in self.sizes):
             raise UserError(f"recipe: expected sizes >= 1, got {','.join(map(str, self.sizes))}")
 
@@ -70,18 +80,26 @@ class Recipe:
         """The image side of an epoch; ``None`` = as the images are."""
         return self.sizes[epoch * len(self.sizes) // self.epochs] if self.sizes else None
 
-    def lr_at(self, step: int, steps: int) -> float:
-        """The learning rate of a step, ``steps`` being the steps of all epochs."""
+    def lr_at(self, step: int, steps: int, since: int = 0) -> float:
+        """The learning rate of a step, ``steps`` being the steps of all epochs; it falls from step ``since`` on."""
         warm = self.warmup * steps / self.epochs
         if step < warm:
             return self.lr * (step + 1) / (warm + 1)
-        share = (step - warm) / max(1.0, steps - warm)
+        start = max(warm, since)
+        share = max(0.0, step - start) / max(1.0, steps - start)
         fall = {"linear": 1 - share, "cosine": (1 + cos(pi * share)) / 2, "constant": 1.0}
-        return self.lr * fall[self.schedule]
+        return self.lr_end + (self.lr - self.lr_end) * fall[self.schedule]
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The training loss of a batch."""
-        return functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+    def drop_path_at(self, epoch: int, since: int = 0) -> float:
+        """How often operations are dropped in an epoch: growing linearly, from 0 in epoch ``since``."""
+        return self.drop_path * max(0, epoch - since) / max(1, self.epochs - since)
+
+    def loss(self, output: Output, labels: Tensor) -> Tensor:
+        """The training loss of a batch, from the logits or from those and the auxiliary head's."""
+        if isinstance(output, tuple):
+            logits, auxiliary = output
+            return self.loss(logits, labels) + self.auxiliary * self.loss(auxiliary, labels)
+        return functional.cross_entropy(output, labels, label_smoothing=self.smoothing)
 
     def optimizer(self, net: nn.Module) -> SGD:
         """SGD that decays matrices, filters and the clipping levels of activation quantisers (as PACT does) only.

@@ -94,20 +94,23 @@ class Task:
     run: Run
     journal: Journal
     space: Plugin
+    target: Plugin
+    """The space at the size at which found networks are trained; costs and budgets are those of that size."""
     data: Data
     choices: Choices
     limits: Limits
     seed: int
     latency: LatencyTable | None = None
 
-    def network(self, purpose: str) -> nn.Module:
-        """A supernet with fresh weights that follow from the seed and the purpose."""
+    def network(self, purpose: str, space: Plugin | None = None) -> nn.Module:
+        """A supernet, of ``target`` say, with fresh weights that follow from the seed and the purpose."""
         torch.manual_seed(seed_of(self.seed, purpose))
-        return build_space(self.space, self.data).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        net = build_space(space or self.space, self.data)
+        return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def plain(self, arch: Arch, purpose: str) -> nn.Module:
-        """The network of an architecture with fresh weights."""
-        return derive(self.network(purpose), arch.gates())
+    def plain(self, arch: Arch, purpose: str, weights: Gates | None = None) -> nn.Module:
+        """The network of an architecture with fresh weights, at the target's size; ``weights`` are its options'."""
+        return derive(self.network(purpose, self.target), weights or arch.gates())
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """The exact costs of an architecture."""
@@ -156,10 +159,12 @@ def make_task(
     seed: int,
     device: torch.device,
     latency: Path | str = "",
+    target: Mapping[str, Any] | None = None,
 ) -> Task:
     """Builds all that a run needs and checks that its budgets can be met. Raises ``UserError``, before any training.
 
-    ``latency`` is the file of a latency table, which a run that has begun keeps a copy of.
+    ``latency`` is the file of a latency table, which a run that has begun keeps a copy of; ``target`` are the flags of
+    the space that differ in the network that is trained in the end, to which the budgets apply.
     """
     run = Run(out)
     begun = run.has(CONFIG) and run.has(LATENCY_FILE)
@@ -170,9 +175,18 @@ def make_task(
     questions = choices(net)
     if not questions:
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
-    flags = space.words("space", shape=source.shape, classes=len(source.classes))
-    limits = Limits(CostTable(net, source.shape, costs_with(table, flags)), budgets)
-    return Task(run, Journal(run), space, source, questions, limits, seed, table)
+    final = Plugin(space.name, {**space.flags, **(target or {})})
+    flags = final.words("space", shape=source.shape, classes=len(source.classes))
+    limits = Limits(CostTable(_same_questions(final, source, net), source.shape, costs_with(table, flags)), budgets)
+    return Task(run, Journal(run), space, final, source, questions, limits, seed, table)
+
+
+def _same_questions(target: Plugin, data: Data, net: nn.Module) -> nn.Module:
+    """The space at the target's size. Raises ``UserError`` when it asks other questions than ``net``."""
+    final = build_space(target, data)
+    if choices(final) != choices(net):
+        raise UserError("--target: expected flags that leave the choices of the space as they are, such as its depth")
+    return final
 
 
 def costs_with(table: LatencyTable | None, flags: str) -> Mapping[str, Cost]:
@@ -182,19 +196,26 @@ def costs_with(table: LatencyTable | None, flags: str) -> Mapping[str, Cost]:
     return {**COSTS, LATENCY: table.cost(f"`sparsenas latency {flags} --out {table.source}` adds it")}
 
 
-def open_task(run: Path | str, device: torch.device) -> tuple[Task, dict[str, Any]]:
-    """The task of an existing run folder, and its flags. Raises ``UserError`` when it is not one."""
+def open_task(
+    run: Path | str, device: torch.device, target: Mapping[str, Any] | None = None
+) -> tuple[Task, dict[str, Any]]:
+    """The task of an existing run folder, and its flags. Raises ``UserError`` when it is not one.
+
+    ``target`` is that of its trained network unless given, and before there is one that of its flags.
+    """
     folder = Run(run)
     path = folder.need(CONFIG, "search")
     try:
         config = yaml.safe_load(path.read_text())
         space, data = Plugin.from_config(config["space"]), Plugin.from_config(config["data"])
         budget, seed, latency = config["budget"], config["seed"], config.get("latency", "")
+        changed = trained_as(folder).get("target") if target is None else target
+        target = config.get("target") if changed is None else changed
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: expected the flags of a run, got: {type(error).__name__} {_first_line(error)}"
         ) from error
-    task = make_task(run, space, data, budget, seed, device, latency)
+    task = make_task(run, space, data, budget, seed, device, latency, target)
     _check_choices(folder, task.choices)
     return task, config
 
@@ -229,19 +250,33 @@ def load(run: Path | str) -> nn.Module:
 
     Raises ``UserError`` when the run has none.
     """
-    task, _ = open_task(run, torch.device("cpu"))
-    net = task.plain(found(task), "load")
-    load_weights(net, task.run)
-    return net.eval()
+    return trained(open_task(run, torch.device("cpu"))[0]).eval()
 
 
-def load_weights(net: nn.Module, run: Run) -> None:
-    """Fills a network with ``net.pt``. Raises ``UserError`` when they do not belong together."""
-    run.need("net.pt", "retrain")
+def trained(task: Task) -> nn.Module:
+    """The network of ``net.pt``. Raises ``UserError`` when there is none or it is not that of ``best.json``."""
+    task.run.need("net.pt", "retrain")
+    arch = found(task)
+    weights = inherited_gates(task, arch) if trained_as(task.run).get("one_stage") else None
+    net = task.plain(arch, "load", weights)
     try:
-        net.load_state_dict(run.load("net.pt"))
+        net.load_state_dict(task.run.load("net.pt"))
     except RuntimeError as error:
-        raise UserError(f"{run / 'net.pt'}: expected the weights of the network in best.json, got others") from error
+        raise UserError(
+            f"{task.run / 'net.pt'}: expected the weights of the network in best.json, got others"
+        ) from error
+    return net
+
+
+def keep_trained(run: Run, net: nn.Module, how: Mapping[str, Any]) -> None:
+    """Writes net.pt, and before it net.json, which says how it came about."""
+    run.write_json("net.json", how)
+    run.save("net.pt", net.state_dict())
+
+
+def trained_as(run: Run) -> dict[str, Any]:
+    """How ``net.pt`` came about: by the flags of which target, and whether in one stage with the search."""
+    return dict(run.read_json("net.json")) if run.has("net.json") else {}
 
 
 def _check_choices(run: Run, questions: Choices) -> None:

@@ -15,10 +15,12 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from sparsenas.auxiliary import Output, WithAuxiliary
 from sparsenas.choice import Gates, set_gates
-from sparsenas.data import Data, Images, Split
+from sparsenas.data import Data, Images, Split, cutout
 from sparsenas.errors import UserError
 from sparsenas.journal import Journal
+from sparsenas.layers import set_drop_path
 from sparsenas.methods import Method
 from sparsenas.methods.learning import Learning
 from sparsenas.recipe import Recipe
@@ -70,9 +72,10 @@ class Epoch:
         self.images = 0
         self.start = time.monotonic()
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, output: Output, labels: Tensor) -> Tensor:
         """The training loss of a batch."""
-        loss = self.recipe.loss(logits, labels)
+        loss = self.recipe.loss(output, labels)
+        logits = output[0] if isinstance(output, tuple) else output
         self.losses.append(loss.detach())
         self.hits.append((logits.detach().argmax(1) == labels).sum())
         self.images += len(labels)
@@ -120,13 +123,23 @@ def _set_lr(optimizer: Optimizer, lr: float) -> float:
     return lr
 
 
-def _logits(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Tensor:
-    logits: Tensor = model(data.inputs(batch.images, recipe.augment, recipe.size_at(epoch)))
-    return logits
+def _output(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Output:
+    x = data.inputs(batch.images, recipe.augment, recipe.size_at(epoch))
+    output: Output = model(cutout(x, recipe.cutout) if recipe.cutout > 0 else x)
+    return output
+
+
+def _trainee(fabric: Fabric, net: nn.Module, recipe: Recipe) -> tuple[nn.Module, nn.Module, Optimizer]:
+    """What is trained (the network, with an auxiliary head if asked for), as Fabric runs it, and its optimizer."""
+    whole = net
+    if recipe.auxiliary > 0:
+        whole = WithAuxiliary(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, optimizer = fabric.setup(whole, recipe.optimizer(fabric.to_device(whole)))
+    return whole.train(), model, optimizer
 
 
 def _loss(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Tensor:
-    return recipe.loss(_logits(model, data, batch, recipe, epoch), batch.labels)
+    return recipe.loss(_output(model, data, batch, recipe, epoch), batch.labels)
 
 
 def train_supernet(
@@ -142,36 +155,37 @@ def train_supernet(
     """Trains the shared weights, each step under the gates that ``method`` proposes, and what the method itself learns.
 
     Weights the gates leave out get no gradient, so SGD leaves them and their momentum alone. All randomness of a step
-    follows from the seed and the step's number; the method's own is in its state.
+    follows from the seed and the step's number; the method's own is in its state. A method in one stage trains on the
+    held-out images too: nothing is selected by them.
     Raises ``UserError`` when the loss is no longer finite.
     """
-    stage, split, learning = checkpoint.stage, data.train, Learning(fabric, method)
-    model, optimizer = fabric.setup(net, recipe.optimizer(fabric.to_device(net)))
-    parts = {"net": net, "optimizer": optimizer, "method": method, **learning.parts()}
+    stage, learning = checkpoint.stage, Learning(fabric, method)
+    split = data.seen if method.one_stage else data.train
+    whole, model, optimizer = _trainee(fabric, net, recipe)
+    parts = {"net": whole, "optimizer": optimizer, "method": method, **learning.parts()}
     first, steps = checkpoint.restore(parts), len(split) // min(recipe.batch, len(split))
     journal.rewind(stage, first)
-    net.train()
     with journal.bar(stage, recipe.epochs, first) as bar:
         for epoch in range(first, recipe.epochs):
-            learning.settle(net)
+            since = learning.settle(net, recipe.epochs)
+            set_drop_path(net, recipe.drop_path_at(epoch, since))
             figures, paths = Epoch(stage, epoch, recipe), []
             batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", epoch))
             asked = learning.batches(data.held_out, recipe.batch, seed_of(seed, stage, "held-out order", epoch))
             for step, batch in enumerate(batches, epoch * steps):
                 torch.manual_seed(seed_of(seed, stage, step))
-                lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
+                lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps, since * steps))
                 if learning.apart:
                     set_gates(net, method.gates())
                     learning.step_apart(_loss(model, data, next(asked), recipe, epoch))
-                paths.append(learning.gates())
-                set_gates(net, paths[-1])
-                loss = figures.loss(_logits(model, data, batch, recipe, epoch), batch.labels)
+                paths.append(learning.run(net))
+                loss = figures.loss(_output(model, data, batch, recipe, epoch), batch.labels)
                 _step(fabric, model, optimizer, loss, recipe)
                 learning.step_along()
             record = figures.record(paths)
-            journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record)
-            bar.advance(_facts(record))
             done = method.end_epoch(epoch)
+            journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record, **method.facts())
+            bar.advance(_facts(record))
             checkpoint.save(epoch + 1, parts)
             if done:
                 break
@@ -192,21 +206,21 @@ def train_network(
     Raises ``UserError`` when the loss is no longer finite.
     """
     stage = checkpoint.stage
-    model, optimizer = fabric.setup(net, recipe.optimizer(fabric.to_device(net)))
+    whole, model, optimizer = _trainee(fabric, net, recipe)
     decay = get_ema_multi_avg_fn(recipe.ema)
     average = AveragedModel(net, multi_avg_fn=decay, use_buffers=True) if recipe.ema > 0 else None
-    parts = {"net": net, "optimizer": optimizer} | ({} if average is None else {"average": average})
+    parts = {"net": whole, "optimizer": optimizer} | ({} if average is None else {"average": average})
     first, steps = checkpoint.restore(parts), len(split) // min(recipe.batch, len(split))
     journal.rewind(stage, first)
-    net.train()
     with journal.bar(stage, recipe.epochs, first) as bar:
         for epoch in range(first, recipe.epochs):
+            set_drop_path(net, recipe.drop_path_at(epoch))
             figures = Epoch(stage, epoch, recipe)
             batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", epoch))
             for step, batch in enumerate(batches, epoch * steps):
                 torch.manual_seed(seed_of(seed, stage, step))
                 lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
-                loss = figures.loss(_logits(model, data, batch, recipe, epoch), batch.labels)
+                loss = figures.loss(_output(model, data, batch, recipe, epoch), batch.labels)
                 _step(fabric, model, optimizer, loss, recipe)
                 if average is not None:
                     average.update_parameters(net)

@@ -17,7 +17,7 @@ from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.export import onnx_logits
 from sparsenas.score import Exam
-from sparsenas.task import Device, Scoring, Task, found, inherited_gates, load_weights, open_task
+from sparsenas.task import Device, Scoring, Task, found, inherited_gates, open_task, trained, trained_as
 from sparsenas.train import evaluate as accuracy_of
 
 
@@ -51,9 +51,7 @@ def evaluate(
         what = f"{chosen.text()} on inherited weights"
         marks = accuracy_of(inherited(task, chosen, task.exam(Scoring(**config["score"]))), task.data, images)
     else:
-        net = task.plain(found(task), "load")
-        load_weights(net, task.run)
-        what, marks = "net.pt", accuracy_of(fabric.to_device(net), task.data, images)
+        what, marks = "net.pt", accuracy_of(fabric.to_device(trained(task)), task.data, images)
     if json:
         print(json_module.dumps({"network": what, "split": split, "images": len(images), **marks}))
     else:
@@ -61,15 +59,18 @@ def evaluate(
 
 
 def evaluate_stage(task: Task, scoring: Scoring) -> None:
-    """Tests the found network on inherited and on retrained weights; each once in a run."""
-    known, arch = results(task.run), found(task)
-    if "inherited" not in known:
+    """Tests the found network on inherited and on retrained weights; each once in a run.
+
+    What was trained in one stage has no weights but those of the search.
+    """
+    known, arch, one_stage = results(task.run), found(task), bool(trained_as(task.run).get("one_stage"))
+    if "inherited" not in known and not one_stage:
         net = inherited(task, arch, task.exam(scoring))
         add_results(task.run, {"inherited": {"split": "test", **accuracy_of(net, task.data, task.data.test)}})
     if "retrained" not in known:
-        net = task.plain(arch, "load").to(task.data.test.labels.device)
-        load_weights(net, task.run)
-        add_results(task.run, {"retrained": {"split": "test", **accuracy_of(net, task.data, task.data.test)}})
+        net = trained(task).to(task.data.test.labels.device)
+        facts = {"split": "test", **({"one_stage": True} if one_stage else {})}
+        add_results(task.run, {"retrained": {**facts, **accuracy_of(net, task.data, task.data.test)}})
 
 
 @torch.no_grad()

@@ -58,7 +58,7 @@ def evolve(
     source.run.need("supernet.pt", "search")
     data = Plugin.from_config(config["data"])
     table = latency or (source.run / LATENCY_FILE if source.latency is not None else "")
-    task = make_task(out, source.space, data, budget or [], source.seed, device, table)
+    task = make_task(out, source.space, data, budget or [], source.seed, device, table, config.get("target"))
     if pareto:
         check_cost("--pareto", pareto, task.limits.table.costs)
     learner = method.build("method", task.choices, task.limits, task.seed)

@@ -9,7 +9,7 @@ import torch
 from sparsenas.commands.retrain import add_results
 from sparsenas.export import export_network
 from sparsenas.quantise import freeze_weights
-from sparsenas.task import Task, found, load_weights, open_task
+from sparsenas.task import Task, open_task, trained
 
 IMAGES = 64
 
@@ -28,8 +28,7 @@ def export(run: Path) -> None:
 
 def export_stage(task: Task) -> None:
     """Makes net.pt2 and net.onnx from net.pt."""
-    net = task.plain(found(task), "load")
-    load_weights(net, task.run)
+    net = trained(task)
     freeze_weights(net)
     images = task.data.inputs(next(task.data.held_out.batches(IMAGES)).images)
     with task.journal.stage("export"):

@@ -176,7 +176,9 @@ def latency_stage(task: Task) -> None:
     try:
         engine = _same_engine(table)
         with task.journal.stage("latency"), using_threads(settings.threads):
-            timing = measure_network(task.network("supernet"), arch, task.data.shape, engine, _timer(settings))
+            timing = measure_network(
+                task.network("supernet", task.target), arch, task.data.shape, engine, _timer(settings)
+            )
         facts |= {"measured_ms": timing.median_ms, "spread": timing.spread_ms}
     except UserError as error:
         task.journal.note("latency", f"the found network is not measured whole: {error}")

@@ -14,14 +14,17 @@ from sparsenas.args import read_arch
 from sparsenas.choice import Arch
 from sparsenas.costs import Limits
 from sparsenas.derive import derive, tidy
+from sparsenas.errors import UserError
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
-from sparsenas.task import Device, Task, found, inherited_gates, open_task
+from sparsenas.task import Device, Task, found, inherited_gates, keep_trained, open_task, trained_as
 from sparsenas.train import Checkpoint, evaluate, seed_of, train_network
 
 RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
 BAND = 0.1
 """Random baselines cost at most this share less than the found network, in every budgeted cost."""
+SIZE = "params"
+"""The cost that random baselines share where there is no budget."""
 
 
 def retrain(
@@ -30,6 +33,7 @@ def retrain(
     baselines: int = 0,
     against: list[str] | None = None,
     inherit: bool = False,
+    target: dict[str, Any] | None = None,
     accelerator: str = "auto",
     devices: str = "1",
     num_nodes: int = 1,
@@ -47,6 +51,8 @@ def retrain(
         baselines: how many random architectures of the same budget band are trained the same way.
         against: an architecture trained the same way, to compare with, as in uniform:w2a4; may be given several times.
         inherit: start from the supernet's weights instead of fresh ones.
+        target: flags of the space that differ in the network to be trained, as in --target.width 36; the flags that the
+            search was given unless any is.
         accelerator: cpu, cuda, mps or auto.
         devices: how many devices.
         num_nodes: how many machines.
@@ -55,8 +61,8 @@ def retrain(
         checkpoint_seconds: least time between two checkpoints of training.
     """
     fabric = Device(accelerator, devices, num_nodes, precision, threads).fabric()
-    task, _ = open_task(run, fabric.device)
-    found(task)
+    task, _ = open_task(run, fabric.device, target or None)
+    recount(task, target or None)
     task.run.remove("net.pt")
     drop_results(task.run, "retrained", "baselines", "against")
     retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit)
@@ -64,14 +70,28 @@ def retrain(
     against_stage(task, fabric, retrain, checkpoint_seconds, against or [])
 
 
+def recount(task: Task, target: Mapping[str, Any] | None) -> None:
+    """Notes the target and what the found network costs there. Raises ``UserError`` when it breaks a budget."""
+    costs = task.costs(found(task))
+    for budget in task.limits.budgets:
+        if not budget.allows(costs[budget.cost]):
+            raise UserError(f"--target: the found network would have {costs[budget.cost]} {budget.cost}, not {budget}")
+    if target is not None:
+        task.run.write_json("net.json", {"target": target})
+        task.run.write_json("best.json", {**task.run.read_json("best.json"), "costs": costs})
+
+
 def retrain_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, inherit: bool = False) -> None:
     """Makes net.pt and its test accuracy, unless they are there."""
     arch = found(task)
     if not task.run.has("net.pt"):
+        if inherit and task.target != task.space:
+            raise UserError("--inherit: expected no --target, since the supernet's weights are of its own size")
         net = _inherited(task, arch) if inherit else task.plain(arch, "retrain")
+        how = {name: value for name, value in trained_as(task.run).items() if name == "target"}
         with task.journal.stage("retrain"):
             _train(task, fabric, net, recipe, Checkpoint(task.run, "retrain", every))
-        task.run.save("net.pt", net.state_dict())
+        keep_trained(task.run, net, how)
         task.run.remove(Checkpoint.NAME)
         drop_results(task.run, "retrained")
 
@@ -124,21 +144,26 @@ def _train(task: Task, fabric: Fabric, net: nn.Module, recipe: Recipe, checkpoin
 
 
 def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
-    """Random architectures that cost about what ``best`` costs: legal, and within ``BAND`` below it."""
+    """Random architectures that cost about what ``best`` costs: legal, and within ``BAND`` below it.
+
+    Without a budget: with about as many parameters, within ``BAND`` below and above.
+    """
     rng = np.random.default_rng(seed_of(task.seed, "baselines"))
     costs = task.costs(best)
-    lows = {b.cost: costs[b.cost] * (1 - BAND) for b in task.limits.budgets}
+    lows = {cost: costs[cost] * (1 - BAND) for cost in [b.cost for b in task.limits.budgets] or [SIZE]}
+    highs = {} if task.limits.budgets else {SIZE: costs[SIZE] * (1 + BAND)}
     chosen: list[Arch] = []
     for _ in range(count):
-        arch = task.limits.draw(rng, lambda a: _in_band(task.limits, a, lows) and a not in {best, *chosen})
+        arch = task.limits.draw(rng, lambda a: _in_band(task.limits, a, lows, highs) and a not in {best, *chosen})
         if arch is not None:
             chosen.append(tidy(task.limits.table.net, arch))
     return chosen
 
 
-def _in_band(limits: Limits, arch: Arch, lows: Mapping[str, float]) -> bool:
-    costs = limits.table([arch])
-    return all(float(costs[cost][0]) >= low for cost, low in lows.items())
+def _in_band(limits: Limits, arch: Arch, lows: Mapping[str, float], highs: Mapping[str, float]) -> bool:
+    costs = {cost: float(values[0]) for cost, values in limits.table([arch]).items()}
+    above = all(costs[cost] >= low for cost, low in lows.items())
+    return above and all(costs[cost] <= high for cost, high in highs.items())
 
 
 def results(run: Run) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -12,7 +13,7 @@ from sparsenas.commands.evaluate import evaluate_stage
 from sparsenas.commands.export import export_stage
 from sparsenas.commands.latency import latency_stage
 from sparsenas.commands.retrain import RETRAIN, against_stage, baselines_stage, results, retrain_stage
-from sparsenas.commands.search import SCORE, SEARCH, search_stage
+from sparsenas.commands.search import SCORE, SEARCH, make_method, search_stage
 from sparsenas.costs.layer import figure
 from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
@@ -25,6 +26,7 @@ def run(
     data: str | Plugin = "digits",
     method: str | Plugin = "Spos",
     budget: list[str] | None = None,
+    target: dict[str, Any] | None = None,
     latency: str = "",
     out: Path = Path("runs/run"),
     seed: int = 0,
@@ -51,6 +53,7 @@ def run(
         data: the images.
         method: how to search.
         budget: a limit, as in flops<=330e6 or params>=1e5; may be given several times.
+        target: flags of the space that differ in the network to be trained in the end; budgets apply to that.
         latency: a latency table of a device, made by sparsenas latency; it gives the cost latency_ms.
         out: the run folder.
         seed: all randomness follows from it.
@@ -71,12 +74,12 @@ def run(
     space, data, method = Plugin.of(space), Plugin.of(data), Plugin.of(method)
     device = Device(accelerator, devices, num_nodes, precision, threads)
     fabric = device.fabric()
-    task = make_task(out, space, data, budget or [], seed, fabric.device, latency)
-    learner = method.build("method", task.choices, task.limits, seed)
+    task = make_task(out, space, data, budget or [], seed, fabric.device, latency, target)
+    learner = make_method(method, task, search)
     config = to_config(
-        "run", space=space, data=data, method=method, budget=budget or [], latency=latency, seed=seed, search=search,
-        score=score, retrain=retrain, random_search=random_search, baselines=baselines, against=against or [],
-        **vars(device), checkpoint_seconds=checkpoint_seconds,
+        "run", space=space, data=data, method=method, budget=budget or [], target=target or {}, latency=latency,
+        seed=seed, search=search, score=score, retrain=retrain, random_search=random_search, baselines=baselines,
+        against=against or [], **vars(device), checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
     for name in against or []:
         read_arch(task.choices, name)  # a mistake in it is better told now than after the search
@@ -109,9 +112,11 @@ def summary(task: Task) -> Table:
     if latency.get("measured_ms") is not None:
         whole = figure(latency["measured_ms"]), figure(latency["spread"])
         table.add_row("latency_ms, measured whole", " +- ".join(whole))
-    table.add_row("held-out accuracy, inherited weights", f"{best['held_out']['accuracy']:.2%}")
-    table.add_row("test accuracy, inherited weights", f"{tested['inherited']['accuracy']:.2%}")
-    table.add_row("test accuracy, retrained", f"{tested['retrained']['accuracy']:.2%}")
+    if "inherited" in tested:
+        table.add_row("held-out accuracy, inherited weights", f"{best['held_out']['accuracy']:.2%}")
+        table.add_row("test accuracy, inherited weights", f"{tested['inherited']['accuracy']:.2%}")
+    how = "trained in one stage" if tested["retrained"].get("one_stage") else "retrained"
+    table.add_row(f"test accuracy, {how}", f"{tested['retrained']['accuracy']:.2%}")
     others = [entry["accuracy"] for entry in tested.get("baselines", [])]
     if others:
         mean, spread = statistics.mean(others), statistics.stdev(others) if len(others) > 1 else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -14,13 +15,14 @@ from sparsenas.args import to_config
 from sparsenas.choice import Arch, Choices
 from sparsenas.costs.layer import as_number
 from sparsenas.derive import derive, skeleton, tidy
+from sparsenas.errors import UserError
 from sparsenas.evolution import RandomSearch, Score, Search, Space, best_first
 from sparsenas.methods import Method
 from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.score import Scorer, score_population
-from sparsenas.task import Device, Scoring, Task, make_task
+from sparsenas.task import Device, Scoring, Task, keep_trained, make_task
 from sparsenas.train import Checkpoint, seed_of, train_supernet
 
 SCORE = Scoring()
@@ -34,6 +36,7 @@ def search(
     data: str | Plugin = "digits",
     method: str | Plugin = "Spos",
     budget: list[str] | None = None,
+    target: dict[str, Any] | None = None,
     latency: str = "",
     out: Path = Path("runs/search"),
     seed: int = 0,
@@ -57,6 +60,7 @@ def search(
         data: the images.
         method: how to search.
         budget: a limit, as in flops<=330e6 or params>=1e5; may be given several times.
+        target: flags of the space that differ in the network to be trained in the end; budgets apply to that.
         latency: a latency table of a device, made by sparsenas latency; it gives the cost latency_ms.
         out: the run folder.
         seed: all randomness follows from it.
@@ -74,14 +78,25 @@ def search(
     space, data, method = Plugin.of(space), Plugin.of(data), Plugin.of(method)
     device = Device(accelerator, devices, num_nodes, precision, threads)
     fabric = device.fabric()
-    task = make_task(out, space, data, budget or [], seed, fabric.device, latency)
-    learner = method.build("method", task.choices, task.limits, seed)
+    task = make_task(out, space, data, budget or [], seed, fabric.device, latency, target)
+    learner = make_method(method, task, search)
     config = to_config(
-        "search", space=space, data=data, method=method, budget=budget or [], latency=latency, seed=seed, search=search,
-        score=score, **vars(device), checkpoint_seconds=checkpoint_seconds, random_search=random_search,
+        "search", space=space, data=data, method=method, budget=budget or [], target=target or {}, latency=latency,
+        seed=seed, search=search, score=score, **vars(device), checkpoint_seconds=checkpoint_seconds,
+        random_search=random_search,
     )  # fmt: skip
     task.begin(config, resume)
     search_stage(task, learner, fabric, search, score, checkpoint_seconds, random_search)
+
+
+def make_method(method: Plugin, task: Task, recipe: Recipe) -> Method:
+    """Builds the method for the supernet's training. Raises ``UserError``."""
+    learner: Method = method.build("method", task.choices, task.limits, task.seed, epochs=recipe.epochs)
+    if learner.one_stage and task.target != task.space:
+        raise UserError(
+            f"--target: {method.name} trains the found network itself, which has the size of the space; use --space"
+        )
+    return learner
 
 
 def search_stage(
@@ -105,12 +120,16 @@ def search_stage(
     strategy = learner.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")))
     scorer = task.scorer(net, scoring)
     weights: dict[str, list[float]] = {}
+    score: Score | None = None
     if strategy is None:
         best = learner.arch()
         assert best is not None
         gates = learner.gates()
         weights = {name: gate.weights.tolist() for name, gate in gates.items() if gate.weights is not None}
-        score = score_population(derive(net, gates), [Arch({}, {})], scorer.exam)[0]
+        if learner.one_stage:
+            keep_trained(task.run, derive(net, gates), {"one_stage": True})
+        else:
+            score = score_population(derive(net, gates), [Arch({}, {})], scorer.exam)[0]
     else:
         run_search(task, scorer, strategy, scored([task.run], task.choices))
         best, score = final(task, net, strategy.scores, scoring)
@@ -190,10 +209,11 @@ def _lines(task: Task, generation: int, archs: list[Arch], scores: Mapping[Arch,
     ]
 
 
-def write_best(task: Task, arch: Arch, score: Score, weights: Mapping[str, list[float]] | None = None) -> None:
+def write_best(task: Task, arch: Arch, score: Score | None, weights: Mapping[str, list[float]] | None = None) -> None:
     """Writes best.json; by then the exact costs are known to keep the budgets.
 
-    ``weights`` are those that a method has learned for the options kept, by choice.
+    ``score`` is that on held-out images, unless those were trained on; ``weights`` are those that a method has learned
+    for the options kept, by choice.
     """
     costs = task.costs(arch)
     assert all(budget.allows(costs[budget.cost]) for budget in task.limits.budgets)
@@ -204,7 +224,7 @@ def write_best(task: Task, arch: Arch, score: Score, weights: Mapping[str, list[
             "text": arch.text(),
             "costs": costs,
             "budgets": [str(budget) for budget in task.limits.budgets],
-            "held_out": {"accuracy": score.accuracy, "loss": -score.negative_loss},
+            **({"held_out": {"accuracy": score.accuracy, "loss": -score.negative_loss}} if score else {}),
             **({"weights": weights} if weights else {}),
         },
     )

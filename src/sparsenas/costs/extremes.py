@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsenas.choice import Choice, Picks
+
 MOST_ENTRIES = 2_000_000
 
 
@@ -46,6 +48,13 @@ def minimise(factors: Sequence[Factor]) -> dict[str, int] | None:
         *known, name = factor.names
         answer[name] = int(np.argmin(factor.values[tuple(answer[other] for other in known)]))
     return answer
+
+
+def cheapest(choice: Choice, values: NDArray[np.float64]) -> Picks:
+    """The answer of least summed value."""
+    order = [int(option) for option in np.argsort(values, kind="stable")]
+    helping = sum(1 for option in order if values[option] < 0)
+    return tuple(sorted(order[: min(max(helping, choice.least), choice.most)]))
 
 
 def _near(factors: Sequence[Factor], name: str) -> dict[str, int]:

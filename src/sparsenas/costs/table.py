@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sparsenas.choice import Arch, Choice, Choices, Gated, Picks, choices, set_gates
-from sparsenas.costs.extremes import Factor, minimise
+from sparsenas.costs.candidates import candidate_costs
+from sparsenas.costs.extremes import Factor, cheapest, minimise
 from sparsenas.costs.layer import COSTS, Cost, Shape, as_number, total
 from sparsenas.costs.pieces import Pieces
 from sparsenas.costs.trace import on_meta, trace_through
@@ -111,6 +112,8 @@ class CostTable:
     @cached_property
     def additive(self) -> NDArray[np.bool_]:
         """For each cost in order, whether the model is exact. Fills the model."""
+        if self._guessed():
+            return np.ones(len(self.costs), dtype=bool)
         additive = self._fill_linear()
         if not self._hopeful(additive):
             return np.zeros(len(self.costs), dtype=bool)
@@ -178,6 +181,20 @@ class CostTable:
             picks[name] = tuple(sorted(int(pick) for pick in kept))
         return Arch(self.choices, picks)
 
+    def _guessed(self) -> bool:
+        """Whether candidates cost what they cost alone, as in cells whose nodes keep a fixed number; fills c if so."""
+        kept = [(choice.least, choice.most) for choice in self.choices.values()]
+        if any(least < most for least, most in kept) or max(kept) == (1, 1):  # layer choices are as fast in pieces
+            return False
+        found = candidate_costs(self.net, self.shape, self.costs, self.reference.gates())
+        if found is not None:
+            self.linear = np.concatenate([found[name] for name in self.choices])
+            self.base = self._trace(self.reference) - self.encode([self.reference])[0] @ self.linear
+            if self._agrees(self._samples()).all():
+                return True
+            self.base, self.linear = self._trace(self.reference), np.zeros_like(self.linear)
+        return False
+
     def _fill_linear(self) -> NDArray[np.bool_]:
         """Finds c from the reference's neighbours; returns which costs are additive in each choice alone.
 
@@ -236,7 +253,7 @@ class CostTable:
             picks = minimise(self._factors(single, index, sign))
             if picks is not None:
                 strength = {n: sign * self.linear[self._span(n), index] for n in self.choices.keys() - single.keys()}
-                several = {name: _cheapest(self.choices[name], values) for name, values in strength.items()}
+                several = {name: cheapest(self.choices[name], values) for name, values in strength.items()}
                 return self.reference.replace({**{name: (pick,) for name, pick in picks.items()}, **several})
         return self._descend(min(self._landmarks(), key=lambda a: self._signed(a, cost, sign)), cost, sign)
 
@@ -289,10 +306,3 @@ def _neighbours(choice: Choice, kept: Picks) -> list[tuple[int, Picks, int, int 
         swapped = outside[0]
         found += [(o, tuple(sorted((*(p for p in kept if p != o), swapped))), -1, swapped) for o in kept[1:]]
     return found
-
-
-def _cheapest(choice: Choice, values: Matrix) -> Picks:
-    """The answer of least summed value."""
-    order = [int(option) for option in np.argsort(values, kind="stable")]
-    helping = sum(1 for option in order if values[option] < 0)
-    return tuple(sorted(order[: min(max(helping, choice.least), choice.most)]))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sparsenas.data.cifar import cifar10 as cifar10
 from sparsenas.data.cifar import cifar100 as cifar100
+from sparsenas.data.cutout import cutout as cutout
 from sparsenas.data.data import Data as Data
 from sparsenas.data.data import Images as Images
 from sparsenas.data.data import Split as Split

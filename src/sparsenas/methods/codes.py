@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from sparsenas.choice import Arch, Gate, Gates, Picks
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
 from sparsenas.methods.sparse import Matrix, lasso
-from sparsenas.methods.strongest import strongest_arch
+from sparsenas.methods.strongest import Strengths, strongest_arch
 
 Dictionary = Literal["uniform", "tight"]
 FROZEN = 1e6
@@ -46,6 +46,13 @@ class Code(nn.Module):
         before = self.solution.clone()
         self.solution.copy_(torch.from_numpy(lasso(a, b, lam)))
         return float((self.solution - before).norm())
+
+    def misfit(self, picks: Picks) -> float:
+        """How far A z is from b when only ``picks`` of z count, as a share of b."""
+        z = torch.zeros_like(self.solution)
+        z[list(picks)] = self.solution[list(picks)]
+        missed = (self.dictionary @ z - self.compressed.detach()).norm()
+        return float(missed / self.compressed.detach().norm().clamp_min(1e-30))
 
     def strengths(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """The magnitude of every option in z."""
@@ -90,6 +97,8 @@ class Codes(nn.Module):
             self.each.append(Code(a, _first(a, start, choice.most, rng)))
         self.frozen: set[str] = set()
         self.arch: Arch | None = None
+        self.facts: dict[str, Any] = {}
+        """Figures of the last recovery, for the log."""
         self.recover()
         self.register_load_state_dict_post_hook(_keep)  # type: ignore[no-untyped-call]
 
@@ -119,9 +128,26 @@ class Codes(nn.Module):
         top = 1 + max(float(strength.sum()) for strength in strengths.values())
         for name in self.frozen:
             strengths[name][list(self.answer()[name])] += FROZEN * top
-        self.arch = strongest_arch(self.limits, strengths, self.arch)
+        before, self.arch = self.arch, strongest_arch(self.limits, strengths, self.arch)
         self.keep()
+        self.facts = self._facts(before, moved, strengths)
         return moved
+
+    def _facts(self, before: Arch | None, moved: Mapping[str, float], strengths: Strengths) -> dict[str, Any]:
+        """Of every choice what is kept, how far z moved, how far A z is from b, and A z on the support alone.
+
+        Besides, how many supports changed, and which are not the strongest, since a budget forbids those.
+        """
+        arch, codes = self.answer(), dict(self.items())
+        return {
+            "kept": arch.to_json(),
+            "changed": sum(before is None or before[name] != picks for name, picks in arch.items()),
+            "displaced": [name for name, c in arch.choices.items() if arch[name] != c.strongest(list(strengths[name]))],
+            "frozen": sorted(self.frozen),
+            "moved": {name: _short(distance) for name, distance in moved.items()},
+            "residual": {name: _short(code.misfit(tuple(range(len(code.solution))))) for name, code in codes.items()},
+            "gap": {name: _short(codes[name].misfit(picks)) for name, picks in arch.items()},
+        }
 
     def keep(self) -> None:
         """Makes the weights those of the support."""
@@ -131,6 +157,7 @@ class Codes(nn.Module):
     def freeze(self, name: str) -> None:
         """Lets b and z of a choice be, for good."""
         self.frozen.add(name)
+        self.facts["frozen"] = sorted(self.frozen)
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""
@@ -139,6 +166,10 @@ class Codes(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores what is no tensor."""
         self.arch, self.frozen = Arch(self.limits.choices, state["arch"]), set(state["frozen"])
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def _keep(codes: nn.Module, _: object) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch.optim import Adam, Optimizer
 
 from sparsenas.choice import Arch, Choices, Gates
 from sparsenas.costs import Limits
+from sparsenas.errors import UserError
 from sparsenas.methods.codes import Codes, Dictionary
 from sparsenas.methods.method import Method
 
@@ -64,6 +66,10 @@ class Ista(Method):
         """Adam, as published."""
         return _adam(self, *self.adam)
 
+    def facts(self) -> Mapping[str, Any]:
+        """Figures of the last recovery."""
+        return {"codes": self.codes.facts}
+
     def end_epoch(self, epoch: int) -> bool:
         """Recovers z; only here may the support change."""
         self.codes.recover()
@@ -74,11 +80,12 @@ class IstaOneStage(Method):
     """ISTA-NAS in one stage: b and the weights learn from the same images; a choice whose z has come to rest is frozen.
 
     From then on its weights are constants and the batch norms of its options learn their scale and shift. The epochs
-    left when all are frozen train the found network itself, so it needs no retraining: where every operation ends with
-    a batch norm (``--space darts --space.closing_norms all --space.affine true``), the constants go into it.
+    left when all are frozen train the found network itself, with a falling learning rate and drop path, on all training
+    images; it needs no retraining. The constants go into the batch norms that close the operations
+    (``--space darts --space.closing_norms all --space.affine true`` has one everywhere), else a fixed factor is left.
     """
 
-    held_out: ClassVar[bool] = False
+    one_stage: ClassVar[bool] = True
     norms_wait: ClassVar[bool] = True
 
     def __init__(
@@ -93,6 +100,8 @@ class IstaOneStage(Method):
         lr: float = 3e-4,
         weight_decay: float = 1e-3,
         rest: float = 1e-3,
+        latest: float = 0.5,
+        epochs: int = 0,
     ) -> None:
         """Draws the dictionaries and the first b. Raises ``UserError`` for choices of varying size.
 
@@ -109,11 +118,16 @@ class IstaOneStage(Method):
             lr: learning rate of Adam.
             weight_decay: weight decay of b.
             rest: a choice is frozen when z moves no more than this in an epoch after the first.
+            latest: after this share of the epochs all that still moves is frozen.
+            epochs: epochs of the training; 0 = no end that is known.
         """
         super().__init__(choices, limits, seed)
+        if not (rest >= 0 and 0 < latest <= 1):
+            raise UserError(f"--method: expected rest >= 0 and latest within (0, 1], got {rest} and {latest}")
         self.codes = Codes(limits, seed, dictionary, dimension, sparsity, start)
         self.adam = lr, weight_decay
-        self.rest = rest
+        self.rest, self.last = rest, round(latest * epochs) if epochs else None
+        self.since: int | None = None
 
     def gates(self) -> Gates:
         """The support of this epoch, with weights that b can learn from."""
@@ -127,12 +141,30 @@ class IstaOneStage(Method):
         """Adam, as published."""
         return _adam(self, *self.adam)
 
+    def decided(self) -> int | None:
+        """The first epoch in which all are frozen."""
+        return self.since
+
+    def facts(self) -> Mapping[str, Any]:
+        """Figures of the last recovery; when all were frozen before it, none."""
+        return {"codes": self.codes.facts} if self.codes.facts["moved"] else {}
+
     def end_epoch(self, epoch: int) -> bool:
         """Recovers z where it is not frozen, and freezes what has come to rest."""
         for name, distance in self.codes.recover().items():
-            if epoch > 0 and distance <= self.rest:
+            if (epoch > 0 and distance <= self.rest) or (self.last is not None and epoch + 1 >= self.last):
                 self.codes.freeze(name)
+        if self.since is None and len(self.codes.frozen) == len(self.choices):
+            self.since = epoch + 1
         return False
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Since when all are frozen."""
+        return {"since": self.since}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restores since when all are frozen."""
+        self.since = state["since"]
 
 
 def _adam(method: Method, lr: float, weight_decay: float) -> Adam:

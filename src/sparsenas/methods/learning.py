@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from sparsenas.choice import Gates
+from sparsenas.choice import Gates, set_gates
 from sparsenas.data import Images, Split
 from sparsenas.join import Join
 from sparsenas.methods.method import Method
@@ -41,8 +41,11 @@ class Learning:
         while self.apart:
             yield from split.shuffled(size, int(orders.integers(2**63)))
 
-    def settle(self, net: nn.Module) -> None:
-        """Before an epoch: batch norms in the options of choices whose weights are constants learn, others wait."""
+    def settle(self, net: nn.Module, epochs: int) -> int:
+        """Before an epoch: batch norms in the options of choices whose weights are constants learn, others wait.
+
+        Returns the epoch at which schedules begin, the end of all ``epochs`` while nothing is decided.
+        """
         gates = self.method.gates() if self.method.norms_wait else {}
         for module in net.modules() if gates else ():
             if isinstance(module, Join):
@@ -50,6 +53,8 @@ class Learning:
                 norms = [norm for norm in module.ops.modules() if isinstance(norm, _BatchNorm)]
                 for parameter in (p for norm in norms for p in norm.parameters(recurse=False)):
                     parameter.requires_grad_(weights is None or not weights.requires_grad)
+        decided = self.method.decided()
+        return epochs if decided is None else decided
 
     def step_apart(self, loss: Tensor) -> None:
         """One step on the loss of held-out images; gradients of the weights are not even computed."""
@@ -62,6 +67,12 @@ class Learning:
         if not self.apart:
             return gates
         return {n: g if g.weights is None else g._replace(weights=g.weights.detach()) for n, g in gates.items()}
+
+    def run(self, net: nn.Module) -> Gates:
+        """Sets the running answer for a step of the weights and returns it."""
+        gates = self.gates()
+        set_gates(net, gates)
+        return gates
 
     def step(self) -> None:
         """One step on the gradients at hand."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
@@ -24,6 +25,8 @@ class Method(nn.Module, ABC):
 
     held_out: ClassVar[bool] = False
     """Whether it learns on the held-out half."""
+    one_stage: ClassVar[bool] = False
+    """Whether training the supernet trains the found network to its end, on all training images: no retraining then."""
     norms_wait: ClassVar[bool] = False
     """Whether batch norms in the options of a choice keep their scale and shift while the choice's weights learn."""
 
@@ -46,6 +49,17 @@ class Method(nn.Module, ABC):
     def optimizer(self) -> Optimizer | None:
         """The optimizer of the architecture parameters, if there are any."""
         return None
+
+    def decided(self) -> int | None:
+        """The first epoch that is trained with the answer decided, ``None`` when it is not known yet.
+
+        Schedules of learning rate and drop path begin there; at once for a method that trains a supernet to search it.
+        """
+        return 0
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the log keeps of an epoch besides loss and accuracy."""
+        return {}
 
     def end_epoch(self, epoch: int) -> bool:
         """Called after every epoch; ``True`` = converged, the loop may end."""

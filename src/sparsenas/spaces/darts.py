@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sparsenas.choice import Choice
 from sparsenas.errors import UserError
@@ -112,45 +111,6 @@ class CellNetwork(nn.Module):
             deep = last if i == self.deep else deep
         logits: Tensor = self.head(last)
         return logits, deep
-
-
-class WithAuxiliary(nn.Module):
-    """A network of cells and, for training only, a second classifier that reads it at two thirds of its depth.
-
-    In training ``forward`` returns both logits, else those of ``net``. The second classifier is no part of ``net``,
-    so ``net`` is what is kept, counted and exported.
-    """
-
-    def __init__(self, net: CellNetwork) -> None:
-        super().__init__()
-        self.net = net
-        self.auxiliary = nn.Sequential(
-            *(nn.ReLU(), _ToFour()),
-            *(nn.Conv2d(net.deep_channels, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True)),
-            *(nn.Conv2d(128, 768, 2, bias=False), nn.BatchNorm2d(768), nn.ReLU(inplace=True)),
-            *(nn.Flatten(), nn.Linear(768, net.classes)),
-        )
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        logits, features = self.net.with_features(x)
-        return (logits, self.auxiliary(features)) if self.training else logits
-
-
-class _ToFour(nn.Module):
-    """Average pooling to 2x2 pixels: over 5x5 as published, where the image is that large."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        if min(height, width) < 6:
-            return functional.adaptive_avg_pool2d(x, 2)
-        return functional.avg_pool2d(x, 5, (height - 5, width - 5))
-
-
-def set_drop_path(net: nn.Module, rate: float) -> None:
-    """Sets how often training drops an operation of a cell for an image; identities are never dropped."""
-    for module in net.modules():
-        if isinstance(module, DropPath):
-            module.rate = rate
 
 
 def _halving(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
