@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsenas.choice import Choice, Picks
+
 MOST_ENTRIES = 2_000_000
 
 
@@ -60,3 +62,27 @@ def _spread(factor: Factor, names: tuple[str, ...]) -> NDArray[np.float64]:
     present = tuple(slice(None) if name in factor.names else None for name in names)
     spread: NDArray[np.float64] = factor.values.transpose(order)[present]
     return spread
+
+
+def neighbours(choice: Choice, kept: Picks) -> list[tuple[int, Picks, int, int | None]]:
+    """For each option a legal answer that differs from ``kept`` by it: option, picks, sign of c, and whose c to add.
+
+    cost(picks) - cost(kept) = sign * (c[option] - c[relative]); options come after those they are relative to.
+    Where all answers are equally large only differences count: then c of the first option kept is 0.
+    """
+    first, outside = kept[0], [option for option in range(len(choice.options)) if option not in kept]
+    found: list[tuple[int, Picks, int, int | None]] = []
+    if len(kept) > choice.least:
+        found += [(option, tuple(pick for pick in kept if pick != option), -1, None) for option in kept]
+    found += [(option, tuple(sorted((*kept[1:], option))), 1, first) for option in outside]
+    if len(kept) == choice.least and outside:
+        swapped = outside[0]
+        found += [(o, tuple(sorted((*(p for p in kept if p != o), swapped))), -1, swapped) for o in kept[1:]]
+    return found
+
+
+def cheapest(choice: Choice, values: NDArray[np.float64]) -> Picks:
+    """The answer of least summed value."""
+    order = [int(option) for option in np.argsort(values, kind="stable")]
+    helping = sum(1 for option in order if values[option] < 0)
+    return tuple(sorted(order[: min(max(helping, choice.least), choice.most)]))
