@@ -22,7 +22,7 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits", "seed", "epochs"}}
 """Arguments that a command supplies itself, so that they are no flags."""
-LISTS = (".shape", ".widths", ".bin_range", ".sizes")
+LISTS = (".shape", ".widths", ".depths", ".bin_range", ".sizes")
 """Flags of numbers separated by commas."""
 CONFIG = "config.yaml"
 TARGET = "target"

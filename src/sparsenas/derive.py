@@ -44,12 +44,18 @@ def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Modu
     """Returns the ordinary network that ``net`` is under ``gates``: no choice and no gate is left in it.
 
     Weights are inherited; edge weights are folded into the layer before them where that is possible. Every batch norm
-    gets its affine parameters, as (1, 0) where the supernet had none. With ``share_weights`` parameters are the
+    gets affine parameters that learn, as (1, 0) where the supernet had none. With ``share_weights`` parameters are the
     supernet's own tensors wherever they are used whole; batch-norm statistics are always copies.
     Raises ``UserError`` when a user's own ``Gated`` module has no ``derived``.
     """
     plain = shared_parts(net, gates)
-    return twin(plain) if share_weights else copy.deepcopy(plain)
+    if share_weights:
+        return twin(plain)
+    own = copy.deepcopy(plain)
+    for module in own.modules():
+        if isinstance(module, _BatchNorm):
+            module.requires_grad_()
+    return own
 
 
 def shared_parts(net: nn.Module, gates: Gates) -> nn.Module:

@@ -7,14 +7,18 @@ identities are the edges into a node; m x k is a node of a DARTS cell; an operat
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sparsenas.choice import Choice, Gated, Picks
 from sparsenas.derive import Derivable, answers
 from sparsenas.errors import UserError
 from sparsenas.fold import Scaled
 from sparsenas.layers import Concat, Sum
+from sparsenas.mix import mix
 
 
 class Join(Gated, Derivable):
@@ -52,12 +56,15 @@ class Join(Gated, Derivable):
         for i, pick in enumerate(picks):
             source = inputs[self.sources[pick]]
             if source is not None:
-                term = self.ops[pick](source)
-                term = term if weights is None else term * weights[i]
+                term = self.ops[pick](source) if weights is None else _times(weights[i], self.ops[pick], source)
                 total = term if total is None else total + term
         if total is None:
             raise RuntimeError(f"choice {self.choice.name!r} keeps nothing; only a node of a Dag may be empty")
         return total
+
+    def adds(self) -> bool:
+        """Whether the picked candidates are the sources themselves."""
+        return all(type(self.ops[pick]) is nn.Identity for pick in self.gate.picks)
 
     def answers(self) -> Iterator[tuple[str, Picks]]:
         """This choice and the choices inside the picked candidates."""
@@ -108,6 +115,7 @@ class Dag(Derivable):
             if not all(0 <= source < inputs + i for source in reader.sources):
                 raise UserError(f"Dag: node {i} may read positions 0 to {inputs + i - 1}, got {reader.sources}")
         self.output = output
+        self.levels = _levels(inputs, joins)
 
     def live(self) -> list[int]:
         """The nodes that something feeds and something uses, in order."""
@@ -124,8 +132,11 @@ class Dag(Derivable):
     def forward(self, *inputs: Tensor) -> Tensor | None:
         """Maps the inputs to the output, or to ``None`` when nothing reaches it."""
         values: list[Tensor | None] = [*inputs, *[None] * len(self.joins)]
-        for i in self.live():
-            values[self.inputs + i] = self.ops[i](self.joins[i](*values))
+        live, known = set(self.live()), Known()
+        for level in self.levels:
+            nodes = [i for i in level if i in live]
+            for i, total in zip(nodes, _sums([self.joins[i] for i in nodes], values, known), strict=True):
+                values[self.inputs + i] = self.ops[i](total)
         if all(values[source] is None for source in self.output.reads()):
             return None
         result: Tensor = self.output(*values)
@@ -167,6 +178,65 @@ class Wiring(nn.Module):
             values.append(op(join(*values)))
         result: Tensor | None = self.output(*values) if self.output.reads() else None
         return result
+
+
+Known = dict[tuple[int, ...], Tensor]
+"""Sums of values by their positions, in that order."""
+
+
+def _levels(inputs: int, joins: Sequence[Join | Sum]) -> list[range]:
+    """Runs of nodes that do not read one another, so that their sums can be had at once."""
+    starts = [0]
+    for i, join in enumerate(joins):
+        if any(source >= inputs + starts[-1] for source in join.sources):
+            starts.append(i)
+    return [range(start, end) for start, end in pairwise([*starts, len(joins)])]
+
+
+def _sums(joins: Sequence[nn.Module], values: Sequence[Tensor | None], known: Known) -> list[Tensor]:
+    """What each of some nodes that do not read one another is to work on."""
+    adding = [join for join in joins if isinstance(join, Join) and join.adds()]
+    weighted = [join for join in adding if join.gate.weights is not None]
+    found = dict(zip(weighted, _mixed(weighted, values), strict=True)) if weighted else {}
+    for join in joins:
+        if join in adding and join not in found:
+            found[join] = _added(tuple(source for source in _reads(join) if values[source] is not None), values, known)
+    return [found[join] if join in found else join(*values) for join in joins]
+
+
+def _mixed(joins: Sequence[Join], values: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    """The weighted sums of nodes, each value being read once for all of them."""
+    fed = {source: x for source, x in enumerate(values) if x is not None}
+    reads = [[(i, s) for i, s in enumerate(join.reads()) if s in fed] for join in joins]
+    sources = sorted({source for read in reads for _, source in read})
+    weights = [join.gate.weights for join in joins]
+    entries = [w[[i for i, _ in read]] for w, read in zip(weights, reads, strict=True) if w is not None]
+    rows = [n for n, read in enumerate(reads) for _ in read]
+    columns = [sources.index(source) for read in reads for _, source in read]
+    entry = torch.cat(entries)
+    place = torch.tensor(rows, device=entry.device), torch.tensor(columns, device=entry.device)
+    matrix = entry.new_zeros(len(joins), len(sources)).index_put(place, entry, accumulate=True)
+    return mix(matrix, [fed[source] for source in sources])
+
+
+def _added(sources: tuple[int, ...], values: Sequence[Tensor | None], known: Known) -> Tensor:
+    """The sum of some values in order, from the longest sum of the first of them that is known."""
+    length = next((n for n in range(len(sources), 1, -1) if sources[:n] in known), 1)
+    total = known[sources[:length]] if length > 1 else values[sources[0]]
+    for source in sources[length:]:
+        total = total + values[source]  # type: ignore[operator]
+    assert total is not None
+    known[sources] = total
+    return total
+
+
+def _times(weight: Tensor, op: nn.Module, x: Tensor) -> Tensor:
+    """``op(x)`` times a weight, which scales the few numbers of a closing convolution rather than its output."""
+    if type(op) is nn.Conv2d and op.bias is None and op.padding_mode == "zeros":
+        factor = weight.to(op.weight.dtype)
+        return functional.conv2d(x, op.weight * factor, None, op.stride, op.padding, op.dilation, op.groups)
+    y: Tensor = op(x) * weight
+    return y
 
 
 def _reads(reader: nn.Module) -> tuple[int, ...]:

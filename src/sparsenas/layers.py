@@ -67,12 +67,14 @@ class Sum(nn.Module):
         """Which inputs are read."""
         return self.sources
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        terms = [op(inputs[source]) for op, source in zip(self.ops, self.sources, strict=True)]
-        total: Tensor = terms[0]
-        for term in terms[1:]:
+    def forward(self, *inputs: Tensor | None) -> Tensor:
+        """Maps the inputs to one sum. Only a ``Dag`` passes ``None``, for a source that nothing feeds."""
+        sources = [inputs[source] for source in self.sources]
+        total, *others = [op(x) for op, x in zip(self.ops, sources, strict=True) if x is not None]
+        for term in others:
             total = total + term
-        return total
+        y: Tensor = total
+        return y
 
 
 class Concat(nn.Module):

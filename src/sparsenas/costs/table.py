@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from sparsenas.choice import Arch, Choice, Choices, Gated, Picks, choices, set_gates
+from sparsenas.choice import Arch, Choices, choices, set_gates
 from sparsenas.costs.candidates import candidate_costs
-from sparsenas.costs.extremes import Factor, cheapest, minimise
+from sparsenas.costs.extremes import Factor, cheapest, landmarks, meeting, minimise, neighbours, sparse
 from sparsenas.costs.layer import COSTS, Cost, Shape, as_number, total
+from sparsenas.costs.live import LiveCosts
 from sparsenas.costs.pieces import Pieces
 from sparsenas.costs.trace import on_meta, trace_through
-from sparsenas.derive import Derivable
 from sparsenas.errors import UserError
 
 Matrix = NDArray[np.float64]
@@ -70,7 +70,7 @@ class CostTable:
         additive = self.additive
         values = self._model(rows)
         if not additive.all() and len(rows):
-            exact = np.stack([self._trace(self.decode(row)) for row in rows])
+            exact = self._count(rows)
             values[:, ~additive] = exact[:, ~additive]
         return {name: values[:, i] for i, name in enumerate(self.costs)}
 
@@ -137,6 +137,28 @@ class CostTable:
             self._traced[arch] = self._seen(np.array([float(total(cost, layers)) for cost in self.costs.values()]))
         return self._traced[arch]
 
+    @cached_property
+    def live(self) -> LiveCosts | None:
+        """The costs as a sum over what runs, of a space whose choices only leave parts out."""
+        try:
+            live = LiveCosts(self.net, self.shape, self.costs, self.choices, self.columns)
+        except ValueError:
+            return None
+        rng = np.random.default_rng(self.seed)
+        archs = [
+            self.reference,
+            Arch(self.choices, {n: c.first() for n, c in self.choices.items()}),
+            sparse(self.choices, rng),
+        ]
+        off = np.abs(live(self.encode(archs)) - np.stack([self._trace(arch) for arch in archs]))
+        return live if np.all(off <= TOLERANCE * self._largest) else None
+
+    def _count(self, rows: Matrix) -> Matrix:
+        """The costs of encoded architectures one by one, which is fast only where ``live`` is known."""
+        if self.live is not None:
+            return self.live(rows)
+        return np.stack([self._trace(self.decode(row)) for row in rows])
+
     def _seen(self, values: Matrix) -> Matrix:
         """Notes ``values`` for the largest value seen of every cost."""
         self._largest = np.maximum(self._largest, values)
@@ -144,6 +166,9 @@ class CostTable:
 
     def _quick(self, arch: Arch) -> Matrix:
         """As ``_trace``, but for the order of summation, and much faster for a network of many pieces."""
+        if self.live is not None:
+            values: Matrix = self.live(self.encode([arch]))[0]
+            return values
         return self._seen(self._pieces(arch)) if self._in_pieces else self._trace(arch)
 
     @cached_property
@@ -157,8 +182,8 @@ class CostTable:
 
     def _agrees(self, archs: Sequence[Arch]) -> NDArray[np.bool_]:
         """For each cost, whether model and ``trace`` agree on all of ``archs``."""
-        truth = np.stack([self._trace(arch) for arch in archs])
-        close = np.abs(self._model(self.encode(archs)) - truth) <= TOLERANCE * self._largest
+        rows = self.encode(archs)
+        close = np.abs(self._model(rows) - self._count(rows)) <= TOLERANCE * self._largest
         agrees: NDArray[np.bool_] = np.logical_and.reduce(close, axis=0)
         return agrees
 
@@ -171,20 +196,16 @@ class CostTable:
         rng = np.random.default_rng(self.seed)
         samples = [Arch.sample(self.choices, rng) for _ in range(self.checks)]
         if any(choice.least < choice.most for choice in self.choices.values()):
-            samples += [self._sparse(rng) for _ in range(self.checks)]
+            samples += [sparse(self.choices, rng) for _ in range(self.checks)]
         return [Arch(self.choices, {name: c.first() for name, c in self.choices.items()}), *samples]
-
-    def _sparse(self, rng: np.random.Generator) -> Arch:
-        picks = {}
-        for name, choice in self.choices.items():
-            kept = rng.permutation(len(choice.options))[: rng.integers(choice.least, choice.most + 1)]
-            picks[name] = tuple(sorted(int(pick) for pick in kept))
-        return Arch(self.choices, picks)
 
     def _guessed(self) -> bool:
         """Whether candidates cost what they cost alone, as in cells whose nodes keep a fixed number; fills c if so."""
         kept = [(choice.least, choice.most) for choice in self.choices.values()]
-        if any(least < most for least, most in kept) or max(kept) == (1, 1):  # layer choices are as fast in pieces
+        if any(least < most for least, most in kept) or max(kept, default=(1, 1)) == (
+            1,
+            1,
+        ):  # layer choices are as fast in pieces
             return False
         found = candidate_costs(self.net, self.shape, self.costs, self.reference.gates())
         if found is not None:
@@ -204,7 +225,7 @@ class CostTable:
         at_reference = self._quick(self.reference)
         for name, choice in self.choices.items():
             kept, first = self.reference[name], self.columns[name]
-            for option, picks, sign, relative in _neighbours(choice, kept):
+            for option, picks, sign, relative in neighbours(choice, kept):
                 change = self._quick(self.reference.replace({name: picks})) - at_reference
                 other = 0 if relative is None else self.linear[first + relative]
                 self.linear[first + option] = sign * change + other
@@ -218,13 +239,7 @@ class CostTable:
     @cached_property
     def _meeting(self) -> list[tuple[str, str]]:
         """Pairs of one-of-n choices that occur in or below one mechanism, in order of their first appearance."""
-        single = [name for name, choice in self.choices.items() if choice.single]
-        pairs: set[tuple[str, str]] = set()
-        for module in self.net.modules():
-            if isinstance(module, Derivable):
-                names = {m.choice.name for m in module.modules() if isinstance(m, Gated)}
-                pairs.update(itertools.combinations([name for name in single if name in names], 2))
-        return sorted(pairs, key=lambda pair: (self.columns[pair[0]], self.columns[pair[1]]))
+        return meeting(self.net, self.choices)
 
     def _pairs_needed(self) -> int:
         sizes = {name: len(choice.options) - 1 for name, choice in self.choices.items()}
@@ -255,7 +270,14 @@ class CostTable:
                 strength = {n: sign * self.linear[self._span(n), index] for n in self.choices.keys() - single.keys()}
                 several = {name: cheapest(self.choices[name], values) for name, values in strength.items()}
                 return self.reference.replace({**{name: (pick,) for name, pick in picks.items()}, **several})
-        return self._descend(min(self._landmarks(), key=lambda a: self._signed(a, cost, sign)), cost, sign)
+        return self._descend(
+            min(
+                landmarks(self.reference, np.random.default_rng(self.seed), self.checks),
+                key=lambda a: self._signed(a, cost, sign),
+            ),
+            cost,
+            sign,
+        )
 
     def _factors(self, single: Choices, index: int, sign: int) -> list[Factor]:
         """The model of one cost as tables over one-of-n choices."""
@@ -279,30 +301,3 @@ class CostTable:
                     arch = min(moves, key=lambda a: self._signed(a, cost, sign))
             if arch == before:
                 return arch
-
-    def _landmarks(self) -> list[Arch]:
-        """Architectures among which extremes of a cost that does not add up are sought."""
-        uniform = [
-            {n: (min(i, len(c.options) - 1),) if c.single else c.first() for n, c in self.choices.items()}
-            for i in range(max((len(choice.options) for choice in self.choices.values()), default=0))
-        ]
-        rng = np.random.default_rng(self.seed)
-        drawn = [Arch.sample(self.choices, rng) for _ in range(self.checks)]
-        return [self.reference, *(Arch(self.choices, picks) for picks in uniform), *drawn]
-
-
-def _neighbours(choice: Choice, kept: Picks) -> list[tuple[int, Picks, int, int | None]]:
-    """For each option a legal answer that differs from ``kept`` by it: option, picks, sign of c, and whose c to add.
-
-    cost(picks) - cost(kept) = sign * (c[option] - c[relative]); options come after those they are relative to.
-    Where all answers are equally large only differences count: then c of the first option kept is 0.
-    """
-    first, outside = kept[0], [option for option in range(len(choice.options)) if option not in kept]
-    found: list[tuple[int, Picks, int, int | None]] = []
-    if len(kept) > choice.least:
-        found += [(option, tuple(pick for pick in kept if pick != option), -1, None) for option in kept]
-    found += [(option, tuple(sorted((*kept[1:], option))), 1, first) for option in outside]
-    if len(kept) == choice.least and outside:
-        swapped = outside[0]
-        found += [(o, tuple(sorted((*(p for p in kept if p != o), swapped))), -1, swapped) for o in kept[1:]]
-    return found

@@ -39,11 +39,26 @@ def trace_through(net: nn.Module, shape: Shape) -> tuple[list[Layer], Shape]:
     return _record(shared_parts(net, _running(net)), shape)
 
 
+def trace_modules(net: nn.Module, shape: Shape) -> list[tuple[nn.Module, Layer]]:
+    """As ``trace_through``, each layer with the module of ``net`` that runs it; those of code around them are left out.
+
+    What ``derive`` makes anew is no module of ``net``, so it is left out as well.
+    """
+    recorder = _run(shared_parts(net, _running(net)), shape)[0]
+    own = set(net.modules())
+    return [(o, layer) for o, layer in zip(recorder.owners, recorder.layers, strict=True) if o is not None and o in own]
+
+
 def _running(net: nn.Module) -> Gates:
     return {module.choice.name: module.gate for module in net.modules() if isinstance(module, Gated)}
 
 
 def _record(plain: nn.Module, shape: Shape) -> tuple[list[Layer], Shape]:
+    recorder, output = _run(plain, shape)
+    return recorder.layers, _shape(output) if isinstance(output, Tensor) else ()
+
+
+def _run(plain: nn.Module, shape: Shape) -> tuple[_Recorder, Any]:
     recorder = _Recorder(plain.eval())
     # Only now: moving makes two parameters of one that is used in two places.
     plain.to("meta", torch.float32)
@@ -56,7 +71,8 @@ def _record(plain: nn.Module, shape: Shape) -> tuple[list[Layer], Shape]:
         raise UserError(f"network does not run on an input of shape {size}: {reason}") from error
     finally:
         recorder.let_go()
-    return recorder.finish(), _shape(output) if isinstance(output, Tensor) else ()
+    recorder.finish()
+    return recorder, output
 
 
 def on_meta(net: nn.Module) -> nn.Module:
@@ -75,6 +91,7 @@ class _Recorder(TorchDispatchMode):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers: list[Layer] = []
+        self.owners: list[nn.Module | None] = []
         self.running: list[nn.Module] = []
         self.unclaimed: dict[nn.Module, int] = {}
         self.hooks: list[RemovableHandle] = []
@@ -93,19 +110,23 @@ class _Recorder(TorchDispatchMode):
         self.running.pop()
         if module in self.unclaimed and isinstance(output, Tensor) and args and isinstance(args[0], Tensor):
             shapes = tuple(args[0].shape), tuple(output.shape)
-            self.layers.append(Layer(type(module).__name__, *shapes, params=self.unclaimed.pop(module)))
+            self._note(module, Layer(type(module).__name__, *shapes, params=self.unclaimed.pop(module)))
+
+    def _note(self, module: nn.Module | None, layer: Layer) -> None:
+        self.owners.append(module)
+        self.layers.append(layer)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         shortcut = _SHORTCUTS.get(func)
-        output = func(*args, **(kwargs or {})) if shortcut is None else shortcut(args[0])
+        output = func(*args, **(kwargs or {})) if shortcut is None else shortcut(args)
         describe = _DESCRIBE.get(func)
         if describe is not None:
             module = self.running[-1] if self.running else None
             params = self.unclaimed.pop(module, 0) if module is not None else 0
             layer = describe(args, output, params)
-            self.layers.append(replace(layer, bits=module.bits) if isinstance(module, Quantised) else layer)
+            self._note(module, replace(layer, bits=module.bits) if isinstance(module, Quantised) else layer)
         return output
 
     def let_go(self) -> None:
@@ -113,26 +134,33 @@ class _Recorder(TorchDispatchMode):
         for hook in self.hooks:
             hook.remove()
 
-    def finish(self) -> list[Layer]:
-        """All layers; parameters of modules that were never called are appended, so that none is lost."""
+    def finish(self) -> None:
+        """Appends the parameters of modules that were never called, so that none is lost."""
         for module, count in self.unclaimed.items():
-            self.layers.append(Layer(type(module).__name__, (), (), params=count))
-        return self.layers
+            self._note(module, Layer(type(module).__name__, (), (), params=count))
 
 
 def _shape(tensor: Tensor) -> Shape:
     return tuple(tensor.shape)
 
 
-def _normed(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _normed(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
     """What batch norm returns."""
+    x = args[0]
     return torch.empty(x.shape, device=x.device), x.new_empty(0), x.new_empty(0)
 
 
-_SHORTCUTS: dict[Any, Callable[[Tensor], Any]] = {
+def _added(args: Sequence[Any]) -> Tensor:
+    """What an addition returns."""
+    x, y = (part if isinstance(part, Tensor) else torch.tensor(part) for part in args[:2])
+    return torch.empty(torch.broadcast_shapes(x.shape, y.shape), dtype=torch.result_type(x, y), device="meta")
+
+
+_SHORTCUTS: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.native_batch_norm.default: _normed,
-    aten.relu.default: torch.empty_like,
-    aten.relu_.default: lambda x: x,
+    aten.relu.default: lambda args: torch.empty_like(args[0]),
+    aten.relu_.default: lambda args: args[0],
+    aten.add.Tensor: _added,
 }
 """What some operations return. Torch works it out on the meta device in milliseconds, most of the time of a trace."""
 

@@ -6,6 +6,8 @@ from torch import nn
 
 from sparsenas.spaces.darts import darts as darts
 from sparsenas.spaces.darts import darts_imagenet as darts_imagenet
+from sparsenas.spaces.dso import dso as dso
+from sparsenas.spaces.dso import dso_imagenet as dso_imagenet
 from sparsenas.spaces.mobilenet import fbnet as fbnet
 from sparsenas.spaces.mobilenet import proxyless as proxyless
 from sparsenas.spaces.nasbench_macro import nasbench_macro as nasbench_macro
@@ -24,5 +26,7 @@ SPACES: dict[str, Callable[..., nn.Module]] = {
     "resnet34": resnet34,
     "darts": darts,
     "darts_imagenet": darts_imagenet,
+    "dso": dso,
+    "dso_imagenet": dso_imagenet,
 }
 """The spaces the command line knows by name."""

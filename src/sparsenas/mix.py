@@ -1,0 +1,87 @@
+"""Several weighted sums of the same tensors at once, each tensor being read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+PIECE = 1 << 16
+"""Numbers of each tensor that are worked on at a time on a processor, so that they are still in its cache."""
+
+
+def mix(weights: Tensor, sources: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Returns ``sum_k weights[n, k] * sources[k]`` for every n: the inputs of the nodes of one level.
+
+    One product with a small matrix, in ``weights``' precision, instead of a loop of scaled additions which would read
+    every source and its gradient once for every n. Nothing is kept for the gradients but the sources themselves.
+
+    Args:
+        weights: of shape (sums, sources).
+        sources: tensors of one shape, at least one.
+    """
+    sums: tuple[Tensor, ...] = _Mix.apply(weights, *_like(sources, sources[0]))  # type: ignore[no-untyped-call]
+    return sums
+
+
+def mix_slowly(weights: Tensor, sources: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """As ``mix``, by definition."""
+    return tuple(sum(w * x for w, x in zip(row, sources, strict=True)) for row in weights)
+
+
+class _Mix(Function):
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, *sources: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(weights, *sources)
+        sums = tuple(torch.empty_like(sources[0]) for _ in weights)
+        columns = [_flat(x) for x in sources]
+        rows = [_flat(y) for y in sums]
+        for piece in _pieces(columns[0]):
+            _put(rows, piece, weights @ _take(columns, piece, weights.dtype))
+        return sums
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        weights, *sources = ctx.saved_tensors
+        wanted = [i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed]
+        backs = [torch.empty_like(sources[i]) for i in wanted]
+        ups, columns, rows = ([_flat(x) for x in xs] for xs in (_like(gradients, sources[0]), sources, backs))
+        learns = ctx.needs_input_grad[0]
+        total = torch.zeros_like(weights)
+        for piece in _pieces(columns[0]):
+            up = _take(ups, piece, weights.dtype)
+            _put(rows, piece, weights[:, wanted].T @ up)
+            if learns:
+                total.addmm_(up, _take(columns, piece, weights.dtype).T)
+        found = dict(zip(wanted, backs, strict=True))
+        return total if learns else None, *(found.get(i) for i in range(len(sources)))
+
+
+def _like(tensors: Sequence[Tensor], like: Tensor) -> list[Tensor]:
+    """The tensors in the memory order of ``like``."""
+    last = like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
+    order = torch.channels_last if last else torch.contiguous_format
+    return [x.contiguous(memory_format=order) for x in tensors]
+
+
+def _flat(x: Tensor) -> Tensor:
+    """All numbers in memory order."""
+    return (x if x.is_contiguous() else x.permute(0, 2, 3, 1)).view(-1)
+
+
+def _pieces(x: Tensor) -> list[slice]:
+    size = PIECE if x.device.type == "cpu" else x.numel()
+    return [slice(start, min(start + size, x.numel())) for start in range(0, x.numel(), max(1, size))]
+
+
+def _take(rows: Sequence[Tensor], piece: slice, dtype: torch.dtype) -> Tensor:
+    taken = torch.stack([row[piece] for row in rows])
+    return taken if taken.dtype == dtype else taken.to(dtype)
+
+
+def _put(rows: Sequence[Tensor], piece: slice, values: Tensor) -> None:
+    for row, value in zip(rows, values, strict=True):
+        row[piece] = value

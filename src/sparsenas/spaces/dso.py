@@ -1,0 +1,162 @@
+"""Completely connected blocks (Zhang, Huang and Wang, DSO-NAS): every edge is a question of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from sparsenas.choice import Choice
+from sparsenas.errors import UserError
+from sparsenas.join import Dag, Join
+from sparsenas.layers import Sum
+from sparsenas.spaces.strides import kept_strides
+
+OPERATIONS = ("sep3", "sep5", "max3", "avg3")
+"""The operations of a level, in order."""
+LEVELS = 4
+
+
+def dso(
+    width: int = 48,
+    depth: int = 8,
+    share: bool = False,
+    input_scales: bool = False,
+    shape: tuple[int, int, int] = (3, 32, 32),
+    classes: int = 10,
+) -> nn.Sequential:
+    """Builds the space for small images: three stages of blocks, which halve the image and double the channels.
+
+    A block has 4 levels of 4 operations. An operation reads the sum of any of the outputs of earlier levels and of the
+    block's input; any of the 16 outputs make up the block's output, each by a 1x1 convolution of its own. Where an
+    operation reads nothing, or nothing reads it, it is no part of the network. That is 124 questions of yes or no a
+    block, and 2 a reduction block; asked all together, they are the complete network.
+
+    Args:
+        width: channels of the first stage.
+        depth: blocks of a stage.
+        share: all blocks have the same edges.
+        input_scales: ask about the edges from a block's input into its first level too, as in the paper's equation;
+            its code always keeps them.
+        shape: channels, height and width of an image.
+        classes: number of classes.
+    """
+    strides = kept_strides(shape, (2, 2))
+    stages = _stages(width, (depth,) * 3, strides, share, input_scales)
+    return nn.Sequential(_conv_bn(shape[0], width, 3, gain=True), *stages, _head(4 * width, classes)).apply(_start)
+
+
+def dso_imagenet(
+    width: int = 28,
+    depths: tuple[int, int, int, int] = (2, 2, 13, 6),
+    share: bool = False,
+    input_scales: bool = False,
+    shape: tuple[int, int, int] = (3, 224, 224),
+    classes: int = 1000,
+) -> nn.Sequential:
+    """Builds the space for large images: four stages of blocks as in ``dso``, behind a stem that halves twice.
+
+    Args:
+        width: channels of the first stage.
+        depths: blocks of each stage.
+        share: all blocks have the same edges.
+        input_scales: ask about the edges from a block's input into its first level too, as in the paper's equation;
+            its code always keeps them.
+        shape: channels, height and width of an image.
+        classes: number of classes.
+    """
+    first, second, *strides = kept_strides(shape, (2, 2, 2, 2, 2))
+    half = width // 2
+    stem = _conv_bn(shape[0], half, 3, first, gain=True), _conv_bn(half, width, 3, second, gain=True)
+    stages = _stages(width, depths, strides, share, input_scales)
+    return nn.Sequential(*stem, *stages, _head(8 * width, classes)).apply(_start)
+
+
+def _stages(
+    width: int, depths: Sequence[int], strides: Sequence[int], share: bool, input_scales: bool
+) -> list[nn.Module]:
+    """All blocks of all stages, and the reduction blocks between them."""
+    if width < 2 or min(depths) < 1:
+        raise UserError(f"--space: expected width >= 2 and at least 1 block a stage, got {width} and {min(depths)}")
+    layers: list[nn.Module] = []
+    for i, depth in enumerate(depths):
+        channels = width * 2**i
+        if i > 0:
+            layers.append(_reduction(f"reduce{i}", channels // 2, strides[i - 1]))
+        for j in range(depth):
+            name = "" if share else f"stage{i + 1}.block{j + 1}."
+            layers.append(_block(name, channels, j == 0, input_scales))
+    return layers
+
+
+def _block(name: str, channels: int, first: bool, input_scales: bool) -> Dag:
+    """Positions: 0 is the input, then the operations level by level, then their weighted sum; then the shortcut."""
+    labels = ["input", *(f"level{i + 1}.{op}" for i in range(LEVELS) for op in OPERATIONS)]
+    joins: list[Join | Sum] = []
+    for level, (start, end) in enumerate(pairwise(range(1, len(labels) + 1, len(OPERATIONS)))):
+        sources = range(max(1, start))
+        for label in labels[start:end]:
+            if level == 0 and not input_scales:
+                joins.append(Sum([nn.Identity()], [0]))
+            else:
+                joins.append(_edges(name + label, labels[:start], [nn.Identity() for _ in sources], sources))
+    pointwise = [nn.Conv2d(channels, channels, 1, bias=False) for _ in labels[1:]]
+    joins.append(_edges(f"{name}output", labels[1:], pointwise, range(1, len(labels))))
+    ops: list[nn.Module] = [make(channels) for _ in range(LEVELS) for make in _MAKE.values()]
+    ops.append(nn.Sequential(_norm(channels), nn.ReLU(inplace=True)))
+    shortcut = _conv_bn(channels, channels, 1) if first else nn.Identity()
+    return Dag(1, joins, Sum([shortcut, nn.Identity()], [0, len(labels)]), ops)
+
+
+def _edges(name: str, labels: Sequence[str], ops: Sequence[nn.Module], sources: Sequence[int]) -> Join:
+    return Join(Choice(name, tuple(labels), 0, len(labels)), ops, sources)
+
+
+def _reduction(name: str, channels: int, stride: int) -> Join:
+    """Doubles the channels by a 1x1 and a 3x3 convolution, or by one of them."""
+    ops = {f"conv{kernel}": _conv_bn(channels, 2 * channels, kernel, stride) for kernel in (1, 3)}
+    return Join.of(name, ops, 1, 2)
+
+
+def _separable(channels: int, kernel: int) -> nn.Sequential:
+    depthwise = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+    return nn.Sequential(depthwise, *_conv_bn(channels, channels, 1))
+
+
+def _pooled(pool: nn.Module, channels: int) -> nn.Sequential:
+    return nn.Sequential(pool, _norm(channels, gain=False), nn.ReLU(inplace=True))
+
+
+_MAKE: dict[str, Callable[[int], nn.Module]] = {
+    "sep3": lambda channels: _separable(channels, 3),
+    "sep5": lambda channels: _separable(channels, 5),
+    "max3": lambda channels: _pooled(nn.MaxPool2d(3, 1, 1), channels),
+    "avg3": lambda channels: _pooled(nn.AvgPool2d(3, 1, 1), channels),
+}
+
+
+def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, gain: bool = False) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(conv, _norm(outputs, gain), nn.ReLU(inplace=True))
+
+
+def _norm(channels: int, gain: bool = True) -> nn.BatchNorm2d:
+    """Batch norm; its gain is fixed to 1 where the scales of edges do its work, until the network is derived."""
+    norm = nn.BatchNorm2d(channels, eps=2e-5)
+    norm.weight.requires_grad_(gain)
+    return norm
+
+
+def _head(channels: int, classes: int) -> nn.Sequential:
+    norm = _norm(channels), nn.ReLU(inplace=True)
+    return nn.Sequential(*norm, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+def _start(module: nn.Module) -> None:
+    """The published initial weights."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.01)
+        nn.init.zeros_(module.bias)
