@@ -144,12 +144,8 @@ class CostTable:
             live = LiveCosts(self.net, self.shape, self.costs, self.choices, self.columns)
         except ValueError:
             return None
-        rng = np.random.default_rng(self.seed)
-        archs = [
-            self.reference,
-            Arch(self.choices, {n: c.first() for n, c in self.choices.items()}),
-            sparse(self.choices, rng),
-        ]
+        first = Arch(self.choices, {name: choice.first() for name, choice in self.choices.items()})
+        archs = [self.reference, first, sparse(self.choices, np.random.default_rng(self.seed))]
         off = np.abs(live(self.encode(archs)) - np.stack([self._trace(arch) for arch in archs]))
         return live if np.all(off <= TOLERANCE * self._largest) else None
 
@@ -201,11 +197,8 @@ class CostTable:
 
     def _guessed(self) -> bool:
         """Whether candidates cost what they cost alone, as in cells whose nodes keep a fixed number; fills c if so."""
-        kept = [(choice.least, choice.most) for choice in self.choices.values()]
-        if any(least < most for least, most in kept) or max(kept, default=(1, 1)) == (
-            1,
-            1,
-        ):  # layer choices are as fast in pieces
+        kept = {(choice.least, choice.most) for choice in self.choices.values()}
+        if kept <= {(1, 1)} or any(least < most for least, most in kept):  # layer choices are as fast in pieces
             return False
         found = candidate_costs(self.net, self.shape, self.costs, self.reference.gates())
         if found is not None:
@@ -270,14 +263,8 @@ class CostTable:
                 strength = {n: sign * self.linear[self._span(n), index] for n in self.choices.keys() - single.keys()}
                 several = {name: cheapest(self.choices[name], values) for name, values in strength.items()}
                 return self.reference.replace({**{name: (pick,) for name, pick in picks.items()}, **several})
-        return self._descend(
-            min(
-                landmarks(self.reference, np.random.default_rng(self.seed), self.checks),
-                key=lambda a: self._signed(a, cost, sign),
-            ),
-            cost,
-            sign,
-        )
+        known = landmarks(self.reference, np.random.default_rng(self.seed), self.checks)
+        return self._descend(min(known, key=lambda a: self._signed(a, cost, sign)), cost, sign)
 
     def _factors(self, single: Choices, index: int, sign: int) -> list[Factor]:
         """The model of one cost as tables over one-of-n choices."""
