@@ -16,7 +16,7 @@ from tests.nets import seeds
 from torch import nn
 
 from sparsenas.__main__ import main
-from sparsenas.choice import choices, every_arch, set_gates
+from sparsenas.choice import Arch, choices, every_arch, set_gates
 from sparsenas.costs import CostTable, Limits
 from sparsenas.costs.budget import Budget
 from sparsenas.data import Data, digits
@@ -31,8 +31,9 @@ from sparsenas.methods.learning import Learning
 from sparsenas.methods.strongest import strongest_arch
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
-from sparsenas.spaces import nasbench_macro, tiny
-from sparsenas.testing import check_method
+from sparsenas.spaces import darts, nasbench_macro, tiny
+from sparsenas.task import load
+from sparsenas.testing import check_method, shaken
 from sparsenas.train import Checkpoint, train_supernet
 
 SHAPE = (1, 8, 8)
@@ -293,3 +294,125 @@ def test_choices_of_one_option(space: nn.Module) -> None:
     assert learned == read
     plain = derive(space.eval(), method.gates())
     torch.testing.assert_close(plain(x), space(x), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_absorbed_network_is_the_supernet(training: bool) -> None:
+    torch.manual_seed(0)
+    shape = (3, 16, 16)
+    net = shaken(darts(width=4, cells=3, closing_norms="all", affine=True, shape=shape))
+    method = IstaOneStage(choices(net), Limits(CostTable(net, shape)), 0, start=1.0)
+    gates = method.gates()
+    signs = torch.cat([gate.weights.detach() for gate in gates.values() if gate.weights is not None])
+    assert (signs < 0).any()
+    assert (signs > 0).any()
+    plain, x = derive(net, gates).train(training), torch.randn(16, *shape)
+    set_gates(net.train(training), gates)
+    with torch.no_grad():
+        expected, got = net(x), plain(x)
+    assert float((expected - got).abs().max()) <= 1e-5 * float(expected.abs().max())
+    assert derive(net, method.arch().gates()).state_dict().keys() == plain.state_dict().keys()
+
+
+ONE_STAGE = [
+    *("--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=IstaOneStage", "--method.lr=0.05"),
+    *("--search.epochs=4", "--accelerator=cpu", "--threads=1"),
+]
+
+
+@pytest.fixture(scope="module")
+def one_stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole job in one stage."""
+    out = tmp_path_factory.mktemp("one-stage") / "run"
+    assert main(["run", *ONE_STAGE, "--retrain.epochs=1", "--baselines=1", "--out", str(out)]) == 0
+    return out
+
+
+def test_one_stage_ends_in_the_trained_network(one_stage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = json.loads((one_stage / "results.json").read_text())
+    assert results["retrained"]["one_stage"]
+    assert "inherited" not in results
+    assert "held_out" not in json.loads((one_stage / "best.json").read_text())
+    log = [json.loads(line) for line in (one_stage / "log.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in log} >= {"supernet", "baselines", "export"}
+    assert "retrain" not in {line["stage"] for line in log}
+    capsys.readouterr()
+    assert main(["evaluate", str(one_stage), "--json", "--accelerator=cpu"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"] == results["retrained"]["accuracy"]
+    assert "trained in one stage" in (one_stage / "report.html").read_text()
+
+
+def test_its_network_is_the_supernet_with_the_codes_absorbed(one_stage: Path) -> None:
+    net, state = pairs(), Run(one_stage).load("supernet.pt")
+    net.load_state_dict(state["net"])
+    method = IstaOneStage(choices(net), Limits(TABLE), 0, epochs=4)
+    method.load_state_dict(state["method"])
+    assert method.decided() == 2
+    gates = method.gates()
+    assert not any(gate.weights is None or gate.weights.requires_grad for gate in gates.values())
+    set_gates(net.eval(), gates)
+    x, plain = torch.randn(16, *SHAPE), load(one_stage)
+    torch.testing.assert_close(plain(x), net(x), rtol=1e-5, atol=1e-5)
+    set_gates(net.train(), gates)
+    torch.testing.assert_close(plain.train()(x), net(x), rtol=1e-5, atol=1e-5)
+
+
+def test_the_log_tells_of_every_recovery(one_stage: Path) -> None:
+    log = [json.loads(line) for line in (one_stage / "log.jsonl").read_text().splitlines()]
+    lines = [line for line in log if line["stage"] == "supernet" and "epoch" in line]
+    assert [line["codes"]["frozen"] for line in lines if "codes" in line][-1] == ["a", "b", "c"]
+    assert len(lines) == 4
+    assert sum("codes" in line for line in lines) == 2  # then all are frozen
+    for codes in (line["codes"] for line in lines if "codes" in line):
+        assert codes["kept"].keys() == codes["gap"].keys() == codes["residual"].keys() == codes["moved"].keys()
+        assert all(codes["residual"][name] <= codes["gap"][name] for name in codes["gap"])
+        assert codes["displaced"] == []
+    rates = [line["lr"] for line in lines]
+    assert rates[0] == rates[1] > rates[2] > rates[3]
+
+
+def test_supports_that_a_budget_displaces_are_told() -> None:
+    low, high = (int(TABLE([arch])["flops"][0]) for arch in TABLE.extremes("flops"))
+    told = [Ista(TABLE.choices, Limits(TABLE, [Budget("flops", at_most=low)]), seed).facts() for seed in range(5)]
+    assert all(facts["codes"]["displaced"] for facts in told)
+    free = Ista(TABLE.choices, Limits(TABLE, [Budget("flops", at_most=high)]), 0).facts()
+    assert not free["codes"]["displaced"]
+
+
+def test_one_stage_trains_on_all_images_and_has_no_other_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(tmp_path / "run", one_stage=True)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 4 * ((len(DATA.train) + len(DATA.held_out)) // 32)
+    assert main(["run", *ONE_STAGE, "--target.width=6", "--out", str(tmp_path / "other")]) == 2
+    assert "--target: IstaOneStage trains the found network itself" in capsys.readouterr().err
+
+
+def test_networks_may_be_trained_at_another_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "run")
+    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=Ista", "--method.lr=0.02"]
+    flags += ["--search.epochs=1", "--accelerator=cpu", "--target.width=6"]
+    low, high = (int(CostTable(pairs(6), SHAPE).exact(arch)["params"]) for arch in TABLE.extremes("params"))
+    assert main(["search", *flags, f"--budget=params<={(low + high) // 2}", "--out", out]) == 0
+    best = json.loads((tmp_path / "run" / "best.json").read_text())
+    arch = Arch.from_json(TABLE.choices, best["arch"])
+    assert best["costs"]["params"] == CostTable(pairs(6), SHAPE).exact(arch)["params"]
+    again = ["retrain", out, "--retrain.epochs=1", "--accelerator=cpu"]
+    assert main(again) == 0
+    assert sum(p.numel() for p in load(out).parameters()) == best["costs"]["params"]
+    assert main([*again, "--target.width=5"]) == 0
+    smaller = sum(p.numel() for p in load(out).parameters())
+    assert smaller == CostTable(pairs(5), SHAPE).exact(arch)["params"]
+    assert json.loads((tmp_path / "run" / "best.json").read_text())["costs"]["params"] == smaller
+    assert main(["export", out]) == 0
+    capsys.readouterr()
+    assert main([*again, "--target.width=60"]) == 2
+    assert "params<=" in capsys.readouterr().err
+    assert main(["retrain", out, "--inherit=true", "--accelerator=cpu"]) == 2
+    assert "--inherit: expected no --target" in capsys.readouterr().err
+
+
+def test_a_target_leaves_the_choices_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", "--space=tiny", "--space.blocks=3", "--target.blocks=4", "--out", str(tmp_path / "x")]) == 2
+    assert "--target: expected flags that leave the choices" in capsys.readouterr().err

@@ -25,6 +25,7 @@ GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits",
 LISTS = (".shape", ".widths", ".depths", ".bin_range", ".sizes")
 """Flags of numbers separated by commas."""
 CONFIG = "config.yaml"
+RECIPES = Path(__file__).parent / "recipes"
 TARGET = "target"
 """The parameter of commands whose flags are those of the space at another size."""
 
@@ -134,7 +135,9 @@ def _parser(command: Command, plugins: Mapping[str, str]) -> ArgumentParser:
         description=summary.split("\n\nArgs:")[0],
         exit_on_error=False,
     )
-    parser.add_argument("--config", action="config", help="YAML file of flags; flags after it win")
+    parser.add_argument(
+        "--config", action="config", help=f"YAML file of flags, or one of {', '.join(shipped())}; flags after it win"
+    )
     parser.add_function_arguments(command, as_group=False, skip={*plugins, TARGET}, as_positional=True)
     for kind, plugin in plugins.items():
         make = resolve(kind, plugin)
@@ -189,6 +192,8 @@ def _normalised(command: Command, argv: Sequence[str]) -> list[str]:
         flag, equals, value = word.partition("=")
         if flag in switches and not equals and (not rest or rest[0] not in ("true", "false")):
             words.append(f"{flag}=true")
+        elif flag == "--config" and (equals or rest):
+            words.append(f"{flag}={_config(value if equals else rest.pop(0))}")
         elif flag.removeprefix("--") in TABLES or flag in repeated or flag.endswith(LISTS):
             if not equals and not rest:
                 raise UserError(f"{flag}: expected a value, got none")
@@ -202,6 +207,16 @@ def _normalised(command: Command, argv: Sequence[str]) -> list[str]:
         else:
             words.append(word)
     return words + [f"{flag}={json.dumps(values)}" for flag, values in repeated.items() if values]
+
+
+def shipped() -> list[str]:
+    """The configurations that come with the library, by name."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def _config(name: str) -> str:
+    """The path of a configuration that may be given by its shipped name."""
+    return str(RECIPES / f"{name}.yaml") if name in shipped() and not Path(name).is_file() else name
 
 
 def _plugin_names(command: Command, argv: Sequence[str], saved: Mapping[str, Any] | None) -> dict[str, str]:

@@ -269,8 +269,11 @@ def trained(task: Task) -> nn.Module:
 
 
 def keep_trained(run: Run, net: nn.Module, how: Mapping[str, Any]) -> None:
-    """Writes net.pt, and before it net.json, which says how it came about."""
-    run.write_json("net.json", how)
+    """Writes net.pt, and before it net.json, which says how it came about where there is something to say."""
+    if how:
+        run.write_json("net.json", how)
+    else:
+        run.remove("net.json")
     run.save("net.pt", net.state_dict())
 
 

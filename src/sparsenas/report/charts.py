@@ -24,14 +24,18 @@ def accuracies(run: RunFiles) -> go.Figure | None:
     bars = {
         "held-out, inherited": number(section(run.best, "held_out").get("accuracy")),
         "test, inherited": run.accuracy("inherited"),
-        "test, retrained": run.accuracy("retrained"),
+        f"test, {run.how_trained}": run.accuracy("retrained"),
     }
     known = [(name, value) for name, value in bars.items() if value is not None]
     if not known and not run.baselines:
         return None
     rows = [name for name, _ in known] + ["test, random"] * bool(run.baselines)
     figure = canvas("accuracy", "", height=110 + 55 * len(rows))
-    marker = {"size": 15, "color": [FOUND if "retrained" in name else BLUE for name, _ in known], "symbol": "diamond"}
+    marker = {
+        "size": 15,
+        "color": [FOUND if "inherited" not in name else BLUE for name, _ in known],
+        "symbol": "diamond",
+    }
     hover = "%{x:.2%}<extra></extra>"
     places = {name: len(rows) - 1 - i for i, name in enumerate(rows)}
     figure.add_scatter(

@@ -7,7 +7,8 @@ import json
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from sparsenas.report import charts, dataset, ranked, tables
+from sparsenas.report import charts, codes, dataset, ranked, tables
+from sparsenas.report.cells import cells
 from sparsenas.report.drawing import drawing
 from sparsenas.report.look import DRAW, POLICY, STYLE
 from sparsenas.report.markup import Html, code, element, folded, glue, missing, safe
@@ -76,7 +77,7 @@ def _tiles(run: RunFiles) -> list[Html]:
     retrained, inherited = run.accuracy("retrained"), run.accuracy("inherited")
     tested = retrained if retrained is not None else inherited
     if tested is not None:
-        weights = "retrained" if retrained is not None else "inherited weights"
+        weights = run.how_trained if retrained is not None else "inherited weights"
         tiles.append(_tile(percent(tested), f"test accuracy, {weights}", ""))
     for limit in run.limits[:2]:
         if (value := run.costs.get(limit.cost)) is not None:
@@ -105,6 +106,8 @@ def architecture(run: RunFiles) -> Html:
     size = number(run.space.get("size"))
     span = several(len(run.questions), "choice") + (f", {count(size)} architectures" if size else "")
     parts = [element("p", {"class": "dim"}, f"{span}. Every choice shows all its options; {state}."), drawing(run)]
+    if (drawn := cells(run)) is not None:
+        parts.insert(0, drawn)
     if run.best:
         answer = json.dumps(section(run.best, "arch"), indent=2, ensure_ascii=False)
         parts.append(folded("As text", code(run.text), code(answer)))
@@ -158,6 +161,10 @@ def search(run: RunFiles) -> Html:
     shown = [_chart(figure, f"Score against {cost} of every candidate") for cost, figure in found]
     if (progress := charts.search_progress(run)) is not None:
         shown.append(_chart(progress, "Best score against the number of candidates scored"))
+    if not shown and (lines := codes.recoveries(run)):
+        figures = (codes.supports(lines), "Supports by epoch"), (codes.fits(lines), "Recovery by epoch")
+        words = element("p", {"class": "dim"}, codes.words(lines))
+        return glue([words, element("div", {"class": "pair"}, *(_chart(figure, name) for figure, name in figures))])
     if not shown:
         return missing("No candidates have been scored one by one (a method that learns its answer scores none).")
     told = f"{several(len(run.candidates), 'candidate')} scored on held-out images with inherited weights."

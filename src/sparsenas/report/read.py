@@ -111,6 +111,11 @@ class RunFiles:
         """The accuracy that ``results.json`` holds under ``inherited`` or ``retrained``."""
         return number(section(self.results, which).get("accuracy"))
 
+    @property
+    def how_trained(self) -> str:
+        """How the weights of the found network came about that are handed over."""
+        return "trained in one stage" if section(self.results, "retrained").get("one_stage") else "retrained"
+
     def done(self) -> list[Json]:
         """The log lines that end a stage."""
         return [line for line in self.log if line.get("event") == "done"]

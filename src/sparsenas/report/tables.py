@@ -76,7 +76,7 @@ def accuracies(run: RunFiles) -> Html:
             section(run.results, "inherited"),
         ),
         (
-            f"Retrained, {section(run.results, 'retrained').get('split', 'test')} images",
+            f"{run.how_trained.capitalize()}, {section(run.results, 'retrained').get('split', 'test')} images",
             section(run.results, "retrained"),
         ),
     ]

@@ -143,10 +143,9 @@ def _tested(run: RunFiles) -> Sentence:
     if retrained is None:
         text = f"Accuracy on the {_split(run, 'inherited')} set with inherited weights: {percent(inherited)}."
         return Sentence("open", f"{text} It has not been retrained yet.")
+    how = "after retraining" if run.how_trained == "retrained" else f"({run.how_trained})"
     before = f" (with inherited weights {percent(inherited)})" if inherited is not None else ""
-    return Sentence(
-        "good", f"Accuracy on the {_split(run, 'retrained')} set after retraining: {percent(retrained)}{before}."
-    )
+    return Sentence("good", f"Accuracy on the {_split(run, 'retrained')} set {how}: {percent(retrained)}{before}.")
 
 
 def _against_random(run: RunFiles) -> Sentence:

@@ -1,0 +1,104 @@
+"""Recipes: schedules, what is done to images and networks in training, and the shipped configurations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from sparsenas.args import RECIPES, parse, shipped
+from sparsenas.auxiliary import WithAuxiliary
+from sparsenas.commands.run import run
+from sparsenas.data import cutout
+from sparsenas.errors import UserError
+from sparsenas.recipe import Recipe
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+
+
+@given(st.integers(1, 40), st.integers(0, 39), st.sampled_from(["linear", "cosine"]))
+def test_the_rate_falls_from_where_it_is_told_to_its_end(epochs: int, since: int, schedule: str) -> None:
+    recipe = Recipe(epochs=epochs, lr=0.5, lr_end=0.1, schedule=schedule)  # type: ignore[arg-type]
+    steps, start = 7 * epochs, 7 * min(since, epochs)
+    rates = [recipe.lr_at(step, steps, start) for step in range(steps + 1)]
+    assert all(rate == 0.5 for rate in rates[:start])
+    assert all(a > b for a, b in zip(rates[start:], rates[start + 1 :], strict=False))
+    if start < steps:
+        assert rates[-1] == pytest.approx(0.1)
+
+
+def test_the_rate_is_that_of_a_shorter_run_that_begins_later() -> None:
+    whole, rest = Recipe(epochs=10, lr=0.3), Recipe(epochs=6, lr=0.3)
+    for step in range(60):
+        assert whole.lr_at(40 + step, 100, 40) == pytest.approx(rest.lr_at(step, 60))
+
+
+@given(st.integers(1, 30), st.integers(0, 29))
+def test_drop_path_grows_from_nothing(epochs: int, since: int) -> None:
+    recipe = Recipe(epochs=epochs, drop_path=0.3)
+    rates = [recipe.drop_path_at(epoch, min(since, epochs)) for epoch in range(epochs)]
+    assert all(rate == 0 for rate in rates[: since + 1])
+    assert all(a < b < 0.3 for a, b in zip(rates[since:], rates[since + 1 :], strict=False))
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 12))
+def test_cutout_blanks_one_square(height: int, width: int, side: int) -> None:
+    x = torch.rand(5, 3, height, width) + 1
+    y = cutout(x, side)
+    for before, after in zip(x, y, strict=True):
+        gone = after == 0
+        assert torch.equal(gone[0], gone[1])
+        rows, columns = np.flatnonzero(gone[0].any(1)), np.flatnonzero(gone[0].any(0))
+        assert 0 < len(rows) <= side
+        assert 0 < len(columns) <= side
+        assert gone[0].sum() == (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+        assert torch.equal(after[~gone], before[~gone])
+
+
+def test_a_square_may_reach_beyond_the_edge_and_else_is_whole() -> None:
+    torch.manual_seed(0)
+    sizes = (cutout(torch.ones(2000, 1, 8, 8), 4) == 0).sum((1, 2, 3))
+    assert sizes.max() == 16
+    assert sizes.min() == 4  # a quarter of it inside, at a corner
+
+
+def test_the_auxiliary_loss_is_added_by_its_weight() -> None:
+    logits, deep, labels = torch.randn(4, 3), torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    recipe = Recipe(auxiliary=0.4, smoothing=0.0)
+    expected = functional.cross_entropy(logits, labels) + 0.4 * functional.cross_entropy(deep, labels)
+    torch.testing.assert_close(recipe.loss((logits, deep), labels), expected)
+
+
+def test_an_auxiliary_head_needs_features() -> None:
+    with pytest.raises(UserError, match="auxiliary > 0 needs a network with features .* Linear has no with_features"):
+        WithAuxiliary(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("flag", [{"cutout": -1}, {"drop_path": 1.0}, {"auxiliary": -0.1}, {"lr_end": -1.0}])
+def test_recipes_that_make_no_sense(flag: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=next(iter(flag))):
+        Recipe(**flag)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", [*RECIPES.glob("*.yaml"), *EXPERIMENTS.glob("*.yaml")], ids=lambda path: path.stem)
+def test_every_shipped_configuration_parses(path: Path) -> None:
+    needed = ["--data.root", "x"] if "cifar10" in path.stem else []
+    for given_as in [str(path)] + [path.stem] * (path.stem in shipped()):
+        flags = parse(run, ["--config", given_as, *needed, "--search.epochs", "3"])
+        assert flags["search"].epochs == 3
+        assert flags["method"].name.startswith("Ista")
+        learner = flags["space"].build("space", **({"shape": (3, 32, 32)} if "cifar" in path.stem else {}))
+        assert isinstance(learner, nn.Module)
+
+
+def test_the_published_recipe_searches_small_and_trains_large() -> None:
+    flags = parse(run, ["--config", "ista_cifar10", "--data.root", "x"])
+    assert flags["target"] == {"width": 36, "cells": 20, "closing_norms": "none"}
+    assert flags["space"].flags["width"] == 16
+    assert (flags["retrain"].epochs, flags["retrain"].auxiliary, flags["retrain"].cutout) == (600, 0.4, 16)
