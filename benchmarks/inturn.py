@@ -60,13 +60,23 @@ def _serve(pipe: Connection, make: Callable[..., Job], args: Sequence[Any]) -> N
         pipe.send((time.process_time() - start, numbers))
 
 
-def compare(title: str, plain: Callable[..., Job], ours: Callable[..., Job], args: Sequence[Any], rounds: int) -> None:
-    """Runs both in turn, after a first time that does not count; prints times, ratio, spread and whether they agree."""
+def compare(
+    title: str,
+    plain: Callable[..., Job],
+    ours: Callable[..., Job],
+    args: Sequence[Any],
+    rounds: int,
+    warm: bool = True,
+) -> None:
+    """Runs both in turn; prints times, ratio, spread and whether they agree.
+
+    With ``warm`` there is a round before, which does not count.
+    """
     sides = Side(plain, args), Side(ours, args)
     times: list[tuple[float, float]] = []
-    for i in range(rounds + 1):
+    for i in range(rounds + warm):
         (slow, expected), (fast, got) = (side.time() for side in sides)
-        times += [(slow, fast)] if i else []
+        times += [(slow, fast)] if i >= warm else []
     for side in sides:
         side.end()
     ratios = [slow / fast for slow, fast in times]

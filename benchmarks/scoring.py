@@ -24,7 +24,7 @@ from sparsenas.heap import keep_heap
 from sparsenas.score import Exam, Score, Scorer, make_exam
 
 CANDIDATES = 8
-POPULATION, GENERATIONS = 50, 4
+POPULATION, GENERATIONS = 50, 3
 MEMORY = 2**30
 """Bytes of the cache: the default of ``--score.cache_memory``."""
 
