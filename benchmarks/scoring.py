@@ -1,78 +1,118 @@
-"""Scoring a population at once against the slow reference, in turn, on the same candidates and images.
+"""Evaluating candidates and scoring populations against plain loops, in turn, on the same weights and images.
 
-Prints, for a random generation and for one as the evolution makes them (children of ten parents), the ratio of the
-reference's time to ours, its spread, and that the numbers are the same.
+Evaluation is the forward pass of one candidate in eval mode. A population's scoring is that of an evolution's
+generations: batch norms recalibrated for every candidate, then the held-out images.
+``--data.root FOLDER`` takes CIFAR-10 for the 32x32 images; they are random otherwise, as the 224x224 ones are.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
+import argparse
+from pathlib import Path
 
-import numpy as np
+import plain
 import torch
-from torch import nn
+from cases import Case
+from inturn import Job, compare
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from sparsenas.choice import Arch, choices
-from sparsenas.costs import CostTable, Limits
-from sparsenas.data import Data, Split, digits
-from sparsenas.evolution import Evolution, Score, Space
-from sparsenas.score import Exam, make_exam, score_one, score_population
-from sparsenas.spaces import nasbench_macro, tiny
-from sparsenas.testing import shaken
+from sparsenas.choice import set_gates
+from sparsenas.derive import derive
+from sparsenas.fold import fold_batch_norms
+from sparsenas.heap import keep_heap
+from sparsenas.score import Exam, Score, Scorer, make_exam
 
-ROUNDS = 3
-
-
-def timed(work: Callable[[], list[Score]]) -> tuple[float, list[Score]]:
-    """Seconds and result."""
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
+CANDIDATES = 8
+POPULATION, GENERATIONS = 50, 3
+MEMORY = 2**30
+"""Bytes of the cache: the default of ``--score.cache_memory``."""
 
 
-def random_images(count: int, size: int) -> Data:
-    """Random images; only their shape matters here."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
-    split = Split(images, torch.randint(0, 10, (count,), generator=generator))
-    return Data(tuple("0123456789"), split, split, split, (0.5,) * 3, (0.25,) * 3)
+def _loss(logits: Tensor, labels: Tensor) -> float:
+    return float(F.cross_entropy(logits, labels))
 
 
-def generations(net: nn.Module, count: int) -> dict[str, list[Arch]]:
-    """A random generation and the children of its first ten."""
-    questions, rng = choices(net), np.random.default_rng(0)
-    draws = CostTable(net, (net[0][0].in_channels, 8, 8))
-    space = Space(questions, Limits(draws).draw,
-                  lambda archs: [True] * len(archs), lambda arch: arch)  # fmt: skip
-    evolution = Evolution(space, rng, count, 2, 10, count // 2, count // 2)
-    first = evolution.ask()
-    evolution.tell(first, [Score(float(i), 0.0) for i in range(len(first))])
-    return {"random": first, "children": evolution.ask()}
+def plain_evaluation(case: Case) -> Job:
+    """The supernet under one candidate after another."""
+    net = plain.published(case.supernet()).eval()
+    ((x, labels),) = case.batches(1)
+    x, archs = x.contiguous(), case.paths(CANDIDATES)
+
+    @torch.no_grad()
+    def run() -> list[float]:
+        losses = []
+        for arch in archs:
+            set_gates(net, arch.gates())
+            losses.append(_loss(net(x), labels))
+        return losses
+
+    return Job(run)
 
 
-def compare(title: str, net: nn.Module, exam: Exam, count: int) -> None:
-    """Times both evaluators A B A B and prints a line for each kind of generation."""
-    net = shaken(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for kind, archs in generations(net, count).items():
-        ratios, same = [], True
-        for _ in range(ROUNDS):
-            slow, expected = timed(lambda archs=archs: [score_one(net, arch, exam) for arch in archs])
-            fast, got = timed(lambda archs=archs: score_population(net, archs, exam))
-            ratios.append(slow / fast)
-            same = same and [s.accuracy for s in expected] == [s.accuracy for s in got]
-        print(
-            f"{title:<15} {kind:<9} {len(archs):>3} candidates  reference / ours {statistics.median(ratios):.2f}x "
-            f"(min {min(ratios):.2f}, max {max(ratios):.2f})  equal hits: {same}",
-            flush=True,
-        )
+def our_evaluation(case: Case) -> Job:
+    """Derived candidates with folded batch norms."""
+    keep_heap()
+    net = _channels_last(case)
+    ((x, labels),) = case.batches(1)
+    derived = [fold_batch_norms(derive(net, arch.gates()).eval()) for arch in case.paths(CANDIDATES)]
+
+    @torch.no_grad()
+    def run() -> list[float]:
+        return [_loss(candidate(x), labels) for candidate in derived]
+
+    return Job(run)
+
+
+def plain_population(case: Case, calibration: int, asked: int) -> Job:
+    """One candidate after another."""
+    net, exam = plain.published(case.supernet()), _exam(case, calibration, asked)
+    contiguous = Exam(
+        tuple(x.contiguous() for x in exam.calibration), tuple((x.contiguous(), y) for x, y in exam.questions)
+    )
+    archs = [arch for generation in case.generations(POPULATION, GENERATIONS) for arch in generation]
+    return Job(lambda: _numbers([plain.score(net, arch, contiguous) for arch in archs]))
+
+
+def our_population(case: Case, calibration: int, asked: int) -> Job:
+    """A generation at a time."""
+    keep_heap()
+    net, exam = _channels_last(case), _exam(case, calibration, asked)
+    generations = case.generations(POPULATION, GENERATIONS)
+
+    def run() -> list[float]:
+        scorer = Scorer(net, exam, MEMORY)
+        return _numbers([score for archs in generations for score in scorer(archs)])
+
+    return Job(run)
+
+
+def _channels_last(case: Case) -> nn.Module:
+    net: nn.Module = case.supernet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net
+
+
+def _exam(case: Case, calibration: int, asked: int) -> Exam:
+    return make_exam(case.data(max(calibration, asked)), calibration, asked, case.batch, 0)
+
+
+def _numbers(scores: list[Score]) -> list[float]:
+    return [number for score in scores for number in score]
 
 
 def main() -> None:
     """Runs the comparisons."""
-    compare("tiny, digits", tiny(), make_exam(digits(), 512, 0, 256, 0), 50)
-    compare("nasbench_macro", nasbench_macro(), make_exam(random_images(128, 32), 64, 128, 64, 0), 16)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data.root", dest="root", type=Path)
+    root = parser.parse_args().root
+    for case in (Case("shufflenet", 224, 16), Case("nasbench_macro", 32, 128, root)):
+        compare(f"{case.title}, {CANDIDATES} candidates", plain_evaluation, our_evaluation, [case], 5)
+    count = POPULATION * GENERATIONS
+    for case, calibration, asked in (
+        (Case("shufflenet", 224, 8), 8, 16),
+        (Case("nasbench_macro", 32, 64, root), 64, 128),
+    ):
+        compare(f"{case.title}, {count} scored", plain_population, our_population, [case, calibration, asked], 2)
 
 
 if __name__ == "__main__":
