@@ -7,3 +7,8 @@ class UserError(ValueError):
     Its message is one line that names the thing, what was expected and what came.
     The command line prints that line and exits with code 2; from Python it is an ordinary ``ValueError``.
     """
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import yaml
-from lightning_fabric import Fabric
 from torch import nn
 
 from sparsenas.args import CONFIG
@@ -21,8 +20,7 @@ from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.data.summary import summary
 from sparsenas.derive import derive
-from sparsenas.errors import UserError
-from sparsenas.heap import keep_heap
+from sparsenas.errors import UserError, first_line
 from sparsenas.journal import Journal
 from sparsenas.measure import read_table, write_table
 from sparsenas.plugin import Plugin
@@ -32,37 +30,6 @@ from sparsenas.train import seed_of
 
 LATENCY_FILE = "latency.json"
 PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit-learn")
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where to compute; the flags of Lightning Fabric."""
-
-    accelerator: str = "auto"
-    devices: str = "1"
-    num_nodes: int = 1
-    precision: str = "32-true"
-    threads: int = 0
-
-    def fabric(self) -> Fabric:
-        """Starts Fabric. Raises ``UserError`` when the machine has no such device."""
-        keep_heap()
-        if self.threads > 0:
-            torch.set_num_threads(self.threads)
-        devices = int(self.devices) if self.devices.lstrip("-").isdigit() else self.devices
-        try:
-            fabric = Fabric(
-                accelerator=self.accelerator,
-                devices=devices,
-                num_nodes=self.num_nodes,
-                precision=self.precision,  # type: ignore[arg-type]
-            )
-            fabric.launch()
-        except (ValueError, RuntimeError, TypeError) as error:
-            raise UserError(
-                f"--accelerator {self.accelerator} --devices {self.devices}: {_first_line(error)}"
-            ) from error
-        return fabric
 
 
 @dataclass(frozen=True)
@@ -213,7 +180,7 @@ def open_task(
         target = config.get("target") if changed is None else changed
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path}: expected the flags of a run, got: {type(error).__name__} {_first_line(error)}"
+            f"{path}: expected the flags of a run, got: {type(error).__name__} {first_line(error)}"
         ) from error
     task = make_task(run, space, data, budget, seed, device, latency, target)
     _check_choices(folder, task.choices)
@@ -299,7 +266,3 @@ def _check_choices(run: Run, questions: Choices) -> None:
 def _names(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -14,10 +14,11 @@ from sparsenas.choice import Arch
 from sparsenas.commands.retrain import add_results, results
 from sparsenas.data import Images
 from sparsenas.derive import derive
+from sparsenas.device import Device
 from sparsenas.errors import UserError
 from sparsenas.export import onnx_logits
 from sparsenas.score import Exam
-from sparsenas.task import Device, Scoring, Task, found, inherited_gates, open_task, trained, trained_as
+from sparsenas.task import Scoring, Task, found, inherited_gates, open_task, trained, trained_as
 from sparsenas.train import evaluate as accuracy_of
 
 

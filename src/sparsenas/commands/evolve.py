@@ -13,6 +13,7 @@ from sparsenas.args import to_config
 from sparsenas.choice import Arch
 from sparsenas.commands.search import architectures, final, run_search, scored, search_randomly, write_best
 from sparsenas.costs.budget import check_cost
+from sparsenas.device import Device
 from sparsenas.errors import UserError
 from sparsenas.evolution import Score, best_first
 from sparsenas.methods import Method
@@ -20,7 +21,7 @@ from sparsenas.pareto import CostOf, crowded, front, hypervolume, objectives
 from sparsenas.plugin import Plugin
 from sparsenas.report import report
 from sparsenas.runs import Run
-from sparsenas.task import LATENCY_FILE, Device, Scoring, Task, make_task, open_task
+from sparsenas.task import LATENCY_FILE, Scoring, Task, make_task, open_task
 from sparsenas.train import seed_of
 
 

@@ -15,12 +15,13 @@ from rich.table import Table
 from sparsenas.args import read_arch
 from sparsenas.choice import Arch
 from sparsenas.derive import skeleton, tidy
+from sparsenas.device import Device
 from sparsenas.errors import UserError
 from sparsenas.evolution import Score
 from sparsenas.ranking import Canonical, agreement, one_of_each, place
 from sparsenas.report import report
 from sparsenas.score import Scorer
-from sparsenas.task import Device, Scoring, Task, found, open_task
+from sparsenas.task import Scoring, Task, found, open_task
 from sparsenas.train import seed_of
 from sparsenas.truth import read_truth
 

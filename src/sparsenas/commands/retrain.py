@@ -14,10 +14,11 @@ from sparsenas.args import read_arch
 from sparsenas.choice import Arch
 from sparsenas.costs import Limits
 from sparsenas.derive import derive, tidy
+from sparsenas.device import Device
 from sparsenas.errors import UserError
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
-from sparsenas.task import Device, Task, found, inherited_gates, keep_trained, open_task, trained_as
+from sparsenas.task import Task, found, inherited_gates, keep_trained, open_task, trained_as
 from sparsenas.train import Checkpoint, evaluate, seed_of, train_network
 
 RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)

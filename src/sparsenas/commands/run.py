@@ -15,10 +15,11 @@ from sparsenas.commands.latency import latency_stage
 from sparsenas.commands.retrain import RETRAIN, against_stage, baselines_stage, results, retrain_stage
 from sparsenas.commands.search import SCORE, SEARCH, make_method, search_stage
 from sparsenas.costs.layer import figure
+from sparsenas.device import Device
 from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
 from sparsenas.report import report
-from sparsenas.task import Device, Scoring, Task, make_task
+from sparsenas.task import Scoring, Task, make_task
 
 
 def run(

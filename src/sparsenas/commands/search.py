@@ -15,6 +15,7 @@ from sparsenas.args import to_config
 from sparsenas.choice import Arch, Choices
 from sparsenas.costs.layer import as_number
 from sparsenas.derive import derive, skeleton, tidy
+from sparsenas.device import Device
 from sparsenas.errors import UserError
 from sparsenas.evolution import RandomSearch, Score, Search, Space, best_first
 from sparsenas.methods import Method
@@ -22,7 +23,7 @@ from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.score import Scorer, score_population
-from sparsenas.task import Device, Scoring, Task, keep_trained, make_task
+from sparsenas.task import Scoring, Task, keep_trained, make_task
 from sparsenas.train import Checkpoint, seed_of, train_supernet
 
 SCORE = Scoring()
