@@ -115,10 +115,14 @@ def against_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, name
 
     Raises ``UserError`` when one is not of the space; a budget is no reason, for its costs are shown.
     """
-    archs = [tidy(task.limits.table.net, read_arch(task.choices, name)) for name in names]
-    if archs:
+    if names:
         with task.journal.stage("against"):
-            _train_each(task, fabric, recipe, every, "against", archs, names)
+            _train_each(task, fabric, recipe, every, "against", named(task, names), names)
+
+
+def named(task: Task, names: Sequence[str]) -> list[Arch]:
+    """Architectures as the command line names them. Raises ``UserError`` for one that is not of the space."""
+    return [tidy(task.limits.table.net, read_arch(task.choices, name)) for name in names]
 
 
 def _train_each(

@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
-from sparsenas.args import read_arch, to_config
+from sparsenas.args import to_config
 from sparsenas.commands.evaluate import evaluate_stage
 from sparsenas.commands.export import export_stage
 from sparsenas.commands.latency import latency_stage
-from sparsenas.commands.retrain import RETRAIN, against_stage, baselines_stage, results, retrain_stage
+from sparsenas.commands.retrain import RETRAIN, against_stage, baselines_stage, named, results, retrain_stage
 from sparsenas.commands.search import SCORE, SEARCH, make_method, search_stage
 from sparsenas.costs.layer import figure
 from sparsenas.device import Device
@@ -82,8 +82,7 @@ def run(
         seed=seed, search=search, score=score, retrain=retrain, random_search=random_search, baselines=baselines,
         against=against or [], **vars(device), checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
-    for name in against or []:
-        read_arch(task.choices, name)  # a mistake in it is better told now than after the search
+    named(task, against or [])  # a mistake in them is better told now than after the search
     task.begin(config, resume)
     search_stage(task, learner, fabric, search, score, checkpoint_seconds, random_search)
     retrain_stage(task, fabric, retrain, checkpoint_seconds)
