@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix"),
     ("derive", "fold", "join", "width", "bits"),
     ("spaces", "costs", "evolution", "pareto", "ranking", "truth", "methods", "data"),
-    ("runs", "journal", "recipe", "train", "score", "export", "measure", "report"),
+    ("runs", "journal", "recipe", "checkpoint", "train", "score", "export", "measure", "report"),
     ("plugin", "args", "device", "task", "commands", "testing"),
     ("", "__main__"),
 )

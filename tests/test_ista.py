@@ -16,6 +16,7 @@ from tests.nets import seeds
 from torch import nn
 
 from sparsenas.__main__ import main
+from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import Arch, choices, every_arch, set_gates
 from sparsenas.costs import CostTable, Limits
 from sparsenas.costs.budget import Budget
@@ -34,7 +35,7 @@ from sparsenas.runs import Run
 from sparsenas.spaces import darts, nasbench_macro, tiny
 from sparsenas.task import load
 from sparsenas.testing import check_method, shaken
-from sparsenas.train import Checkpoint, train_supernet
+from sparsenas.train import train_supernet
 
 SHAPE = (1, 8, 8)
 

@@ -113,16 +113,24 @@ class Run:
             text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self.records(name) if wanted(r))
             write_atomic(self / name, lambda file: file.write(text.encode()))
 
-    def save(self, name: str, state: object) -> None:
-        """Writes tensors and plain values with ``torch.save``."""
+    def save(self, name: str, state: object, keep_as: str | None = None) -> None:
+        """Writes tensors and plain values with ``torch.save``; what was there before is kept under another name."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
+        if keep_as is not None and self.has(name):
+            os.replace(self / name, self / keep_as)
         write_atomic(self / name, lambda file: file.write(buffer.getbuffer()))
 
     def load(self, name: str) -> Any:
-        """Reads what ``save`` wrote, never executing code from it. Raises ``UserError`` when the file is damaged."""
+        """Reads what ``save`` wrote, never executing code from it. Raises ``UserError`` when the file is damaged.
+
+        Checksums are compared first, which ``torch.load`` alone does not do.
+        """
         path = self.need(name, "search")
         try:
+            with zipfile.ZipFile(path) as archive:
+                if (bad := archive.testzip()) is not None:
+                    raise zipfile.BadZipFile(f"the checksum of {bad} is wrong")
             return torch.load(path, map_location="cpu", weights_only=True)
         except (
             OSError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sparsenas.auxiliary import Output, WithAuxiliary
+from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import Gates, set_gates
 from sparsenas.data import Data, Images, Split, cutout
 from sparsenas.errors import UserError
@@ -24,42 +25,12 @@ from sparsenas.layers import set_drop_path
 from sparsenas.methods import Method
 from sparsenas.methods.learning import Learning
 from sparsenas.recipe import Recipe
-from sparsenas.runs import Run
 
 
 def seed_of(seed: int, *purpose: str | int) -> int:
     """A seed for one purpose, independent of the seeds for others."""
     words = [seed, *(zlib.crc32(str(part).encode()) for part in purpose)]
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-class Checkpoint:
-    """The resume file of one stage, written at ends of epochs, at most every few seconds."""
-
-    NAME = "checkpoint.pt"
-
-    def __init__(self, run: Run, stage: str, seconds: float = 10.0) -> None:
-        self.run, self.stage, self.seconds = run, stage, seconds
-        self.saved = time.monotonic()
-
-    def restore(self, parts: Mapping[str, Any]) -> int:
-        """Loads the state of every part if this stage was begun; returns the epochs done.
-
-        Raises ``UserError`` when the file is damaged.
-        """
-        state: dict[str, Any] = self.run.load(self.NAME) if self.run.has(self.NAME) else {"stage": None}
-        if state["stage"] != self.stage:
-            return 0
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        return int(state["epoch"])
-
-    def save(self, epoch: int, parts: Mapping[str, Any]) -> None:
-        """Writes the state of every part after ``epoch`` epochs, if it is time."""
-        if time.monotonic() - self.saved >= self.seconds:
-            states = {name: part.state_dict() for name, part in parts.items()}
-            self.run.save(self.NAME, {"stage": self.stage, "epoch": epoch, **states})
-            self.saved = time.monotonic()
 
 
 class Epoch:

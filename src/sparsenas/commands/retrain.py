@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from sparsenas.args import read_arch
+from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import Arch
 from sparsenas.costs import Limits
 from sparsenas.derive import derive, tidy
@@ -19,7 +20,7 @@ from sparsenas.errors import UserError
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.task import Task, found, inherited_gates, keep_trained, open_task, trained_as
-from sparsenas.train import Checkpoint, evaluate, seed_of, train_network
+from sparsenas.train import evaluate, seed_of, train_network
 
 RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
 BAND = 0.1
@@ -90,10 +91,11 @@ def retrain_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, inhe
             raise UserError("--inherit: expected no --target, since the supernet's weights are of its own size")
         net = _inherited(task, arch) if inherit else task.plain(arch, "retrain")
         how = {name: value for name, value in trained_as(task.run).items() if name == "target"}
+        checkpoint = Checkpoint(task.run, "retrain", every)
         with task.journal.stage("retrain"):
-            _train(task, fabric, net, recipe, Checkpoint(task.run, "retrain", every))
+            _train(task, fabric, net, recipe, checkpoint)
         keep_trained(task.run, net, how)
-        task.run.remove(Checkpoint.NAME)
+        checkpoint.finish()
         drop_results(task.run, "retrained")
 
 
@@ -134,13 +136,13 @@ def _train_each(
         if i < len(known) and known[i]["text"] == arch.text():
             continue
         stage = f"{key.removesuffix('s')}{i + 1}"
-        net = task.plain(arch, stage)
-        _train(task, fabric, net, recipe, Checkpoint(task.run, stage, every))
+        net, checkpoint = task.plain(arch, stage), Checkpoint(task.run, stage, every)
+        _train(task, fabric, net, recipe, checkpoint)
         entry: dict[str, Any] = {"name": names[i]} if names else {}
         entry |= {"text": arch.text(), "arch": arch.to_json(), "costs": task.costs(arch)}
         entry |= evaluate(net, task.data, task.data.test)
         add_results(task.run, {key: [*known[:i], entry]})
-        task.run.remove(Checkpoint.NAME)
+        checkpoint.finish()
 
 
 def _train(task: Task, fabric: Fabric, net: nn.Module, recipe: Recipe, checkpoint: Checkpoint) -> None:

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from sparsenas.args import to_config
+from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import Arch, Choices
 from sparsenas.costs.layer import as_number
 from sparsenas.derive import derive, skeleton, tidy
@@ -24,7 +25,7 @@ from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.score import Scorer, score_population
 from sparsenas.task import Scoring, Task, keep_trained, make_task
-from sparsenas.train import Checkpoint, seed_of, train_supernet
+from sparsenas.train import seed_of, train_supernet
 
 SCORE = Scoring()
 SEARCH = Recipe(epochs=60, batch=64, lr=0.1, schedule="cosine")
@@ -117,7 +118,7 @@ def search_stage(
             checkpoint = Checkpoint(task.run, "supernet", every)
             train_supernet(fabric, net, learner, task.data, recipe, task.seed, task.journal, checkpoint)
         task.run.save("supernet.pt", {"net": net.state_dict(), "method": learner.state_dict()})
-        task.run.remove(Checkpoint.NAME)
+        checkpoint.finish()
     strategy = learner.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")))
     scorer = task.scorer(net, scoring)
     weights: dict[str, list[float]] = {}
