@@ -83,7 +83,7 @@ def compare(
     slow, fast = (statistics.median(column) for column in zip(*times, strict=True))
     off = max(abs(a - b) / max(abs(a), 1e-6) for a, b in zip(expected, got, strict=True))
     print(
-        f"{title:<32} plain {slow:7.2f} s  ours {fast:7.2f} s  plain / ours {statistics.median(ratios):5.2f}x "
+        f"{title:<44} plain {slow:7.2f} s  ours {fast:7.2f} s  plain / ours {statistics.median(ratios):5.2f}x "
         f"({min(ratios):.2f} to {max(ratios):.2f})  {len(got)} numbers, at most {off:.0e} apart",
         flush=True,
     )
