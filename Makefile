@@ -24,4 +24,4 @@ lint: setup
 	$(BIN)/python -m mypy src
 
 bench: setup
-	set -e; for file in benchmarks/lasso.py benchmarks/sampling.py benchmarks/training.py benchmarks/scoring.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+	set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import plain
 import torch
-from cases import Case
-from inturn import Job, compare
+from loops import plain
+from loops.cases import Case
+from loops.inturn import Job, compare
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -9,10 +9,10 @@ import argparse
 import copy
 from pathlib import Path
 
-import plain
 import torch
-from cases import Case
-from inturn import Job, compare
+from loops import plain
+from loops.cases import Case
+from loops.inturn import Job, compare
 from torch import nn
 from torch.optim import SGD
 

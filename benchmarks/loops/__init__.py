@@ -1,0 +1,1 @@
+"""What the benchmarks share: cases, plain loops, and timing in turn."""
