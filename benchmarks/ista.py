@@ -3,8 +3,8 @@
 One step is a step of b on held-out images and one of the weights, on 8 cells of width 16. Ours runs the two kept
 candidates of every node, on images whose channels are last in memory. The plain loop visits all candidates and asks
 ``if weight != 0`` of the same ones, on contiguous images and with the allocator as it comes. The dense step of DARTS
-runs them all under softmaxes. Each has a process of its own; what counts is processor time. Prints ratios and their spread,
-and how much memory the steps take beyond what the process had before.
+runs them all under softmaxes. Each has a process of its own; what counts is processor time. Prints ratios and their
+spread, and how much memory the steps take beyond what the process had before.
 
     taskset -c 1 python benchmarks/ista.py --batch 64 --rounds 3
 """

@@ -27,9 +27,9 @@ def main() -> None:
         times, worst = [], 0.0
         for _ in range(ROUNDS):
             problems = [(rng.random((DIMENSION, n)), scale * rng.standard_normal(DIMENSION)) for n in OPTIONS]
-            start = time.perf_counter()
+            start = time.process_time()
             solutions = [lasso(a, b, WEIGHT) for a, b in problems]
-            times.append(1e3 * (time.perf_counter() - start))
+            times.append(1e3 * (time.process_time() - start))
             worst = max(worst, *(violation(a, b, WEIGHT, z) for (a, b), z in zip(problems, solutions, strict=True)))
         print(f"b of size {scale:<5g} eight nodes in {statistics.median(times):.2f} ms "
               f"(min {min(times):.2f}, max {max(times):.2f}), conditions missed by {worst:.1e} at most")  # fmt: skip
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def recovered(kind: Dictionary, options: int) -> float:
-    """The share of random pairs, of normal numbers, that the solution for their image b names; a new dictionary each."""
+    """The share of random pairs, of normal numbers, that the solution for their image names; a new dictionary each."""
     rng, hits = np.random.default_rng(0), 0
     for _ in range(PAIRS):
         a, pair = draw_dictionary(kind, DIMENSION, options, rng), rng.choice(options, 2, replace=False)
