@@ -2,7 +2,7 @@
 
     python experiments/summary.py runs/twostage*
 
-Prints a row with means and standard deviations, and sizes; results of the same command with other seeds belong together.
+Prints means, standard deviations and sizes; what belongs together are runs of one command with several seeds.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from sparsenas.errors import UserError
 Strengths = Mapping[str, NDArray[np.float64]]
 """How strong each option of each choice is; the sign does not matter."""
 Groups = Mapping[str, Sequence[int]]
-"""Of each option of a choice a group; no two options of one group are kept. Only choices with an entry have the rule."""
+"""Of each option of a choice a group, of which no two options are kept; choices without an entry have no such rule."""
 STARTS = 8
 """Random legal architectures that are improved where the strongest is not found at once."""
 
