@@ -27,7 +27,7 @@ from sparsenas.join import Join
 from sparsenas.journal import Journal
 from sparsenas.layers import conv_bn
 from sparsenas.methods import Ista, IstaOneStage, Method, Spos
-from sparsenas.methods.codes import Code, draw_dictionary
+from sparsenas.methods.codes import Code, draw_dictionary, sources
 from sparsenas.methods.learning import Learning
 from sparsenas.methods.strongest import strongest_arch
 from sparsenas.recipe import Recipe
@@ -417,3 +417,41 @@ def test_networks_may_be_trained_at_another_size(tmp_path: Path, capsys: pytest.
 def test_a_target_leaves_the_choices_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", "--space=tiny", "--space.blocks=3", "--target.blocks=4", "--out", str(tmp_path / "x")]) == 2
     assert "--target: expected flags that leave the choices" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def cells() -> CostTable:
+    """The costs of the smallest cells."""
+    return CostTable(darts(width=2, cells=3), (3, 8, 8))
+
+
+def read(table: CostTable, name: str, picks: tuple[int, ...]) -> set[int]:
+    return {sources(table.choices[name])[pick] for pick in picks}
+
+
+@given(seed=seeds, share=st.none() | STRONG)
+@settings(deadline=None, max_examples=15)
+def test_nodes_may_be_asked_to_read_distinct_sources(cells: CostTable, seed: int, share: float | None) -> None:
+    rng = np.random.default_rng(seed)
+    strengths = {name: rng.standard_normal(len(c.options)) for name, c in cells.choices.items()}
+    groups = {name: sources(choice) for name, choice in cells.choices.items()}
+    low, high = (int(cells([arch])["params"][0]) for arch in cells.extremes("params"))
+    budgets = [] if share is None else [Budget("params", at_most=low + (0.1 + 0.9 * share) * (high - low))]
+    limits = Limits(cells, budgets)
+    found = strongest_arch(limits, strengths, groups=groups)
+    assert limits.legal([found])[0]
+    assert all(len(read(cells, name, picks)) == 2 for name, picks in found.items())
+    if share is None:  # by trying all pairs
+        for name, choice in cells.choices.items():
+            pairs = (picks for picks in choice.every() if len(read(cells, name, picks)) == 2)
+            strongest = max(pairs, key=lambda picks: float(np.abs(strengths[name])[list(picks)].sum()))
+            assert found[name] == strongest
+
+
+def test_the_flag_for_distinct_sources(cells: CostTable) -> None:
+    free, apart = (Ista(cells.choices, Limits(cells), 1, start=1.0, distinct_sources=flag) for flag in (False, True))
+    assert all(len(read(cells, name, picks)) == 2 for name, picks in apart.arch().items())
+    assert any(len(read(cells, name, picks)) == 1 for name, picks in free.arch().items())
+    assert not apart.facts()["codes"]["displaced"]
+    with pytest.raises(UserError, match="expected options such as 1:skip_connect, choice 'a' has 'k1'"):
+        Ista(TABLE.choices, Limits(TABLE), 0, distinct_sources=True)

@@ -106,3 +106,16 @@ def test_a_random_dictionary_recovers_most_pairs_only() -> None:
 def test_the_weight_must_be_positive() -> None:
     with pytest.raises(ValueError, match="positive"):
         lasso(np.eye(2), np.ones(2), 0.0)
+
+
+def test_the_solution_is_found_where_least_angle_regression_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Seen once in thousands of problems, depending on rounding: "shapes (7,4) and (3,) not aligned".
+    def fail(*args: object, **kwargs: object) -> None:
+        raise ValueError("shapes not aligned")
+
+    monkeypatch.setattr("sklearn.linear_model.lars_path", fail)
+    rng = np.random.default_rng(0)
+    for n in (14, 21, 28, 35):
+        a, pair = rng.random((7, n)), rng.choice(n, 2, replace=False)
+        b = a[:, pair] @ rng.standard_normal(2)
+        assert violation(a, b, 1e-5, lasso(a, b, 1e-5)) <= 1e-9

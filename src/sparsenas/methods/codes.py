@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsenas.choice import Arch, Gate, Gates, Picks
+from sparsenas.choice import Arch, Choice, Gate, Gates, Picks
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
 from sparsenas.methods.sparse import Matrix, lasso
-from sparsenas.methods.strongest import Strengths, strongest_arch
+from sparsenas.methods.strongest import Strengths, strongest, strongest_arch
 
 Dictionary = Literal["uniform", "tight"]
 FROZEN = 1e6
@@ -75,7 +75,14 @@ class Codes(nn.Module):
     """The codes of all choices, and the support that runs until the next recovery: the strongest within the budgets."""
 
     def __init__(
-        self, limits: Limits, seed: int, dictionary: Dictionary, dimension: int, sparsity: float, start: float
+        self,
+        limits: Limits,
+        seed: int,
+        dictionary: Dictionary,
+        dimension: int,
+        sparsity: float,
+        start: float,
+        distinct: bool = False,
     ) -> None:
         """Draws the dictionaries and the first b. Raises ``UserError`` for choices of varying size."""
         super().__init__()
@@ -85,6 +92,7 @@ class Codes(nn.Module):
                 f"got {dictionary}, {dimension}, {sparsity} and {start}"
             )
         self.limits, self.sparsity = limits, sparsity
+        self.groups = {name: sources(choice) for name, choice in limits.choices.items()} if distinct else {}
         self.each = nn.ModuleList()
         for i, choice in enumerate(limits.choices.values()):
             if not choice.least == choice.most >= 1:
@@ -128,7 +136,7 @@ class Codes(nn.Module):
         top = 1 + max(float(strength.sum()) for strength in strengths.values())
         for name in self.frozen:
             strengths[name][list(self.answer()[name])] += FROZEN * top
-        before, self.arch = self.arch, strongest_arch(self.limits, strengths, self.arch)
+        before, self.arch = self.arch, strongest_arch(self.limits, strengths, self.arch, self.groups)
         self.keep()
         self.facts = self._facts(before, moved, strengths)
         return moved
@@ -142,7 +150,11 @@ class Codes(nn.Module):
         return {
             "kept": arch.to_json(),
             "changed": sum(before is None or before[name] != picks for name, picks in arch.items()),
-            "displaced": [name for name, c in arch.choices.items() if arch[name] != c.strongest(list(strengths[name]))],
+            "displaced": [
+                name
+                for name, choice in arch.choices.items()
+                if arch[name] != strongest(choice, strengths[name], self.groups.get(name))
+            ],
             "frozen": sorted(self.frozen),
             "moved": {name: _short(distance) for name, distance in moved.items()},
             "residual": {name: _short(code.misfit(tuple(range(len(code.solution))))) for name, code in codes.items()},
@@ -175,6 +187,19 @@ def _short(value: float) -> float:
 def _keep(codes: nn.Module, _: object) -> None:
     assert isinstance(codes, Codes)
     codes.keep()
+
+
+def sources(choice: Choice) -> tuple[int, ...]:
+    """Which source each option reads, by labels such as 1:skip_connect. Raises ``UserError`` for other labels."""
+    found = tuple(option.partition(":")[0] for option in choice.options)
+    if not all(":" in option and source.isdigit() for option, source in zip(choice.options, found, strict=True)):
+        raise UserError(
+            f"--method.distinct_sources: expected options such as 1:skip_connect, choice {choice.name!r} has "
+            f"{choice.options[0]!r}"
+        )
+    if len(set(found)) < choice.most:
+        raise UserError(f"--method.distinct_sources: choice {choice.name!r} keeps more options than it has sources")
+    return tuple(map(int, found))
 
 
 def draw_dictionary(kind: Dictionary, rows: int, columns: int, rng: np.random.Generator) -> Matrix:

@@ -64,7 +64,10 @@ def lasso(a: Matrix, b: Vector, lam: float) -> Vector:
     scale = len(b) / lam  # scikit-learn minimises 1/(2 m) ||A z - b||^2 + alpha ||z||_1
     with warnings.catch_warnings(), config_context(skip_parameter_validation=True, assume_finite=True):
         warnings.simplefilter("ignore", ConvergenceWarning)
-        z: Vector = lars_path(a, b * scale, method="lasso", alpha_min=1.0, return_path=False)[2] / scale
+        try:
+            z: Vector = lars_path(a, b * scale, method="lasso", alpha_min=1.0, return_path=False)[2] / scale
+        except ValueError:  # scikit-learn loses count where two numbers become 0 at once, or nearly so
+            z = np.zeros(a.shape[1])
     tolerance = TOLERANCE * max(lam, float(np.abs(a.T @ b).max()))
     if violation(a, b, lam, z) <= tolerance:
         return z

@@ -38,7 +38,7 @@ def darts(
     operation) before it, which may be on one predecessor; all cells of a kind are alike. The published networks have
     a width of 36, 20 cells and no closing norms.
 
-    DARTS's own rule, two distinct predecessors, is not offered: it is no bound on how many options are kept.
+    DARTS's own rule, two distinct predecessors, is a flag of the methods: ``--method.distinct_sources true``.
 
     Args:
         width: channels of the nodes of the first cells.
