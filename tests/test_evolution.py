@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsenas.choice import Arch, Choice
-from sparsenas.evolution import Evolution, RandomSearch, Score, Search, Space
+from sparsenas.evolution import Evolution, RandomSearch, Score, Search, Space, best_first, by_accuracy, by_loss
 
 
 def make_space(
@@ -125,6 +125,16 @@ def test_equal_networks_are_proposed_once() -> None:
 def test_replaying_with_known_scores_asks_the_same_again() -> None:
     runs = [play(Evolution(make_space(), np.random.default_rng(7), generations=4)) for _ in range(2)]
     assert runs[0] == runs[1]
+
+
+def test_the_order_of_scores_may_be_that_of_the_loss() -> None:
+    for worth, first in ((by_accuracy, 0), (by_loss, 1)):
+        search = Evolution(make_space()._replace(worth=worth), np.random.default_rng(0), population=3, parents=3)
+        archs = search.ask()
+        search.tell(archs, [Score(0.9, -2.0), Score(0.8, -1.0), Score(0.8, -3.0)])
+        order = [archs[first], archs[1 - first], archs[2]]
+        assert search.best == order[0]
+        assert search.choose(search.scores, 3) == best_first(search.scores, 3, worth) == order
 
 
 def test_the_loss_decides_between_equal_accuracies() -> None:

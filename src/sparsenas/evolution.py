@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,19 @@ class Score(NamedTuple):
     """Minus the mean cross-entropy on them: decides between equal accuracies."""
 
 
+Worth = Callable[[Score], tuple[float, ...]]
+
+
+def by_accuracy(score: Score) -> tuple[float, ...]:
+    """The published order: by accuracy, then by loss."""
+    return score
+
+
+def by_loss(score: Score) -> tuple[float, ...]:
+    """By loss, which tells more from as few images: it sees how sure the network was."""
+    return score.negative_loss, score.accuracy
+
+
 class Space(NamedTuple):
     """What a search may propose."""
 
@@ -31,15 +45,17 @@ class Space(NamedTuple):
     legal: Callable[[Sequence[Arch]], Sequence[bool]]
     canonical: Callable[[Arch], Arch]
     """Equal networks made equal architectures."""
+    worth: Worth = by_accuracy
+    """By what scores are compared."""
 
 
 Parents = Callable[[Mapping[Arch, Score], int], list[Arch]]
 """Chooses so many parents from everything scored."""
 
 
-def best_first(scores: Mapping[Arch, Score], count: int) -> list[Arch]:
+def best_first(scores: Mapping[Arch, Score], count: int, worth: Worth = by_accuracy) -> list[Arch]:
     """The published choice of parents: the best."""
-    return sorted(scores, key=scores.__getitem__, reverse=True)[:count]
+    return sorted(scores, key=lambda arch: worth(scores[arch]), reverse=True)[:count]
 
 
 class Search(ABC):
@@ -74,7 +90,7 @@ class Search(ABC):
     @property
     def best(self) -> Arch:
         """The best of all architectures scored so far; the earliest among equals."""
-        return max(self.scores, key=self.scores.__getitem__)
+        return max(self.scores, key=lambda arch: self.space.worth(self.scores[arch]))
 
     def _random(self, count: int) -> list[Arch]:
         """Up to ``count`` random new architectures; fewer when a small space is exhausted."""
@@ -139,10 +155,10 @@ class Evolution(Search):
         mutants: int = 25,
         crossovers: int = 25,
         mutation: float = 0.1,
-        choose: Parents = best_first,
+        choose: Parents | None = None,
     ) -> None:
         super().__init__(space, rng)
-        self.choose = choose
+        self.choose = choose or partial(best_first, worth=space.worth)
         self.population, self.generations, self.parents = population, generations, parents
         self.mutants, self.crossovers, self.mutation = mutants, crossovers, mutation
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -21,6 +21,7 @@ from sparsenas.data import Data
 from sparsenas.data.summary import summary
 from sparsenas.derive import derive
 from sparsenas.errors import UserError, first_line
+from sparsenas.evolution import Worth, by_accuracy, by_loss
 from sparsenas.journal import Journal
 from sparsenas.measure import read_table, write_table
 from sparsenas.plugin import Plugin
@@ -42,11 +43,18 @@ class Scoring:
     """Held-out images a candidate is scored on; 0 = all"""
     batch: int = 256
     """Images in a batch"""
+    by: Literal["accuracy", "loss"] = "accuracy"
+    """By what candidates are compared"""
     finalists: int = 0
     """So many of the best are compared once more, on all held-out images; 0 = the best of the search is the answer"""
 
     cache_memory: int = 1024
     """MiB in which what candidates share with those scored before is kept; 0 = none. Scores do not depend on it"""
+
+    @property
+    def worth(self) -> Worth:
+        """The order of scores."""
+        return by_loss if self.by == "loss" else by_accuracy
 
     def __post_init__(self) -> None:
         for name, low in (("calibration", 0), ("held_out", 0), ("batch", 1), ("finalists", 0), ("cache_memory", 0)):

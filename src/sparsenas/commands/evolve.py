@@ -15,7 +15,7 @@ from sparsenas.commands.search import architectures, final, run_search, scored, 
 from sparsenas.costs.budget import check_cost
 from sparsenas.device import Device
 from sparsenas.errors import UserError
-from sparsenas.evolution import Score, best_first
+from sparsenas.evolution import Score
 from sparsenas.methods import Method
 from sparsenas.pareto import CostOf, crowded, front, hypervolume, objectives
 from sparsenas.plugin import Plugin
@@ -84,8 +84,10 @@ def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, par
     def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
         return task.limits.table(archs)[pareto]
 
-    choose = crowded(cost_of) if pareto else best_first
-    strategy = learner.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")), choose)
+    choose = crowded(cost_of) if pareto else None
+    strategy = learner.search(
+        architectures(task, scoring.worth), np.random.default_rng(seed_of(task.seed, "evolution")), choose
+    )
     if strategy is None:
         raise UserError("--method: expected a method that searches a supernet, as Spos does")
     net = task.network("supernet")

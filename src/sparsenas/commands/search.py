@@ -18,7 +18,7 @@ from sparsenas.costs.layer import as_number
 from sparsenas.derive import derive, skeleton, tidy
 from sparsenas.device import Device
 from sparsenas.errors import UserError
-from sparsenas.evolution import RandomSearch, Score, Search, Space, best_first
+from sparsenas.evolution import RandomSearch, Score, Search, Space, Worth, best_first, by_accuracy
 from sparsenas.methods import Method
 from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
@@ -119,7 +119,9 @@ def search_stage(
             train_supernet(fabric, net, learner, task.data, recipe, task.seed, task.journal, checkpoint)
         task.run.save("supernet.pt", {"net": net.state_dict(), "method": learner.state_dict()})
         checkpoint.finish()
-    strategy = learner.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")))
+    strategy = learner.search(
+        architectures(task, scoring.worth), np.random.default_rng(seed_of(task.seed, "evolution"))
+    )
     scorer = task.scorer(net, scoring)
     weights: dict[str, list[float]] = {}
     score: Score | None = None
@@ -141,13 +143,13 @@ def search_stage(
 
 def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Scoring) -> tuple[Arch, Score]:
     """The best of everything scored; among the finalists, when such are asked for, by all held-out images."""
-    best = best_first(scores, max(1, scoring.finalists))
+    best = best_first(scores, max(1, scoring.finalists), scoring.worth)
     if scoring.finalists > 0:
         with task.journal.stage("finalists") as facts:
             again = Scorer(net, task.exam(replace(scoring, held_out=0)))(best)
             facts |= {"evaluations": len(best), "data_passes": 1}
         scores = dict(zip(best, again, strict=True))
-    winner = best_first(scores, 1)[0]
+    winner = best_first(scores, 1, scoring.worth)[0]
     return winner, scores[winner]
 
 
@@ -158,7 +160,7 @@ def search_randomly(task: Task, scorer: Scorer, count: int, paid: Sequence[Run])
         run_search(task, scorer, strategy, scored(paid, task.choices), "random search")
 
 
-def architectures(task: Task) -> Space:
+def architectures(task: Task, worth: Worth = by_accuracy) -> Space:
     """What may be proposed: legal architectures, equal networks being one."""
     twin = skeleton(task.limits.table.net)
     return Space(
@@ -166,6 +168,7 @@ def architectures(task: Task) -> Space:
         task.limits.draw,
         lambda archs: [bool(x) for x in task.limits.legal(archs)],
         lambda a: tidy(twin, a),
+        worth,
     )
 
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from sparsenas.choice import Arch, Choices, Gates
 from sparsenas.costs import Limits
-from sparsenas.evolution import Parents, Search, Space, best_first
+from sparsenas.evolution import Parents, Search, Space
 
 
 class Method(nn.Module, ABC):
@@ -42,7 +42,7 @@ class Method(nn.Module, ABC):
         """The best legal answer now; ``None`` when the method learns none and the supernet is to be searched."""
         return None
 
-    def search(self, space: Space, rng: np.random.Generator, choose: Parents = best_first) -> Search | None:
+    def search(self, space: Space, rng: np.random.Generator, choose: Parents | None = None) -> Search | None:
         """How to search the trained supernet, parents taken by ``choose``; ``None`` when ``arch`` is the answer."""
         return None
 

@@ -11,7 +11,7 @@ from sparsenas.choice import Arch, Choices, Gates
 from sparsenas.costs import Limits
 from sparsenas.costs.budget import check_cost
 from sparsenas.errors import UserError
-from sparsenas.evolution import Evolution, Parents, RandomSearch, Search, Space, best_first
+from sparsenas.evolution import Evolution, Parents, RandomSearch, Search, Space
 from sparsenas.methods.method import Method
 from sparsenas.methods.sampling import Bins, BinSampler, FairSampler
 
@@ -123,7 +123,7 @@ class Spos(Method):
         """A newly drawn path."""
         return self.paths.draw().gates()
 
-    def search(self, space: Space, rng: np.random.Generator, choose: Parents = best_first) -> Search:
+    def search(self, space: Space, rng: np.random.Generator, choose: Parents | None = None) -> Search:
         """The published evolution."""
         return Evolution(space, rng, *self.evolution, choose)
 
@@ -162,6 +162,6 @@ class Random(Method):
         """A newly drawn path."""
         return self.paths.draw().gates()
 
-    def search(self, space: Space, rng: np.random.Generator, choose: Parents = best_first) -> Search:
+    def search(self, space: Space, rng: np.random.Generator, choose: Parents | None = None) -> Search:
         """Random search, which has no parents."""
         return RandomSearch(space, rng, self.evaluations)
