@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsenas.choice import Choice, Gated, Picks
+from sparsenas.choice import Choice, Gated, Gates, Picks, set_gates
 from sparsenas.derive import Derivable, answers
 from sparsenas.errors import UserError
 from sparsenas.fold import Scaled
 from sparsenas.layers import Concat, Sum
 from sparsenas.mix import mix
+from sparsenas.prune import forget_unknown, let_go
 
 
 class Join(Gated, Derivable):
@@ -39,6 +40,7 @@ class Join(Gated, Derivable):
                 f"choice {choice.name!r}: expected {len(choice.options)} operations and sources, one an option, "
                 f"got {len(self.ops)} and {len(self.sources)}"
             )
+        self.register_load_state_dict_pre_hook(forget_unknown)
 
     @classmethod
     def of(cls, name: str, ops: Mapping[str, nn.Module], least: int = 1, most: int = 1) -> Join:
@@ -65,6 +67,10 @@ class Join(Gated, Derivable):
     def adds(self) -> bool:
         """Whether the picked candidates are the sources themselves."""
         return all(type(self.ops[pick]) is nn.Identity for pick in self.gate.picks)
+
+    def forget(self, picks: Picks) -> None:
+        """Lets go of all candidates but ``picks``, for good."""
+        let_go(self.ops, picks)
 
     def answers(self) -> Iterator[tuple[str, Picks]]:
         """This choice and the choices inside the picked candidates."""
@@ -116,6 +122,7 @@ class Dag(Derivable):
                 raise UserError(f"Dag: node {i} may read positions 0 to {inputs + i - 1}, got {reader.sources}")
         self.output = output
         self.levels = _levels(inputs, joins)
+        self.register_load_state_dict_pre_hook(forget_unknown)
 
     def live(self) -> list[int]:
         """The nodes that something feeds and something uses, in order."""
@@ -141,6 +148,16 @@ class Dag(Derivable):
             return None
         result: Tensor = self.output(*values)
         return result
+
+    def forget(self) -> None:
+        """Lets go, for good, of all that does not run under the running answer."""
+        alive = self._positions()
+        for i, reader in enumerate((*self.joins, self.output)):
+            runs = i == len(self.joins) or self.inputs + i in alive
+            if isinstance(reader, Join):
+                picks = reader.gate.picks if runs else ()
+                reader.forget(tuple(pick for pick in picks if reader.sources[pick] in alive))
+        let_go(self.ops, self.live())
 
     def answers(self) -> Iterator[tuple[str, Picks]]:
         """The choices of live nodes, with the picks whose sources are live."""
@@ -237,6 +254,24 @@ def _times(weight: Tensor, op: nn.Module, x: Tensor) -> Tensor:
         return functional.conv2d(x, op.weight * factor, None, op.stride, op.padding, op.dilation, op.groups)
     y: Tensor = op(x) * weight
     return y
+
+
+def forget(net: nn.Module, gates: Gates) -> bool:
+    """Lets go, for good, of every operation in ``net`` that does not run under ``gates``; says if there was any.
+
+    What runs gives the same results as before. A network of full size that loads the state of such a network forgets
+    the same operations.
+    """
+    set_gates(net, gates)
+    before = sum(1 for _ in net.parameters())
+    dags = [module for module in net.modules() if isinstance(module, Dag)]
+    wired = {join for dag in dags for join in (*dag.joins, dag.output)}
+    for dag in dags:
+        dag.forget()
+    for module in net.modules():
+        if isinstance(module, Join) and module not in wired:
+            module.forget(module.gate.picks)
+    return sum(1 for _ in net.parameters()) < before
 
 
 def _reads(reader: nn.Module) -> tuple[int, ...]:

@@ -146,7 +146,7 @@ def train_supernet(
             for step, batch in enumerate(batches, epoch * steps):
                 torch.manual_seed(seed_of(seed, stage, step))
                 lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps, since * steps))
-                if learning.apart:
+                if learning.apart and method.learns(epoch, step):
                     set_gates(net, method.gates())
                     learning.step_apart(_loss(model, data, next(asked), recipe, epoch))
                 paths.append(learning.run(net))
