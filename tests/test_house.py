@@ -15,11 +15,7 @@ MOST_LINES_OF_A_FUNCTION = 40
 MOST_OWN_CLASSES_DEEP = 2
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-<<<<<<< HEAD
     ("errors", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix", "prune"),
-=======
-    ("errors", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "mix", "prune", "cache"),
->>>>>>> 935d5e2 (DSO-NAS: scales under a steered penalty, and networks that forget what is pruned (in progress))
     ("derive", "fold", "join", "width", "bits"),
     ("spaces", "costs", "evolution", "pareto", "ranking", "truth", "methods", "data"),
     ("runs", "journal", "recipe", "checkpoint", "train", "score", "export", "measure", "report"),

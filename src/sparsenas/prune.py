@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
 
+from sparsenas.errors import UserError
+
 
 class Gone(nn.Module):
     """In the place of an operation that is pruned for good, whose weights are no longer needed."""
 
     def forward(self, x: Tensor) -> Tensor:
-        raise RuntimeError("this operation was pruned and cannot run")
+        raise UserError("an operation of this architecture was pruned in the search, so its weights are gone")
 
 
 def let_go(ops: nn.ModuleList, kept: Collection[int]) -> None:

@@ -40,7 +40,7 @@ class ApgNag(Optimizer):
                     scales.copy_((s + momentum * v).clamp(min=0))
 
     def velocity(self, scales: Tensor) -> Tensor:
-        """v of a vector of scales, which may be changed in place."""
+        """The vector v that belongs to some scales; it may be changed in place."""
         state: dict[str, Any] = self.state[scales]
         if "velocity" not in state:
             state["velocity"] = torch.zeros_like(scales)

@@ -17,7 +17,10 @@ from sparsenas.join import Dag, Join
 from sparsenas.methods.adaptive import Adapt, Penalties
 from sparsenas.methods.apg import ApgNag
 from sparsenas.methods.method import Method
-from sparsenas.methods.steering import Goal, Matrix
+from sparsenas.methods.steering import Goal, Mask, Matrix
+
+FLOOR = 1e-3
+"""The scale of an option that must be kept though it is of no use."""
 
 
 class Dso(Method):
@@ -81,6 +84,7 @@ class Dso(Method):
         self.register_buffer("alive", torch.ones(limits.table.options, dtype=torch.bool))
         self.register_buffer("penalty", torch.zeros(limits.table.options))
         self.epoch, self.steps, self.landed, self.ranked = 0, 0, not self.goal.bounds, 0
+        self.since: int | None = None
         self.steered: ApgNag | None = None
         self.before = self.scales.detach().clone()
 
@@ -110,6 +114,10 @@ class Dso(Method):
         """Whether this step of the weights comes after one of the scales."""
         return epoch >= self.first and step % (self.period - 1) == 0
 
+    def decided(self) -> int | None:
+        """The epoch after the one in which the budget was met; ``None`` until then, and without a budget."""
+        return self.since
+
     def end_epoch(self, epoch: int) -> bool:
         """Prunes, and steers the penalty."""
         self.epoch, searched = epoch + 1, epoch + 1 - self.first
@@ -118,7 +126,7 @@ class Dso(Method):
             return False
         last = self.epoch == self.epochs
         if not self.landed and (last or self.epoch >= self.deadline):
-            self._land(self._ranked(self._kept()))
+            self._land(self._ranked(self._kept()), self.epoch)
         elif last or searched % self.prune_every == 0:
             self._prune(self._kept())
         if not self.landed:
@@ -140,7 +148,7 @@ class Dso(Method):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""
-        return {name: self.__dict__[name] for name in ("epoch", "steps", "landed", "ranked", "gamma")}
+        return {name: self.__dict__[name] for name in ("epoch", "steps", "landed", "ranked", "since", "gamma")}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores what is no tensor."""
@@ -151,27 +159,25 @@ class Dso(Method):
 
     @torch.no_grad()
     def _end_step(self) -> None:
-        """Keeps what a choice must keep; meets the budget with no more zeros than it takes, and keeps the rest then."""
+        """Keeps what must be kept, and meets the budget with no more zeros than it takes."""
         self.steps += 1
         kept, before = self._kept(), self.before.cpu().numpy()
-        if self.landed and self.goal.bounds:
-            self._revive(self.alive.cpu().numpy() & (kept == 0))
+        gone = self.alive.cpu().numpy() & (kept == 0) & (before > 0)
+        if not gone.any():
             return
-        if not self.goal.enough(kept):
-            for span, least in self.goal.demands:
-                strongest = np.argsort(-before[span], kind="stable")[:least] + span.start
-                if kept[span].sum() < least:
-                    kept[strongest] = 1
-            self._revive((kept > 0) & (self._kept() == 0))
+        if self.landed and self.goal.bounds:
+            self._revive(gone)
+            return
+        spared = self.goal.spared(kept, gone)
+        self._revive(spared)
+        kept[spared] = 1
         if not self.landed and self.goal.met(kept):
-            gone = np.flatnonzero((kept == 0) & (before > 0) & self.alive.cpu().numpy())
-            start = kept.copy()
-            start[gone] = 1
-            order = sorted(gone, key=lambda i: before[i] / max(float(self.penalties.factors[i]), 1e-9))
+            start = np.maximum(kept, gone)
+            order = sorted(np.flatnonzero(gone & ~spared).tolist(), key=lambda i: before[i] / self.penalties.factors[i])
             row = self.goal.drop(start, order, self.goal.band)
             self._revive((row > 0) & (kept == 0))
             if self.goal.met(row):
-                self._land(row)
+                self._land(row, self.epoch + 1)
 
     def _kept(self) -> Matrix:
         """The options of scales above 0, encoded."""
@@ -190,7 +196,7 @@ class Dso(Method):
     def _arch(self, row: Matrix) -> Arch:
         return tidy(self.skeleton[0], self.limits.table.decode(row))
 
-    def _revive(self, options: np.ndarray[Any, Any]) -> None:
+    def _revive(self, options: Mask) -> None:
         """Gives options the scales back that they had before the step."""
         index = torch.from_numpy(np.flatnonzero(options)).to(self.scales.device)
         self.scales.data[index] = self.before[index]
@@ -206,13 +212,14 @@ class Dso(Method):
         alive = self.limits.table.encode([self._arch(row)])[0] > 0
         self.alive.copy_(torch.from_numpy(alive))
         self.scales.data[~self.alive] = 0
+        self.scales.data[self.alive & (self.scales == 0)] = FLOOR
         self._rest(torch.nonzero(~self.alive).flatten())
 
-    def _land(self, row: Matrix) -> None:
-        """From here on the architecture is ``row``."""
+    def _land(self, row: Matrix, since: int) -> None:
+        """From here on the architecture is ``row``; epochs from ``since`` on are trained with it."""
         self.ranked = int(((self._kept() > 0) & (row == 0)).sum())
         self._prune(row)
-        self.landed = True
+        self.landed, self.since = True, since
         self._penalise(0.0)
 
     def _steer(self) -> None:
@@ -222,7 +229,7 @@ class Dso(Method):
         """
         left = max(1, self.steps * (self.deadline - self.epoch))
         self._penalise(self.gamma)
-        scales = self.scales.detach().cpu().double().numpy() / np.maximum(self.penalties.factors, 1e-9)
+        scales = self.scales.detach().cpu().double().numpy() / self.penalties.factors
         lr, momentum = self.rates
         self._penalise(self.goal.needed(self._kept(), scales) * (1 - momentum) / (lr * left))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sparsenas.costs import Limits
 
 Matrix = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 BAND = 0.05
 """A search ends at most this share below its budget, where single options are not too coarse for that."""
 
@@ -28,14 +29,16 @@ class Goal:
     def reach(self, rows: Matrix) -> Matrix:
         """The largest ratio of cost and bound of each encoded architecture; 0 where there are no upper bounds."""
         costs = self.limits.table.of_rows(rows)
-        return np.max([costs[cost] / bound for cost, bound in self.bounds.items()] or [np.zeros(len(rows))], axis=0)
+        ratios = [costs[cost] / bound for cost, bound in self.bounds.items()] or [np.zeros(len(rows))]
+        largest: Matrix = np.max(ratios, axis=0)
+        return largest
 
     def met(self, row: Matrix) -> bool:
         """Whether an encoded architecture keeps every upper bound."""
         return bool(self.reach(row[None])[0] <= 1)
 
     def needed(self, row: Matrix, strengths: Matrix) -> float:
-        """The least threshold at which what is stronger meets the bounds; strengths all fall as they do under a penalty.
+        """The least threshold at which what is stronger meets the bounds: how far all strengths have to fall.
 
         Args:
             row: the options kept, encoded.
@@ -62,13 +65,19 @@ class Goal:
                 break
             less = row.copy()
             less[option] = 0
-            if self.enough(less) and self.reach(less[None])[0] >= 1 - band:
+            some = all(less[span].sum() >= least for span, least in self.demands)
+            if some and self._high_enough(less) and self.reach(less[None])[0] >= 1 - band:
                 row = less
         return row
 
-    def enough(self, row: Matrix) -> bool:
-        """Whether every choice keeps as much as it must, and every lower bound is met."""
-        if any(row[span].sum() < least for span, least in self.demands):
-            return False
+    def spared(self, kept: Matrix, gone: Mask) -> Mask:
+        """Which of the options that have just ``gone`` must stay, ``kept`` being all that are left without them."""
+        spared = np.zeros_like(gone)
+        for span, least in self.demands:
+            if kept[span].sum() < least:
+                spared[span] = gone[span]
+        return spared if self._high_enough(np.maximum(kept, spared)) else gone
+
+    def _high_enough(self, row: Matrix) -> bool:
         costs = self.limits.table.of_rows(row[None]) if self.floors else {}
         return all(costs[cost][0] >= floor for cost, floor in self.floors.items())
