@@ -83,7 +83,8 @@ class Dso(Method):
         self.scales = nn.Parameter(torch.ones(limits.table.options))
         self.register_buffer("alive", torch.ones(limits.table.options, dtype=torch.bool))
         self.register_buffer("penalty", torch.zeros(limits.table.options))
-        self.epoch, self.steps, self.landed, self.ranked = 0, 0, not self.goal.bounds, 0
+        self.epoch, self.steps, self.in_epoch = 0, 0, 0
+        self.landed, self.ranked = not self.goal.bounds, 0
         self.since: int | None = None
         self.steered: ApgNag | None = None
         self.before = self.scales.detach().clone()
@@ -129,13 +130,13 @@ class Dso(Method):
             self._land(self._ranked(self._kept()), self.epoch)
         elif last or searched % self.prune_every == 0:
             self._prune(self._kept())
+        self.in_epoch, self.steps = self.steps, 0
         if not self.landed:
             self._steer()
         elif self.goal.bounds:
             self._penalise(0.0)
         else:
             self._penalise(self.gamma)
-        self.steps = 0
         return False
 
     def facts(self) -> Mapping[str, Any]:
@@ -148,7 +149,9 @@ class Dso(Method):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""
-        return {name: self.__dict__[name] for name in ("epoch", "steps", "landed", "ranked", "since", "gamma")}
+        return {
+            name: self.__dict__[name] for name in ("epoch", "steps", "in_epoch", "landed", "ranked", "since", "gamma")
+        }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores what is no tensor."""
@@ -163,21 +166,17 @@ class Dso(Method):
         self.steps += 1
         kept, before = self._kept(), self.before.cpu().numpy()
         gone = self.alive.cpu().numpy() & (kept == 0) & (before > 0)
-        if not gone.any():
-            return
-        if self.landed and self.goal.bounds:
-            self._revive(gone)
-            return
-        spared = self.goal.spared(kept, gone)
+        spared = gone if self.landed and self.goal.bounds else self.goal.spared(kept, gone)
         self._revive(spared)
         kept[spared] = 1
-        if not self.landed and self.goal.met(kept):
-            start = np.maximum(kept, gone)
+        if not self.landed and gone.any() and self.goal.met(kept):
             order = sorted(np.flatnonzero(gone & ~spared).tolist(), key=lambda i: before[i] / self.penalties.factors[i])
-            row = self.goal.drop(start, order, self.goal.band)
+            row = self.goal.drop(np.maximum(kept, gone), order, self.goal.band)
             self._revive((row > 0) & (kept == 0))
             if self.goal.met(row):
                 self._land(row, self.epoch + 1)
+        if not self.landed and self.epoch == self.deadline - 1 and self.in_epoch:
+            self._steer()
 
     def _kept(self) -> Matrix:
         """The options of scales above 0, encoded."""
@@ -225,13 +224,15 @@ class Dso(Method):
     def _steer(self) -> None:
         """Sets gamma so that at its pace the budget is met at the deadline.
 
-        Where the loss is indifferent, a scale falls by ``lr gamma / (1 - momentum)`` a step, times its factor.
+        Where the loss is indifferent, a scale at rest falls in n steps by ``lr gamma / (1 - momentum)`` times its
+        factor times ``n - momentum (1 - momentum^n) / (1 - momentum)``.
         """
-        left = max(1, self.steps * (self.deadline - self.epoch))
-        self._penalise(self.gamma)
-        scales = self.scales.detach().cpu().double().numpy() / self.penalties.factors
+        left = max(1, self.in_epoch * (self.deadline - self.epoch) - self.steps)
         lr, momentum = self.rates
-        self._penalise(self.goal.needed(self._kept(), scales) * (1 - momentum) / (lr * left))
+        effective = left - momentum * (1 - momentum**left) / (1 - momentum)
+        kept, factors = self._kept(), self.penalties.at(self._kept())
+        scales = self.scales.detach().cpu().double().numpy() / factors
+        self._penalise(self.goal.needed(kept, scales) * (1 - momentum) / (lr * effective))
 
     def _penalise(self, gamma: float) -> None:
         self.gamma = gamma
