@@ -21,9 +21,9 @@ from sparsenas.derive import derive, tidy
 from sparsenas.errors import UserError
 from sparsenas.join import Dag, Join, forget
 from sparsenas.methods import Dso
+from sparsenas.methods.learning import Follower
 from sparsenas.spaces import dso, dso_imagenet, tiny
 from sparsenas.testing import check_method, check_space, shaken
-from sparsenas.train import _follow
 
 SHAPE = (1, 8, 8)
 
@@ -170,7 +170,7 @@ def test_the_shrunk_network_trains_as_the_whole_one(seed: int) -> None:
         for step, (answer, (x, labels)) in enumerate(zip(gates, batches, strict=True)):
             if shrinks and step == 1:
                 assert forget(net, answer)
-                _follow(optimizer, net)
+                Follower(optimizer, net).follow()
             set_gates(net, answer)
             loss = functional.cross_entropy(net(x), labels)
             optimizer.zero_grad(set_to_none=True)

@@ -20,11 +20,10 @@ from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import Gates, set_gates
 from sparsenas.data import Data, Images, Split, cutout
 from sparsenas.errors import UserError
-from sparsenas.join import forget
 from sparsenas.journal import Journal
 from sparsenas.layers import set_drop_path
 from sparsenas.methods import Method
-from sparsenas.methods.learning import Learning
+from sparsenas.methods.learning import Follower, Learning
 from sparsenas.recipe import Recipe
 
 
@@ -110,22 +109,6 @@ def _trainee(fabric: Fabric, net: nn.Module, recipe: Recipe) -> tuple[nn.Module,
     return whole.train(), model, optimizer
 
 
-def _restore(checkpoint: Checkpoint, parts: Mapping[str, Any]) -> int:
-    """As ``Checkpoint.restore``; the optimizer after the network, which may have forgotten what was pruned."""
-    first = checkpoint.restore({"net": parts["net"]})
-    _follow(parts["optimizer"], parts["net"])
-    return checkpoint.restore(parts) if first else 0
-
-
-def _follow(optimizer: Optimizer, net: nn.Module) -> None:
-    """Lets the optimizer forget the weights that the network has forgotten, and nothing of the others."""
-    kept = {id(p) for p in net.parameters()}
-    for group in optimizer.param_groups:
-        group["params"] = [p for p in group["params"] if id(p) in kept]
-    for gone in [p for p in optimizer.state if id(p) not in kept]:
-        del optimizer.state[gone]
-
-
 def _loss(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Tensor:
     return recipe.loss(_output(model, data, batch, recipe, epoch), batch.labels)
 
@@ -150,8 +133,8 @@ def train_supernet(
     stage, learning = checkpoint.stage, Learning(fabric, method)
     split = data.seen if method.one_stage else data.train
     whole, model, optimizer = _trainee(fabric, net, recipe)
-    parts = {"net": whole, "optimizer": optimizer, "method": method, **learning.parts()}
-    first, steps = _restore(checkpoint, parts), len(split) // min(recipe.batch, len(split))
+    parts = {"net": whole, "optimizer": Follower(optimizer, whole), "method": method, **learning.parts()}
+    first, steps = checkpoint.restore(parts), len(split) // min(recipe.batch, len(split))
     journal.rewind(stage, first)
     with journal.bar(stage, recipe.epochs, first) as bar:
         for epoch in range(first, recipe.epochs):
@@ -171,9 +154,7 @@ def train_supernet(
                 _step(fabric, model, optimizer, loss, recipe)
                 learning.step_along()
             record = figures.record(paths)
-            done = method.end_epoch(epoch)
-            if method.prunes and forget(net, method.gates()):
-                _follow(optimizer, whole)
+            done = learning.end_epoch(epoch, parts["optimizer"])
             journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record, **method.facts())
             bar.advance(_facts(record))
             checkpoint.save(epoch + 1, parts)
