@@ -15,7 +15,7 @@ MOST_LINES_OF_A_FUNCTION = 40
 MOST_OWN_CLASSES_DEEP = 2
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix"),
+    ("errors", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix", "prune"),
     ("derive", "fold", "join", "width", "bits"),
     ("spaces", "costs", "evolution", "pareto", "ranking", "truth", "methods", "data"),
     ("runs", "journal", "recipe", "checkpoint", "train", "score", "export", "measure", "report"),

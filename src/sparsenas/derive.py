@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sparsenas.choice import Arch, Choice, Gated, Gates, Picks, set_gates
 from sparsenas.errors import UserError
 from sparsenas.fold import Scaled, scale_output
+from sparsenas.layers import Concat, Sum
 from sparsenas.twin import shallow, twin
 
 
@@ -119,12 +120,12 @@ def tidy(net: nn.Module, arch: Arch) -> Arch:
 
 
 def skeleton(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` for ``tidy`` alone: whatever asks nothing is left out, which makes tidying fast."""
+    """A copy of ``net`` for ``tidy`` alone: whatever asks nothing and wires nothing is left out, so tidying is fast."""
     small = copy.deepcopy(net).to("meta")
     for module in list(small.modules()):
         for name, child in module.named_children():
             asks = any(isinstance(part, Gated) for part in child.modules())
-            if not asks and not isinstance(child, nn.ModuleList):
+            if not asks and not isinstance(child, nn.ModuleList | Sum | Concat):
                 module._modules[name] = nn.Identity()
     return small
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from sparsenas.choice import Choice, Gated, Picks
+from sparsenas.choice import Choice, Gated, Gates, Picks, set_gates
 from sparsenas.derive import Derivable, answers
 from sparsenas.errors import UserError
 from sparsenas.fold import Scaled
 from sparsenas.layers import Concat, Sum
-from sparsenas.mix import mix
+from sparsenas.mix import Known, add_values, mix_values, times
+from sparsenas.prune import forget_unknown, let_go
 
 
 class Join(Gated, Derivable):
@@ -39,6 +38,7 @@ class Join(Gated, Derivable):
                 f"choice {choice.name!r}: expected {len(choice.options)} operations and sources, one an option, "
                 f"got {len(self.ops)} and {len(self.sources)}"
             )
+        self.register_load_state_dict_pre_hook(forget_unknown)  # type: ignore[no-untyped-call]
 
     @classmethod
     def of(cls, name: str, ops: Mapping[str, nn.Module], least: int = 1, most: int = 1) -> Join:
@@ -56,7 +56,7 @@ class Join(Gated, Derivable):
         for i, pick in enumerate(picks):
             source = inputs[self.sources[pick]]
             if source is not None:
-                term = self.ops[pick](source) if weights is None else _times(weights[i], self.ops[pick], source)
+                term = self.ops[pick](source) if weights is None else times(weights[i], self.ops[pick], source)
                 total = term if total is None else total + term
         if total is None:
             raise RuntimeError(f"choice {self.choice.name!r} keeps nothing; only a node of a Dag may be empty")
@@ -65,6 +65,10 @@ class Join(Gated, Derivable):
     def adds(self) -> bool:
         """Whether the picked candidates are the sources themselves."""
         return all(type(self.ops[pick]) is nn.Identity for pick in self.gate.picks)
+
+    def forget(self, picks: Picks) -> None:
+        """Lets go of all candidates but ``picks``, for good."""
+        let_go(self.ops, picks)
 
     def answers(self) -> Iterator[tuple[str, Picks]]:
         """This choice and the choices inside the picked candidates."""
@@ -116,6 +120,7 @@ class Dag(Derivable):
                 raise UserError(f"Dag: node {i} may read positions 0 to {inputs + i - 1}, got {reader.sources}")
         self.output = output
         self.levels = _levels(inputs, joins)
+        self.register_load_state_dict_pre_hook(forget_unknown)  # type: ignore[no-untyped-call]
 
     def live(self) -> list[int]:
         """The nodes that something feeds and something uses, in order."""
@@ -141,6 +146,16 @@ class Dag(Derivable):
             return None
         result: Tensor = self.output(*values)
         return result
+
+    def forget(self) -> None:
+        """Lets go, for good, of all that does not run under the running answer."""
+        alive = self._positions()
+        for i, reader in enumerate((*self.joins, self.output)):
+            runs = i == len(self.joins) or self.inputs + i in alive
+            if isinstance(reader, Join):
+                picks = reader.gate.picks if runs else ()
+                reader.forget(tuple(pick for pick in picks if reader.sources[pick] in alive))
+        let_go(self.ops, self.live())
 
     def answers(self) -> Iterator[tuple[str, Picks]]:
         """The choices of live nodes, with the picks whose sources are live."""
@@ -180,10 +195,6 @@ class Wiring(nn.Module):
         return result
 
 
-Known = dict[tuple[int, ...], Tensor]
-"""Sums of values by their positions, in that order."""
-
-
 def _levels(inputs: int, joins: Sequence[Join | Sum]) -> list[range]:
     """Runs of nodes that do not read one another, so that their sums can be had at once."""
     starts = [0]
@@ -196,47 +207,32 @@ def _levels(inputs: int, joins: Sequence[Join | Sum]) -> list[range]:
 def _sums(joins: Sequence[nn.Module], values: Sequence[Tensor | None], known: Known) -> list[Tensor]:
     """What each of some nodes that do not read one another is to work on."""
     adding = [join for join in joins if isinstance(join, Join) and join.adds()]
-    weighted = [join for join in adding if join.gate.weights is not None]
-    found = dict(zip(weighted, _mixed(weighted, values), strict=True)) if weighted else {}
-    for join in joins:
-        if join in adding and join not in found:
-            found[join] = _added(tuple(source for source in _reads(join) if values[source] is not None), values, known)
+    weighted = {join: join.gate.weights for join in adding if join.gate.weights is not None}
+    if weighted:
+        found = dict(
+            zip(weighted, mix_values([j.reads() for j in weighted], [*weighted.values()], values), strict=True)
+        )
+    else:
+        found = {join: add_values(join.reads(), values, known) for join in adding}
     return [found[join] if join in found else join(*values) for join in joins]
 
 
-def _mixed(joins: Sequence[Join], values: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
-    """The weighted sums of nodes, each value being read once for all of them."""
-    fed = {source: x for source, x in enumerate(values) if x is not None}
-    reads = [[(i, s) for i, s in enumerate(join.reads()) if s in fed] for join in joins]
-    sources = sorted({source for read in reads for _, source in read})
-    weights = [join.gate.weights for join in joins]
-    entries = [w[[i for i, _ in read]] for w, read in zip(weights, reads, strict=True) if w is not None]
-    rows = [n for n, read in enumerate(reads) for _ in read]
-    columns = [sources.index(source) for read in reads for _, source in read]
-    entry = torch.cat(entries)
-    place = torch.tensor(rows, device=entry.device), torch.tensor(columns, device=entry.device)
-    matrix = entry.new_zeros(len(joins), len(sources)).index_put(place, entry, accumulate=True)
-    return mix(matrix, [fed[source] for source in sources])
+def forget(net: nn.Module, gates: Gates) -> bool:
+    """Lets go, for good, of every operation in ``net`` that does not run under ``gates``; says if there was any.
 
-
-def _added(sources: tuple[int, ...], values: Sequence[Tensor | None], known: Known) -> Tensor:
-    """The sum of some values in order, from the longest sum of the first of them that is known."""
-    length = next((n for n in range(len(sources), 1, -1) if sources[:n] in known), 1)
-    total = known[sources[:length]] if length > 1 else values[sources[0]]
-    for source in sources[length:]:
-        total = total + values[source]  # type: ignore[operator]
-    assert total is not None
-    known[sources] = total
-    return total
-
-
-def _times(weight: Tensor, op: nn.Module, x: Tensor) -> Tensor:
-    """``op(x)`` times a weight, which scales the few numbers of a closing convolution rather than its output."""
-    if type(op) is nn.Conv2d and op.bias is None and op.padding_mode == "zeros":
-        factor = weight.to(op.weight.dtype)
-        return functional.conv2d(x, op.weight * factor, None, op.stride, op.padding, op.dilation, op.groups)
-    y: Tensor = op(x) * weight
-    return y
+    What runs gives the same results as before. A network of full size that loads the state of such a network forgets
+    the same operations.
+    """
+    set_gates(net, gates)
+    before = sum(1 for _ in net.parameters())
+    dags = [module for module in net.modules() if isinstance(module, Dag)]
+    wired = {join for dag in dags for join in (*dag.joins, dag.output)}
+    for dag in dags:
+        dag.forget()
+    for module in net.modules():
+        if isinstance(module, Join) and module not in wired:
+            module.forget(module.gate.picks)
+    return sum(1 for _ in net.parameters()) < before
 
 
 def _reads(reader: nn.Module) -> tuple[int, ...]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
+from torch.nn import functional
 
 PIECE = 1 << 16
 """Numbers of each tensor that are worked on at a time on a processor, so that they are still in its cache."""
@@ -30,6 +31,44 @@ def mix(weights: Tensor, sources: Sequence[Tensor]) -> tuple[Tensor, ...]:
 def mix_slowly(weights: Tensor, sources: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """As ``mix``, by definition."""
     return tuple(sum(w * x for w, x in zip(row, sources, strict=True)) for row in weights)
+
+
+def mix_values(
+    reads: Sequence[Sequence[int]], weights: Sequence[Tensor], values: Sequence[Tensor | None]
+) -> tuple[Tensor, ...]:
+    """For each of some nodes the weighted sum of the values it reads, by position; ``None`` counts as nothing."""
+    fed = [[(i, s) for i, s in enumerate(read) if values[s] is not None] for read in reads]
+    positions = sorted({s for read in fed for _, s in read})
+    entries = torch.cat([w[[i for i, _ in read]] for w, read in zip(weights, fed, strict=True)])
+    rows = torch.tensor([n for n, read in enumerate(fed) for _ in read], device=entries.device)
+    columns = torch.tensor([positions.index(s) for read in fed for _, s in read], device=entries.device)
+    matrix = entries.new_zeros(len(reads), len(positions)).index_put((rows, columns), entries, accumulate=True)
+    return mix(matrix, [x for x in (values[s] for s in positions) if x is not None])
+
+
+Known = dict[tuple[int, ...], Tensor]
+"""Sums of values by their positions, in that order."""
+
+
+def add_values(read: Sequence[int], values: Sequence[Tensor | None], known: Known) -> Tensor:
+    """The sum of the values at some positions in order, from the longest sum of the first of them that is known."""
+    sources = tuple(s for s in read if values[s] is not None)
+    length = next((n for n in range(len(sources), 0, -1) if sources[:n] in known), 0)
+    total = known.get(sources[:length])
+    for value in (values[s] for s in sources[length:]):
+        total = value if total is None else total + value  # type: ignore[operator]
+    assert total is not None
+    known[sources] = total
+    return total
+
+
+def times(weight: Tensor, op: nn.Module, x: Tensor) -> Tensor:
+    """``op(x)`` times a weight; it scales the few numbers of a convolution rather than its output."""
+    if type(op) is nn.Conv2d and op.bias is None and op.padding_mode == "zeros":
+        factor = weight.to(op.weight.dtype)
+        return functional.conv2d(x, op.weight * factor, None, op.stride, op.padding, op.dilation, op.groups)
+    y: Tensor = op(x) * weight
+    return y
 
 
 class _Mix(Function):

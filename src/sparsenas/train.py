@@ -23,7 +23,7 @@ from sparsenas.errors import UserError
 from sparsenas.journal import Journal
 from sparsenas.layers import set_drop_path
 from sparsenas.methods import Method
-from sparsenas.methods.learning import Learning
+from sparsenas.methods.learning import Follower, Learning
 from sparsenas.recipe import Recipe
 
 
@@ -133,7 +133,7 @@ def train_supernet(
     stage, learning = checkpoint.stage, Learning(fabric, method)
     split = data.seen if method.one_stage else data.train
     whole, model, optimizer = _trainee(fabric, net, recipe)
-    parts = {"net": whole, "optimizer": optimizer, "method": method, **learning.parts()}
+    parts = {"net": whole, "optimizer": Follower(optimizer, whole), "method": method, **learning.parts()}
     first, steps = checkpoint.restore(parts), len(split) // min(recipe.batch, len(split))
     journal.rewind(stage, first)
     with journal.bar(stage, recipe.epochs, first) as bar:
@@ -146,7 +146,7 @@ def train_supernet(
             for step, batch in enumerate(batches, epoch * steps):
                 torch.manual_seed(seed_of(seed, stage, step))
                 lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps, since * steps))
-                if learning.apart:
+                if learning.apart and method.learns(epoch, step):
                     set_gates(net, method.gates())
                     learning.step_apart(_loss(model, data, next(asked), recipe, epoch))
                 paths.append(learning.run(net))
@@ -154,7 +154,7 @@ def train_supernet(
                 _step(fabric, model, optimizer, loss, recipe)
                 learning.step_along()
             record = figures.record(paths)
-            done = method.end_epoch(epoch)
+            done = learning.end_epoch(epoch, parts["optimizer"])
             journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record, **method.facts())
             bar.advance(_facts(record))
             checkpoint.save(epoch + 1, parts)

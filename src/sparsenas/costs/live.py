@@ -42,6 +42,7 @@ class LiveCosts:
         for module, layer in trace_modules(net, (1, *shape)):
             values = np.array([float(cost(layer)) for cost in costs.values()])
             self._own[module] = self._own.get(module, np.zeros(self.count)) + values
+        self._costly = {module for module in net.modules() if any(part in self._own for part in module.modules())}
         self._whole = {module: self._sum(module) for module in net.modules()}
         self.blocks = self._find_blocks()
 
@@ -102,34 +103,33 @@ class LiveCosts:
         """As ``Dag.live`` and ``Dag.answers``, for a population."""
         readers = [*dag.joins, dag.output]
         reads = [self._reads(reader, picked) for reader in readers]
-        fed = [alive] * dag.inputs
-        for sources, mask in reads[:-1]:
-            fed.append(np.logical_or.reduce([fed[source] & m for source, m in zip(sources, mask, strict=True)]))
-        used = [np.zeros_like(alive) for _ in fed]
-        for i in reversed(range(len(reads))):
-            needed = alive if i == len(reads) - 1 else used[dag.inputs + i]
-            for source, m in zip(reads[i][0], reads[i][1], strict=True):
-                used[source] = used[source] | (needed & m)
-        live = [f & u for f, u in zip(fed, used, strict=True)]
-        live[: dag.inputs] = fed[: dag.inputs]
+        fed = np.zeros((dag.inputs + len(dag.joins), len(alive)), dtype=bool)
+        fed[: dag.inputs] = alive
+        for i, (sources, mask) in enumerate(reads[:-1], dag.inputs):
+            fed[i] = (fed[sources] & mask).any(axis=0)
+        used = np.zeros_like(fed)
+        used[: dag.inputs] = True
+        for i, (sources, mask) in reversed(list(enumerate(reads, dag.inputs))):
+            np.logical_or.at(used, sources, mask & (used[i] if i < len(used) else alive))
+        live = fed & used
         runs = [*live[dag.inputs :], alive]
         for reader, (sources, mask), now in zip(readers, reads, runs, strict=True):
-            kept = np.array([live[source] & m & now for source, m in zip(sources, mask, strict=True)])
-            yield from self._running_candidates(reader, kept, picked)
+            yield from self._running_candidates(reader, live[sources] & mask & now, picked)
         for op, now in zip(dag.ops, runs[:-1], strict=True):
             yield from self._running(op, picked, now)
 
     def _running_candidates(self, reader: nn.Module, kept: Mask, picked: Mask) -> Iterator[tuple[Mask, Matrix]]:
         if isinstance(reader, Join | Sum):
             for op, mask in zip(reader.ops, kept, strict=True):
-                yield from self._running(op, picked, mask)
+                if op in self._costly:
+                    yield from self._running(op, picked, mask)
 
-    def _reads(self, reader: nn.Module, picked: Mask) -> tuple[tuple[int, ...], Mask]:
+    def _reads(self, reader: nn.Module, picked: Mask) -> tuple[list[int], Mask]:
         """The sources of a reader, and for each which architectures read it."""
         assert isinstance(reader, Join | Sum | Concat)
         if isinstance(reader, Join):
-            return reader.sources, picked[:, self._span(reader)].T
-        return reader.sources, np.ones((len(reader.sources), len(picked)), dtype=bool)
+            return list(reader.sources), picked[:, self._span(reader)].T
+        return list(reader.sources), np.ones((len(reader.sources), len(picked)), dtype=bool)
 
     def _span(self, join: Join) -> slice:
         first = self.columns[join.choice.name]

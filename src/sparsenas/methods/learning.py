@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from sparsenas.choice import Gates, set_gates
 from sparsenas.data import Images, Split
-from sparsenas.join import Join
+from sparsenas.join import Join, forget
 from sparsenas.methods.method import Method
 
 
@@ -74,6 +74,13 @@ class Learning:
         set_gates(net, gates)
         return gates
 
+    def end_epoch(self, epoch: int, follower: Follower) -> bool:
+        """Ends an epoch of the method; the network and its optimizer forget what the method has pruned."""
+        done = self.method.end_epoch(epoch)
+        if self.method.prunes and forget(follower.net, self.method.gates()):
+            follower.follow()
+        return done
+
     def step(self) -> None:
         """One step on the gradients at hand."""
         assert self.optimizer is not None
@@ -84,3 +91,24 @@ class Learning:
         """After a step of the weights: one on the gradients of the same backward pass, for a method that learns so."""
         if self.optimizer is not None and not self.apart:
             self.step()
+
+
+class Follower:
+    """The state of an optimizer of a network that may have forgotten weights, and is restored before it."""
+
+    def __init__(self, optimizer: Optimizer, net: nn.Module) -> None:
+        self.optimizer, self.net = optimizer, net
+        self.state_dict = optimizer.state_dict
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what is known of the weights that are left."""
+        self.follow()
+        self.optimizer.load_state_dict(state)
+
+    def follow(self) -> None:
+        """Forgets the weights that the network has forgotten, and nothing of the others."""
+        kept = {id(p) for p in self.net.parameters()}
+        for group in self.optimizer.param_groups:
+            group["params"] = [p for p in group["params"] if id(p) in kept]
+        for gone in [p for p in self.optimizer.state if id(p) not in kept]:
+            del self.optimizer.state[gone]

@@ -30,6 +30,9 @@ class Method(nn.Module, ABC):
     norms_wait: ClassVar[bool] = False
     """Whether batch norms in the options of a choice keep their scale and shift while the choice's weights learn."""
 
+    prunes: ClassVar[bool] = False
+    """Whether what its answers leave out never comes back, so that the network may forget it."""
+
     def __init__(self, choices: Choices, limits: Limits, seed: int) -> None:
         super().__init__()
         self.choices, self.limits, self.seed = choices, limits, seed
@@ -56,6 +59,10 @@ class Method(nn.Module, ABC):
         Schedules of learning rate and drop path begin there; at once for a method that trains a supernet to search it.
         """
         return 0
+
+    def learns(self, epoch: int, step: int) -> bool:
+        """Whether a method that learns on the held-out half takes a step of its own before this one of the weights."""
+        return True
 
     def facts(self) -> Mapping[str, Any]:
         """What the log keeps of an epoch besides loss and accuracy."""

@@ -1,0 +1,61 @@
+"""Penalties that follow the costs of what is left: adaptive FLOPs, memory access and latency (DSO-NAS)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenas.costs import CostTable
+from sparsenas.costs.latency import LATENCY
+from sparsenas.errors import UserError
+
+Matrix = NDArray[np.float64]
+Adapt = Literal["none", "flops", "memory_access", "latency"]
+LEAST = 1e-3
+"""No factor falls below it, so that every scale remains under a penalty."""
+
+
+class Penalties:
+    """By what the weight of the penalty is multiplied, for each option."""
+
+    def __init__(self, table: CostTable, adapt: Adapt) -> None:
+        """Raises ``UserError`` when the costs that are asked for are not known."""
+        self.table, self.adapt = table, adapt
+        self.cost = {"flops": "flops", "memory_access": "memory_access", "latency": LATENCY}.get(adapt)
+        self.factors: Matrix = np.ones(table.options)
+        """As they were last asked for."""
+        if adapt != "none" and self.cost is None:
+            raise UserError(f"--method.adapt: expected none, flops, memory_access or latency, got {adapt!r}")
+        if self.cost is not None and self.cost not in table.costs:
+            raise UserError(f"--method.adapt {adapt}: expected --latency TABLE as well; `sparsenas latency` makes one")
+        if self.cost is not None and table.live is None:
+            raise UserError(
+                f"--method.adapt {adapt}: expected a space whose choices only leave parts out; use --method.adapt none"
+            )
+
+    def at(self, row: Matrix) -> Matrix:
+        """The factors for an encoded architecture, within 0..1."""
+        if self.cost is not None and self.table.live is not None:
+            column = list(self.table.costs).index(self.cost)
+            if self.adapt == "flops":
+                self.factors = self.table.live.shares(row, column)
+            elif self.adapt == "memory_access":
+                self.factors = self.table.live.operations(column)
+            else:
+                self.factors = self._by_saving(row)
+            self.factors = np.maximum(self.factors, LEAST)
+        return self.factors
+
+    def _by_saving(self, row: Matrix) -> Matrix:
+        """From a half for the option that saves least to 1 for the one that saves most, of those kept."""
+        assert self.cost is not None
+        factors, kept = np.ones(len(row)), np.flatnonzero(row)
+        without = np.tile(row, (len(kept), 1))
+        without[np.arange(len(kept)), kept] = 0
+        savings = -self.table.of_rows(without)[self.cost]
+        spread = np.ptp(savings) if len(kept) else 0.0
+        if spread > 0:
+            factors[kept] = 0.5 + 0.5 * (savings - savings.min()) / spread
+        return factors

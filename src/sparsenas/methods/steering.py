@@ -1,0 +1,83 @@
+"""A budget as the goal of a search that prunes: how far it is, and which of the last zeros to accept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenas.costs import Limits
+
+Matrix = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+BAND = 0.05
+"""A search ends at most this share below its budget, where single options are not too coarse for that."""
+
+
+class Goal:
+    """The upper bounds of a search; an architecture's ``reach`` is its cost in those of the tightest."""
+
+    def __init__(self, limits: Limits, band: float = BAND) -> None:
+        self.limits, self.band = limits, band
+        self.bounds = {b.cost: b.at_most for b in limits.budgets if np.isfinite(b.at_most)}
+        spans = [(limits.table.columns[n], len(c.options), c.least) for n, c in limits.choices.items()]
+        self.demands = [(slice(first, first + count), least) for first, count, least in spans if least > 0]
+        """The columns of choices that must keep something, and how many options those must keep."""
+        self.floors = {b.cost: b.at_least for b in limits.budgets if b.at_least > 0}
+
+    def reach(self, rows: Matrix) -> Matrix:
+        """The largest ratio of cost and bound of each encoded architecture; 0 where there are no upper bounds."""
+        costs = self.limits.table.of_rows(rows)
+        ratios = [costs[cost] / bound for cost, bound in self.bounds.items()] or [np.zeros(len(rows))]
+        largest: Matrix = np.max(ratios, axis=0)
+        return largest
+
+    def met(self, row: Matrix) -> bool:
+        """Whether an encoded architecture keeps every upper bound."""
+        return bool(self.reach(row[None])[0] <= 1)
+
+    def needed(self, row: Matrix, strengths: Matrix) -> float:
+        """The least threshold at which what is stronger meets the bounds: how far all strengths have to fall.
+
+        Args:
+            row: the options kept, encoded.
+            strengths: of all options.
+        """
+        levels = np.unique(strengths[row > 0])
+        low, high = 0, len(levels)  # thresholds below levels[low] do not do, levels[high - 1] does
+        while low < high:
+            middle = (low + high) // 2
+            if self.met(row * (strengths > levels[middle])):
+                high = middle
+            else:
+                low = middle + 1
+        return float(levels[min(low, len(levels) - 1)]) if len(levels) and not self.met(row) else 0.0
+
+    def drop(self, row: Matrix, order: Sequence[int], band: float) -> Matrix:
+        """``row`` without options of ``order``, the first ones first, until the bounds are met.
+
+        An option is kept if without it the architecture would end further than ``band`` below the bounds, be below a
+        lower bound, or keep too few options of a choice.
+        """
+        for option in order:
+            if self.met(row):
+                break
+            less = row.copy()
+            less[option] = 0
+            some = all(less[span].sum() >= least for span, least in self.demands)
+            if some and self._high_enough(less) and self.reach(less[None])[0] >= 1 - band:
+                row = less
+        return row
+
+    def spared(self, kept: Matrix, gone: Mask) -> Mask:
+        """Which of the options that have just ``gone`` must stay, ``kept`` being all that are left without them."""
+        spared = np.zeros_like(gone)
+        for span, least in self.demands:
+            if kept[span].sum() < least:
+                spared[span] = gone[span]
+        return spared if self._high_enough(np.maximum(kept, spared)) else gone
+
+    def _high_enough(self, row: Matrix) -> bool:
+        costs = self.limits.table.of_rows(row[None]) if self.floors else {}
+        return all(costs[cost][0] >= floor for cost, floor in self.floors.items())

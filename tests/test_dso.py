@@ -1,0 +1,348 @@
+"""DSO-NAS: its spaces are the published ones, its search prunes to exact zeros and meets its budget."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD
+
+from nets import seeds
+from sparsenas.choice import Arch, Gate, Gates, choices, set_gates
+from sparsenas.costs import CostTable, Limits, parse_budgets
+from sparsenas.derive import derive, tidy
+from sparsenas.errors import UserError
+from sparsenas.join import Dag, Join, forget
+from sparsenas.methods import Dso
+from sparsenas.methods.learning import Follower
+from sparsenas.spaces import dso, dso_imagenet, tiny
+from sparsenas.testing import check_method, check_space, shaken
+
+SHAPE = (1, 8, 8)
+
+
+def small(**flags: Any) -> nn.Sequential:
+    return dso(**{"width": 4, "depth": 1, "shape": SHAPE, **flags})
+
+
+TABLE = CostTable(small(), SHAPE)
+COMPLETE = TABLE.exact(TABLE.reference)["flops"]
+
+
+def limits(*budgets: str) -> Limits:
+    return Limits(TABLE, parse_budgets(budgets))
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_conformance(share: bool) -> None:
+    check_space(lambda: small(share=share, input_scales=share), SHAPE, archs=4)
+
+
+def test_conformance_of_the_space_for_large_images() -> None:
+    shape = (3, 32, 32)
+    check_space(lambda: dso_imagenet(width=4, depths=(1, 1, 1, 1), shape=shape, classes=5), shape, archs=2)
+
+
+@pytest.mark.parametrize(
+    ("make", "share", "count"),
+    [(dso, False, 2980), (dso, True, 128), (dso_imagenet, False, 2858), (dso_imagenet, True, 130)],
+)
+def test_numbers_of_scales(make: Any, share: bool, count: int) -> None:
+    with torch.device("meta"):
+        asked = choices(make(share=share))
+    assert sum(len(choice.options) for choice in asked.values()) == count
+    blocks = [name for name in asked if name.endswith("output")]
+    of_block = {n: c for n, c in asked.items() if n.startswith(blocks[0].removesuffix("output")) and "reduce" not in n}
+    assert sum(len(choice.options) for choice in of_block.values()) == 124
+    for level in (2, 3, 4):
+        sizes = [len(c.options) for n, c in of_block.items() if f"level{level}." in n]
+        assert sizes == [4 * (level - 1) + 1] * 4
+    assert all(len(asked[f"reduce{i}"].options) == 2 for i in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "params", "flops"),
+    [(dso, (3, 32, 32), 10.031e6, 1484.54e6), (dso_imagenet, (3, 224, 224), 12.460e6, 1503.50e6)],
+)
+def test_costs_of_the_complete_networks(make: Any, shape: tuple[int, int, int], params: float, flops: float) -> None:
+    with torch.device("meta"):
+        table = CostTable(make(), shape)
+    exact = table.exact(table.reference)
+    assert exact["params"] == pytest.approx(params, rel=1e-4)
+    assert exact["flops"] == pytest.approx(flops, rel=1e-5)
+
+
+def test_tied_blocks_have_the_same_scales() -> None:
+    net = small(share=True)
+    method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, epochs=2, pretrain=0)
+    set_gates(net, method.gates())
+    joins = [m for m in net.modules() if isinstance(m, Join) and m.choice.name == "output"]
+    assert len(joins) == 3
+    assert len({id(join.gate.weights) for join in joins}) == 1
+
+
+def test_gains_are_fixed_until_the_network_is_derived() -> None:
+    net = small()
+    fixed = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]
+    assert len(fixed) == 3 * 16 + 3 + 2 * 2  # operations, shortcuts, reductions
+    assert all(m.bias.requires_grad for m in fixed)
+    plain = derive(net, Arch.sample(choices(net), np.random.default_rng(0)).gates())
+    assert all(p.requires_grad for p in plain.parameters())
+
+
+def test_sum_of_pointwise_convolutions_is_one_over_all_channels() -> None:
+    net = small().double()
+    block = net[1]
+    assert isinstance(block, Dag)
+    output = block.joins[-1]
+    assert isinstance(output, Join)
+    outputs = [torch.randn(2, 4, 5, 5).double() for _ in range(16)]
+    weights = torch.rand(16).double()
+    set_gates(output, {output.choice.name: Gate(tuple(range(16)), weights)})
+    one = torch.cat([op.weight for op in output.ops], dim=1)
+    scaled = torch.cat([w * x for w, x in zip(weights, outputs, strict=True)], dim=1)
+    torch.testing.assert_close(output(None, *outputs), functional.conv2d(scaled, one))
+
+
+def test_a_block_without_outputs_is_its_shortcut() -> None:
+    net = shaken(small(depth=2)).eval()
+    block = net[2]
+    asked, x = choices(block), torch.randn(2, 4, 8, 8)
+    empty = Arch(asked, {n: () if n.endswith("output") else tuple(range(c.most)) for n, c in asked.items()})
+    set_gates(block, empty.gates())
+    assert torch.equal(block(x), x)
+    assert not list(derive(block, empty.gates()).parameters())
+
+
+@given(seeds)
+@settings(deadline=None, max_examples=20)
+def test_pruning(seed: int) -> None:
+    """It is idempotent, leaves no operation without input or path to the output, and changes no output."""
+    rng = np.random.default_rng(seed)
+    net = shaken(small()).eval()
+    asked = choices(net)
+    kept = {n: tuple(np.flatnonzero(rng.random(len(c.options)) < 0.2).tolist()) for n, c in asked.items()}
+    arch = Arch(asked, {n: picks or ((0,) if asked[n].least else ()) for n, picks in kept.items()})
+    x = torch.randn(2, *SHAPE)
+    set_gates(net, arch.gates())
+    before = net(x)
+    pruned = tidy(net, arch)
+    assert tidy(net, pruned) == pruned
+    set_gates(net, pruned.gates())
+    for dag in (m for m in net.modules() if isinstance(m, Dag)):
+        live = dag.live()
+        output = dag.joins[-1]
+        assert isinstance(output, Join)
+        for i, join in enumerate(dag.joins):
+            if isinstance(join, Join):
+                assert (i in live) == bool(join.gate.picks)
+                assert all(source == 0 or source - 1 in live for source in join.reads())
+    forget(net, pruned.gates())
+    assert torch.equal(net(x), before)
+
+
+def scaled(arch: Arch, rng: np.random.Generator) -> Gates:
+    return {n: Gate(p, torch.tensor(rng.uniform(0.1, 2, len(p)), dtype=torch.float32)) for n, p in arch.items()}
+
+
+@given(seeds)
+@settings(deadline=None, max_examples=5)
+def test_the_shrunk_network_trains_as_the_whole_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    whole = small().train()
+    small_one = copy.deepcopy(whole)
+    asked = choices(whole)
+    start = Arch(asked, {n: tuple(range(c.most)) for n, c in asked.items()})
+    gates = [scaled(start, rng)]
+    gates += [scaled(tidy(whole, Arch.sample(asked, rng)), rng)] * 3
+    batches = [(torch.randn(4, *SHAPE), torch.randint(10, (4,))) for _ in gates]
+    ends = []
+    for net, shrinks in ((whole, False), (small_one, True)):
+        optimizer = SGD(net.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)
+        for step, (answer, (x, labels)) in enumerate(zip(gates, batches, strict=True)):
+            if shrinks and step == 1:
+                assert forget(net, answer)
+                Follower(optimizer, net).follow()
+            set_gates(net, answer)
+            loss = functional.cross_entropy(net(x), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        ends.append((net.state_dict(), optimizer.state_dict()["state"]))
+    (all_weights, all_momenta), (weights, momenta) = ends
+    assert len(weights) < len(all_weights)
+    assert len(momenta) < len(all_momenta)
+    assert all(torch.equal(value, all_weights[name]) for name, value in weights.items())
+    fresh = small()
+    fresh.load_state_dict(weights)
+    assert fresh.state_dict().keys() == weights.keys()
+
+
+class Toy:
+    """A loss of the scales alone: 1/2 h (scale - centre)^2, summed."""
+
+    def __init__(self, method: Dso, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.method, self.optimizer = method, method.optimizer()
+        self.centre = torch.tensor(rng.uniform(0, 1, len(method.scales)), dtype=torch.float32)
+
+    def run(self, steps: int = 10, start: int = 0, end: int | None = None) -> list[Tensor]:
+        """Epochs; the scales after each."""
+        seen = []
+        for epoch in range(start, end or self.method.epochs):
+            for step in range(steps):
+                if self.method.learns(epoch, epoch * steps + step):
+                    self.method.scales.grad = 0.02 * (self.method.scales.detach() - self.centre)
+                    self.optimizer.step()
+            self.method.end_epoch(epoch)
+            seen.append(self.method.scales.detach().clone())
+        return seen
+
+
+@pytest.mark.parametrize(
+    ("share", "adapt"), [(0.25, "flops"), (0.5, "flops"), (0.75, "flops"), (0.5, "none"), (0.5, "memory_access")]
+)
+def test_a_budget_is_met_and_nearly_used(share: float, adapt: Any) -> None:
+    bound = share * COMPLETE
+    method = Dso(TABLE.choices, limits(f"flops<={bound}"), 0, epochs=20, pretrain=0.25, adapt=adapt)
+    Toy(method, 0).run()
+    assert 0.95 * bound <= TABLE.exact(method.arch())["flops"] <= bound
+    assert method.decided() is not None
+    assert method.ranked <= 20, "most zeros come of the penalty"
+    gates = method.gates()
+    assert {n: g.picks for n, g in gates.items()} == dict(method.arch())
+    assert all(bool((g.weights > 0).all()) for g in gates.values() if g.weights is not None)
+
+
+def test_several_budgets_and_a_lower_one() -> None:
+    method = Dso(TABLE.choices, limits(f"flops<={COMPLETE / 2}", "params<=6000"), 0, epochs=12)
+    Toy(method, 0).run()
+    exact = TABLE.exact(method.arch())
+    assert exact["flops"] <= COMPLETE / 2
+    assert exact["params"] <= 6000
+    floor = Dso(TABLE.choices, limits(f"flops>={COMPLETE / 2}"), 0, epochs=12, gamma=1.0, adapt="none")
+    Toy(floor, 0).run()
+    assert TABLE.exact(floor.arch())["flops"] >= COMPLETE / 2
+
+
+def test_without_a_budget_gamma_is_constant_and_decides() -> None:
+    counts = []
+    for gamma in (0.001, 0.003, 0.01):
+        method = Dso(TABLE.choices, limits(), 0, epochs=30, gamma=gamma, adapt="none")
+        Toy(method, 0).run(40)
+        assert method.gamma == gamma
+        counts.append(sum(map(len, method.arch().values())))
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[-1]
+
+
+def test_order_of_steps() -> None:
+    two = Dso(TABLE.choices, limits(), 0, epochs=4, period=2)
+    assert [two.learns(epoch, step) for epoch, step in ((1, 9), (2, 10), (2, 11))] == [False, True, True]
+    five = Dso(TABLE.choices, limits(), 0, epochs=4, period=5)
+    assert [five.learns(3, step) for step in range(9)] == [step % 4 == 0 for step in range(9)]
+
+
+def test_each_step_changes_its_own() -> None:
+    net, method = small(), Dso(TABLE.choices, limits(), 0, epochs=2, pretrain=0)
+    scales, weights = method.optimizer(), SGD(net.parameters(), 0.1, momentum=0.9)
+    x, labels = torch.randn(4, *SHAPE), torch.randint(10, (4,))
+
+    def loss(detach: bool) -> Tensor:
+        gates = method.gates()
+        detached = {n: g._replace(weights=g.weights.detach()) for n, g in gates.items() if g.weights is not None}
+        set_gates(net, detached if detach else gates)
+        return functional.cross_entropy(net(x), labels)
+
+    for _ in range(2):
+        before, momenta = method.scales.detach().clone(), copy.deepcopy(scales.state_dict()["state"])
+        loss(detach=True).backward()
+        weights.step()
+        assert torch.equal(method.scales.detach(), before)
+        assert str(scales.state_dict()["state"]) == str(momenta)
+        kept = copy.deepcopy(dict(net.named_parameters()))
+        loss(detach=False).backward(inputs=[method.scales])
+        scales.step()
+        method.scales.grad = None
+        assert not torch.equal(method.scales.detach(), before)
+        assert bool((method.scales >= 0).all())
+        assert all(torch.equal(p, kept[n]) for n, p in net.named_parameters())
+
+
+def test_adaptive_flops() -> None:
+    """Equal to 1 for the complete block, falling with every operation that costs something."""
+    live, rng = TABLE.live, np.random.default_rng(0)
+    assert live is not None
+    row = TABLE.encode([TABLE.reference])[0]
+    assert (live.shares(row, 0) == 1).all()
+    block = live.blocks[0][0]
+    order = rng.permutation(block)
+    shares = []
+    for option in order:
+        row[option] = 0
+        shares.append(float(live.shares(row, 0)[block[0]]))
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] == 0
+    # Of the 24 convolutions of cost c + 9, c + 25 (per channel and pixel; c = 4 channels) and c:
+    one_less = TABLE.encode([TABLE.reference])[0]
+    one_less[block[-1]] = 0  # the last operation, a pooling, loses its output convolution
+    unit = 8 * (4 + (9 + 25) / 2) + 16 * 4
+    assert live.shares(one_less, 0)[block[0]] == pytest.approx(1 - 4 / unit)
+
+
+def test_adaptive_memory_access() -> None:
+    """Ratios as the published constants, which are those of 96 channels at 16x16 pixels."""
+    with torch.device("meta"):
+        table = CostTable(dso(width=96, depth=1, shape=(3, 16, 16)), (3, 16, 16))
+    assert table.live is not None
+    factors = table.live.operations(list(table.costs).index("memory_access"))
+    first = table.columns["stage1.block1.level2.sep3"]
+    sizes = [len(table.choices[f"stage1.block1.level2.{op}"].options) for op in ("sep3", "sep5", "max3", "avg3")]
+    starts = first + np.cumsum([0, *sizes[:-1]])
+    np.testing.assert_allclose(factors[starts], [0.986, 1.0, 0.447, 0.447], atol=5e-4)
+
+
+def test_state_resumes_it() -> None:
+    check_method(lambda limits, seed: Dso(limits.choices, limits, seed), limits())
+    budget = limits(f"flops<={COMPLETE / 2}")
+    whole, part, rest = (Dso(TABLE.choices, budget, 0, epochs=8) for _ in range(3))
+    expected = Toy(whole, 1).run()
+    for stop in (3, 5, 6):
+        first = Toy(part, 1)
+        first.run(end=stop)
+        second = Toy(rest, 1)
+        rest.load_state_dict(copy.deepcopy(part.state_dict()))
+        second.optimizer.load_state_dict(copy.deepcopy(first.optimizer.state_dict()))
+        seen = second.run(start=stop)
+        assert all(torch.equal(a, b) for a, b in zip(seen, expected[stop:], strict=True))
+        assert rest.arch() == whole.arch()
+        part, rest = (Dso(TABLE.choices, budget, 0, epochs=8) for _ in range(2))
+
+
+def test_choices_that_must_not_keep_all_are_refused() -> None:
+    table = CostTable(tiny(), SHAPE)
+    with pytest.raises(UserError, match="'block1' keeps 1 to 1 of 4 options; DSO-NAS starts from all"):
+        Dso(table.choices, Limits(table), 0)
+    with pytest.raises(UserError, match=r"--method.adapt latency: expected --latency TABLE"):
+        Dso(TABLE.choices, limits(), 0, adapt="latency")
+
+
+@given(st.floats(0.05, 0.9), seeds)
+@settings(deadline=None, max_examples=10)
+def test_needed_is_the_least_threshold(share: float, seed: int) -> None:
+    method = Dso(TABLE.choices, limits(f"flops<={share * COMPLETE}"), 0)
+    row = TABLE.encode([TABLE.reference])[0]
+    strengths = np.random.default_rng(seed).random(len(row))
+    for span, _ in method.goal.demands:
+        strengths[span.start] = 2
+    level = method.goal.needed(row, strengths)
+    assert method.goal.met(row * (strengths > level))
+    assert not method.goal.met(row * (strengths >= level))
