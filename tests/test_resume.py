@@ -78,6 +78,23 @@ def test_killed_runs_end_the_same(seed: int, uninterrupted: Path, tmp_path: Path
         assert (out / name).read_bytes() == (uninterrupted / name).read_bytes(), name
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_told_to_stop_says_so_and_ends_the_same(
+    number: signal.Signals, code: int, uninterrupted: Path, tmp_path: Path
+) -> None:
+    process = start(tmp_path / "stopped")
+    while epochs(tmp_path / "stopped", "supernet") < 3:
+        time.sleep(0.005)
+    process.send_signal(number)
+    printed, _ = process.communicate()
+    assert process.returncode == code
+    assert printed.decode().splitlines()[-1].startswith("sparsenas: interrupted; what was done is kept: --resume")
+    assert "Traceback" not in printed.decode()
+    finish(tmp_path / "stopped")
+    for name in FILES:
+        assert (tmp_path / "stopped" / name).read_bytes() == (uninterrupted / name).read_bytes(), name
+
+
 def test_the_log_has_every_epoch_once(uninterrupted: Path) -> None:
     records = [json.loads(line) for line in (uninterrupted / "log.jsonl").read_text().splitlines()]
     seen = [(r["stage"], r["epoch"]) for r in records if "epoch" in r]

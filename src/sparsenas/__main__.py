@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from sparsenas.errors import UserError
 
@@ -23,27 +27,50 @@ COMMANDS = {
 }
 """Each is the function of that name in ``sparsenas.commands.<name>``."""
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and after SIGTERM, as a scheduler sends it before it takes a machine away."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0 when done, 2 for a mistake of the user's, 130 when interrupted."""
+    """Runs one command. Returns 0 when done, 2 for a mistake of the user's, 130 or 143 when told to stop."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0
     try:
-        _run(words[0], words[1:])
+        with _stoppable():
+            _run(words[0], words[1:])
     except UserError as error:
         print(f"sparsenas: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(
             "sparsenas: interrupted; what was done is kept: --resume continues a run, the same command a latency table",
             file=sys.stderr,
         )
-        return INTERRUPTED
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     return 0
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does; files are written whole or not at all, whenever it comes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(name: str, flags: Sequence[str]) -> None:
