@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from tests.nets import seeds
 from torch import nn
 
+from sparsenas.__main__ import main
 from sparsenas.args import read_arch
 from sparsenas.auxiliary import WithAuxiliary
 from sparsenas.choice import Arch, Gate, choices, set_gates, space_size
@@ -81,6 +84,7 @@ def test_exactly_two_operations_run_in_a_node() -> None:
 PARAMETERS = {
     "ista_twostage": 3_316_726,
     "ista_onestage": 3_363_598,
+    "ista_onestage_norms": 3_371_806,
     "ista_imagenet": 5_651_392,
     "darts_v1": 3_169_414,
     "darts_v2": 3_349_342,
@@ -95,13 +99,6 @@ def test_parameters_of_published_networks(name: str) -> None:
         net = space.build("space")
     plain = derive(net, read_arch(choices(net), name).gates(), share_weights=True)
     assert sum(p.numel() for p in plain.parameters()) == PARAMETERS[name]
-
-
-def test_the_one_stage_network_with_its_own_norms() -> None:
-    with torch.device("meta"):
-        net = darts(width=36, cells=20, closing_norms="all")
-    plain = derive(net, read_arch(choices(net), "ista_onestage").gates(), share_weights=True)
-    assert sum(p.numel() for p in plain.parameters()) == 3_371_806
 
 
 def test_flops_of_the_network_found_on_imagenet() -> None:
@@ -218,3 +215,13 @@ def test_costs_of_candidates_alone_are_what_a_trace_of_each_neighbour_gives(clos
     for cost, values in quick(archs).items():
         np.testing.assert_array_equal(values, slow(archs)[cost])
     assert len(quick._traced) <= 26
+
+
+def test_single_path_methods_search_the_space(tmp_path: Path) -> None:
+    flags = ["--space=darts", "--space.width=2", "--space.cells=3", "--method=Spos", "--accelerator=cpu", "--threads=1"]
+    flags += ["--method.population=4", "--method.parents=2", "--method.mutants=2", "--method.crossovers=2"]
+    flags += ["--method.generations=1", "--search.epochs=1", "--search.batch=256", "--score.held_out=64"]
+    assert main(["search", *flags, "--budget=params<=5k", "--out", str(tmp_path / "run")]) == 0
+    best = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert best["costs"]["params"] <= 5000
+    assert len(Genotype.of(best["arch"]).normal) == 8
