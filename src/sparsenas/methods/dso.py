@@ -140,12 +140,13 @@ class Dso(Method):
         return False
 
     def facts(self) -> Mapping[str, Any]:
-        """The penalty, the cost and what is left of every block."""
+        """The penalty, the costs that budgets bound, and what is left of every block."""
         row = self._kept()
-        left = survivors(self.skeleton[0], self._arch(row))
-        facts: dict[str, Any] = {"gamma": self.gamma, "landed": self.landed, "edges": int(row.sum()), "blocks": left}
         costs = self.limits.table.of_rows(row[None])
-        return facts | {cost: float(costs[cost][0]) for cost in self.goal.bounds or ["flops"]}
+        bounded = {cost: float(costs[cost][0]) for cost in self.goal.bounds or ("flops",)}
+        left = survivors(self.skeleton[0], self._arch(row))
+        state = {"gamma": self.gamma, "landed": self.since is not None, "options": int(row.sum()), "costs": bounded}
+        return {"pruning": {**state, "blocks": left}}
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""
