@@ -230,6 +230,15 @@ def test_a_budget_is_met_and_nearly_used(share: float, adapt: Any) -> None:
     assert all(bool((g.weights > 0).all()) for g in gates.values() if g.weights is not None)
 
 
+@given(seeds, st.sampled_from([0.1, 0.25, 0.5, 0.75]))
+@settings(deadline=None, max_examples=5)
+def test_random_networks_of_a_budget(seed: int, share: float) -> None:
+    legal = limits(f"flops<={share * COMPLETE}")
+    arch = legal.draw(np.random.default_rng(seed))
+    assert arch is not None
+    assert 0.4 * share * COMPLETE <= TABLE.exact(arch)["flops"] <= share * COMPLETE
+
+
 def test_several_budgets_and_a_lower_one() -> None:
     method = Dso(TABLE.choices, limits(f"flops<={COMPLETE / 2}", "params<=6000"), 0, epochs=12)
     Toy(method, 0).run()
