@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,19 @@ from torch.optim import SGD
 
 from nets import seeds
 from sparsenas.choice import Arch, Gate, Gates, choices, set_gates
+from sparsenas.commands.retrain import retrain
+from sparsenas.commands.search import search
 from sparsenas.costs import CostTable, Limits, parse_budgets
 from sparsenas.derive import derive, tidy
 from sparsenas.errors import UserError
 from sparsenas.join import Dag, Join, forget
 from sparsenas.methods import Dso
 from sparsenas.methods.learning import Follower
+from sparsenas.plugin import Plugin
+from sparsenas.recipe import Recipe
+from sparsenas.report import report
 from sparsenas.spaces import dso, dso_imagenet, tiny
+from sparsenas.task import load
 from sparsenas.testing import check_method, check_space, shaken
 
 SHAPE = (1, 8, 8)
@@ -222,6 +230,15 @@ def test_a_budget_is_met_and_nearly_used(share: float, adapt: Any) -> None:
     assert all(bool((g.weights > 0).all()) for g in gates.values() if g.weights is not None)
 
 
+@given(seeds, st.sampled_from([0.1, 0.25, 0.5, 0.75]))
+@settings(deadline=None, max_examples=5)
+def test_random_networks_of_a_budget(seed: int, share: float) -> None:
+    legal = limits(f"flops<={share * COMPLETE}")
+    arch = legal.draw(np.random.default_rng(seed))
+    assert arch is not None
+    assert 0.4 * share * COMPLETE <= TABLE.exact(arch)["flops"] <= share * COMPLETE
+
+
 def test_several_budgets_and_a_lower_one() -> None:
     method = Dso(TABLE.choices, limits(f"flops<={COMPLETE / 2}", "params<=6000"), 0, epochs=12)
     Toy(method, 0).run()
@@ -346,3 +363,41 @@ def test_needed_is_the_least_threshold(share: float, seed: int) -> None:
     level = method.goal.needed(row, strengths)
     assert method.goal.met(row * (strengths > level))
     assert not method.goal.met(row * (strengths >= level))
+
+
+def job(out: Path, resume: bool = False) -> None:
+    search(
+        Plugin("dso", {"width": 2, "depth": 1}), "digits", Plugin("Dso", {"prune_every": 1}), ["flops<=60e3"],
+        out=out, search=Recipe(epochs=6, batch=256, lr=0.05), accelerator="cpu", checkpoint_seconds=0, resume=resume,
+    )  # fmt: skip
+
+
+def test_a_killed_search_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it had shrunk by then; and what it found can be drawn, kept as it is, and loaded."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    job(whole)
+    end_epoch = Dso.end_epoch
+    for stop in (3, 5):
+
+        def dies(self: Dso, epoch: int, stop: int = stop) -> bool:
+            if epoch == stop:
+                raise KeyboardInterrupt
+            return end_epoch(self, epoch)
+
+        monkeypatch.setattr(Dso, "end_epoch", dies)
+        with pytest.raises(KeyboardInterrupt):
+            job(killed, resume=True)
+    monkeypatch.setattr(Dso, "end_epoch", end_epoch)
+    job(killed, resume=True)
+    assert (killed / "best.json").read_bytes() == (whole / "best.json").read_bytes()
+    ours, theirs = (torch.load(run / "supernet.pt", weights_only=True) for run in (killed, whole))
+    assert len(ours["net"]) < len(small(width=2).state_dict())
+    assert ours["net"].keys() == theirs["net"].keys()
+    assert all(torch.equal(value, theirs["net"][name]) for name, value in ours["net"].items())
+    best = json.loads((whole / "best.json").read_text())
+    assert 57e3 <= best["costs"]["flops"] <= 60e3
+    text = report(whole).read_text()
+    assert "The complete network was pruned by a penalty" in text
+    assert "stage1.block1: " in text
+    retrain(whole, keep=True, accelerator="cpu")
+    assert not load(whole).training

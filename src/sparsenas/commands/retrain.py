@@ -35,6 +35,7 @@ def retrain(
     baselines: int = 0,
     against: list[str] | None = None,
     inherit: bool = False,
+    keep: bool = False,
     target: dict[str, Any] | None = None,
     accelerator: str = "auto",
     devices: str = "1",
@@ -53,6 +54,7 @@ def retrain(
         baselines: how many random architectures of the same budget band are trained the same way.
         against: an architecture trained the same way, to compare with, as in uniform:w2a4; may be given several times.
         inherit: start from the supernet's weights instead of fresh ones.
+        keep: do not train at all: keep the weights of the search, with what it learned for the options folded in.
         target: flags of the space that differ in the network to be trained, as in --target.width 36; the flags that the
             search was given unless any is.
         accelerator: cpu, cuda, mps or auto.
@@ -67,7 +69,7 @@ def retrain(
     recount(task, target or None)
     task.run.remove("net.pt")
     drop_results(task.run, "retrained", "baselines", "against")
-    retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit)
+    retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit, keep)
     baselines_stage(task, fabric, retrain, checkpoint_seconds, baselines)
     against_stage(task, fabric, retrain, checkpoint_seconds, against or [])
 
@@ -83,13 +85,19 @@ def recount(task: Task, target: Mapping[str, Any] | None) -> None:
         task.run.write_json("best.json", {**task.run.read_json("best.json"), "costs": costs})
 
 
-def retrain_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, inherit: bool = False) -> None:
+def retrain_stage(
+    task: Task, fabric: Fabric, recipe: Recipe, every: float, inherit: bool = False, keep: bool = False
+) -> None:
     """Makes net.pt and its test accuracy, unless they are there."""
     arch = found(task)
     if not task.run.has("net.pt"):
-        if inherit and task.target != task.space:
-            raise UserError("--inherit: expected no --target, since the supernet's weights are of its own size")
-        net = _inherited(task, arch) if inherit else task.plain(arch, "retrain")
+        if (inherit or keep) and task.target != task.space:
+            flag = "keep" if keep else "inherit"
+            raise UserError(f"--{flag}: expected no --target, since the supernet's weights are of its own size")
+        net = _inherited(task, arch) if inherit or keep else task.plain(arch, "retrain")
+        if keep:
+            keep_trained(task.run, net, {"one_stage": True})
+            return
         how = {name: value for name, value in trained_as(task.run).items() if name == "target"}
         checkpoint = Checkpoint(task.run, "retrain", every)
         with task.journal.stage("retrain"):

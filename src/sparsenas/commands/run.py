@@ -76,7 +76,7 @@ def run(
     device = Device(accelerator, devices, num_nodes, precision, threads)
     fabric = device.fabric()
     task = make_task(out, space, data, budget or [], seed, fabric.device, latency, target)
-    learner = make_method(method, task, search)
+    learner = make_method(method, task, search, random_search)
     config = to_config(
         "run", space=space, data=data, method=method, budget=budget or [], target=target or {}, latency=latency,
         seed=seed, search=search, score=score, retrain=retrain, random_search=random_search, baselines=baselines,

@@ -81,7 +81,7 @@ def search(
     device = Device(accelerator, devices, num_nodes, precision, threads)
     fabric = device.fabric()
     task = make_task(out, space, data, budget or [], seed, fabric.device, latency, target)
-    learner = make_method(method, task, search)
+    learner = make_method(method, task, search, random_search)
     config = to_config(
         "search", space=space, data=data, method=method, budget=budget or [], target=target or {}, latency=latency,
         seed=seed, search=search, score=score, **vars(device), checkpoint_seconds=checkpoint_seconds,
@@ -91,12 +91,16 @@ def search(
     search_stage(task, learner, fabric, search, score, checkpoint_seconds, random_search)
 
 
-def make_method(method: Plugin, task: Task, recipe: Recipe) -> Method:
+def make_method(method: Plugin, task: Task, recipe: Recipe, random: int = 0) -> Method:
     """Builds the method for the supernet's training. Raises ``UserError``."""
     learner: Method = method.build("method", task.choices, task.limits, task.seed, epochs=recipe.epochs)
     if learner.one_stage and task.target != task.space:
         raise UserError(
             f"--target: {method.name} trains the found network itself, which has the size of the space; use --space"
+        )
+    if learner.prunes and random > 0:
+        raise UserError(
+            f"--random_search: expected 0, got {random}: {method.name} leaves the weights of its answer only"
         )
     return learner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,12 @@ class Limits:
         """Draws one legal architecture that is ``wanted``, or ``None`` after about ten thousand tries.
 
         Uniform over the legal ones by rejection; if none of the tries was legal, by a random walk among legal
-        neighbours that starts at one known to be legal.
+        neighbours that starts at one known to be legal. Where choices may keep nothing or all and there is an upper
+        bound, options are dropped from the fullest one in a random order, as few as it takes: nearly all that is drawn
+        uniformly has half of its options, and so nearly the cost of the complete network.
         """
+        if self._thins:
+            return self._thinned(rng, wanted)
         seen_legal = False
         for block in range(BLOCKS):
             rows = self.table.draw(rng, BLOCK if block else 8)
@@ -49,6 +54,36 @@ class Limits:
                 if wanted(arch):
                     return arch
         return None if seen_legal else self._walk(rng, wanted)
+
+    @cached_property
+    def _thins(self) -> bool:
+        bounded = any(np.isfinite(budget.at_most) for budget in self.budgets)
+        wide = [choice for choice in self.choices.values() if choice.most == len(choice.options) > choice.least]
+        return bounded and len(wide) == len(self.choices) and self.table.live is not None
+
+    def _thinned(self, rng: np.random.Generator, wanted: Callable[[Arch], bool]) -> Arch | None:
+        for _ in range(BLOCK):
+            row, needed = np.ones(self.table.options), set[int]()
+            for name, choice in self.choices.items():
+                kept = rng.permutation(len(choice.options))[: choice.least] + self.table.columns[name]
+                needed.update(kept.tolist())
+            order = [option for option in rng.permutation(self.table.options).tolist() if option not in needed]
+            low, high = 0, len(order)
+            while low < high:
+                middle = (low + high) // 2
+                low, high = (low, middle) if self._legal_without(row, order[:middle]) else (middle + 1, high)
+            row[order[:low]] = 0
+            arch = self.table.decode(row)
+            if self.legal([arch])[0] and wanted(arch):
+                return arch
+        return None
+
+    def _legal_without(self, row: NDArray[np.float64], options: Sequence[int]) -> bool:
+        """Whether all upper bounds hold without some options; fewer options never cost more."""
+        less = row.copy()
+        less[list(options)] = 0
+        costs = self.table.of_rows(less[None])
+        return all(costs[budget.cost][0] <= budget.at_most for budget in self.budgets)
 
     def _walk(self, rng: np.random.Generator, wanted: Callable[[Arch], bool]) -> Arch | None:
         arch = self._legal_start

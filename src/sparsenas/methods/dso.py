@@ -19,6 +19,8 @@ from sparsenas.methods.apg import ApgNag
 from sparsenas.methods.method import Method
 from sparsenas.methods.steering import Goal, Mask, Matrix
 
+MOST_GAIN = 10.0
+"""By how much gamma may exceed what the pace of an indifferent scale asks for."""
 FLOOR = 1e-3
 """The scale of an option that must be kept though it is of no use."""
 
@@ -84,6 +86,7 @@ class Dso(Method):
         self.register_buffer("alive", torch.ones(limits.table.options, dtype=torch.bool))
         self.register_buffer("penalty", torch.zeros(limits.table.options))
         self.epoch, self.steps, self.in_epoch = 0, 0, 0
+        self.far, self.gain = 0.0, 1.0
         self.landed, self.ranked = not self.goal.bounds, 0
         self.since: int | None = None
         self.steered: ApgNag | None = None
@@ -140,12 +143,13 @@ class Dso(Method):
         return False
 
     def facts(self) -> Mapping[str, Any]:
-        """The penalty, the cost and what is left of every block."""
+        """The penalty, the costs that budgets bound, and what is left of every block."""
         row = self._kept()
-        left = survivors(self.skeleton[0], self._arch(row))
-        facts: dict[str, Any] = {"gamma": self.gamma, "landed": self.landed, "edges": int(row.sum()), "blocks": left}
         costs = self.limits.table.of_rows(row[None])
-        return facts | {cost: float(costs[cost][0]) for cost in self.goal.bounds or ["flops"]}
+        bounded = {cost: float(costs[cost][0]) for cost in self.goal.bounds or ("flops",)}
+        left = survivors(self.skeleton[0], self._arch(row))
+        state = {"gamma": self.gamma, "landed": self.since is not None, "options": int(row.sum()), "costs": bounded}
+        return {"pruning": {**state, "blocks": left}}
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""
@@ -225,14 +229,19 @@ class Dso(Method):
         """Sets gamma so that at its pace the budget is met at the deadline.
 
         Where the loss is indifferent, a scale at rest falls in n steps by ``lr gamma / (1 - momentum)`` times its
-        factor times ``n - momentum (1 - momentum^n) / (1 - momentum)``.
+        factor times ``n - momentum (1 - momentum^n) / (1 - momentum)``. Where it is not, gamma gains by as much as the
+        last epoch fell short of its share.
         """
         left = max(1, self.in_epoch * (self.deadline - self.epoch) - self.steps)
         lr, momentum = self.rates
         effective = left - momentum * (1 - momentum**left) / (1 - momentum)
         kept, factors = self._kept(), self.penalties.at(self._kept())
-        scales = self.scales.detach().cpu().double().numpy() / factors
-        self._penalise(self.goal.needed(kept, scales) * (1 - momentum) / (lr * effective))
+        far = self.goal.needed(kept, self.scales.detach().cpu().double().numpy() / factors)
+        if self.far > 0 and self.steps == 0:
+            share = self.far * self.in_epoch / (left + self.in_epoch)
+            self.gain = min(max(self.gain * share / max(self.far - far, share / 2), 1.0), MOST_GAIN)
+        self.far = far if self.steps == 0 else self.far
+        self._penalise(self.gain * far * (1 - momentum) / (lr * effective))
 
     def _penalise(self, gamma: float) -> None:
         self.gamma = gamma

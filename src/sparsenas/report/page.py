@@ -7,7 +7,8 @@ import json
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from sparsenas.report import charts, codes, dataset, ranked, tables
+from sparsenas.report import charts, codes, dataset, pruning, ranked, tables
+from sparsenas.report.blocks import blocks
 from sparsenas.report.cells import cells
 from sparsenas.report.drawing import drawing
 from sparsenas.report.look import DRAW, POLICY, STYLE
@@ -106,7 +107,7 @@ def architecture(run: RunFiles) -> Html:
     size = number(run.space.get("size"))
     span = several(len(run.questions), "choice") + (f", {count(size)} architectures" if size else "")
     parts = [element("p", {"class": "dim"}, f"{span}. Every choice shows all its options; {state}."), drawing(run)]
-    if (drawn := cells(run)) is not None:
+    if (drawn := cells(run) or blocks(run)) is not None:
         parts.insert(0, drawn)
     if run.best:
         answer = json.dumps(section(run.best, "arch"), indent=2, ensure_ascii=False)
@@ -164,6 +165,10 @@ def search(run: RunFiles) -> Html:
     if not shown and (lines := codes.recoveries(run)):
         figures = (codes.supports(lines), "Supports by epoch"), (codes.fits(lines), "Recovery by epoch")
         words = element("p", {"class": "dim"}, codes.words(lines))
+        return glue([words, element("div", {"class": "pair"}, *(_chart(figure, name) for figure, name in figures))])
+    if not shown and (lines := pruning.prunings(run)):
+        figures = (pruning.survivors(lines), "What is left by epoch"), (pruning.costs(run, lines), "Cost by epoch")
+        words = element("p", {"class": "dim"}, pruning.words(lines))
         return glue([words, element("div", {"class": "pair"}, *(_chart(figure, name) for figure, name in figures))])
     if not shown:
         return missing("No candidates have been scored one by one (a method that learns its answer scores none).")
