@@ -25,7 +25,7 @@ from sparsenas.data import digits
 from sparsenas.errors import UserError
 from sparsenas.plugin import Plugin
 from sparsenas.runs import Run
-from sparsenas.spaces import tiny
+from sparsenas.spaces import SPACES, tiny
 from sparsenas.testing import check_space
 
 QUICK = [
@@ -246,11 +246,16 @@ def test_a_corrupt_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     assert "checkpoint.pt: expected tensors saved by sparsenas, got a damaged file" in error
 
 
-def test_spaces_and_cost_tables(capsys: pytest.CaptureFixture[str]) -> None:
+def test_spaces_and_cost_tables(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    some = {name: SPACES[name] for name in ("tiny", "nasbench_macro", "dso")}  # the others have tests of their own
+    monkeypatch.setattr("sparsenas.commands.spaces.SPACES", some)
     assert main(["spaces", "--json"]) == 0
     described = {s["name"]: s for s in map(json.loads, capsys.readouterr().out.splitlines())}
     assert described["nasbench_macro"]["size"] == 6561
     assert described["tiny"]["range"]["flops"] == [36416, 1500480]
+    assert described["dso"]["size"] == 2**2980
+    assert main(["spaces"]) == 0
+    assert "e+897" in capsys.readouterr().out
     assert main(["cost", "--arch", "uniform:mb3e3", "--space", "nasbench_macro", "--arch", "full"]) == 0
     assert "11111111" in capsys.readouterr().out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -34,7 +35,7 @@ def spaces(json: bool = False) -> None:
             entry["name"],
             "x".join(map(str, entry["shape"])),
             str(len(entry["choices"])),
-            f"{entry['size']:.3g}",
+            f"{Decimal(entry['size']):.3g}",  # a float has no room for the largest
             *ranges,
         )
     Console().print(table)
