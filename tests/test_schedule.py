@@ -102,3 +102,12 @@ def test_the_published_recipe_searches_small_and_trains_large() -> None:
     assert flags["target"] == {"width": 36, "cells": 20, "closing_norms": "none"}
     assert flags["space"].flags["width"] == 16
     assert (flags["retrain"].epochs, flags["retrain"].auxiliary, flags["retrain"].cutout) == (600, 0.4, 16)
+
+
+def test_warm_restarts() -> None:
+    """DSO-NAS: 10, 20, ... 320 epochs, 630 in all, each from the highest rate to nearly the lowest."""
+    recipe = Recipe(epochs=630, lr=0.05, lr_end=1e-4, schedule="restarts")
+    rates = [recipe.lr_at(step, 630 * 4) for step in range(630 * 4)]
+    tops = [step // 4 for step, rate in enumerate(rates) if rate > 0.05 - 1e-9]
+    assert tops == [0, 10, 30, 70, 150, 310]
+    assert all(rates[4 * top - 1] < 1e-3 for top in [*tops[1:], 630])

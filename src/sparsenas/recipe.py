@@ -15,6 +15,8 @@ from sparsenas.auxiliary import Output
 from sparsenas.bits import alphas
 from sparsenas.errors import UserError
 
+FIRST_CYCLE = 10.0
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -26,8 +28,8 @@ class Recipe:
     """Images in a step"""
     lr: float = 0.1
     """Learning rate at the start, after the warm-up"""
-    schedule: Literal["linear", "cosine", "constant"] = "cosine"
-    """How the learning rate falls over the steps"""
+    schedule: Literal["linear", "cosine", "constant", "restarts"] = "cosine"
+    """How the learning rate falls over the steps; restarts = by a cosine over 10 epochs, then 20, 40 and so on"""
     lr_end: float = 0.0
     """Learning rate that a linear or cosine schedule ends at"""
     warmup: float = 0.0
@@ -87,7 +89,10 @@ class Recipe:
             return self.lr * (step + 1) / (warm + 1)
         start = max(warm, since)
         share = max(0.0, step - start) / max(1.0, steps - start)
-        fall = {"linear": 1 - share, "cosine": (1 + cos(pi * share)) / 2, "constant": 1.0}
+        if self.schedule == "restarts":
+            share = _since_restart(max(0.0, step - start) * self.epochs / steps)
+        cosine = (1 + cos(pi * share)) / 2
+        fall = {"linear": 1 - share, "cosine": cosine, "constant": 1.0, "restarts": cosine}
         return self.lr_end + (self.lr - self.lr_end) * fall[self.schedule]
 
     def drop_path_at(self, epoch: int, since: int = 0) -> float:
@@ -123,3 +128,11 @@ class Recipe:
             # What SGD begins with at a weight's first gradient; fused, it wants all or none to have had theirs.
             optimizer.state.update({p: {"momentum_buffer": torch.zeros_like(p)} for p in net.parameters()})
         return optimizer
+
+
+def _since_restart(epoch: float) -> float:
+    """Which share of a cycle is over, when the first takes 10 epochs and each later one twice as long (SGDR)."""
+    cycle = FIRST_CYCLE
+    while epoch >= cycle:
+        epoch, cycle = epoch - cycle, 2 * cycle
+    return epoch / cycle
