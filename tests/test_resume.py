@@ -26,7 +26,14 @@ FILES = ("best.json", "net.pt", "archs.jsonl", "results.json", "net.pt2", "super
 def start(out: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "sparsenas", "run", "--out", str(out), "--resume", *FLAGS]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        # Where tests run in the background of a shell, processes begin with SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    )
 
 
 def finish(out: Path) -> None:

@@ -154,6 +154,11 @@ class LiveCosts:
 
 
 def _check(net: nn.Module) -> None:
+    owners: dict[nn.Parameter, nn.Module] = {}
+    for module in net.modules():
+        for parameter in module.parameters(recurse=False):
+            if owners.setdefault(parameter, module) is not module:
+                raise ValueError("two modules share a parameter, which is counted once")
     seen: set[nn.Module] = set()
     for _, module in net.named_modules(remove_duplicate=False):
         if isinstance(module, Gated | Derivable) and not isinstance(module, Join | Dag):

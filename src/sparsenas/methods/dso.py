@@ -153,9 +153,8 @@ class Dso(Method):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""
-        return {
-            name: self.__dict__[name] for name in ("epoch", "steps", "in_epoch", "landed", "ranked", "since", "gamma")
-        }
+        names = ("epoch", "steps", "in_epoch", "landed", "ranked", "since", "gamma", "gain", "far")
+        return {name: self.__dict__[name] for name in names}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores what is no tensor."""
