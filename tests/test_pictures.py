@@ -168,6 +168,19 @@ def test_decoding_for_each_batch_gives_the_same(tmp_path: Path) -> None:
     assert augmented.shape == (4, 3, 14, 14)
 
 
+@pytest.mark.parametrize("folders", [(".",), ("train", "val", "test")])
+@pytest.mark.parametrize("memory", [0.0, 0.008, 100.0])
+def test_all_but_the_test_pictures_can_be_joined(memory: float, folders: tuple[str, ...], tmp_path: Path) -> None:
+    """Whether they are in memory or not, and also where held-out pictures have a folder of their own."""
+    for name in folders:
+        fill(tmp_path / name)
+    data = load(tmp_path, memory=memory)
+    joined = [pixels(batch) for batch in data.seen.batches(100)]
+    parts = [pixels(batch) for part in (data.train, data.held_out) for batch in part.batches(100)]
+    assert set.union(*joined) == set.union(*parts)
+    assert data.seen.labels.tolist() == [*data.train.labels.tolist(), *data.held_out.labels.tolist()]
+
+
 @pytest.mark.parametrize("memory", [0.0, 100.0])
 def test_damaged_files_are_refused_or_skipped(
     memory: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -61,7 +61,7 @@ def imagefolder(
         held_out: share of the training pictures that is held out, with equal class shares.
         test: share of all pictures that is for testing, always the same, where there is no folder for that.
         jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
-        memory: MiB of decoded pictures up to which a part is kept in memory; a larger one is decoded for each batch.
+        memory: MiB of decoded pictures up to which all are kept in memory; more are decoded for each batch.
         workers: processes that decode.
         on_bad: what to do with damaged files and empty classes: refuse them, or skip them and say so.
     """

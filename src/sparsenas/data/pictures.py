@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal, Protocol
 
 import numpy as np
@@ -34,6 +35,25 @@ class Source(Protocol):
     def read(self, index: int) -> bytes:
         """The file of a picture."""
         ...
+
+
+@dataclass(frozen=True)
+class Chained:
+    """The pictures of one source and then those of another."""
+
+    first: Source
+    second: Source
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def name(self, index: int) -> str:
+        """As the picture's own source calls it."""
+        return self.first.name(index) if index < len(self.first) else self.second.name(index - len(self.first))
+
+    def read(self, index: int) -> bytes:
+        """The file, from the picture's own source."""
+        return self.first.read(index) if index < len(self.first) else self.second.read(index - len(self.first))
 
 
 class _Decoded(Dataset[tuple[int, "Pixels | str"]]):
@@ -94,9 +114,12 @@ class Pictures:
         return replace(self, device=device)
 
     def join(self, other: Pictures) -> Pictures:
-        """These pictures and then others of the same source."""
-        assert other.source is self.source
-        return replace(self, rows=torch.cat([self.rows, other.rows]))
+        """These pictures and then others."""
+        if other.source is self.source:
+            return replace(self, rows=torch.cat([self.rows, other.rows]))
+        rows = torch.cat([self.rows, other.rows + len(self.source)])
+        both = Chained(self.source, other.source)
+        return replace(self, source=both, every=torch.cat([self.every, other.every]), rows=rows)
 
     def batches(self, size: int) -> Iterator[Split]:
         """In order; the last batch may be smaller, and so is any with pictures that had to be skipped."""
@@ -152,8 +175,7 @@ def in_memory(pictures: Pictures) -> Split:
     return Split(images[: len(good)], labels[good])
 
 
-def loaded(pictures: Pictures, memory: float) -> Images:
-    """In memory if they fit into ``memory`` MiB, else as they are."""
-    channels, height, width = pictures.shape
-    fits = len(pictures) * channels * height * width <= memory * 2**20
-    return in_memory(pictures) if fits else pictures
+def loaded(parts: Sequence[Pictures], memory: float) -> Sequence[Images]:
+    """In memory if all parts together fit into ``memory`` MiB, else as they are: so that they can be joined."""
+    size = sum(len(part) * prod(part.shape) for part in parts)
+    return [in_memory(part) for part in parts] if size <= memory * 2**20 else parts

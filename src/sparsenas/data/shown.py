@@ -29,7 +29,7 @@ class Shown:
     jitter: float
     """How much colours vary."""
     memory: float
-    """MiB of decoded pictures up to which a part is kept in memory."""
+    """MiB of decoded pictures up to which they are kept in memory."""
     workers: int
     """Processes that decode."""
     on_bad: OnBad
@@ -46,7 +46,7 @@ class Shown:
 
     def data(self, classes: Sequence[str], parts: Sequence[Pictures]) -> Data:
         """The data of three parts: train, held-out and test."""
-        train, held_out, test = (loaded(part, self.memory) for part in parts)
+        train, held_out, test = loaded(parts, self.memory)
         return Data(tuple(classes), train, held_out, test, MEAN, STD, self.augmentation(), crop=self.size)
 
     def augmentation(self) -> nn.Module:

@@ -70,7 +70,7 @@ def parquet(
         held_out: share of the training pictures that is held out, with equal class shares.
         test: share of all pictures that is for testing, always the same, where there are no files for that.
         jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
-        memory: MiB of decoded pictures up to which a part is kept in memory; a larger one is decoded for each batch.
+        memory: MiB of decoded pictures up to which all are kept in memory; more are decoded for each batch.
         workers: processes that decode.
         on_bad: what to do with damaged pictures: refuse them, or skip them and say so.
         streaming: keep the encoded pictures in memory rather than in Hugging Face's cache on disk.
