@@ -208,9 +208,10 @@ def train_network(
 def evaluate(net: nn.Module, data: Data, split: Images, batch: int = 500) -> dict[str, float]:
     """Accuracy and mean cross-entropy of a network in eval mode."""
     net.eval()
-    hits, loss = 0, 0.0
+    hits, loss, images = 0, 0.0, 0  # pictures that had to be skipped are not counted
     for part in split.batches(batch):
+        images += len(part)
         logits = net(data.inputs(part.images)).float()
         hits += int((logits.argmax(1) == part.labels).sum())
         loss += float(F.cross_entropy(logits, part.labels, reduction="sum"))
-    return {"accuracy": hits / len(split), "loss": loss / len(split)}
+    return {"accuracy": hits / images, "loss": loss / images}
