@@ -27,16 +27,18 @@ def written(folder: Path, epochs: int) -> Run:
     run.create()
     checkpoint = Checkpoint(run, "supernet", seconds=0)
     for epoch in range(1, epochs + 1):
-        checkpoint.save(epoch, {"net": weight(epoch)})
+        checkpoint.save({"net": weight(epoch)})
     return run
 
 
 def restored(run: Run, stage: str = "supernet") -> int:
     """The epochs restored; the weights must be theirs."""
     net = weight(0)
-    epoch = Checkpoint(run, stage).restore({"net": net})
-    assert torch.equal(net.weight, weight(epoch).weight)
-    return epoch
+    begun = Checkpoint(run, stage).restore({"net": net})
+    epochs = int(net.weight[0, 0])
+    assert torch.equal(net.weight, weight(epochs).weight)
+    assert begun == (epochs > 0)
+    return epochs
 
 
 def flip(path: Path, place: float) -> None:
@@ -99,7 +101,7 @@ def test_a_full_disk_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patched:
         patched.setattr("os.fsync", full)
         with pytest.raises(UserError, match="No space left on device"):
-            Checkpoint(run, "supernet", seconds=0).save(3, {"net": weight(3)})
+            Checkpoint(run, "supernet", seconds=0).save({"net": weight(3)})
     assert restored(run) == 2
 
 

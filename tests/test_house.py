@@ -15,10 +15,23 @@ MOST_LINES_OF_A_FUNCTION = 40
 MOST_OWN_CLASSES_DEEP = 2
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix", "prune"),
+    (
+        "errors",
+        "choice",
+        "layers",
+        "auxiliary",
+        "twin",
+        "quantise",
+        "heap",
+        "cache",
+        "mix",
+        "prune",
+        "processes",
+        "synced",
+    ),
     ("derive", "fold", "join", "width", "bits"),
     ("spaces", "costs", "evolution", "pareto", "ranking", "truth", "methods", "data"),
-    ("runs", "journal", "recipe", "checkpoint", "train", "score", "export", "measure", "report"),
+    ("runs", "journal", "recipe", "checkpoint", "epoch", "train", "score", "export", "measure", "report"),
     ("plugin", "args", "device", "task", "commands", "testing"),
     ("", "__main__"),
 )

@@ -10,36 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-FLAGS = [
-    "--space.width=8", "--space.blocks=3", "--search.epochs=12", "--retrain.epochs=12", "--retrain.ema=0.9",
-    "--method.population=20", "--method.generations=4", "--method.parents=5", "--method.mutants=10",
-    "--method.crossovers=10", "--method.bins=3", "--baselines=2", "--accelerator=cpu", "--budget=flops<=60e3",
-    "--checkpoint_seconds=0",
-]  # fmt: skip
-FILES = ("best.json", "net.pt", "archs.jsonl", "results.json", "net.pt2", "supernet.pt")
-
-
-def start(out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "sparsenas", "run", "--out", str(out), "--resume", *FLAGS]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        # Where tests run in the background of a shell, processes begin with SIGINT ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
-    )
-
-
-def finish(out: Path) -> None:
-    process = start(out)
-    printed, _ = process.communicate()
-    assert process.returncode == 0, printed.decode()
+Begun = Callable[[Path], bool]
 
 
 def epochs(out: Path, stage: str) -> int:
@@ -47,63 +23,166 @@ def epochs(out: Path, stage: str) -> int:
     return path.read_text().count(f'"stage": "{stage}", "step"') if path.exists() else 0
 
 
-STAGES: dict[str, Callable[[Path], bool]] = {
-    "supernet": lambda out: epochs(out, "supernet") > 0,
-    "evolution": lambda out: (out / "supernet.pt").exists(),
-    "retrain": lambda out: epochs(out, "retrain") > 0,
-    "baselines": lambda out: epochs(out, "baseline1") > 0,
-}
+def after(stage: str, count: int = 1) -> Begun:
+    """Whether so many epochs of a stage are done."""
+    return lambda out: epochs(out, stage) >= count
 
 
-def kill_once(out: Path, begun: Callable[[Path], bool], delay: float) -> bool:
-    """Kills the run some seconds after a stage has begun; whether it was still running."""
-    process = start(out)
+@dataclass(frozen=True)
+class Job:
+    """What is run, when it is killed, and what it must leave."""
+
+    flags: tuple[str, ...]
+    moments: tuple[Begun, ...]
+    """It is killed within a fraction of a second after each of these has become true."""
+    files: tuple[str, ...]
+    command: str = "run"
+    launcher: tuple[str, ...] = (sys.executable, "-m", "sparsenas")
+
+    def start(self, out: Path) -> subprocess.Popen[bytes]:
+        """Begins or resumes the job in a session of its own, so that it can be killed with all of its processes."""
+        return subprocess.Popen(
+            [*self.launcher, self.command, "--out", str(out), "--resume", *SHORT, *self.flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            start_new_session=True,
+            # Where tests run in the background of a shell, processes begin with SIGINT ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+        )
+
+    def finish(self, out: Path) -> None:
+        process = self.start(out)
+        printed, _ = process.communicate()
+        assert process.returncode == 0, printed.decode()
+
+    def kill_once(self, out: Path, begun: Begun, delay: float) -> bool:
+        """Kills all processes some seconds after ``begun``; whether they were still running."""
+        process = self.start(out)
+        wait(out, process, begun)
+        time.sleep(delay)
+        running = process.poll() is None
+        if running:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return running
+
+
+def wait(out: Path, process: subprocess.Popen[bytes], begun: Begun) -> None:
     while not begun(out) and process.poll() is None:
         time.sleep(0.005)
-    time.sleep(delay)
-    running = process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    return running
+
+
+SHORT = ("--accelerator=cpu", "--checkpoint_seconds=0", "--search.epochs=12")
+EVOLUTION = (
+    "--space.width=8", "--space.blocks=3", "--method.population=20", "--method.generations=4", "--method.parents=5",
+    "--method.mutants=10", "--method.crossovers=10", "--method.bins=3", "--budget=flops<=60e3",
+)  # fmt: skip
+RETRAINING = ("--retrain.epochs=12", "--retrain.ema=0.9", "--baselines=2")
+SEARCHED, TRAINED = ("best.json", "supernet.pt"), ("net.pt", "results.json", "net.pt2")
+SMALL_DSO = ("--space=dso", "--space.width=4", "--space.depth=1", "--data.held_out=0.5", "--method=Dso")
+SMALL_DARTS = ("--space=darts", "--space.width=4", "--space.cells=3", "--data.held_out=0.5")
+
+JOBS = {
+    "Spos": Job(
+        (*EVOLUTION, *RETRAINING),
+        (after("supernet"), lambda out: (out / "supernet.pt").exists(), after("retrain"), after("baseline1")),
+        (*SEARCHED, *TRAINED, "archs.jsonl"),
+    ),
+    "Ista": Job(
+        ("--space=tiny", "--space.width=8", "--data.held_out=0.5", "--method=Ista", *RETRAINING, "--search.epochs=20"),
+        (after("supernet"), after("supernet", 9), after("retrain"), after("baseline1")),
+        (*SEARCHED, *TRAINED),
+    ),
+    "IstaOneStage": Job(
+        (*SMALL_DARTS, "--method=IstaOneStage", "--search.drop_path=0.2", "--search.auxiliary=0.4"),
+        (after("supernet"), after("supernet", 5), after("supernet", 10)),
+        (*SEARCHED, "net.pt"),
+        "search",
+    ),
+    "Dso": Job(
+        (*SMALL_DSO, "--method.prune_every=2", "--method.pretrain=0.25", "--budget=flops<=200e3"),
+        (after("supernet"), after("supernet", 4), after("supernet", 8)),
+        SEARCHED,
+        "search",
+    ),
+    "two processes": Job(
+        (*EVOLUTION, "--devices=2"),
+        (after("supernet"), after("supernet", 6), lambda out: (out / "supernet.pt").exists()),
+        (*SEARCHED, "archs.jsonl"),
+        "search",
+    ),
+}
+"""Every method and stage, in one process and in two."""
+
+
+def agree(job: Job, ours: Path, whole: Path) -> None:
+    for name in job.files:
+        assert (ours / name).read_bytes() == (whole / name).read_bytes(), name
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("resume") / "whole"
-    finish(out)
-    return out
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of an uninterrupted run of a job."""
+    done: dict[str, Path] = {}
+
+    def run(name: str) -> Path:
+        if name not in done:
+            out = tmp_path_factory.mktemp("resume") / "whole"
+            JOBS[name].finish(out)
+            done[name] = out
+        return done[name]
+
+    return run
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_killed_runs_end_the_same(seed: int, uninterrupted: Path, tmp_path: Path) -> None:
-    moments = random.Random(seed)
+@pytest.mark.parametrize("name", JOBS)
+def test_killed_runs_end_the_same(name: str, seed: int, whole: Callable[[str], Path], tmp_path: Path) -> None:
+    job, moments = JOBS[name], random.Random(seed)
     out = tmp_path / "killed"
-    killed = [kill_once(out, begun, moments.uniform(0, 0.4)) for begun in STAGES.values()]
-    assert sum(killed) >= 3, "most kills must come before the end"
-    finish(out)
-    for name in FILES:
-        assert (out / name).read_bytes() == (uninterrupted / name).read_bytes(), name
+    killed = [job.kill_once(out, begun, moments.uniform(0, 0.4)) for begun in job.moments]
+    assert sum(killed) >= len(job.moments) - 1, "most kills must come before the end"
+    job.finish(out)
+    agree(job, out, whole(name))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_told_to_stop_says_so_and_ends_the_same(
-    number: signal.Signals, code: int, uninterrupted: Path, tmp_path: Path
+    number: signal.Signals, code: int, whole: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    process = start(tmp_path / "stopped")
-    while epochs(tmp_path / "stopped", "supernet") < 3:
-        time.sleep(0.005)
+    job, out = JOBS["Spos"], tmp_path / "stopped"
+    process = job.start(out)
+    wait(out, process, after("supernet", 3))
     process.send_signal(number)
     printed, _ = process.communicate()
     assert process.returncode == code
     assert printed.decode().splitlines()[-1].startswith("sparsenas: interrupted; what was done is kept: --resume")
     assert "Traceback" not in printed.decode()
-    finish(tmp_path / "stopped")
-    for name in FILES:
-        assert (tmp_path / "stopped" / name).read_bytes() == (uninterrupted / name).read_bytes(), name
+    job.finish(out)
+    agree(job, out, whole("Spos"))
 
 
-def test_the_log_has_every_epoch_once(uninterrupted: Path) -> None:
-    records = [json.loads(line) for line in (uninterrupted / "log.jsonl").read_text().splitlines()]
+def test_torchrun_restarts_after_one_process_was_killed(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    two = JOBS["two processes"]
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2")
+    job = Job(two.flags[:-1], two.moments, two.files, two.command, (*torchrun, "-m", "sparsenas"))
+    out = tmp_path / "elastic"
+    process = job.start(out)
+    wait(out, process, after("supernet", 3))
+    os.kill(max(_children(process.pid)), signal.SIGKILL)
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed.decode()
+    agree(job, out, whole("two processes"))
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+def test_the_log_has_every_epoch_once(whole: Callable[[str], Path]) -> None:
+    records = [json.loads(line) for line in (whole("Spos") / "log.jsonl").read_text().splitlines()]
     seen = [(r["stage"], r["epoch"]) for r in records if "epoch" in r]
     assert seen == sorted(set(seen), key=seen.index)
     assert len(seen) == 12 * 4

@@ -8,30 +8,35 @@ from typing import Any
 
 from sparsenas.errors import UserError
 from sparsenas.journal import Journal
+from sparsenas.processes import same, world
 from sparsenas.runs import Run
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 
 
+AGREE_EVERY = 50
+"""After so many steps several processes ask one another whether it is time for a checkpoint."""
+
+
 class Checkpoint:
-    """The state of one stage at ends of epochs, written at most every few seconds; the last two are kept."""
+    """The state of one stage between two steps, written at most every few seconds; the last two are kept."""
 
     def __init__(self, run: Run, stage: str, seconds: float = 10.0) -> None:
         self.run, self.stage, self.seconds = run, stage, seconds
         self.saved = time.monotonic()
 
-    def restore(self, parts: Mapping[str, Any]) -> int:
-        """Loads the state of every part if this stage was begun; returns the epochs done.
+    def restore(self, parts: Mapping[str, Any]) -> bool:
+        """Loads the state of every part if this stage was begun; says if it was.
 
         Where the newest file is damaged the one before serves, and that is noted in the log.
         Raises ``UserError`` when both are damaged, or the only one.
         """
         state = self._newest()
         if state["stage"] != self.stage:
-            return 0
+            return False
         for name, part in parts.items():
             part.load_state_dict(state[name])
-        return int(state["epoch"])
+        return True
 
     def _newest(self) -> dict[str, Any]:
         kept = [name for name in (NEWEST, PREVIOUS) if self.run.has(name)]
@@ -45,11 +50,16 @@ class Checkpoint:
                 Journal(self.run).note(self.stage, f"{error}; continuing from {kept[i + 1]}")
         return {"stage": None}
 
-    def save(self, epoch: int, parts: Mapping[str, Any]) -> None:
-        """Writes the state of every part after ``epoch`` epochs, if it is time."""
-        if time.monotonic() - self.saved >= self.seconds:
+    def save_within(self, step: int, parts: Mapping[str, Any]) -> None:
+        """Writes the state of every part after ``step``, if it is time."""
+        if world() == 1 or step % AGREE_EVERY == 0:
+            self.save(parts)
+
+    def save(self, parts: Mapping[str, Any]) -> None:
+        """Writes the state of every part, if it is time."""
+        if same(lambda: time.monotonic() - self.saved >= self.seconds):
             states = {name: part.state_dict() for name, part in parts.items()}
-            self.run.save(NEWEST, {"stage": self.stage, "epoch": epoch, **states}, keep_as=PREVIOUS)
+            self.run.save(NEWEST, {"stage": self.stage, **states}, keep_as=PREVIOUS)
             self.saved = time.monotonic()
 
     def finish(self) -> None:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import distributed as dist
+from torch import nn
 
 from sparsenas.errors import UserError, first_line
 from sparsenas.heap import keep_heap
+
+
+class Replicas(DDPStrategy):
+    """Lightning's data-parallel processes, but the training loop averages the gradients.
+
+    It knows which layers a path has run, and these change from step to step and grow fewer while a method prunes;
+    ``DistributedDataParallel`` exchanges the gradients of all layers that there were at the start.
+    """
+
+    def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
+        """The module as it is."""
+        return module
 
 
 @dataclass(frozen=True)
@@ -22,16 +38,25 @@ class Device:
     threads: int = 0
 
     def fabric(self) -> Fabric:
-        """Starts Fabric. Raises ``UserError`` when the machine has no such device."""
+        """Starts Fabric, and the other processes of the job. Raises ``UserError`` when the machine has no such device.
+
+        Under ``torchrun`` the processes are those that it has started.
+        """
         keep_heap()
         if self.threads > 0:
             torch.set_num_threads(self.threads)
-        devices = int(self.devices) if self.devices.lstrip("-").isdigit() else self.devices
+        devices: int | str = int(self.devices) if self.devices.lstrip("-").isdigit() else self.devices
+        nodes = self.num_nodes
+        if dist.is_torchelastic_launched():
+            devices = int(os.environ["LOCAL_WORLD_SIZE"])
+            nodes = int(os.environ["WORLD_SIZE"]) // devices
+        alone = devices in (1, "1", "auto") and nodes == 1
         try:
             fabric = Fabric(
                 accelerator=self.accelerator,
+                strategy="auto" if alone else Replicas(),
                 devices=devices,
-                num_nodes=self.num_nodes,
+                num_nodes=nodes,
                 precision=self.precision,  # type: ignore[arg-type]
             )
             fabric.launch()

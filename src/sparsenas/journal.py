@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from sparsenas.processes import rank
 from sparsenas.runs import Run
 
 PLAIN_SECONDS = 5.0
@@ -38,7 +39,7 @@ class Journal:
 
     def __init__(self, run: Run, quiet: bool = False) -> None:
         self.run = run
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.console = Console(stderr=True, quiet=quiet or rank() > 0, highlight=False)
 
     def say(self, message: str) -> None:
         """Prints one line."""

@@ -54,6 +54,8 @@ class Recipe:
     """How often an operation of a cell is dropped for an image at the end of training, to which it grows from 0"""
     auxiliary: float = 0.0
     """Weight of the loss of an auxiliary head, for networks that have one, as those of darts; 0 = none"""
+    own_paths: bool = False
+    """Of several processes each trains a path of its own, its batch norms by its own images (supernets only)"""
     sizes: tuple[int, ...] = ()
     """Image sides the training goes through, in equal shares of its epochs, as in 16,24,32; none = as they are"""
 

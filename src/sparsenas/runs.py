@@ -9,7 +9,7 @@ import pickle
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol, TypeVar
 
 import torch
 import yaml
@@ -17,6 +17,7 @@ import yaml
 from sparsenas.errors import UserError
 
 Record = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -37,25 +38,39 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-class Run:
-    """One run folder."""
+class Do(Protocol):
+    """How work on files is done."""
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __call__(self, work: Callable[[], T], /) -> T:
+        """Has the work done; returns its value."""
+        ...
+
+
+def here(work: Callable[[], T]) -> T:
+    """By this process."""
+    return work()
+
+
+class Run:
+    """One run folder.
+
+    Of several processes that all do the same with it, the first works for all with ``do=processes.same``: files are
+    written once, and what one has read, all have, whatever another is about to write.
+    """
+
+    def __init__(self, path: Path | str, do: Do = here) -> None:
+        self.path, self.do = Path(path), do
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
     def has(self, name: str) -> bool:
         """Whether a file is there."""
-        return (self.path / name).exists()
+        return self.do((self.path / name).exists)
 
     def create(self) -> None:
         """Makes the folder. Raises ``UserError`` when that is impossible."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"--out {self.path}: expected a folder that can be made, got: {error.strerror}") from error
+        self.do(lambda: _make(self.path))
 
     def need(self, name: str, command: str) -> Path:
         """The path of a file that must be there. Raises ``UserError`` naming the command that makes it."""
@@ -67,38 +82,30 @@ class Run:
 
     def write_json(self, name: str, value: object) -> None:
         """Writes one JSON file."""
-        text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-        write_atomic(self / name, lambda file: file.write(text.encode()))
+        self._write(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
     def read_json(self, name: str, command: str = "run") -> Any:
         """Reads one JSON file. Raises ``UserError`` when it is missing or malformed."""
         path = self.need(name, command)
         try:
-            return json.loads(path.read_text())
+            return json.loads(self.do(path.read_text))
         except ValueError as error:
             raise UserError(f"{path}: expected JSON, got: {error}") from error
 
     def write_yaml(self, name: str, value: object) -> None:
         """Writes one YAML file."""
-        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
-        write_atomic(self / name, lambda file: file.write(text.encode()))
+        self._write(name, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
 
     def append(self, name: str, records: Iterable[Record]) -> None:
         """Appends lines to a JSONL file. Raises ``UserError`` when they cannot be written."""
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        try:
-            with open(self / name, "ab") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise UserError(f"{self / name}: cannot be written: {error.strerror}") from error
+        self.do(lambda: _append(self / name, text))
 
     def records(self, name: str) -> list[dict[str, Any]]:
         """The lines of a JSONL file; a last line torn by a kill is ignored. Raises ``UserError`` on other damage."""
         if not self.has(name):
             return []
-        lines = (self / name).read_text(errors="replace").split("\n")
+        lines = self.do(lambda: (self / name).read_text(errors="replace")).split("\n")
         found = []
         for number, line in enumerate(lines[:-1], 1):
             try:
@@ -110,40 +117,67 @@ class Run:
     def keep(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Drops lines of a JSONL file, a torn last one included."""
         if self.has(name):
-            text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self.records(name) if wanted(r))
-            write_atomic(self / name, lambda file: file.write(text.encode()))
+            self._write(
+                name, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self.records(name) if wanted(r))
+            )
 
     def save(self, name: str, state: object, keep_as: str | None = None) -> None:
         """Writes tensors and plain values with ``torch.save``; what was there before is kept under another name."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        if keep_as is not None and self.has(name):
-            os.replace(self / name, self / keep_as)
-        write_atomic(self / name, lambda file: file.write(buffer.getbuffer()))
+        self.do(lambda: _save(self / name, state, None if keep_as is None else self / keep_as))
 
     def load(self, name: str) -> Any:
-        """Reads what ``save`` wrote, never executing code from it. Raises ``UserError`` when the file is damaged.
-
-        Checksums are compared first, which ``torch.load`` alone does not do.
-        """
+        """Reads what ``save`` wrote, never executing code from it. Raises ``UserError`` when the file is damaged."""
         path = self.need(name, "search")
-        try:
-            with zipfile.ZipFile(path) as archive:
-                if (bad := archive.testzip()) is not None:
-                    raise zipfile.BadZipFile(f"the checksum of {bad} is wrong")
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except (
-            OSError,
-            RuntimeError,
-            pickle.UnpicklingError,
-            zipfile.BadZipFile,
-            EOFError,
-            ValueError,
-            KeyError,
-        ) as error:
-            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-            raise UserError(f"{path}: expected tensors saved by sparsenas, got a damaged file: {reason}") from error
+        return self.do(lambda: _load(path))
 
     def remove(self, name: str) -> None:
         """Removes a file if it is there."""
-        (self / name).unlink(missing_ok=True)
+        self.do(lambda: (self / name).unlink(missing_ok=True))
+
+    def _write(self, name: str, text: str) -> None:
+        self.do(lambda: write_atomic(self / name, lambda file: file.write(text.encode())))
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {path}: expected a folder that can be made, got: {error.strerror}") from error
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with open(path, "ab") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _save(path: Path, state: object, keep_as: Path | None) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    if keep_as is not None and path.exists():
+        os.replace(path, keep_as)
+    write_atomic(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def _load(path: Path) -> Any:
+    """Checksums are compared first, which ``torch.load`` alone does not do."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (bad := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"the checksum of {bad} is wrong")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        EOFError,
+        ValueError,
+        KeyError,
+    ) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise UserError(f"{path}: expected tensors saved by sparsenas, got a damaged file: {reason}") from error

@@ -24,6 +24,7 @@ from sparsenas.data.data import order_of
 from sparsenas.derive import derive
 from sparsenas.evolution import Score
 from sparsenas.fold import fold_batch_norms
+from sparsenas.processes import gathered, share, summed
 from sparsenas.twin import twin
 from sparsenas.width import SliceBatchNorm2d
 
@@ -50,6 +51,10 @@ class Exam:
     def images(self) -> int:
         """How many images are asked."""
         return sum(len(labels) for _, labels in self.questions)
+
+    def part(self, share: slice) -> Exam:
+        """Some of the batches."""
+        return Exam(self.calibration[share], self.questions[share])
 
 
 def make_exam(data: Data, calibration: int, held_out: int, batch: int, seed: int) -> Exam:
@@ -137,6 +142,7 @@ class _Node:
             self._shown = twin(self.plain)
             for norm in _norms(self._shown):
                 norm.train()
+                norm.momentum = 1.0  # its statistics are those of the last batch
         return self._shown
 
     def finish(self, fold: bool) -> nn.Module:
@@ -148,6 +154,10 @@ class _Node:
 
 def _norms(module: nn.Module) -> list[_BatchNorm]:
     return [part for part in module.modules() if isinstance(part, _BatchNorm)]
+
+
+def _statistics(norm: _BatchNorm) -> list[Tensor]:
+    return [t for t in (norm.running_mean, norm.running_var) if t is not None]
 
 
 def _segments(net: nn.Module) -> list[nn.Module]:
@@ -173,10 +183,14 @@ class Scorer:
     activations and batch-norm statistics, which depend on nothing else: also with earlier populations, as far as
     they fit into ``memory`` bytes. For the questions, batch norms are folded into the convolutions before them, which
     changes rounding only. The supernet's weights must not change between calls.
+
+    Of several processes each takes its share of the batches, and all get all scores, which do not depend on how many
+    they are: what is found in a batch is added up in the order of the batches.
     """
 
     def __init__(self, net: nn.Module, exam: Exam, memory: int = 0) -> None:
-        self.exam = exam
+        self.exam, self.images = exam.part(share()), exam.images
+        self.device = exam.questions[0][1].device
         self.cache = Cache(memory)
         self.segments = [(segment, tuple(choices(segment))) for segment in _segments(net)]
         self.plain: dict[tuple[int, tuple[Picks, ...]], nn.Module] = {}
@@ -193,14 +207,12 @@ class Scorer:
         distinct = list(dict.fromkeys(archs))
         root = self._grow(distinct)
         self._calibrate(root)
-        device = self.exam.questions[0][1].device
-        hits = [torch.zeros((), dtype=torch.long, device=device)] * len(distinct)
-        losses = [torch.zeros((), dtype=torch.double, device=device)] * len(distinct)
+        marks = torch.zeros(len(self.exam.questions), 2, len(distinct), dtype=torch.double, device=self.device)
         for batch, (x, labels) in enumerate(self.exam.questions):
             for leaf, logits in self._run(root, x, False, batch):
-                hit, loss = _marks(logits, labels)
-                hits[leaf], losses[leaf] = hits[leaf] + hit, losses[leaf] + loss
-        scores = [_sum_up(hit, loss, self.exam.images) for hit, loss in zip(hits, losses, strict=True)]
+                marks[batch, 0, leaf], marks[batch, 1, leaf] = _marks(logits, labels)
+        hits, losses = gathered(marks).cpu().sum(0)
+        scores = [_sum_up(hit, loss, self.images) for hit, loss in zip(hits, losses, strict=True)]
         known = dict(zip(distinct, scores, strict=True))
         return [known[arch] for arch in archs]
 
@@ -222,17 +234,30 @@ class Scorer:
 
     def _calibrate(self, root: _Node) -> None:
         """Averages the statistics of the calibration batches in every new node, then folds them in."""
-        new = [node for node in root.walk() if node.asked is None]
-        norms = [norm for node in new for norm in _norms(node.shown)]
+        new = self._unknown(root)
+        statistics = [t for node in new for norm in _norms(node.shown) for t in _statistics(norm)]
+        rows = [torch.empty(0, sum(len(t) for t in statistics), device=self.device)]
         for batch, x in enumerate(self.exam.calibration):
-            for norm in norms:
-                norm.momentum = 1 / (batch + 1)  # the first replaces what was there, the i-th makes a running mean
             for _ in self._run(root, x, True, batch):
                 pass
+            rows += [torch.cat(statistics)[None]] if statistics else []
+        seen = gathered(torch.cat(rows))
+        if len(seen) > 0:
+            for t, values in zip(statistics, seen.double().mean(0).split([len(t) for t in statistics]), strict=True):
+                t.copy_(values)
         for node in new:
             segment = node.finish(self.folds)
             if node.leaf is None:
                 self.cache.put(node.prefix, segment, sum(t.nbytes for t in segment.state_dict().values()))
+
+    def _unknown(self, root: _Node) -> list[_Node]:
+        """The nodes that are not calibrated yet, or not in every process, whose memories may hold different ones."""
+        nodes = list(root.walk())
+        missing = summed(torch.tensor([node.asked is None for node in nodes], dtype=torch.long, device=self.device))
+        new = [node for node, count in zip(nodes, missing.tolist(), strict=True) if count > 0]
+        for node in new:
+            node.asked = None
+        return new
 
     def _run(self, root: _Node, x: Tensor, calibrate: bool, batch: int) -> Iterator[tuple[int, Tensor]]:
         """Runs the trie on one batch, depth first, so that memory is one activation a level; yields the logits."""

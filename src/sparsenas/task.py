@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from sparsenas.evolution import Worth, by_accuracy, by_loss
 from sparsenas.journal import Journal
 from sparsenas.measure import read_table, write_table
 from sparsenas.plugin import Plugin
+from sparsenas.processes import same
 from sparsenas.runs import Run
 from sparsenas.score import Exam, Scorer, make_exam
 from sparsenas.train import seed_of
@@ -99,6 +101,11 @@ class Task:
         """Scores candidates on the weights of a supernet."""
         return Scorer(net, self.exam(scoring), scoring.cache_memory * 2**20)
 
+    def alone(self) -> Task:
+        """The same task for the first process only, once the others have nothing more to do."""
+        run = Run(self.run.path)
+        return replace(self, run=run, journal=Journal(run))
+
     def begin(self, config: Mapping[str, Any], resume: bool) -> None:
         """Makes the run folder, or checks that the one to be resumed is this run's. Raises ``UserError``."""
         facts = {
@@ -119,7 +126,7 @@ class Task:
         self.run.write_json("choices.json", facts)
         self.run.write_json("data.json", summary(self.data))
         if self.latency is not None:
-            write_table(self.run / LATENCY_FILE, self.latency)
+            self.run.do(partial(write_table, self.run / LATENCY_FILE, self.latency))
         versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
         self.run.write_yaml(
             CONFIG, {**config, "versions": versions, "machine": f"{platform.machine()} {platform.system()}"}
@@ -141,7 +148,7 @@ def make_task(
     ``latency`` is the file of a latency table, which a run that has begun keeps a copy of; ``target`` are the flags of
     the space that differ in the network that is trained in the end, to which the budgets apply.
     """
-    run = Run(out)
+    run = Run(out, same)
     begun = run.has(CONFIG) and run.has(LATENCY_FILE)
     table = read_table(run / LATENCY_FILE if begun else latency) if begun or latency else None
     budgets = parse_budgets(budget, COSTS if table is None else [*COSTS, LATENCY])
@@ -178,10 +185,10 @@ def open_task(
 
     ``target`` is that of its trained network unless given, and before there is one that of its flags.
     """
-    folder = Run(run)
+    folder = Run(run, same)
     path = folder.need(CONFIG, "search")
     try:
-        config = yaml.safe_load(path.read_text())
+        config = yaml.safe_load(folder.do(path.read_text))
         space, data = Plugin.from_config(config["space"]), Plugin.from_config(config["data"])
         budget, seed, latency = config["budget"], config["seed"], config.get("latency", "")
         changed = trained_as(folder).get("target") if target is None else target

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,14 +17,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sparsenas.auxiliary import Output, WithAuxiliary
 from sparsenas.checkpoint import Checkpoint
-from sparsenas.choice import Gates, set_gates
+from sparsenas.choice import set_gates
 from sparsenas.data import Data, Images, Split, cutout
+from sparsenas.epoch import Epoch
 from sparsenas.errors import UserError
-from sparsenas.journal import Journal
+from sparsenas.journal import Bar, Journal
 from sparsenas.layers import set_drop_path
 from sparsenas.methods import Method
 from sparsenas.methods.learning import Follower, Learning
+from sparsenas.processes import average_gradients, rank, share, world
 from sparsenas.recipe import Recipe
+from sparsenas.synced import SyncedNorms
+
+HELD_OUT = "held-out order"
 
 
 def seed_of(seed: int, *purpose: str | int) -> int:
@@ -33,71 +38,40 @@ def seed_of(seed: int, *purpose: str | int) -> int:
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-class Epoch:
-    """Counts one epoch's losses and hits on the device, and waits for it once, at the end."""
-
-    def __init__(self, stage: str, epoch: int, recipe: Recipe) -> None:
-        self.stage, self.epoch, self.recipe = stage, epoch, recipe
-        self.losses: list[Tensor] = []
-        self.hits: list[Tensor] = []
-        self.images = 0
-        self.start = time.monotonic()
-
-    def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """The training loss of a batch."""
-        loss = self.recipe.loss(output, labels)
-        logits = output[0] if isinstance(output, tuple) else output
-        self.losses.append(loss.detach())
-        self.hits.append((logits.detach().argmax(1) == labels).sum())
-        self.images += len(labels)
-        return loss
-
-    def record(self, paths: Sequence[Gates] = ()) -> dict[str, Any]:
-        """The figures of the epoch. Raises ``UserError`` at the first loss that is not finite, saying where it was."""
-        losses = torch.stack(self.losses).float().tolist()
-        for step, loss in enumerate(losses):
-            if not np.isfinite(loss):
-                path = f" on path {','.join(_text(gate.picks) for gate in paths[step].values())}" if paths else ""
-                raise UserError(
-                    f"{self.stage}: the loss became {loss} in epoch {self.epoch + 1}, step {step + 1}{path}; "
-                    f"try a learning rate below {self.recipe.lr:g}"
-                )
-        rate = self.images / max(1e-9, time.monotonic() - self.start)
-        return {
-            "epoch": self.epoch,
-            "epochs": self.recipe.epochs,
-            "loss": sum(losses) / len(losses),
-            "accuracy": int(torch.stack(self.hits).sum()) / self.images,
-            "images_per_s": round(rate, 1),
-        }
-
-
-def _text(picks: Sequence[int]) -> str:
-    return "+".join(map(str, picks)) or "-"
-
-
-def _facts(record: dict[str, Any]) -> str:
-    return f"loss {record['loss']:.3f}  accuracy {record['accuracy']:.3f}  {record['images_per_s']:,.0f} images/s"
+def _tell(journal: Journal, bar: Bar, stage: str, step: int, optimizer: Optimizer, record: Mapping[str, Any]) -> None:
+    """Keeps and shows the figures of an epoch."""
+    journal.record(stage, step=step, lr=optimizer.param_groups[0]["lr"], **record)
+    rate = f"{record['images_per_s']:,.0f} images/s"
+    bar.advance(f"loss {record['loss']:.3f}  accuracy {record['accuracy']:.3f}  {rate}")
 
 
 def _step(fabric: Fabric, model: Any, optimizer: Optimizer, loss: Tensor, recipe: Recipe) -> None:
     fabric.backward(loss)
+    average_gradients(model.parameters(), alike=not recipe.own_paths)
     if recipe.clip > 0:
         fabric.clip_gradients(model, optimizer, max_norm=recipe.clip, error_if_nonfinite=False)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
 
-def _set_lr(optimizer: Optimizer, lr: float) -> float:
+def _set_lr(optimizer: Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr
-    return lr
 
 
 def _output(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Output:
     x = data.inputs(batch.images, recipe.augment, recipe.size_at(epoch))
-    output: Output = model(cutout(x, recipe.cutout) if recipe.cutout > 0 else x)
+    with SyncedNorms() if world() > 1 and not recipe.own_paths else nullcontext():
+        output: Output = model(cutout(x, recipe.cutout) if recipe.cutout > 0 else x)
     return output
+
+
+def _steps(split: Images, recipe: Recipe) -> int:
+    """The steps of an epoch. Raises ``UserError`` when the processes cannot share a batch evenly."""
+    size = min(recipe.batch, len(split))
+    if size % world() > 0:
+        raise UserError(f"recipe: expected a batch that {world()} processes can share evenly, got {size}")
+    return len(split) // size
 
 
 def _trainee(fabric: Fabric, net: nn.Module, recipe: Recipe) -> tuple[nn.Module, nn.Module, Optimizer]:
@@ -105,8 +79,8 @@ def _trainee(fabric: Fabric, net: nn.Module, recipe: Recipe) -> tuple[nn.Module,
     whole = net
     if recipe.auxiliary > 0:
         whole = WithAuxiliary(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model, optimizer = fabric.setup(whole, recipe.optimizer(fabric.to_device(whole)))
-    return whole.train(), model, optimizer
+    model = fabric.setup_module(whole)  # before the optimizer, whose state is of the type and on the device of weights
+    return whole.train(), model, cast(Optimizer, fabric.setup_optimizers(recipe.optimizer(whole)))
 
 
 def _loss(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Tensor:
@@ -126,40 +100,41 @@ def train_supernet(
     """Trains the shared weights, each step under the gates that ``method`` proposes, and what the method itself learns.
 
     Weights the gates leave out get no gradient, so SGD leaves them and their momentum alone. All randomness of a step
-    follows from the seed and the step's number; the method's own is in its state. A method in one stage trains on the
-    held-out images too: nothing is selected by them.
+    follows from the seed and the numbers of the step and the process; the method's own is in its state. A method in one
+    stage trains on the held-out images too: nothing is selected by them. Several processes share every batch, under the
+    same path and with the batch norm statistics of the whole batch.
     Raises ``UserError`` when the loss is no longer finite.
     """
     stage, learning = checkpoint.stage, Learning(fabric, method)
     split = data.seen if method.one_stage else data.train
     whole, model, optimizer = _trainee(fabric, net, recipe)
-    parts = {"net": whole, "optimizer": Follower(optimizer, whole), "method": method, **learning.parts()}
-    first, steps = checkpoint.restore(parts), len(split) // min(recipe.batch, len(split))
-    journal.rewind(stage, first)
-    with journal.bar(stage, recipe.epochs, first) as bar:
-        for epoch in range(first, recipe.epochs):
-            since = learning.settle(net, recipe.epochs)
-            set_drop_path(net, recipe.drop_path_at(epoch, since))
-            figures, paths = Epoch(stage, epoch, recipe), []
-            batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", epoch))
-            asked = learning.batches(data.held_out, recipe.batch, seed_of(seed, stage, "held-out order", epoch))
-            for step, batch in enumerate(batches, epoch * steps):
-                torch.manual_seed(seed_of(seed, stage, step))
-                lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps, since * steps))
-                if learning.apart and method.learns(epoch, step):
+    epoch, follower, steps = Epoch(stage, recipe), Follower(optimizer, whole), _steps(split, recipe)
+    parts = {"net": whole, "optimizer": follower, "method": method, "epoch": epoch, **learning.parts()}
+    checkpoint.restore(parts)
+    journal.rewind(stage, epoch.number)
+    with journal.bar(stage, recipe.epochs, epoch.number) as bar:
+        while (number := epoch.number) < recipe.epochs:
+            first, since = number * steps, learning.settle(net, recipe.epochs)
+            set_drop_path(net, recipe.drop_path_at(number, since))
+            asked = learning.batches(data.held_out, recipe.batch, seed_of(seed, stage, HELD_OUT, number), epoch.asked)
+            batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", number), share(), epoch.steps)
+            for step, batch in enumerate(batches, first + epoch.steps):
+                torch.manual_seed(seed_of(seed, stage, step) + rank())
+                _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps, since * steps))
+                if learning.apart and method.learns(number, step):
                     set_gates(net, method.gates())
-                    learning.step_apart(_loss(model, data, next(asked), recipe, epoch))
-                paths.append(learning.run(net))
-                loss = figures.loss(_output(model, data, batch, recipe, epoch), batch.labels)
-                _step(fabric, model, optimizer, loss, recipe)
+                    learning.step_apart(_loss(model, data, next(asked), recipe, number))
+                    epoch.asked += 1
+                epoch.paths.append(learning.run(net, recipe.own_paths))
+                output = _output(model, data, batch, recipe, number)
+                _step(fabric, model, optimizer, epoch.loss(output, batch.labels), recipe)
                 learning.step_along()
-            record = figures.record(paths)
-            done = learning.end_epoch(epoch, parts["optimizer"])
-            journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record, **method.facts())
-            bar.advance(_facts(record))
-            checkpoint.save(epoch + 1, parts)
-            if done:
-                break
+                checkpoint.save_within(step, parts)
+            record = epoch.end()
+            if learning.end_epoch(number, follower):
+                epoch.number = recipe.epochs  # so that nothing more is trained after a kill either
+            _tell(journal, bar, stage, first + steps, optimizer, {**record, **method.facts()})
+            checkpoint.save(parts)
 
 
 def train_network(
@@ -180,25 +155,26 @@ def train_network(
     whole, model, optimizer = _trainee(fabric, net, recipe)
     decay = get_ema_multi_avg_fn(recipe.ema)
     average = AveragedModel(net, multi_avg_fn=decay, use_buffers=True) if recipe.ema > 0 else None
-    parts = {"net": whole, "optimizer": optimizer} | ({} if average is None else {"average": average})
-    first, steps = checkpoint.restore(parts), len(split) // min(recipe.batch, len(split))
-    journal.rewind(stage, first)
-    with journal.bar(stage, recipe.epochs, first) as bar:
-        for epoch in range(first, recipe.epochs):
-            set_drop_path(net, recipe.drop_path_at(epoch))
-            figures = Epoch(stage, epoch, recipe)
-            batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", epoch))
-            for step, batch in enumerate(batches, epoch * steps):
-                torch.manual_seed(seed_of(seed, stage, step))
-                lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
-                loss = figures.loss(_output(model, data, batch, recipe, epoch), batch.labels)
+    epoch = Epoch(stage, recipe)
+    parts = {"net": whole, "optimizer": optimizer, "epoch": epoch} | ({} if average is None else {"average": average})
+    checkpoint.restore(parts)
+    steps = _steps(split, recipe)
+    journal.rewind(stage, epoch.number)
+    with journal.bar(stage, recipe.epochs, epoch.number) as bar:
+        while (number := epoch.number) < recipe.epochs:
+            first = number * steps
+            set_drop_path(net, recipe.drop_path_at(number))
+            batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", number), share(), epoch.steps)
+            for step, batch in enumerate(batches, first + epoch.steps):
+                torch.manual_seed(seed_of(seed, stage, step) + rank())
+                _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
+                loss = epoch.loss(_output(model, data, batch, recipe, number), batch.labels)
                 _step(fabric, model, optimizer, loss, recipe)
                 if average is not None:
                     average.update_parameters(net)
-            record = figures.record()
-            journal.record(stage, step=(epoch + 1) * steps, lr=lr, **record)
-            bar.advance(_facts(record))
-            checkpoint.save(epoch + 1, parts)
+                checkpoint.save_within(step, parts)
+            _tell(journal, bar, stage, first + steps, optimizer, epoch.end())
+            checkpoint.save(parts)
     if average is not None:
         net.load_state_dict(average.module.state_dict())
     net.eval()

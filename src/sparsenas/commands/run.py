@@ -17,6 +17,7 @@ from sparsenas.commands.search import SCORE, SEARCH, make_method, search_stage
 from sparsenas.costs.layer import figure
 from sparsenas.device import Device
 from sparsenas.plugin import Plugin
+from sparsenas.processes import rank
 from sparsenas.recipe import Recipe
 from sparsenas.report import report
 from sparsenas.task import Scoring, Task, make_task
@@ -92,7 +93,10 @@ def run(
 
 
 def finish(task: Task, scoring: Scoring) -> None:
-    """Tests, exports and reports."""
+    """Tests, exports and reports, in the first process."""
+    if rank() > 0:
+        return
+    task = task.alone()
     evaluate_stage(task, scoring)
     export_stage(task)
     latency_stage(task)

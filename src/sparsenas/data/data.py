@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+ALL = slice(None)
+
+
 class Images(Protocol):
     """Labelled images, wherever they are kept; batches of them are ``Split``."""
 
@@ -47,8 +50,11 @@ class Images(Protocol):
         """The images in order, in batches; the last may be smaller."""
         ...
 
-    def shuffled(self, size: int, seed: int) -> Iterator[Split]:
-        """The images in an order that ``seed`` decides, in full batches; the rest is left out of this epoch."""
+    def shuffled(self, size: int, seed: int, share: slice = ALL, skip: int = 0) -> Iterator[Split]:
+        """The images in an order that ``seed`` decides, in full batches; the rest is left out of this epoch.
+
+        Of every batch only ``share`` is shown, and of the first ``skip`` batches nothing.
+        """
         ...
 
 
@@ -90,12 +96,15 @@ class Split:
         for start in range(0, len(self), size):
             yield Split(self.images[start : start + size], self.labels[start : start + size])
 
-    def shuffled(self, size: int, seed: int) -> Iterator[Split]:
-        """The images in an order that ``seed`` decides, in full batches; the rest is left out of this epoch."""
+    def shuffled(self, size: int, seed: int, share: slice = ALL, skip: int = 0) -> Iterator[Split]:
+        """The images in an order that ``seed`` decides, in full batches; the rest is left out of this epoch.
+
+        Of every batch only ``share`` is shown, and of the first ``skip`` batches nothing.
+        """
         order = order_of(len(self), seed).to(self.labels.device)
         size = min(size, len(self))
-        for start in range(0, len(self) - size + 1, size):
-            yield self.take(order[start : start + size])
+        for start in range(skip * size, len(self) - size + 1, size):
+            yield self.take(order[start : start + size][share])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sparsenas.data.data import Images, Split, order_of
+from sparsenas.data.data import ALL, Images, Split, order_of
 from sparsenas.data.decode import BadPicture, Pixels, decode
 from sparsenas.errors import UserError
 
@@ -125,10 +125,14 @@ class Pictures:
         """In order; the last batch may be smaller, and so is any with pictures that had to be skipped."""
         return self._load(self.rows, size)
 
-    def shuffled(self, size: int, seed: int) -> Iterator[Split]:
-        """In an order that ``seed`` decides, in full batches but for pictures that had to be skipped."""
+    def shuffled(self, size: int, seed: int, share: slice = ALL, skip: int = 0) -> Iterator[Split]:
+        """In an order that ``seed`` decides, in full batches but for pictures that had to be skipped.
+
+        Of every batch only ``share`` is decoded and shown, and of the first ``skip`` batches nothing.
+        """
         size = min(size, len(self))
-        return self._load(self.rows[order_of(len(self), seed)][: len(self) // size * size], size)
+        rows = self.rows[order_of(len(self), seed)][: len(self) // size * size].view(-1, size)[skip:, share]
+        return self._load(rows.flatten(), max(1, rows.shape[1]))
 
     def decoded(self, rows: Tensor, size: int) -> Iterator[tuple[list[int], Tensor, dict[int, str]]]:
         """Rows of the good pictures, their pixels, and what is wrong with the bad ones, batch by batch."""

@@ -15,6 +15,7 @@ from sparsenas.choice import Gates, set_gates
 from sparsenas.data import Images, Split
 from sparsenas.join import Join, forget
 from sparsenas.methods.method import Method
+from sparsenas.processes import average_gradients, rank, share, world
 
 
 class Learning:
@@ -35,11 +36,12 @@ class Learning:
         """What a checkpoint needs."""
         return {} if self.optimizer is None else {"architecture": self.optimizer}
 
-    def batches(self, split: Images, size: int, seed: int) -> Iterator[Split]:
-        """Held-out images without end, each round in a new order that ``seed`` decides."""
-        orders = np.random.default_rng(seed)
+    def batches(self, split: Images, size: int, seed: int, skip: int = 0) -> Iterator[Split]:
+        """Held-out images without end, each round in a new order that ``seed`` decides, from batch ``skip`` on."""
+        orders, whole = np.random.default_rng(seed), len(split) // min(size, len(split))
         while self.apart:
-            yield from split.shuffled(size, int(orders.integers(2**63)))
+            yield from split.shuffled(size, int(orders.integers(2**63)), share(), min(skip, whole))
+            skip = max(0, skip - whole)
 
     def settle(self, net: nn.Module, epochs: int) -> int:
         """Before an epoch: batch norms in the options of choices whose weights are constants learn, others wait.
@@ -68,9 +70,9 @@ class Learning:
             return gates
         return {n: g if g.weights is None else g._replace(weights=g.weights.detach()) for n, g in gates.items()}
 
-    def run(self, net: nn.Module) -> Gates:
-        """Sets the running answer for a step of the weights and returns it."""
-        gates = self.gates()
+    def run(self, net: nn.Module, own: bool = False) -> Gates:
+        """Sets the running answer for a step of the weights and returns it; with ``own`` every process has another."""
+        gates = [self.gates() for _ in range(world())][rank()] if own else self.gates()
         set_gates(net, gates)
         return gates
 
@@ -84,6 +86,7 @@ class Learning:
     def step(self) -> None:
         """One step on the gradients at hand."""
         assert self.optimizer is not None
+        average_gradients(self.method.parameters())
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 

@@ -1,0 +1,96 @@
+"""What the processes of one job do together, by PyTorch's collectives; for a job of one process nothing is to be done.
+
+Every function is called by all processes alike, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from sparsenas.errors import UserError
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """The number of this process among those of the job."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """How many processes the job has."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def share() -> slice:
+    """Which items of a list that all processes have are this one's."""
+    return slice(rank(), None, world())
+
+
+def same(make: Callable[[], T]) -> T:
+    """Calls ``make`` in the first process only and returns its value, or raises its ``UserError``, in all of them."""
+    if world() == 1:
+        return make()
+    told: list[object] = [None, None]
+    if rank() == 0:
+        try:
+            told[0] = make()
+        except UserError as error:
+            told[1] = str(error)
+    dist.broadcast_object_list(told)
+    if told[1] is not None:
+        raise UserError(str(told[1]))
+    return told[0]  # type: ignore[return-value]
+
+
+def summed(x: Tensor) -> Tensor:
+    """The sum of all processes' tensors."""
+    if world() > 1:
+        x = x.clone()
+        dist.all_reduce(x)
+    return x
+
+
+def gathered(x: Tensor) -> Tensor:
+    """The tensors of all processes, which may differ in their first size, in the order of a list dealt by ``share``."""
+    if world() == 1:
+        return x
+    counts = [torch.zeros((), dtype=torch.long, device=x.device) for _ in range(world())]
+    dist.all_gather(counts, torch.tensor(len(x), device=x.device))
+    most = int(max(counts))
+    parts = [x.new_empty(most, *x.shape[1:]) for _ in counts]
+    dist.all_gather(parts, torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])]))
+    return torch.stack(parts, 1).flatten(0, 1)[: int(sum(counts))]
+
+
+def average_gradients(parameters: Iterable[Tensor], alike: bool = True) -> None:
+    """Averages gradients over the processes.
+
+    Where the processes did not all run the same layers (``alike`` false), a parameter that only some of them used has a
+    gradient of zero in the others, and one that none used has none.
+    """
+    if world() == 1:
+        return
+    parameters = [p for p in parameters if p.requires_grad]
+    if not alike and parameters:
+        used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=parameters[0].device)
+        for p, count in zip(parameters, summed(used).tolist(), strict=True):
+            if p.grad is None and count > 0:
+                p.grad = torch.zeros_like(p)
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    for kind in {gradient.dtype: None for gradient in gradients}:
+        _average([gradient for gradient in gradients if gradient.dtype == kind])
+
+
+def _average(tensors: list[Tensor]) -> None:
+    """Averages tensors in place, by one exchange."""
+    flat = torch.cat([x.reshape(-1) for x in tensors])
+    dist.all_reduce(flat)
+    flat /= world()
+    for x, mean in zip(tensors, flat.split([x.numel() for x in tensors]), strict=True):
+        x.copy_(mean.view(x.shape))

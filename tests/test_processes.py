@@ -1,0 +1,207 @@
+"""Jobs of several processes give what one process gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import distributed as dist
+from torch import multiprocessing, nn
+from torch.nn import functional as F
+
+from sparsenas.checkpoint import Checkpoint
+from sparsenas.choice import Arch, set_gates
+from sparsenas.commands.search import make_method
+from sparsenas.errors import UserError
+from sparsenas.plugin import Plugin
+from sparsenas.processes import average_gradients, gathered, rank, same, share, summed, world
+from sparsenas.recipe import Recipe
+from sparsenas.synced import SyncedNorms
+from sparsenas.task import Scoring, Task, make_task
+from sparsenas.train import seed_of, train_network, train_supernet
+
+STEPS = 20
+SIZES = (1, 2, 4)
+METHODS = {"Spos": "tiny", "Ista": "tiny", "IstaOneStage": "tiny", "Dso": "dso"}
+"""Which space each method trains."""
+ROUNDING = {"32-true": 1e-5, "64-true": 1e-6}
+"""How far losses may be apart. Rounding spreads as a method learns from its own answers, hence double precision."""
+TRAININGS = [("Spos", "32-true"), ("retrain", "32-true"), *((name, "64-true") for name in (*METHODS, "retrain"))]
+RECIPE = Recipe(epochs=STEPS, batch=64, lr=0.05, augment=False, drop_path=0.0)
+"""An epoch is one step, so that the log has the loss of every step."""
+
+
+def spread(out: Path, size: int) -> dict[str, Any]:
+    """What a job of some processes finds out; the findings of the first one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(_process, (size, port, str(out)), nprocs=size)  # type: ignore[no-untyped-call]
+    found: dict[str, Any] = json.loads((out / "found.json").read_text())
+    return found
+
+
+def _process(number: int, size: int, port: int, out: str) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=number, world_size=size)
+    try:
+        found = {"scores": _scores(Path(out)), "own paths": _own_paths_differ(Path(out)), **_basics()}
+        found["losses"] = {f"{name} {precision}": _losses(Path(out), name, precision) for name, precision in TRAININGS}
+        if number == 0:
+            (Path(out) / "found.json").write_text(json.dumps(found))
+    finally:
+        dist.destroy_process_group()
+
+
+def _task(out: Path, name: str, space: str = "tiny") -> Task:
+    flags = {"tiny": {"width": 8, "blocks": 4}, "dso": {"width": 4, "depth": 1, "share": True}}[space]
+    task = make_task(out / name, Plugin(space, flags), Plugin("digits", {}), [], 0, torch.device("cpu"))
+    few = {part: getattr(task.data, part).take(torch.arange(100)) for part in ("train", "held_out")}
+    task.run.create()
+    return replace(task, data=replace(task.data, **few)) if name != "scores" else task
+
+
+def _scores(out: Path) -> list[tuple[float, float]]:
+    task = _task(out, "scores")
+    net = task.network("supernet")
+    rng = np.random.default_rng(0)
+    archs = [Arch(task.choices, {n: c.sample(rng) for n, c in task.choices.items()}) for _ in range(50)]
+    scorer = task.scorer(net, Scoring(calibration=200, batch=40))
+    return [tuple(score) for half in (archs[:25], archs) for score in scorer(half)]
+
+
+def _losses(out: Path, name: str, precision: str) -> list[float]:
+    """The losses of some steps of a supernet under a method, or of a plain network's training."""
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)  # type: ignore[arg-type]
+    task = _task(out, f"{name} {precision}", METHODS.get(name, "tiny"))
+    checkpoint = Checkpoint(task.run, "stage", 0)
+    if name == "retrain":
+        arch = Arch(task.choices, {name: (choice.most,) for name, choice in task.choices.items()})
+        plain = task.plain(arch, "retrain")
+        train_network(fabric, plain, task.data, task.data.train, RECIPE, 0, task.journal, checkpoint)
+    else:
+        flags = {"pretrain": 0.25, "prune_every": 2} if name == "Dso" else {}
+        learner = make_method(Plugin(name, flags), task, RECIPE)
+        net = task.network("supernet")
+        train_supernet(fabric, net, learner, task.data, RECIPE, 0, task.journal, checkpoint)
+    return [record["loss"] for record in task.run.records("log.jsonl")]
+
+
+def _own_paths_differ(out: Path) -> float:
+    """How far weights trained on a path a process are from those of one process that adds up the paths' gradients."""
+    task, recipe = _task(out, "own"), replace(RECIPE, epochs=3, own_paths=True)
+    first, second = (task.network("supernet") for _ in range(2))
+    learner = make_method(Plugin("Spos", {}), task, recipe)
+    fabric, checkpoint = Fabric(accelerator="cpu", devices=1), Checkpoint(task.run, "stage", 0)
+    train_supernet(fabric, first, learner, task.data, recipe, 0, task.journal, checkpoint)
+
+    learner, optimizer = make_method(Plugin("Spos", {}), task, recipe), recipe.optimizer(second.train())
+    for epoch in range(recipe.epochs):
+        (batch,) = task.data.train.shuffled(recipe.batch, seed_of(0, "stage", "order", epoch))
+        optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = recipe.lr_at(epoch, recipe.epochs)
+        for number, gates in enumerate([learner.gates() for _ in range(world())]):
+            set_gates(second, gates)
+            part = slice(number, None, world())
+            logits = second(task.data.inputs(batch.images[part]))
+            (recipe.loss(logits, batch.labels[part]) / world()).backward()
+        nn.utils.clip_grad_norm_(second.parameters(), recipe.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        learner.end_epoch(epoch)
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    return max(float((a - b).abs().max()) for a, b in pairs)
+
+
+def _basics() -> dict[str, Any]:
+    """Collectives against what they say they do."""
+    told = same(lambda: f"process {rank()}")
+    with pytest.raises(UserError, match="only the first"):
+        same(_fail)
+    layers = nn.ModuleList(nn.Linear(1, 1) for _ in range(3))
+    used = 0 if rank() == 0 else 1  # nobody uses the third
+    layers[used](torch.ones(1, 1)).sum().backward()
+    average_gradients(layers.parameters(), alike=False)
+    return {
+        "told": told,
+        "dealt": [gathered(torch.arange(count)[share()]).tolist() for count in range(6)],
+        "sum": float(summed(torch.tensor(1.0 + rank()))),
+        "gradients": [None if p.grad is None else p.grad.item() for p in layers.parameters()],
+        "norm": _norm_differs(),
+    }
+
+
+def _fail() -> None:
+    raise UserError("only the first fails" if rank() == 0 else "the others never try")
+
+
+def _norm_differs() -> float:
+    """How far a network on shares is from the same network on the whole batch: outputs, gradients and statistics."""
+    x = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(0)) + 100
+    nets = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        layers = nn.BatchNorm2d(3, momentum=0.3), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.Flatten()
+        nets.append(nn.Sequential(*layers, nn.Linear(64, 5), nn.BatchNorm1d(5)))
+    whole, shares = nets
+    expected = whole(x)
+    F.mse_loss(expected, expected.detach().roll(1)).backward()
+    with SyncedNorms():
+        outputs = shares(x[share()])
+    F.mse_loss(outputs, expected.detach().roll(1)[share()]).backward()
+    average_gradients(shares.parameters())
+    pairs = [(outputs, expected[share()]), *zip(shares.buffers(), whole.buffers(), strict=True)]
+    pairs += [(p.grad, q.grad) for p, q in zip(shares.parameters(), whole.parameters(), strict=True)]  # type: ignore[misc]
+    return max(float((a.float() - b.float()).abs().max()) for a, b in pairs)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
+    return {size: spread(tmp_path_factory.mktemp(f"{size}"), size) for size in SIZES}
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_scores_do_not_depend_on_the_number_of_processes(found: dict[int, dict[str, Any]], size: int) -> None:
+    assert len({accuracy for accuracy, _ in found[1]["scores"]}) > 10
+    assert found[size]["scores"] == found[1]["scores"]  # bit for bit
+
+
+@pytest.mark.parametrize(("name", "precision"), TRAININGS)
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_losses_do_not_depend_on_the_number_of_processes(
+    found: dict[int, dict[str, Any]], size: int, name: str, precision: str
+) -> None:
+    ours, alone = (found[n]["losses"][f"{name} {precision}"] for n in (size, 1))
+    assert len(alone) == len(set(alone)) == STEPS
+    np.testing.assert_allclose(ours, alone, rtol=0, atol=ROUNDING[precision])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_own_paths_add_up(found: dict[int, dict[str, Any]], size: int) -> None:
+    assert found[size]["own paths"] < 1e-6
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_collectives(found: dict[int, dict[str, Any]], size: int) -> None:
+    basics = found[size]
+    assert basics["told"] == "process 0"
+    assert basics["dealt"] == [list(range(count)) for count in range(6)]
+    assert basics["sum"] == size * (size + 1) / 2
+    first, second = (1.0, None) if size == 1 else (1 / size, (size - 1) / size)
+    assert basics["gradients"] == [first, first, second, second, None, None]
+    if size > 1:
+        assert basics["norm"] < 1e-4
+
+
+def test_without_a_job_there_is_one_process() -> None:
+    assert (rank(), world(), list(range(3))[share()]) == (0, 1, [0, 1, 2])
+    assert same(lambda: sys.maxsize) == sys.maxsize
