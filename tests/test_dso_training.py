@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -15,18 +13,13 @@ from torch import nn
 from nets import seeds
 from sparsenas.auxiliary import Deep, WithAuxiliary
 from sparsenas.choice import Arch, Gate, choices, set_gates
-from sparsenas.commands.retrain import retrain
-from sparsenas.commands.search import search
 from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.export import onnx_model
 from sparsenas.join import Wiring
 from sparsenas.layers import DeepSequential, DropPath, Sum, set_drop_path
-from sparsenas.plugin import Plugin
-from sparsenas.recipe import Recipe
 from sparsenas.spaces import dso, dso_imagenet
 from sparsenas.spaces.dso import drop_shares
-from sparsenas.task import load
 from sparsenas.testing import shaken
 
 SHAPE = (1, 8, 8)
@@ -153,18 +146,3 @@ def test_onnx_computes_the_same() -> None:
     session = onnxruntime.InferenceSession(onnx_model(net, x), providers=["CPUExecutionProvider"])
     logits = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
     torch.testing.assert_close(torch.as_tensor(logits), net(x), rtol=1e-4, atol=1e-5)
-
-
-def test_the_published_recipe_trains_what_was_found(tmp_path: Path) -> None:
-    """It ends in a network that is loaded without auxiliary head, and may be trained on from there."""
-    search(
-        Plugin("dso", {"width": 2, "depth": 1}), "digits", Plugin("Dso", {"prune_every": 1}),
-        out=tmp_path / "run", search=Recipe(epochs=2, batch=256), accelerator="cpu",
-    )  # fmt: skip
-    recipe = Recipe(2, 256, 0.05, "restarts", 1e-4, drop_path=0.5, auxiliary=0.4, cutout=2)
-    retrain(tmp_path / "run", recipe, target={"dropout": 0.4}, accelerator="cpu")
-    net = load(tmp_path / "run")
-    assert isinstance(net, Deep)
-    assert not any("auxiliary" in name for name in net.state_dict())
-    outputs = WithAuxiliary(net).train()(torch.randn(4, *SHAPE))
-    assert [output.shape for output in outputs] == [(4, 10), (4, 10)]
