@@ -17,18 +17,26 @@ from torch.nn import functional
 from torch.optim import SGD
 
 from nets import seeds
+from sparsenas import train as training
+from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import Arch, Gate, Gates, choices, set_gates
 from sparsenas.commands.retrain import retrain
 from sparsenas.commands.search import search
-from sparsenas.costs import CostTable, Limits, parse_budgets
+from sparsenas.costs import COSTS, CostTable, Limits, parse_budgets, trace
+from sparsenas.costs.latency import LATENCY, LatencyTable, Settings, Timing, measured_part, takes_time
+from sparsenas.data import Data, Split
 from sparsenas.derive import derive, tidy
+from sparsenas.device import Device
 from sparsenas.errors import UserError
 from sparsenas.join import Dag, Join, forget
+from sparsenas.journal import Journal
 from sparsenas.methods import Dso
+from sparsenas.methods.adaptive import Penalties
 from sparsenas.methods.learning import Follower
 from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
 from sparsenas.report import report
+from sparsenas.runs import Run
 from sparsenas.spaces import dso, dso_imagenet, tiny
 from sparsenas.task import load
 from sparsenas.testing import check_method, check_space, shaken
@@ -325,6 +333,96 @@ def test_adaptive_memory_access() -> None:
     sizes = [len(table.choices[f"stage1.block1.level2.{op}"].options) for op in ("sep3", "sep5", "max3", "avg3")]
     starts = first + np.cumsum([0, *sizes[:-1]])
     np.testing.assert_allclose(factors[starts], [0.986, 1.0, 0.447, 0.447], atol=5e-4)
+
+
+def timed(seed: int) -> CostTable:
+    """The space with latency from a made-up table."""
+    net, rng = small(share=True), np.random.default_rng(seed)
+    complete = {name: Gate(tuple(range(len(choice.options)))) for name, choice in choices(net).items()}
+    set_gates(net, complete)
+    layers = {measured_part(layer) for layer in trace(net, SHAPE) if takes_time(layer)}
+    timings = {layer: Timing(float(rng.uniform(0.1, 2)), 0.0) for layer in sorted(layers, key=str)}
+    return CostTable(net, SHAPE, {**COSTS, LATENCY: LatencyTable("", Settings(), {}, timings).cost()})
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_adaptive_latency(seed: int) -> None:
+    """From a half to 1 with the time that the network saves without an option, which the reference traces."""
+    table, rng = timed(seed), np.random.default_rng(seed)
+    row = (rng.random(table.options) < 0.3).astype(float)
+    row[[table.columns[f"reduce{i}"] for i in (1, 2)]] = 1
+    factors, kept = Penalties(table, "latency").at(row), np.flatnonzero(row)
+    whole, saved = table.exact(table.decode(row))[LATENCY], []
+    for option in kept:
+        name = next(n for n, first in reversed(table.columns.items()) if first <= option)
+        arch = table.decode(row)
+        left = tuple(pick for pick in arch[name] if pick + table.columns[name] != option)
+        if len(left) < table.choices[name].least:  # it cannot be left out, but its part of the time is known
+            saved.append(whole - table.of_rows(row - np.eye(table.options)[[option]])[LATENCY][0])
+        else:
+            saved.append(whole - table.exact(arch.replace({name: left}))[LATENCY])
+    order = np.argsort(saved, kind="stable")
+    assert factors[kept].min() == 0.5
+    assert factors[kept].max() == 1
+    assert (np.diff(factors[kept][order]) >= -1e-9).all()
+    assert len(np.unique(factors[kept].round(9))) > 3
+    share = (np.array(saved) - min(saved)) / np.ptp(saved)
+    np.testing.assert_allclose(factors[kept], 0.5 + 0.5 * share, atol=1e-6)
+    assert (factors[row == 0] == 1).all()
+    assert (Penalties(table, "latency").at(0 * row) == 1).all()
+
+
+def events_of(period: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, frozenset[int]]]:
+    """Each step of a training of an epoch without and two with scales, and the numbers of the images it saw."""
+    events: list[tuple[str, frozenset[int]]] = []
+    seen: list[frozenset[int]] = []
+    inputs, step, end_step = Data.inputs, training._step, Dso._end_step
+
+    def shown(self: Data, images: Tensor, *args: Any) -> Tensor:
+        seen.append(frozenset(images[:, 0, 0, 0].tolist()))
+        return inputs(self, images, *args)
+
+    def of_weights(*args: Any) -> None:
+        step(*args)
+        events.append(("weights", seen.pop()))
+
+    def of_scales(self: Dso) -> None:
+        end_step(self)
+        events.append(("scales", seen.pop()))
+
+    monkeypatch.setattr(Data, "inputs", shown)
+    monkeypatch.setattr(training, "_step", of_weights)
+    monkeypatch.setattr(Dso, "_end_step", of_scales)
+    images = torch.zeros(120, *SHAPE, dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.arange(120)
+    every = Split(images, torch.arange(120) % 10)
+    train, held_out = every.take(torch.arange(0, 120, 2)), every.take(torch.arange(1, 120, 2))
+    data = Data(tuple("0123456789"), train, held_out, held_out, (0.5,), (0.5,))
+    net = small(width=2, share=True)
+    method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, epochs=3, pretrain=1 / 3, period=period)
+    run, fabric = Run(folder), Device("cpu").fabric()
+    recipe, journal = Recipe(epochs=3, batch=6), Journal(run, quiet=True)
+    training.train_supernet(fabric, net, method, data, recipe, 0, journal, Checkpoint(run, "supernet", 1e9))
+    assert not seen
+    return events
+
+
+@pytest.mark.parametrize("period", [2, 5])
+def test_weights_and_scales_learn_from_different_images(
+    period: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of ``period`` steps one is of the scales, once the complete network was trained."""
+    events = events_of(period, tmp_path, monkeypatch)
+    assert [who for who, _ in events[:10]] == ["weights"] * 10
+    told = [who for who, _ in events[10:]]
+    first = told.index("scales")  # rounds are counted from the first step of the pre-training
+    assert first == -10 % (period - 1)
+    assert told[first:] == (["scales", *["weights"] * (period - 1)] * 20)[: len(told) - first]
+    assert told.count("weights") == 20
+    halves = {who: frozenset().union(*(images for by, images in events if by == who)) for who, _ in events}
+    assert halves["weights"] == set(range(0, 120, 2))
+    assert halves["scales"] <= set(range(1, 120, 2))
+    assert halves["scales"]
 
 
 def test_state_resumes_it() -> None:

@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("derive", "fold", "join", "width", "bits"),
     ("spaces", "costs", "evolution", "pareto", "ranking", "truth", "methods", "data"),
     ("runs", "journal", "recipe", "checkpoint", "epoch", "train", "score", "export", "measure", "report"),
-    ("plugin", "args", "device", "task", "commands", "testing"),
+    ("plugin", "args", "device", "task", "fit", "commands", "testing"),
     ("", "__main__"),
 )
 """The first part of each module's name below ``sparsenas``; imports go up this list only, or stay in their line."""

@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn import functional
 
 from sparsenas.args import RECIPES, parse, shipped
-from sparsenas.auxiliary import WithAuxiliary
+from sparsenas.auxiliary import Deep, WithAuxiliary
 from sparsenas.commands.run import run
 from sparsenas.commands.search import search
+from sparsenas.costs import Budget, parse_budgets
 from sparsenas.data import cutout
 from sparsenas.errors import UserError
 from sparsenas.methods import METHODS
@@ -105,6 +106,18 @@ def test_the_published_recipe_searches_small_and_trains_large() -> None:
     assert flags["target"] == {"width": 36, "cells": 20, "closing_norms": "none"}
     assert flags["space"].flags["width"] == 16
     assert (flags["retrain"].epochs, flags["retrain"].auxiliary, flags["retrain"].cutout) == (600, 0.4, 16)
+
+
+def test_the_published_recipe_of_dso_trains_as_wide_as_fits() -> None:
+    assert "dso_cifar10" in shipped()
+    flags = parse(run, ["--config", "dso_cifar10", "--data.root", "x"])
+    assert (flags["fit"], flags["target"]) == (["params<=3.0e6"], {"dropout": 0.4})
+    assert parse_budgets(flags["fit"]) == [Budget("params", at_most=3e6)]
+    search, retrain = flags["search"], flags["retrain"]
+    assert [search.lr_at(step, 240) for step in (0, 239)] == [0.1, 0.1]
+    assert (search.epochs * flags["method"].flags["pretrain"], search.batch) == (120, 128)
+    assert (retrain.epochs, retrain.auxiliary, retrain.cutout, retrain.drop_path) == (630, 0.4, 16, 0.5)
+    assert isinstance(flags["space"].build("space"), Deep)
 
 
 def test_warm_restarts() -> None:

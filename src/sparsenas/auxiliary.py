@@ -38,7 +38,7 @@ class WithAuxiliary(nn.Module):
         if not isinstance(net, Deep):
             raise UserError(
                 "recipe: auxiliary > 0 needs a network with features for an auxiliary head, as in the spaces darts and "
-                f"darts_imagenet; {type(net).__name__} has no with_features"
+                f"dso; {type(net).__name__} has no with_features"
             )
         self.net: nn.Module = net
         self.auxiliary = nn.Sequential(

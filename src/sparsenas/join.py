@@ -27,10 +27,15 @@ class Join(Gated, Derivable):
         choice: whose option i is candidate i.
         ops: one operation a candidate.
         sources: which input candidate i reads; all read the first unless told.
+        drop: share of the drop path's rate at which the candidates are dropped when the derived network trains; a
+            source that is read alone and as it is never is.
     """
 
-    def __init__(self, choice: Choice, ops: Iterable[nn.Module], sources: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, choice: Choice, ops: Iterable[nn.Module], sources: Sequence[int] | None = None, drop: float = 0.0
+    ) -> None:
         super().__init__(choice)
+        self.drop = drop
         self.ops = nn.ModuleList(ops)
         self.sources = tuple(sources) if sources is not None else (0,) * len(self.ops)
         if not len(self.ops) == len(self.sources) == len(choice.options):
@@ -84,14 +89,16 @@ class Join(Gated, Derivable):
         """The one picked operation itself, or the sum of several."""
         fixed = self.fixed({source: source for source in self.sources})
         # A join of several sources is called with all of them, which an operation would not understand.
-        return fixed.ops[0] if len(fixed.ops) == 1 and not any(self.sources) else fixed
+        alone = len(fixed.ops) == 1 and not any(self.sources) and fixed.drop.share == 0
+        return fixed.ops[0] if alone else fixed
 
     def fixed(self, position: Mapping[int, int]) -> Sum:
         """The sum of the picked candidates; inputs are renumbered by ``position``, others count as nothing."""
         picks, weights = self.gate
         kept = [(i, pick) for i, pick in enumerate(picks) if self.sources[pick] in position]
         ops = [self.ops[pick] if weights is None else Scaled(self.ops[pick], weights[i].item()) for i, pick in kept]
-        return Sum(ops, [position[self.sources[pick]] for _, pick in kept])
+        drop = self.drop if len(kept) > 1 or not self.adds() else 0.0
+        return Sum(ops, [position[self.sources[pick]] for _, pick in kept], drop)
 
 
 class Dag(Derivable):
@@ -245,7 +252,7 @@ def _fixed(reader: nn.Module, position: Mapping[int, int]) -> Sum | Concat:
         return reader.fixed(position)
     if isinstance(reader, Sum):
         kept = [(op, s) for op, s in zip(reader.ops, reader.sources, strict=True) if s in position]
-        return Sum([op for op, _ in kept], [position[s] for _, s in kept])
+        return Sum([op for op, _ in kept], [position[s] for _, s in kept], reader.drop.share)
     assert isinstance(reader, Concat)
     return Concat([position[s] for s in reader.sources if s in position])
 

@@ -55,13 +55,40 @@ class Scale(nn.Module):
         return x * self.factor
 
 
-class Sum(nn.Module):
-    """Adds ``ops[i](inputs[sources[i]])``: what a ``Join`` is once its question is answered."""
+class DropPath(nn.Module):
+    """In training drops its whole input for some images, and makes up for it on the others; else does nothing.
 
-    def __init__(self, ops: Iterable[nn.Module], sources: Sequence[int]) -> None:
+    Args:
+        rate: how often.
+        share: of the rate that ``set_drop_path`` sets.
+    """
+
+    def __init__(self, rate: float = 0.0, share: float = 1.0) -> None:
+        super().__init__()
+        self.rate = rate
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        kept = torch.empty(len(x), 1, 1, 1, device=x.device, dtype=x.dtype).bernoulli_(1 - self.rate)
+        return x / (1 - self.rate) * kept
+
+
+class Sum(nn.Module):
+    """Adds ``ops[i](inputs[sources[i]])``: what a ``Join`` is once its question is answered.
+
+    Args:
+        ops: one a term.
+        sources: which input each reads.
+        drop: share of the drop path's rate at which training drops each term for an image.
+    """
+
+    def __init__(self, ops: Iterable[nn.Module], sources: Sequence[int], drop: float = 0.0) -> None:
         super().__init__()
         self.ops = nn.ModuleList(ops)
         self.sources = tuple(sources)
+        self.drop = DropPath(share=drop)
 
     def reads(self) -> tuple[int, ...]:
         """Which inputs are read."""
@@ -70,11 +97,28 @@ class Sum(nn.Module):
     def forward(self, *inputs: Tensor | None) -> Tensor:
         """Maps the inputs to one sum. Only a ``Dag`` passes ``None``, for a source that nothing feeds."""
         sources = [inputs[source] for source in self.sources]
-        total, *others = [op(x) for op, x in zip(self.ops, sources, strict=True) if x is not None]
+        terms = [op(x) for op, x in zip(self.ops, sources, strict=True) if x is not None]
+        total, *others = [self.drop(term) for term in terms] if self.training else terms
         for term in others:
             total = total + term
         y: Tensor = total
         return y
+
+
+class DeepSequential(nn.Sequential):
+    """Parts in a row; an auxiliary head may read what part number ``deep`` makes."""
+
+    def __init__(self, *parts: nn.Module, deep: int, deep_channels: int, classes: int) -> None:
+        super().__init__(*parts)
+        self.deep, self.deep_channels, self.classes = deep, deep_channels, classes
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and what part number ``deep`` makes."""
+        features = x
+        for i, part in enumerate(self):
+            x = part(x)
+            features = x if i == self.deep else features
+        return x, features
 
 
 class Concat(nn.Module):
@@ -143,22 +187,8 @@ class FactorizedReduce(nn.Module):
         return torch.cat([self.even(x), self.odd(shifted)], dim=1)
 
 
-class DropPath(nn.Module):
-    """In training drops its whole input for some images, and makes up for it on the others; else does nothing."""
-
-    def __init__(self, rate: float = 0.0) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        kept = torch.empty(len(x), 1, 1, 1, device=x.device, dtype=x.dtype).bernoulli_(1 - self.rate)
-        return x / (1 - self.rate) * kept
-
-
 def set_drop_path(net: nn.Module, rate: float) -> None:
-    """Sets how often training drops an operation of a cell for an image; identities are never dropped."""
+    """Sets how often training drops what a ``DropPath`` of share 1 reads, for an image; others in proportion."""
     for module in net.modules():
         if isinstance(module, DropPath):
-            module.rate = rate
+            module.rate = rate * module.share

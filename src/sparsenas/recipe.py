@@ -51,9 +51,10 @@ class Recipe:
     cutout: int = 0
     """Side of the square that is blanked in every image, after the augmentation; 0 = none"""
     drop_path: float = 0.0
-    """How often an operation of a cell is dropped for an image at the end of training, to which it grows from 0"""
+    """How often an operation of a cell is dropped for an image at the end of training, to which it grows from 0; in dso
+    the inputs of operations and the outputs of blocks, the less so the earlier the block"""
     auxiliary: float = 0.0
-    """Weight of the loss of an auxiliary head, for networks that have one, as those of darts; 0 = none"""
+    """Weight of the loss of an auxiliary head, for networks that have one, as those of darts and dso; 0 = none"""
     own_paths: bool = False
     """Of several processes each trains a path of its own, its batch norms by its own images (supernets only)"""
     sizes: tuple[int, ...] = ()

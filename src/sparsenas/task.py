@@ -16,7 +16,7 @@ from torch import nn
 
 from sparsenas.args import CONFIG
 from sparsenas.choice import Arch, Choice, Choices, Gate, Gates, choices, space_size
-from sparsenas.costs import COSTS, Cost, CostTable, Limits, parse_budgets
+from sparsenas.costs import COSTS, Budget, Cost, CostTable, Limits, parse_budgets
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.data.summary import summary
@@ -158,17 +158,19 @@ def make_task(
     if not questions:
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
     final = Plugin(space.name, {**space.flags, **(target or {})})
-    flags = final.words("space", shape=source.shape, classes=len(source.classes))
-    limits = Limits(CostTable(_same_questions(final, source, net), source.shape, costs_with(table, flags)), budgets)
+    limits = limits_at(final, source, questions, budgets, table)
     return Task(run, Journal(run), space, final, source, questions, limits, seed, table)
 
 
-def _same_questions(target: Plugin, data: Data, net: nn.Module) -> nn.Module:
-    """The space at the target's size. Raises ``UserError`` when it asks other questions than ``net``."""
-    final = build_space(target, data)
-    if choices(final) != choices(net):
+def limits_at(
+    target: Plugin, data: Data, questions: Choices, budgets: Sequence[Budget], latency: LatencyTable | None
+) -> Limits:
+    """Budgets over the costs of the space at the target's size. Raises ``UserError`` when it asks other questions."""
+    net = build_space(target, data)
+    if choices(net) != questions:
         raise UserError("--target: expected flags that leave the choices of the space as they are, such as its depth")
-    return final
+    flags = target.words("space", shape=data.shape, classes=len(data.classes))
+    return Limits(CostTable(net, data.shape, costs_with(latency, flags)), budgets)
 
 
 def costs_with(table: LatencyTable | None, flags: str) -> Mapping[str, Cost]:
@@ -179,20 +181,20 @@ def costs_with(table: LatencyTable | None, flags: str) -> Mapping[str, Cost]:
 
 
 def open_task(
-    run: Path | str, device: torch.device, target: Mapping[str, Any] | None = None
+    run: Path | str, device: torch.device, how: Mapping[str, Any] | None = None
 ) -> tuple[Task, dict[str, Any]]:
     """The task of an existing run folder, and its flags. Raises ``UserError`` when it is not one.
 
-    ``target`` is that of its trained network unless given, and before there is one that of its flags.
+    ``how``, by default what net.json says of its trained network, may have a target and the limits that the target's
+    width was fitted to, in place of the target and the budgets of the flags.
     """
     folder = Run(run, same)
     path = folder.need(CONFIG, "search")
     try:
         config = yaml.safe_load(folder.do(path.read_text))
         space, data = Plugin.from_config(config["space"]), Plugin.from_config(config["data"])
-        budget, seed, latency = config["budget"], config["seed"], config.get("latency", "")
-        changed = trained_as(folder).get("target") if target is None else target
-        target = config.get("target") if changed is None else changed
+        seed, latency, how = config["seed"], config.get("latency", ""), trained_as(folder) if how is None else how
+        target, budget = how.get("target", config.get("target")), how.get("fit", config["budget"])
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: expected the flags of a run, got: {type(error).__name__} {first_line(error)}"
@@ -260,7 +262,7 @@ def keep_trained(run: Run, net: nn.Module, how: Mapping[str, Any]) -> None:
 
 
 def trained_as(run: Run) -> dict[str, Any]:
-    """How ``net.pt`` came about: by the flags of which target, and whether in one stage with the search."""
+    """How ``net.pt`` came about: its target and what that was fitted to, and whether in one stage with the search."""
     return dict(run.read_json("net.json")) if run.has("net.json") else {}
 
 

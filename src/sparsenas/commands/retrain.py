@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -17,6 +18,7 @@ from sparsenas.costs import Limits
 from sparsenas.derive import derive, tidy
 from sparsenas.device import Device
 from sparsenas.errors import UserError
+from sparsenas.fit import WIDTH, check_target, fitted
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.task import Task, found, inherited_gates, keep_trained, open_task, trained_as
@@ -37,6 +39,7 @@ def retrain(
     inherit: bool = False,
     keep: bool = False,
     target: dict[str, Any] | None = None,
+    fit: list[str] | None = None,
     accelerator: str = "auto",
     devices: str = "1",
     num_nodes: int = 1,
@@ -57,6 +60,8 @@ def retrain(
         keep: do not train at all: keep the weights of the search, with what it learned for the options folded in.
         target: flags of the space that differ in the network to be trained, as in --target.width 36; the flags that the
             search was given unless any is.
+        fit: a limit, as in params<=3e6, that the found network is made as wide as it allows for, by the space's flag
+            width; in place of the budgets of the search, which were met at its own size; may be given several times.
         accelerator: cpu, cuda, mps or auto.
         devices: how many devices.
         num_nodes: how many machines.
@@ -65,24 +70,52 @@ def retrain(
         checkpoint_seconds: least time between two checkpoints of training.
     """
     fabric = Device(accelerator, devices, num_nodes, precision, threads).fabric()
-    task, _ = open_task(run, fabric.device, target or None)
-    recount(task, target or None)
+    task = _task(run, fabric.device, target or {}, fit or [], "keep" if keep else "inherit" if inherit else "")
     task.run.remove("net.pt")
     drop_results(task.run, "retrained", "baselines", "against")
     retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit, keep)
-    baselines_stage(task, fabric, retrain, checkpoint_seconds, baselines)
-    against_stage(task, fabric, retrain, checkpoint_seconds, against or [])
+    compare_stages(task, fabric, retrain, checkpoint_seconds, baselines, against or [])
 
 
-def recount(task: Task, target: Mapping[str, Any] | None) -> None:
-    """Notes the target and what the found network costs there. Raises ``UserError`` when it breaks a budget."""
+def _task(run: Path, device: torch.device, target: Mapping[str, Any], fit: Sequence[str], inherits: str) -> Task:
+    """The run's task at the size at which its network is to be trained; ``inherits`` is the flag that fixes that."""
+    if inherits and fit:
+        raise UserError(f"--{inherits}: expected no --fit, since the supernet's weights are of its own size")
+    how = {"target": target} if target else {}
+    if not fit:
+        task, _ = open_task(run, device, how or None)
+        if inherits and task.target != task.space:
+            raise UserError(f"--{inherits}: expected no --target, since the supernet's weights are of its own size")
+        recount(task, how)
+        return task
+    check_target(target)
+    return fit_stage(open_task(run, device, {**how, "fit": []})[0], fit)
+
+
+def recount(task: Task, how: Mapping[str, Any]) -> None:
+    """Notes how the size came about, if it was asked for, and what the found network costs there.
+
+    Raises ``UserError`` when it breaks a budget.
+    """
     costs = task.costs(found(task))
     for budget in task.limits.budgets:
         if not budget.allows(costs[budget.cost]):
             raise UserError(f"--target: the found network would have {costs[budget.cost]} {budget.cost}, not {budget}")
-    if target is not None:
-        task.run.write_json("net.json", {"target": target})
-        task.run.write_json("best.json", {**task.run.read_json("best.json"), "costs": costs})
+    if how:
+        best = {name: value for name, value in task.run.read_json("best.json").items() if name != "fit"}
+        fit = {"fit": how["fit"]} if "fit" in how else {}
+        task.run.write_json("net.json", how)
+        task.run.write_json("best.json", {**best, "costs": costs, **fit})
+
+
+def fit_stage(task: Task, fit: Sequence[str]) -> Task:
+    """The task at the width at which the found network fits; net.json and best.json note it. Raises ``UserError``."""
+    fits = fitted(task, found(task), fit)
+    flags = fits.target.flags
+    changed = {name: value for name, value in flags.items() if (name, value) not in task.space.flags.items()}
+    recount(fits, {"target": {**changed, WIDTH: flags[WIDTH]}, "fit": list(fit)})
+    task.journal.say(f"fit: width {flags[WIDTH]}")
+    return fits
 
 
 def retrain_stage(
@@ -91,14 +124,11 @@ def retrain_stage(
     """Makes net.pt and its test accuracy, unless they are there."""
     arch = found(task)
     if not task.run.has("net.pt"):
-        if (inherit or keep) and task.target != task.space:
-            flag = "keep" if keep else "inherit"
-            raise UserError(f"--{flag}: expected no --target, since the supernet's weights are of its own size")
         net = _inherited(task, arch) if inherit or keep else task.plain(arch, "retrain")
         if keep:
             keep_trained(task.run, net, {"one_stage": True})
             return
-        how = {name: value for name, value in trained_as(task.run).items() if name == "target"}
+        how = {name: value for name, value in trained_as(task.run).items() if name in ("target", "fit")}
         checkpoint = Checkpoint(task.run, "retrain", every)
         with task.journal.stage("retrain"):
             _train(task, fabric, net, recipe, checkpoint)
@@ -111,6 +141,14 @@ def _inherited(task: Task, arch: Arch) -> nn.Module:
     net = task.network("supernet")
     net.load_state_dict(task.run.load("supernet.pt")["net"])
     return derive(net, inherited_gates(task, arch))
+
+
+def compare_stages(
+    task: Task, fabric: Fabric, recipe: Recipe, every: float, baselines: int, against: Sequence[str]
+) -> None:
+    """Trains other architectures alike: so many random ones, and those named."""
+    baselines_stage(task, fabric, recipe, every, baselines)
+    against_stage(task, fabric, recipe, every, against)
 
 
 def baselines_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, count: int) -> None:

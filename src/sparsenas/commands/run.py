@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from sparsenas.args import to_config
 from sparsenas.commands.evaluate import evaluate_stage
 from sparsenas.commands.export import export_stage
 from sparsenas.commands.latency import latency_stage
-from sparsenas.commands.retrain import RETRAIN, against_stage, baselines_stage, named, results, retrain_stage
+from sparsenas.commands.retrain import RETRAIN, compare_stages, fit_stage, named, results, retrain_stage
 from sparsenas.commands.search import SCORE, SEARCH, make_method, search_stage
 from sparsenas.costs.layer import figure
 from sparsenas.device import Device
+from sparsenas.errors import UserError
+from sparsenas.fit import check_fit, check_target
+from sparsenas.methods import Method
 from sparsenas.plugin import Plugin
 from sparsenas.processes import rank
 from sparsenas.recipe import Recipe
@@ -29,6 +33,7 @@ def run(
     method: str | Plugin = "Spos",
     budget: list[str] | None = None,
     target: dict[str, Any] | None = None,
+    fit: list[str] | None = None,
     latency: str = "",
     out: Path = Path("runs/run"),
     seed: int = 0,
@@ -56,6 +61,8 @@ def run(
         method: how to search.
         budget: a limit, as in flops<=330e6 or params>=1e5; may be given several times.
         target: flags of the space that differ in the network to be trained in the end; budgets apply to that.
+        fit: a limit, as in params<=3e6, that the found network is made as wide as it allows for before it is retrained,
+            by the space's flag width; may be given several times.
         latency: a latency table of a device, made by sparsenas latency; it gives the cost latency_ms.
         out: the run folder.
         seed: all randomness follows from it.
@@ -74,22 +81,32 @@ def run(
         resume: continue the run in the folder, or begin it if there is none.
     """
     space, data, method = Plugin.of(space), Plugin.of(data), Plugin.of(method)
-    device = Device(accelerator, devices, num_nodes, precision, threads)
-    fabric = device.fabric()
+    fabric = (device := Device(accelerator, devices, num_nodes, precision, threads)).fabric()
     task = make_task(out, space, data, budget or [], seed, fabric.device, latency, target)
     learner = make_method(method, task, search, random_search)
     config = to_config(
-        "run", space=space, data=data, method=method, budget=budget or [], target=target or {}, latency=latency,
-        seed=seed, search=search, score=score, retrain=retrain, random_search=random_search, baselines=baselines,
-        against=against or [], **vars(device), checkpoint_seconds=checkpoint_seconds,
+        "run", space=space, data=data, method=method, budget=budget or [], target=target or {}, fit=fit or [],
+        latency=latency, seed=seed, search=search, score=score, retrain=retrain, random_search=random_search,
+        baselines=baselines, against=against or [], **vars(device), checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
-    named(task, against or [])  # a mistake in them is better told now than after the search
+    _check(task, learner, target or {}, fit or [], against or [])
     task.begin(config, resume)
     search_stage(task, learner, fabric, search, score, checkpoint_seconds, random_search)
+    task = fit_stage(task, fit) if fit else task
     retrain_stage(task, fabric, retrain, checkpoint_seconds)
-    baselines_stage(task, fabric, retrain, checkpoint_seconds, baselines)
-    against_stage(task, fabric, retrain, checkpoint_seconds, against or [])
+    compare_stages(task, fabric, retrain, checkpoint_seconds, baselines, against or [])
     finish(task, score)
+
+
+def _check(task: Task, learner: Method, target: Mapping[str, Any], fit: Sequence[str], against: Sequence[str]) -> None:
+    """Raises ``UserError`` for mistakes that are better told now than after the search."""
+    named(task, against)
+    if fit and learner.one_stage:
+        name = type(learner).__name__
+        raise UserError(f"--fit: {name} trains the found network itself, which has the size of the space; use --budget")
+    if fit:
+        check_target(target)
+        check_fit(task, fit)
 
 
 def finish(task: Task, scoring: Scoring) -> None:

@@ -25,13 +25,13 @@ class Budget:
     at_most: float = math.inf
 
     @classmethod
-    def parse(cls, text: str, costs: Collection[str] = COSTS) -> Budget:
+    def parse(cls, text: str, costs: Collection[str] = COSTS, flag: str = "--budget") -> Budget:
         """Reads ``flops<=330e6`` or ``params>=1e5`` (suffixes k, M, G allowed). Raises ``UserError``."""
         match = _BUDGET.fullmatch(text)
         if match is None:
-            raise UserError(f"--budget {text!r}: expected COST<=NUMBER or COST>=NUMBER, as in flops<=330e6")
+            raise UserError(f"{flag} {text!r}: expected COST<=NUMBER or COST>=NUMBER, as in flops<=330e6")
         cost, relation, number, unit = match.groups()
-        check_cost(f"--budget {text!r}", cost, costs)
+        check_cost(f"{flag} {text!r}", cost, costs)
         value = float(number) * _UNIT[unit]
         return cls(cost, at_most=value) if relation == "<=" else cls(cost, at_least=value)
 
@@ -60,13 +60,13 @@ def _text(bound: float) -> str:
     return str(int(bound)) if bound == int(bound) else repr(bound)
 
 
-def parse_budgets(texts: Sequence[str], costs: Collection[str] = COSTS) -> list[Budget]:
+def parse_budgets(texts: Sequence[str], costs: Collection[str] = COSTS, flag: str = "--budget") -> list[Budget]:
     """Reads several budgets; those on one cost are joined. Raises ``UserError`` when they contradict each other."""
     joined: dict[str, Budget] = {}
-    for budget in (Budget.parse(text, costs) for text in texts):
+    for budget in (Budget.parse(text, costs, flag) for text in texts):
         old = joined.get(budget.cost, Budget(budget.cost))
         bounds = max(old.at_least, budget.at_least), min(old.at_most, budget.at_most)
         if bounds[0] > bounds[1]:
-            raise UserError(f"--budget: {budget.cost} cannot be >= {bounds[0]:g} and <= {bounds[1]:g} at once")
+            raise UserError(f"{flag}: {budget.cost} cannot be >= {bounds[0]:g} and <= {bounds[1]:g} at once")
         joined[budget.cost] = Budget(budget.cost, *bounds)
     return list(joined.values())

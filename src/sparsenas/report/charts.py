@@ -100,7 +100,7 @@ def search_history(run: RunFiles, cost: str) -> go.Figure | None:
     )
     _add_front(figure, run, cost)
     _add_winner(figure, run, cost)
-    limits = [limit for limit in run.limits if limit.cost == cost]
+    limits = [limit for limit in run.search_limits if limit.cost == cost]
     _add_limits(figure, limits)
     figure.update_xaxes(range=span([float(line[cost]) for line in scored] + [limit.bound for limit in limits]))
     figure.update_yaxes(tickformat=".0%")

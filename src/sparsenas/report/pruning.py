@@ -37,7 +37,7 @@ def costs(run: RunFiles, lines: Sequence[Json]) -> go.Figure:
     every = [numbers(section(section(line, "pruning"), "costs")) for line in lines]
     for name, first in every[0].items():
         _line(figure, epochs, [each.get(name, 0) / first for each in every], name, FOUND, 2)
-        for limit in run.limits:
+        for limit in run.search_limits:
             if limit.cost == name and limit.upper:
                 figure.add_hline(limit.bound / first, line={"color": LIMIT, "dash": "dash"})
     gammas = [number(section(line, "pruning").get("gamma")) for line in lines]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,18 +76,23 @@ class RunFiles:
 
     @property
     def budgets(self) -> list[str]:
+        """The budgets of the network that is handed over: what its width was fitted to, else those of the search."""
+        return _texts(self.best["fit"]) if "fit" in self.best else self.searched_under
+
+    @property
+    def searched_under(self) -> list[str]:
         """The budgets as given: those the architecture was found under, else those of the flags."""
-        given = self.best.get("budgets", self.config.get("budget")) or []
-        return [str(text) for text in (given if isinstance(given, list) else [given])]
+        return _texts(self.best.get("budgets", self.config.get("budget")) or [])
 
     @property
     def limits(self) -> list[Limit]:
         """The bounds that the budgets state."""
-        found = [match for text in self.budgets for match in _LIMIT.finditer(text)]
-        return [
-            Limit(cost, relation == "<=", float(bound) * _UNIT[unit])
-            for cost, relation, bound, unit in (match.groups() for match in found)
-        ]
+        return _limits(self.budgets)
+
+    @property
+    def search_limits(self) -> list[Limit]:
+        """The bounds that the budgets of the search state."""
+        return _limits(self.searched_under)
 
     @property
     def questions(self) -> list[Question]:
@@ -253,3 +258,12 @@ def _parsed(lines: Iterable[str]) -> Iterable[Json]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def _texts(given: Any) -> list[str]:
+    return [str(text) for text in (given if isinstance(given, list) else [given])]
+
+
+def _limits(budgets: Sequence[str]) -> list[Limit]:
+    found = [match.groups() for text in budgets for match in _LIMIT.finditer(text)]
+    return [Limit(cost, relation == "<=", float(bound) * _UNIT[unit]) for cost, relation, bound, unit in found]

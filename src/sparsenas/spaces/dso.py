@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import floor
 
 from torch import nn
 
 from sparsenas.choice import Choice
 from sparsenas.errors import UserError
 from sparsenas.join import Dag, Join
-from sparsenas.layers import Sum
+from sparsenas.layers import DeepSequential, Sum
 from sparsenas.spaces.strides import kept_strides
 
 OPERATIONS = ("sep3", "sep5", "max3", "avg3")
 """The operations of a level, in order."""
 LEVELS = 4
+PUBLISHED_LEVELS, PUBLISHED_BLOCKS = 110, 24
+"""By what the published code reckons how deep a block is."""
 
 
 def dso(
@@ -23,9 +26,10 @@ def dso(
     depth: int = 8,
     share: bool = False,
     input_scales: bool = False,
+    dropout: float = 0.0,
     shape: tuple[int, int, int] = (3, 32, 32),
     classes: int = 10,
-) -> nn.Sequential:
+) -> DeepSequential:
     """Builds the space for small images: three stages of blocks, which halve the image and double the channels.
 
     A block has 4 levels of 4 operations. An operation reads the sum of any of the outputs of earlier levels and of the
@@ -39,12 +43,13 @@ def dso(
         share: all blocks have the same edges.
         input_scales: ask about the edges from a block's input into its first level too, as in the paper's equation;
             its code always keeps them.
+        dropout: how often training drops a feature in front of the classifier.
         shape: channels, height and width of an image.
         classes: number of classes.
     """
     strides = kept_strides(shape, (2, 2))
     stages = _stages(width, (depth,) * 3, strides, share, input_scales)
-    return nn.Sequential(_conv_bn(shape[0], width, 3, gain=True), *stages, _head(4 * width, classes)).apply(_start)
+    return _network([_conv_bn(shape[0], width, 3, gain=True)], stages, 4 * width, dropout, classes)
 
 
 def dso_imagenet(
@@ -52,9 +57,10 @@ def dso_imagenet(
     depths: tuple[int, int, int, int] = (2, 2, 13, 6),
     share: bool = False,
     input_scales: bool = False,
+    dropout: float = 0.0,
     shape: tuple[int, int, int] = (3, 224, 224),
     classes: int = 1000,
-) -> nn.Sequential:
+) -> DeepSequential:
     """Builds the space for large images: four stages of blocks as in ``dso``, behind a stem that halves twice.
 
     Args:
@@ -63,14 +69,39 @@ def dso_imagenet(
         share: all blocks have the same edges.
         input_scales: ask about the edges from a block's input into its first level too, as in the paper's equation;
             its code always keeps them.
+        dropout: how often training drops a feature in front of the classifier.
         shape: channels, height and width of an image.
         classes: number of classes.
     """
     first, second, *strides = kept_strides(shape, (2, 2, 2, 2, 2))
     half = width // 2
-    stem = _conv_bn(shape[0], half, 3, first, gain=True), _conv_bn(half, width, 3, second, gain=True)
+    stem = [_conv_bn(shape[0], half, 3, first, gain=True), _conv_bn(half, width, 3, second, gain=True)]
     stages = _stages(width, depths, strides, share, input_scales)
-    return nn.Sequential(*stem, *stages, _head(8 * width, classes)).apply(_start)
+    return _network(stem, stages, 8 * width, dropout, classes)
+
+
+def drop_shares(depths: Sequence[int]) -> list[float]:
+    """For every block in order the share of the drop path's rate, which grows with depth.
+
+    The published code counts levels: block u of stage s (from 0) begins at level l = floor(s D / 3) + 4 u of D = 110
+    and has a share of (l + 1) / (D + 2), for 3 stages of 8 blocks. For any depth, D is 110 / 24 levels a block here,
+    and a stage begins at the floor of D times the share of the blocks before it.
+    """
+    levels = PUBLISHED_LEVELS / PUBLISHED_BLOCKS
+    starts = [floor(levels * sum(depths[:stage])) for stage in range(len(depths))]
+    at = [start + LEVELS * block for start, depth in zip(starts, depths, strict=True) for block in range(depth)]
+    return [(level + 1) / (levels * sum(depths) + 2) for level in at]
+
+
+def _network(
+    stem: Sequence[nn.Module], stages: Sequence[nn.Module], channels: int, dropout: float, classes: int
+) -> DeepSequential:
+    """The parts in a row; an auxiliary head reads what the last reduction block makes."""
+    parts = [*stem, *stages, _head(channels, dropout, classes)]
+    deep = max(i for i, part in enumerate(parts) if isinstance(part, Join))
+    net = DeepSequential(*parts, deep=deep, deep_channels=channels, classes=classes)
+    net.apply(_start)
+    return net
 
 
 def _stages(
@@ -80,17 +111,18 @@ def _stages(
     if width < 2 or min(depths) < 1:
         raise UserError(f"--space: expected width >= 2 and at least 1 block a stage, got {width} and {min(depths)}")
     layers: list[nn.Module] = []
+    drops = iter(drop_shares(depths))
     for i, depth in enumerate(depths):
         channels = width * 2**i
         if i > 0:
             layers.append(_reduction(f"reduce{i}", channels // 2, strides[i - 1]))
         for j in range(depth):
             name = "" if share else f"stage{i + 1}.block{j + 1}."
-            layers.append(_block(name, channels, j == 0, input_scales))
+            layers.append(_block(name, channels, j == 0, input_scales, next(drops)))
     return layers
 
 
-def _block(name: str, channels: int, first: bool, input_scales: bool) -> Dag:
+def _block(name: str, channels: int, first: bool, input_scales: bool, drop: float) -> Dag:
     """Positions: 0 is the input, then the operations level by level, then their weighted sum; then the shortcut."""
     labels = ["input", *(f"level{i + 1}.{op}" for i in range(LEVELS) for op in OPERATIONS)]
     joins: list[Join | Sum] = []
@@ -100,17 +132,17 @@ def _block(name: str, channels: int, first: bool, input_scales: bool) -> Dag:
             if level == 0 and not input_scales:
                 joins.append(Sum([nn.Identity()], [0]))
             else:
-                joins.append(_edges(name + label, labels[:start], [nn.Identity() for _ in sources], sources))
+                joins.append(_edges(name + label, labels[:start], [nn.Identity() for _ in sources], sources, drop))
     pointwise = [nn.Conv2d(channels, channels, 1, bias=False) for _ in labels[1:]]
-    joins.append(_edges(f"{name}output", labels[1:], pointwise, range(1, len(labels))))
+    joins.append(_edges(f"{name}output", labels[1:], pointwise, range(1, len(labels)), drop))
     ops: list[nn.Module] = [make(channels) for _ in range(LEVELS) for make in _MAKE.values()]
     ops.append(nn.Sequential(_norm(channels), nn.ReLU(inplace=True)))
     shortcut = _conv_bn(channels, channels, 1) if first else nn.Identity()
     return Dag(1, joins, Sum([shortcut, nn.Identity()], [0, len(labels)]), ops)
 
 
-def _edges(name: str, labels: Sequence[str], ops: Sequence[nn.Module], sources: Sequence[int]) -> Join:
-    return Join(Choice(name, tuple(labels), 0, len(labels)), ops, sources)
+def _edges(name: str, labels: Sequence[str], ops: Sequence[nn.Module], sources: Sequence[int], drop: float) -> Join:
+    return Join(Choice(name, tuple(labels), 0, len(labels)), ops, sources, drop)
 
 
 def _reduction(name: str, channels: int, stride: int) -> Join:
@@ -148,9 +180,12 @@ def _norm(channels: int, gain: bool = True) -> nn.BatchNorm2d:
     return norm
 
 
-def _head(channels: int, classes: int) -> nn.Sequential:
-    norm = _norm(channels), nn.ReLU(inplace=True)
-    return nn.Sequential(*norm, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+def _head(channels: int, dropout: float, classes: int) -> nn.Sequential:
+    if not 0 <= dropout < 1:
+        raise UserError(f"--space.dropout: expected at least 0 and below 1, got {dropout}")
+    pooled = _norm(channels), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    dropped = [nn.Dropout(dropout)] if dropout > 0 else []
+    return nn.Sequential(*pooled, *dropped, nn.Linear(channels, classes))
 
 
 def _start(module: nn.Module) -> None:

@@ -1,0 +1,188 @@
+"""A found network is made as wide as limits allow, and trained so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nets import seeds
+from sparsenas.__main__ import main
+from sparsenas.auxiliary import Deep, WithAuxiliary
+from sparsenas.choice import Arch
+from sparsenas.commands.retrain import BAND, random_band
+from sparsenas.costs import CostTable
+from sparsenas.errors import UserError
+from sparsenas.fit import WIDE, check_fit, check_target, fitted, widest
+from sparsenas.plugin import Plugin
+from sparsenas.recipe import Recipe
+from sparsenas.report import report
+from sparsenas.spaces import dso
+from sparsenas.task import Task, found, load, make_task, open_task
+
+SHAPE = (1, 8, 8)
+SPACE = {"depth": 1, "share": True}
+CPU = torch.device("cpu")
+TABLES = {width: CostTable(dso(width=width, **SPACE, shape=SHAPE), SHAPE) for width in range(2, 13)}
+
+
+def task(space: Plugin | None = None, target: dict[str, Any] | None = None) -> Task:
+    return make_task("nowhere", space or Plugin("dso", {"width": 4, **SPACE}), Plugin("digits"), [], 0, CPU, "", target)
+
+
+TASK = task()
+
+
+@given(st.integers(1, 200), st.integers(1, 50), st.integers(0, 500))
+def test_the_widest_is_found(least: int, steps: int, most: int) -> None:
+    assert widest(lambda width: width <= least + most, least) == least + most
+
+
+def test_what_nothing_stops_has_no_widest() -> None:
+    assert widest(lambda width: True, 3) is None
+    assert widest(lambda width: width <= WIDE // 2, 1) == WIDE // 2
+
+
+@given(seeds, st.sampled_from([("params",), ("flops",), ("memory_access",), ("params", "flops")]))
+@settings(max_examples=3)
+def test_the_width_is_the_largest_that_keeps_the_limits(seed: int, costs: tuple[str, ...]) -> None:
+    """The reference tries every width."""
+    rng = np.random.default_rng(seed)
+    arch = Arch.sample(TASK.choices, rng)
+    exact = {width: table.exact(arch) for width, table in TABLES.items()}
+    limits = {cost: int(rng.integers(exact[2][cost], exact[11][cost])) for cost in costs}
+    expected = max(w for w, each in exact.items() if all(each[cost] <= limits[cost] for cost in costs))
+    fits = fitted(TASK, arch, [f"{cost}<={limit}" for cost, limit in limits.items()])
+    assert fits.target == Plugin("dso", {**SPACE, "width": expected})
+    assert fits.costs(arch) == exact[expected]
+    assert all(fits.costs(arch)[cost] <= limit for cost, limit in limits.items())
+    plain = fits.plain(arch, "test")
+    assert sum(p.numel() for p in plain.parameters()) == exact[expected]["params"]
+    assert fits.space == TASK.space
+
+
+def test_other_flags_of_the_target_stay() -> None:
+    base = task(target={"dropout": 0.4})
+    arch = TASK.limits.table.reference
+    assert fitted(base, arch, ["params<=20e3"]).target.flags["dropout"] == 0.4
+
+
+def test_random_networks_are_in_the_band_of_what_was_fitted() -> None:
+    arch = Arch.sample(TASK.choices, np.random.default_rng(3))
+    fits = fitted(TASK, arch, ["params<=9e3"])
+    cost = fits.costs(arch)["params"]
+    others = random_band(fits, arch, 3)
+    assert len(others) == 3
+    for other in others:
+        assert (1 - BAND) * cost <= fits.costs(other)["params"] <= 9e3
+
+
+@pytest.mark.parametrize(
+    ("fit", "expected"),
+    [
+        (["params<=10"], r"--fit params<=10: even the narrowest network, of width 2, has [\d,]+ params"),
+        (["params>=10"], "--fit: expected an upper limit, as in params<=3e6, got params>=10"),
+        (["params<3"], "--fit 'params<3': expected COST<=NUMBER"),
+        (["size<=3"], "--fit 'size<=3': expected one of the costs flops"),
+        (["params<=9e3", "flops>=1e9"], "--fit flops>=1000000000: the widest network that keeps the upper limits, of"),
+        (["bitops<=9"], "--fit: expected limits that grow with the width, a width of 16384 keeps bitops<=9"),
+    ],
+)
+def test_limits_that_cannot_be_fitted(fit: list[str], expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        fitted(TASK, TASK.limits.table.reference, fit)
+
+
+def test_mistakes_are_told_before_anything_trains() -> None:
+    check_fit(TASK, ["params<=9e3"])
+    check_target({"dropout": 0.4})
+    with pytest.raises(UserError, match=r"--fit: expected no --target.width besides, since --fit finds it, got 9"):
+        check_target({"width": 9})
+    with pytest.raises(UserError, match=r"--fit params<=10: even the narrowest network, of width 2, has [\d,]+ params"):
+        check_fit(TASK, ["params<=10"])
+    with pytest.raises(UserError, match=r"--fit: expected a space with a flag --space.width, nasbench_macro has "):
+        check_fit(task(Plugin("nasbench_macro")), ["params<=9e3"])
+
+
+def test_one_stage_has_the_size_of_its_search(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=IstaOneStage", "--search.epochs=1"]
+    assert main(["run", *flags, "--fit=params<=9e3", "--accelerator=cpu", "--out", str(tmp_path / "run")]) == 2
+    assert "--fit: IstaOneStage trains the found network itself" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+FLAGS = [
+    *("--space=dso", "--space.width=4", "--space.depth=1", "--space.share=true", "--method=Dso", "--search.epochs=2"),
+    *("--search.batch=256", "--retrain.batch=256", "--budget=flops<=200e3", "--baselines=1", "--accelerator=cpu"),
+    *("--retrain.schedule=restarts", "--retrain.lr_end=1e-4", "--retrain.drop_path=0.5", "--retrain.auxiliary=0.4"),
+    *("--retrain.cutout=2", "--target.dropout=0.4", "--retrain.epochs=2", "--checkpoint_seconds=0"),
+]
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_a_run_fits_and_ends_the_same_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the paper's recipe; and the network may be fitted again, or trained at a size of one's own."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    flags = [*FLAGS, "--fit=params<=12e3", "--fit=flops<=9e6"]
+    assert main(["run", *flags, "--out", str(whole)]) == 0
+    rate = Recipe.drop_path_at
+
+    def dies(self: Recipe, epoch: int, since: int = 0) -> float:
+        if self.drop_path > 0 and epoch == 1:
+            raise KeyboardInterrupt
+        return rate(self, epoch, since)
+
+    monkeypatch.setattr(Recipe, "drop_path_at", dies)
+    assert main(["run", *flags, "--out", str(killed)]) == 130
+    monkeypatch.setattr(Recipe, "drop_path_at", rate)
+    assert not (killed / "net.pt").exists()
+    assert main(["run", "--resume", "--out", str(killed)]) == 0
+    for file in ("best.json", "net.json"):
+        assert (whole / file).read_bytes() == (killed / file).read_bytes()
+    ours, theirs = (torch.load(run / "net.pt", weights_only=True) for run in (whole, killed))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+    best, how = read(whole / "best.json"), read(whole / "net.json")
+    assert how["fit"] == best["fit"] == ["params<=12e3", "flops<=9e6"]
+    assert how["target"]["dropout"] == 0.4
+    opened, _ = open_task(whole, CPU)
+    assert [str(budget) for budget in opened.limits.budgets] == ["params<=12000", "flops<=9000000"]
+    assert opened.target.flags["width"] == how["target"]["width"] > 4
+    assert opened.costs(found(opened)) == best["costs"]
+    assert best["costs"]["params"] <= 12e3
+    net = load(whole)
+    assert sum(p.numel() for p in net.parameters()) == best["costs"]["params"]
+    assert isinstance(net, Deep)
+    assert [len(output) for output in WithAuxiliary(net).train()(torch.randn(4, *SHAPE))] == [4, 4]
+    other = read(whole / "results.json")["baselines"][0]["costs"]
+    assert all(0.9 * best["costs"][cost] <= other[cost] <= most for cost, most in (("params", 12e3), ("flops", 9e6)))
+    assert "params, budget \u2264 12" in report(whole).read_text()
+
+    again = ["retrain", str(whole), "--retrain.epochs=1", "--retrain.batch=256", "--accelerator=cpu"]
+    capsys.readouterr()
+    before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
+    for wrong in (["--inherit=true"], ["--keep=true"], ["--target.width=3"]):
+        assert main([*again, "--fit=params<=6e3", *wrong]) == 2
+        assert "--fit" in capsys.readouterr().err
+    assert main([*again, "--fit=params<=6"]) == 2
+    assert "even the narrowest network" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in whole.iterdir() if path.is_file()} == before
+    assert main([*again, "--fit=params<=6e3"]) == 0
+    narrower = sum(p.numel() for p in load(whole).parameters())
+    assert narrower == read(whole / "best.json")["costs"]["params"] <= 6e3
+    assert read(whole / "net.json")["target"]["dropout"] == 0.4
+    assert main([*again, "--target.width=2"]) == 0
+    assert read(whole / "net.json") == {"target": {"width": 2}}
+    assert "fit" not in read(whole / "best.json")
