@@ -6,6 +6,8 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,11 +16,16 @@ from torch import Tensor, nn
 from sparsenas.choice import Gate, choices, set_gates
 from sparsenas.heap import keep_heap
 from sparsenas.join import Dag
+from sparsenas.report.canvas import FOUND, OTHER
+from sparsenas.report.markup import Html, element
 from sparsenas.spaces.dso import LEVELS, OPERATIONS, dso
 
 BATCH, WIDTH, PIXELS, ROUNDS = 32, 48, 32, 5
 SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1)
 """Of the edges, that survive."""
+PICTURE = Path(__file__).parent / "dso_edges.svg"
+ACROSS, DOWN, EDGE = 560, 300, 50
+"""Size of the picture, and what its axes need of it."""
 
 
 class Loop(nn.Module):
@@ -48,8 +55,38 @@ def step(block: nn.Module, x: Tensor, *weights: dict[str, Tensor]) -> float:
     return time.perf_counter() - start
 
 
+def picture(seconds: Mapping[float, float]) -> Html:
+    """Seconds a step against the share of the edges that survive, as SVG; dotted: in proportion to the edges."""
+    top = max(seconds.values()) * 1.1
+
+    def at(share: float, value: float) -> tuple[float, float]:
+        return EDGE + share * (ACROSS - 2 * EDGE), DOWN - EDGE - value / top * (DOWN - 1.5 * EDGE)
+
+    def line(points: list[tuple[float, float]], colour: str, dashes: str = "none") -> Html:
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        style = {"fill": "none", "stroke": colour, "stroke-width": "2", "stroke-dasharray": dashes}
+        return element("polyline", {"points": path, **style})
+
+    def text(x: float, y: float, words: str, anchor: str = "middle") -> Html:
+        return element("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor}, words)
+
+    points = [at(share, value) for share, value in sorted(seconds.items())]
+    whole = seconds[max(seconds)] / max(seconds)
+    parts = [element("rect", {"width": "100%", "height": "100%", "fill": "white"})]
+    parts += [line([at(0, top), at(0, 0), at(1, 0)], OTHER), line([at(0, 0), at(1, whole)], OTHER, "2 5")]
+    parts += [line(points, FOUND)]
+    for share, value in seconds.items():
+        (x, y), (foot, ground) = at(share, value), at(share, 0)
+        parts += [element("circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": "4", "fill": FOUND})]
+        parts += [text(x, y - 10, f"{value:.2f}"), text(foot, ground + 18, f"{share:.0%}")]
+    parts += [text(ACROSS / 2, DOWN - 8, "of the edges survive"), text(12, 18, "seconds a step", "start")]
+    size = {"width": str(ACROSS), "height": str(DOWN), "viewBox": f"0 0 {ACROSS} {DOWN}"}
+    style = {"xmlns": "http://www.w3.org/2000/svg", "font-family": "sans-serif", "font-size": "13"}
+    return element("svg", {**style, **size}, *parts)
+
+
 def main() -> None:
-    """Prints step times, their ratio (A B A B) and the peak of memory; with the argument loop or ours of one alone."""
+    """Prints and draws step times; with the argument loop or ours those of one alone, and its peak of memory."""
     keep_heap()
     torch.manual_seed(0)
     net = dso(width=WIDTH, depth=2, share=True).to(memory_format=torch.channels_last)
@@ -76,9 +113,10 @@ def main() -> None:
     slow, fast = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratio = statistics.median(a / b for a, b in pairs)
     print(f"complete block, {BATCH}x{WIDTH}x{PIXELS}x{PIXELS}: loop {slow:.3f} s, ours {fast:.3f} s, {ratio:.2f} times")
-    for share in SHARES:
-        seconds = statistics.median(ours(share) for _ in range(ROUNDS))
-        print(f"{share:4.0%} of the edges: {seconds:.3f} s")
+    seconds = {share: statistics.median(ours(share) for _ in range(ROUNDS)) for share in SHARES}
+    for share, median in seconds.items():
+        print(f"{share:4.0%} of the edges: {median:.3f} s")
+    PICTURE.write_text(picture(seconds) + "\n")
 
 
 if __name__ == "__main__":
