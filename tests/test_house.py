@@ -15,10 +15,10 @@ MOST_LINES_OF_A_FUNCTION = 40
 MOST_OWN_CLASSES_DEEP = 2
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix", "prune"),
+    ("errors", "documents", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix", "prune"),
     ("derive", "fold", "join", "width", "bits"),
     ("spaces", "costs", "evolution", "pareto", "ranking", "truth", "methods", "data"),
-    ("runs", "journal", "recipe", "checkpoint", "train", "score", "export", "measure", "report"),
+    ("formats", "runs", "journal", "recipe", "checkpoint", "train", "score", "export", "measure", "report"),
     ("plugin", "args", "device", "task", "commands", "testing"),
     ("", "__main__"),
 )

@@ -14,7 +14,9 @@ from typing import IO, Any
 import torch
 import yaml
 
+from sparsenas.documents import parse_json, read_text
 from sparsenas.errors import UserError
+from sparsenas.formats import FORMATS
 
 Record = Mapping[str, Any]
 
@@ -71,12 +73,9 @@ class Run:
         write_atomic(self / name, lambda file: file.write(text.encode()))
 
     def read_json(self, name: str, command: str = "run") -> Any:
-        """Reads one JSON file. Raises ``UserError`` when it is missing or malformed."""
+        """Reads one JSON file, an object. Raises ``UserError`` when it is missing, malformed or of another form."""
         path = self.need(name, command)
-        try:
-            return json.loads(path.read_text())
-        except ValueError as error:
-            raise UserError(f"{path}: expected JSON, got: {error}") from error
+        return parse_json(read_text(path, path), path, FORMATS.get(name, dict))
 
     def write_yaml(self, name: str, value: object) -> None:
         """Writes one YAML file."""
@@ -99,13 +98,8 @@ class Run:
         if not self.has(name):
             return []
         lines = (self / name).read_text(errors="replace").split("\n")
-        found = []
-        for number, line in enumerate(lines[:-1], 1):
-            try:
-                found.append(json.loads(line))
-            except ValueError as error:
-                raise UserError(f"{self / name}: expected JSON in line {number}, got: {error}") from error
-        return found
+        shape = FORMATS.get(name, dict)
+        return [parse_json(line, f"{self / name}, line {i}", shape) for i, line in enumerate(lines[:-1], 1)]
 
     def keep(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Drops lines of a JSONL file, a torn last one included."""

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from torch import nn
 
-from sparsenas.args import CONFIG
+from sparsenas.args import CONFIG, from_config
 from sparsenas.choice import Arch, Choice, Choices, Gate, Gates, choices, space_size
 from sparsenas.costs import COSTS, Cost, CostTable, Limits, parse_budgets
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.data.summary import summary
 from sparsenas.derive import derive
-from sparsenas.errors import UserError, first_line
+from sparsenas.documents import parse_yaml, read_text
+from sparsenas.errors import UserError
 from sparsenas.evolution import Worth, by_accuracy, by_loss
 from sparsenas.journal import Journal
 from sparsenas.measure import read_table, write_table
@@ -60,6 +61,18 @@ class Scoring:
         for name, low in (("calibration", 0), ("held_out", 0), ("batch", 1), ("finalists", 0), ("cache_memory", 0)):
             if self.__dict__[name] < low:
                 raise UserError(f"--score.{name}: expected at least {low}, got {self.__dict__[name]}")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The flags of a run that later commands need."""
+
+    space: Plugin
+    data: Plugin
+    budget: list[str]
+    seed: int
+    score: Scoring
+    target: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,18 +155,18 @@ def make_task(
     the space that differ in the network that is trained in the end, to which the budgets apply.
     """
     run = Run(out)
-    begun = run.has(CONFIG) and run.has(LATENCY_FILE)
-    table = read_table(run / LATENCY_FILE if begun else latency) if begun or latency else None
+    source = run / LATENCY_FILE if run.has(LATENCY_FILE) else "" if run.has(CONFIG) else latency
+    table = read_table(source) if source else None
     budgets = parse_budgets(budget, COSTS if table is None else [*COSTS, LATENCY])
-    source: Data = data.build("data", seed=seed).to(device)
-    net = build_space(space, source)
+    images = build_data(data, seed).to(device)
+    net = build_space(space, images)
     questions = choices(net)
     if not questions:
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
     final = Plugin(space.name, {**space.flags, **(target or {})})
-    flags = final.words("space", shape=source.shape, classes=len(source.classes))
-    limits = Limits(CostTable(_same_questions(final, source, net), source.shape, costs_with(table, flags)), budgets)
-    return Task(run, Journal(run), space, final, source, questions, limits, seed, table)
+    flags = final.words("space", shape=images.shape, classes=len(images.classes))
+    limits = Limits(CostTable(_same_questions(final, images, net), images.shape, costs_with(table, flags)), budgets)
+    return Task(run, Journal(run), space, final, images, questions, limits, seed, table)
 
 
 def _same_questions(target: Plugin, data: Data, net: nn.Module) -> nn.Module:
@@ -180,19 +193,21 @@ def open_task(
     """
     folder = Run(run)
     path = folder.need(CONFIG, "search")
-    try:
-        config = yaml.safe_load(path.read_text())
-        space, data = Plugin.from_config(config["space"]), Plugin.from_config(config["data"])
-        budget, seed, latency = config["budget"], config["seed"], config.get("latency", "")
-        changed = trained_as(folder).get("target") if target is None else target
-        target = config.get("target") if changed is None else changed
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: expected the flags of a run, got: {type(error).__name__} {first_line(error)}"
-        ) from error
-    task = make_task(run, space, data, budget, seed, device, latency, target)
+    where = f"{path}: expected the flags of a run"
+    config = parse_yaml(read_text(path, where), where, dict)
+    changed = trained_as(folder).get("target") if target is None else target
+    flags = from_config(Saved, config if changed is None else {**config, "target": changed}, path)
+    task = make_task(run, flags.space, flags.data, flags.budget, flags.seed, device, target=flags.target)
     _check_choices(folder, task.choices)
     return task, config
+
+
+def build_data(data: Plugin, seed: int) -> Data:
+    """Calls the data set with the seed of its split. Raises ``UserError``."""
+    images = data.build("data", seed=seed)
+    if not isinstance(images, Data):
+        raise UserError(f"--data {data.name}: expected it to return a sparsenas.data.Data, got {type(images).__name__}")
+    return images
 
 
 def build_space(space: Plugin, data: Data) -> nn.Module:
@@ -216,7 +231,10 @@ def found(task: Task) -> Arch:
 def inherited_gates(task: Task, arch: Arch) -> Gates:
     """How an architecture runs on the supernet's weights: the found one with the weights learned for its options."""
     best = task.run.read_json("best.json") if task.run.has("best.json") else {}
-    weights = best.get("weights", {}) if best.get("arch") == arch.to_json() else {}
+    weights = best.get("weights") or {} if best.get("arch") == arch.to_json() else {}
+    for name, values in weights.items():
+        if len(values) != len(arch.get(name, ())) or not all(map(isfinite, values)):
+            raise UserError(f"{task.run / 'best.json'}: expected a weight for each option kept of {name}, got others")
     return {n: Gate(p, torch.tensor(weights[n]) if n in weights else None) for n, p in arch.items()}
 
 

@@ -21,7 +21,7 @@ from sparsenas.pareto import CostOf, crowded, front, hypervolume, objectives
 from sparsenas.plugin import Plugin
 from sparsenas.report import report
 from sparsenas.runs import Run
-from sparsenas.task import LATENCY_FILE, Scoring, Task, make_task, open_task
+from sparsenas.task import LATENCY_FILE, Scoring, Task, found, make_task, open_task
 from sparsenas.train import seed_of
 
 
@@ -71,10 +71,8 @@ def evolve(
         shutil.copy(source.run / "supernet.pt", task.run / "supernet.pt")
     if not task.run.has("best.json"):
         search_again(task, learner, Scoring(**config["score"]), source.run, pareto, random_search)
-    best = task.run.read_json("best.json")
-    task.journal.say(
-        f"found {best['text']}: {best['held_out']['accuracy']:.2%} held-out, {best['costs']['flops']:,} flops"
-    )
+    best = found(task)
+    task.journal.say(f"found {best.text()}: {task.costs(best)['flops']:,} flops")
     task.journal.say(f"report: {report(task.run.path)}")
 
 
