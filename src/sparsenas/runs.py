@@ -9,16 +9,26 @@ import pickle
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import torch
 import yaml
 
 from sparsenas.documents import parse_json, read_text
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, first_line
 from sparsenas.formats import FORMATS
 
 Record = Mapping[str, Any]
+STRANGE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError)
+"""What parts raise when they are given the state of something else."""
+
+
+class Stateful(Protocol):
+    """Something that has a state, as modules and optimizers have."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Takes over a state."""
+        ...
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -86,7 +96,9 @@ class Run:
         """Appends lines to a JSONL file. Raises ``UserError`` when they cannot be written."""
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         try:
-            with open(self / name, "ab") as file:
+            # A link is not followed: the folder may come from elsewhere, and what is written stays in it.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+            with open(self / name, "ab", opener=lambda path, _: os.open(path, flags, 0o666)) as file:
                 file.write(text.encode())
                 file.flush()
                 os.fsync(file.fileno())
@@ -137,6 +149,16 @@ class Run:
         ) as error:
             reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
             raise UserError(f"{path}: expected tensors saved by sparsenas, got a damaged file: {reason}") from error
+
+    def restore(self, name: str, **parts: Stateful) -> None:
+        """Loads the state that ``save`` wrote of several parts. Raises ``UserError`` when it is that of others."""
+        state = self.load(name)
+        for key, part in parts.items():
+            try:
+                part.load_state_dict(state[key])
+            except STRANGE as error:
+                reason = f"expected the {key} of this run, got another: {first_line(error)}"
+                raise UserError(f"{self / name}: {reason}") from error
 
     def remove(self, name: str) -> None:
         """Removes a file if it is there."""

@@ -26,7 +26,7 @@ from sparsenas.evolution import Worth, by_accuracy, by_loss
 from sparsenas.journal import Journal
 from sparsenas.measure import read_table, write_table
 from sparsenas.plugin import Plugin
-from sparsenas.runs import Run
+from sparsenas.runs import STRANGE, Run
 from sparsenas.score import Exam, Scorer, make_exam
 from sparsenas.train import seed_of
 
@@ -254,7 +254,7 @@ def trained(task: Task) -> nn.Module:
     net = task.plain(arch, "load", weights)
     try:
         net.load_state_dict(task.run.load("net.pt"))
-    except RuntimeError as error:
+    except STRANGE as error:
         raise UserError(
             f"{task.run / 'net.pt'}: expected the weights of the network in best.json, got others"
         ) from error

@@ -20,7 +20,7 @@ from sparsenas.methods import Method
 from sparsenas.pareto import CostOf, crowded, front, hypervolume, objectives
 from sparsenas.plugin import Plugin
 from sparsenas.report import report
-from sparsenas.runs import Run
+from sparsenas.runs import Run, write_atomic
 from sparsenas.task import LATENCY_FILE, Scoring, Task, found, make_task, open_task
 from sparsenas.train import seed_of
 
@@ -68,7 +68,8 @@ def evolve(
     again |= {"accelerator": accelerator, "random_search": random_search}
     task.begin({**config, **to_config("evolve", **again)}, resume)
     if not task.run.has("supernet.pt"):
-        shutil.copy(source.run / "supernet.pt", task.run / "supernet.pt")
+        with open(source.run / "supernet.pt", "rb") as supernet:
+            write_atomic(task.run / "supernet.pt", lambda file: shutil.copyfileobj(supernet, file))
     if not task.run.has("best.json"):
         search_again(task, learner, Scoring(**config["score"]), source.run, pareto, random_search)
     best = found(task)
@@ -89,7 +90,7 @@ def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, par
     if strategy is None:
         raise UserError("--method: expected a method that searches a supernet, as Spos does")
     net = task.network("supernet")
-    net.load_state_dict(task.run.load("supernet.pt")["net"])
+    task.run.restore("supernet.pt", net=net)
     net.to(task.data.test.labels.device)
     scorer = task.scorer(net, scoring)
     run_search(task, scorer, strategy, scored([source, task.run], task.choices))

@@ -109,7 +109,7 @@ def retrain_stage(
 
 def _inherited(task: Task, arch: Arch) -> nn.Module:
     net = task.network("supernet")
-    net.load_state_dict(task.run.load("supernet.pt")["net"])
+    task.run.restore("supernet.pt", net=net)
     return derive(net, inherited_gates(task, arch))
 
 
