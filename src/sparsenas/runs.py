@@ -77,9 +77,9 @@ class Run:
             )
         return self.path / name
 
-    def write_json(self, name: str, value: object) -> None:
-        """Writes one JSON file."""
-        text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    def write_json(self, name: str, value: object, indent: int | None = 1) -> None:
+        """Writes one JSON file, in one line where ``indent`` is ``None``."""
+        text = json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
         write_atomic(self / name, lambda file: file.write(text.encode()))
 
     def read_json(self, name: str, command: str = "run") -> Any:

@@ -18,7 +18,7 @@ from sparsenas.choice import Arch, Choice, Choices, Gate, Gates, choices, space_
 from sparsenas.costs import COSTS, Cost, CostTable, Limits, parse_budgets
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
-from sparsenas.data.summary import summary
+from sparsenas.data.summary import changed, split, summary
 from sparsenas.derive import derive
 from sparsenas.documents import parse_yaml, read_text
 from sparsenas.errors import UserError
@@ -30,7 +30,7 @@ from sparsenas.runs import STRANGE, Run
 from sparsenas.score import Exam, Scorer, make_exam
 from sparsenas.train import seed_of
 
-LATENCY_FILE = "latency.json"
+LATENCY_FILE, SPLIT = "latency.json", "split.json"
 PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit-learn")
 
 
@@ -48,7 +48,6 @@ class Scoring:
     """By what candidates are compared"""
     finalists: int = 0
     """So many of the best are compared once more, on all held-out images; 0 = the best of the search is the answer"""
-
     cache_memory: int = 1024
     """MiB in which what candidates share with those scored before is kept; 0 = none. Scores do not depend on it"""
 
@@ -127,16 +126,23 @@ class Task:
                     f"--out {self.run.path}: expected a new folder, this one has a run; --resume continues it"
                 )
             _check_choices(self.run, self.choices)
+            self.check_split()
             return
         self.run.create()
+        self.run.write_json(SPLIT, split(self.data), indent=None)
         self.run.write_json("choices.json", facts)
         self.run.write_json("data.json", summary(self.data))
         if self.latency is not None:
             write_table(self.run / LATENCY_FILE, self.latency)
         versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-        self.run.write_yaml(
-            CONFIG, {**config, "versions": versions, "machine": f"{platform.machine()} {platform.system()}"}
-        )
+        machine = f"{platform.machine()} {platform.system()}"
+        self.run.write_yaml(CONFIG, {**config, "versions": versions, "machine": machine})
+
+    def check_split(self) -> None:
+        """Raises ``UserError`` when the images, or what they serve for, are not those that the run began with."""
+        saved = self.run.read_json(SPLIT) if self.run.has(SPLIT) else {}
+        if told := changed(saved, self.data):
+            raise UserError(f"{self.run / SPLIT}: the data set has changed since this run began: {told}")
 
 
 def make_task(

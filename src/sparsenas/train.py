@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sparsenas.auxiliary import Output, WithAuxiliary
 from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import Gates, set_gates
-from sparsenas.data import Data, Images, Split, cutout
+from sparsenas.data import Data, Images, Split, Target, blended, cutout
 from sparsenas.errors import UserError
 from sparsenas.journal import Journal
 from sparsenas.layers import set_drop_path
@@ -43,9 +43,9 @@ class Epoch:
         self.images = 0
         self.start = time.monotonic()
 
-    def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """The training loss of a batch."""
-        loss = self.recipe.loss(output, labels)
+    def loss(self, output: Output, target: Target) -> Tensor:
+        """The training loss of a batch; blended images count as hit by their own labels."""
+        loss, labels = self.recipe.loss(output, *target), target.labels
         logits = output[0] if isinstance(output, tuple) else output
         self.losses.append(loss.detach())
         self.hits.append((logits.detach().argmax(1) == labels).sum())
@@ -94,10 +94,11 @@ def _set_lr(optimizer: Optimizer, lr: float) -> float:
     return lr
 
 
-def _output(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Output:
+def _output(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> tuple[Output, Target]:
     x = data.inputs(batch.images, recipe.augment, recipe.size_at(epoch))
-    output: Output = model(cutout(x, recipe.cutout) if recipe.cutout > 0 else x)
-    return output
+    x = cutout(x, recipe.cutout) if recipe.cutout > 0 else x
+    x, target = blended(x, batch.labels, recipe.mixup, recipe.cutmix)
+    return model(x), target
 
 
 def _trainee(fabric: Fabric, net: nn.Module, recipe: Recipe) -> tuple[nn.Module, nn.Module, Optimizer]:
@@ -110,7 +111,8 @@ def _trainee(fabric: Fabric, net: nn.Module, recipe: Recipe) -> tuple[nn.Module,
 
 
 def _loss(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Tensor:
-    return recipe.loss(_output(model, data, batch, recipe, epoch), batch.labels)
+    output, target = _output(model, data, batch, recipe, epoch)
+    return recipe.loss(output, *target)
 
 
 def train_supernet(
@@ -150,7 +152,7 @@ def train_supernet(
                     set_gates(net, method.gates())
                     learning.step_apart(_loss(model, data, next(asked), recipe, epoch))
                 paths.append(learning.run(net))
-                loss = figures.loss(_output(model, data, batch, recipe, epoch), batch.labels)
+                loss = figures.loss(*_output(model, data, batch, recipe, epoch))
                 _step(fabric, model, optimizer, loss, recipe)
                 learning.step_along()
             record = figures.record(paths)
@@ -191,7 +193,7 @@ def train_network(
             for step, batch in enumerate(batches, epoch * steps):
                 torch.manual_seed(seed_of(seed, stage, step))
                 lr = _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
-                loss = figures.loss(_output(model, data, batch, recipe, epoch), batch.labels)
+                loss = figures.loss(*_output(model, data, batch, recipe, epoch))
                 _step(fabric, model, optimizer, loss, recipe)
                 if average is not None:
                     average.update_parameters(net)

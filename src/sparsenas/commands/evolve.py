@@ -56,6 +56,7 @@ def evolve(
     method = Plugin.of(method)
     device = Device(accelerator, threads=threads).fabric().device
     source, config = open_task(run, device)
+    source.check_split()
     source.run.need("supernet.pt", "search")
     data = Plugin.from_config(config["data"])
     table = latency or (source.run / LATENCY_FILE if source.latency is not None else "")

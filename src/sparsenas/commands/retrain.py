@@ -66,6 +66,7 @@ def retrain(
     """
     fabric = Device(accelerator, devices, num_nodes, precision, threads).fabric()
     task, _ = open_task(run, fabric.device, target or None)
+    task.check_split()
     recount(task, target or None)
     task.run.remove("net.pt")
     drop_results(task.run, "retrained", "baselines", "against")

@@ -114,6 +114,8 @@ class Data:
     """Random augmentation of a float batch within 0..1, for training."""
     crop: int | None = None
     """The side of the middle square that is shown where there is no augmentation; ``None`` = the whole image."""
+    held_rows: Tensor | None = None
+    """Which images are held out, by number as they were read; for the record."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
