@@ -60,7 +60,7 @@ def test_added_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
         capsys.readouterr()
         assert main(argv) == 2
         error = capsys.readouterr().err
-        assert "split.json: the data set has changed since this run began: 24 train images then, " in error
+        assert "split.json: the data set has changed since this run began: 8 test images then, 9 now" in error
         assert error.count("\n") == 1
     (tmp_path / "pictures" / "cat" / "new.png").unlink()
     assert main(["evaluate", str(out), "--arch", "found"]) == 0

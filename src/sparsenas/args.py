@@ -272,7 +272,7 @@ def _yaml(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
     where = f"--config {path}: expected a YAML file of flags"
-    flags: dict[str, Any] = parse_yaml(read_text(Path(path), where), where, dict)
+    flags: dict[str, Any] = parse_yaml(read_text(Path(path), where), where, {f"{TARGET}?": dict})
     return {str(name): value for name, value in flags.items()}
 
 

@@ -127,11 +127,6 @@ def _uses_sparsenas(module: ModuleType) -> bool:
     """
     top = module.__name__.partition(".")[0]
     modules = [m for name, m in list(sys.modules.items()) if name == top or name.startswith(f"{top}.")]
-    return top != __package__ and any(__package__ in source for source in map(_source, modules))
-
-
-def _source(module: ModuleType) -> str:
-    try:
-        return inspect.getsource(module)
-    except (OSError, TypeError):  # none is kept, as of built-in modules and empty files
-        return ""
+    files = [Path(str(vars(m).get("__file__"))) for m in modules]
+    sources = (file.read_bytes() for file in files if file.suffix == ".py" and file.is_file())
+    return top != __package__ and any(__package__.encode() in source for source in sources)

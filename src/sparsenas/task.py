@@ -200,7 +200,7 @@ def open_task(
     folder = Run(run)
     path = folder.need(CONFIG, "search")
     where = f"{path}: expected the flags of a run"
-    config = parse_yaml(read_text(path, where), where, dict)
+    config = parse_yaml(read_text(path, where), where, {"target?": dict})
     changed = trained_as(folder).get("target") if target is None else target
     flags = from_config(Saved, config if changed is None else {**config, "target": changed}, path)
     task = make_task(run, flags.space, flags.data, flags.budget, flags.seed, device, target=flags.target)
@@ -245,10 +245,7 @@ def inherited_gates(task: Task, arch: Arch) -> Gates:
 
 
 def load(run: Path | str) -> nn.Module:
-    """The trained network of a finished run, as an ordinary PyTorch module in eval mode.
-
-    Raises ``UserError`` when the run has none.
-    """
+    """The trained network of a finished run, as an ordinary module in eval mode. Raises ``UserError`` without one."""
     return trained(open_task(run, torch.device("cpu"))[0]).eval()
 
 
@@ -258,8 +255,9 @@ def trained(task: Task) -> nn.Module:
     arch = found(task)
     weights = inherited_gates(task, arch) if trained_as(task.run).get("one_stage") else None
     net = task.plain(arch, "load", weights)
+    state = task.run.load("net.pt")
     try:
-        net.load_state_dict(task.run.load("net.pt"))
+        net.load_state_dict(state)
     except STRANGE as error:
         raise UserError(
             f"{task.run / 'net.pt'}: expected the weights of the network in best.json, got others"

@@ -141,7 +141,8 @@ class Data:
             x = _middle(x, self.crop)
         if size is not None and x.shape[-2:] != (size, size):
             x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
-        mean, std = (torch.tensor(v, device=x.device).view(-1, 1, 1) for v in (self.mean, self.std))
+        # Filled there, for copying numbers to a device would wait for it in every step.
+        mean, std = (torch.stack([x.new_full((1, 1), one) for one in of]) for of in (self.mean, self.std))
         return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
