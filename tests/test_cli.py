@@ -79,7 +79,7 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 
 def test_the_main_job_leaves_everything(finished: Path) -> None:
-    texts = "config.yaml choices.json data.json log.jsonl archs.jsonl best.json results.json report.html"
+    texts = "config.yaml choices.json data.json split.json log.jsonl archs.jsonl best.json results.json report.html"
     names = f"{texts} supernet.pt net.pt net.pt2 net.onnx"
     assert {path.name for path in finished.iterdir()} == set(names.split())
     best = json.loads((finished / "best.json").read_text())

@@ -15,23 +15,11 @@ MOST_LINES_OF_A_FUNCTION = 40
 MOST_OWN_CLASSES_DEEP = 2
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    (
-        "errors",
-        "choice",
-        "layers",
-        "auxiliary",
-        "twin",
-        "quantise",
-        "heap",
-        "cache",
-        "mix",
-        "prune",
-        "processes",
-        "synced",
-    ),
+    ("errors", "documents", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix", "prune")
+    + ("processes", "synced"),
     ("derive", "fold", "join", "width", "bits"),
     ("spaces", "costs", "evolution", "pareto", "ranking", "truth", "methods", "data"),
-    ("runs", "journal", "recipe", "checkpoint", "epoch", "train", "score", "export", "measure", "report"),
+    ("formats", "runs", "journal", "recipe", "checkpoint", "epoch", "train", "score", "export", "measure", "report"),
     ("plugin", "args", "device", "task", "fit", "commands", "testing"),
     ("", "__main__"),
 )

@@ -8,10 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import SGD
+from torch.optim import SGD, Optimizer
 
 from sparsenas.choice import Arch, set_gates
 from sparsenas.evolution import Score
+from sparsenas.methods import Method
 from sparsenas.recipe import Recipe
 from sparsenas.score import Exam
 from sparsenas.spaces.shufflenet import ShuffleUnit
@@ -48,8 +49,20 @@ def sgd(net: nn.Module, recipe: Recipe) -> SGD:
     return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
-def train_step(net: nn.Module, optimizer: SGD, recipe: Recipe, arch: Arch, x: Tensor, labels: Tensor) -> Tensor:
-    """One step on one path; weights it leaves out are found by their gradients of zero."""
+def architecture_step(
+    net: nn.Module, optimizer: Optimizer, recipe: Recipe, method: Method, x: Tensor, labels: Tensor
+) -> None:
+    """One step of the architecture; gradients of all weights are computed and thrown away."""
+    set_gates(net, method.gates())
+    recipe.loss(net(x), labels).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def train_step(
+    net: nn.Module, optimizer: SGD, recipe: Recipe, arch: Arch | Method, x: Tensor, labels: Tensor
+) -> Tensor:
+    """One step on one path, or what a method runs; weights it leaves out are found by their gradients of zero."""
     set_gates(net, arch.gates())
     loss = recipe.loss(net(x), labels)
     optimizer.zero_grad(set_to_none=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 import sys
@@ -27,6 +28,8 @@ COMMANDS = {
 }
 """Each is the function of that name in ``sparsenas.commands.<name>``."""
 
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP}
+"""What disks refuse, wherever it happens."""
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, as a scheduler sends it before it takes a machine away."""
 
@@ -46,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             _run(words[0], words[1:])
     except UserError as error:
         print(f"sparsenas: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(f"sparsenas: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(

@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
 from sparsenas.choice import Arch, Choice, Choices
+from sparsenas.documents import parse_json, parse_yaml, read_text
 from sparsenas.errors import UserError
 from sparsenas.plugin import TABLES, Plugin, resolve
 from sparsenas.spaces.published import PUBLISHED
@@ -43,11 +43,7 @@ def read_arch(choices: Choices, text: str) -> Arch:
             wanted = " ".join((space, *(f"--space.{flag} {value}" for flag, value in flags.items())))
             raise UserError(f"--arch {text}: expected --space {wanted}, got another space: {error}") from error
     if text.lstrip().startswith("{"):
-        try:
-            labels = json.loads(text)
-        except ValueError as error:
-            raise UserError(f"--arch {text!r}: expected JSON, got: {error}") from error
-        return Arch.from_json(choices, labels)
+        return Arch.from_json(choices, parse_json(text, f"--arch {text[:80]}"))
     if text == "full":
         return Arch(choices, {name: tuple(range(choice.most)) for name, choice in choices.items()})
     if text.startswith("uniform:"):
@@ -61,7 +57,8 @@ def _first_of(choice: Choice, labels: Sequence[str]) -> str:
     return next((label for label in labels if label in choice.options), labels[0])
 
 
-Command = Callable[..., None]
+Command = Callable[..., Any]
+Flags = TypeVar("Flags")
 
 
 def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
@@ -89,6 +86,21 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
         return _keywords(command, parser.instantiate(resumed), plugins)
     except ArgumentError as error:
         raise UserError(_one_line(str(error))) from error
+
+
+def from_config(flags: type[Flags], config: Mapping[str, Any], where: object) -> Flags:
+    """A dataclass of flags from what a run folder keeps of them, checked as flags are. Raises ``UserError``."""
+    names = inspect.signature(flags).parameters
+    if missing := [name for name in names if name not in config and names[name].default is inspect.Parameter.empty]:
+        raise UserError(f"{where}: expected the flags of a run, got none named {missing[0]}")
+    saved = {name: value for name, value in config.items() if name in names}
+    try:
+        plugins = _plugin_names(flags, [], saved)
+        parser = _parser(flags, plugins)
+        _add_target(parser, plugins["space"])
+        return flags(**_keywords(flags, parser.instantiate(parser.parse_object(saved)), plugins))
+    except (ArgumentError, UserError) as error:
+        raise UserError(f"{where}: expected the flags of a run, got: {_one_line(str(error))}") from error
 
 
 def flatten(flags: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -138,7 +150,8 @@ def _parser(command: Command, plugins: Mapping[str, str]) -> ArgumentParser:
     parser.add_argument(
         "--config", action="config", help=f"YAML file of flags, or one of {', '.join(shipped())}; flags after it win"
     )
-    parser.add_function_arguments(command, as_group=False, skip={*plugins, TARGET}, as_positional=True)
+    add = parser.add_class_arguments if inspect.isclass(command) else parser.add_function_arguments
+    add(command, as_group=False, skip={*plugins, TARGET}, as_positional=True)
     for kind, plugin in plugins.items():
         make = resolve(kind, plugin)
         default = inspect.signature(command).parameters[kind].default
@@ -173,8 +186,7 @@ def _space_of_run(argv: Sequence[str]) -> str:
     for word in argv:
         if (Path(word) / CONFIG).is_file():
             section = _yaml(str(Path(word) / CONFIG)).get("space")
-            if isinstance(section, Mapping) and "name" in section:
-                return str(section["name"])
+            return str(section.get("name")) if isinstance(section, Mapping) else str(section)
     return next(iter(TABLES["space"]))
 
 
@@ -259,13 +271,9 @@ def _saved(command: Command, argv: Sequence[str]) -> dict[str, Any] | None:
 def _yaml(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
-    try:
-        flags = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"--config {path}: expected a YAML file of flags, got: {_one_line(str(error))}") from error
-    if not isinstance(flags, dict):
-        raise UserError(f"--config {path}: expected flags by name, got {type(flags).__name__}")
-    return flags
+    where = f"--config {path}: expected a YAML file of flags"
+    flags: dict[str, Any] = parse_yaml(read_text(Path(path), where), where, {f"{TARGET}?": dict})
+    return {str(name): value for name, value in flags.items()}
 
 
 def _one_line(text: str) -> str:

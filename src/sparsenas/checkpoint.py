@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, first_line
 from sparsenas.journal import Journal
 from sparsenas.processes import same, world
-from sparsenas.runs import Run
+from sparsenas.runs import STRANGE, Run
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 
@@ -32,11 +32,15 @@ class Checkpoint:
         Raises ``UserError`` when both are damaged, or the only one.
         """
         state = self._newest()
-        if state["stage"] != self.stage:
-            return False
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        return True
+        try:
+            if state["stage"] != self.stage:
+                return False
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            return True
+        except STRANGE as error:
+            reason = f"expected the state of this run, got another: {first_line(error)}"
+            raise UserError(f"{self.run / NEWEST}: {reason}") from error
 
     def _newest(self) -> dict[str, Any]:
         kept = [name for name in (NEWEST, PREVIOUS) if self.run.has(name)]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sparsenas.auxiliary import Output
 from sparsenas.choice import Gates
+from sparsenas.data import Target
 from sparsenas.errors import UserError
 from sparsenas.processes import rank, summed, world
 from sparsenas.recipe import Recipe
@@ -39,9 +40,9 @@ class Epoch:
         """The steps done of it."""
         return len(self.losses)
 
-    def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """The training loss of a batch, which is counted."""
-        loss = self.recipe.loss(output, labels)
+    def loss(self, output: Output, target: Target) -> Tensor:
+        """The training loss of a batch, which is counted; blended images count as hit by their own labels."""
+        loss, labels = self.recipe.loss(output, *target), target.labels
         logits = output[0] if isinstance(output, tuple) else output
         self.losses.append(loss.detach())
         self.hits.append((logits.detach().argmax(1) == labels).sum())

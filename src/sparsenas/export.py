@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, first_line
 from sparsenas.quantise import Quantised
 from sparsenas.runs import Run, write_atomic
 
@@ -66,16 +66,42 @@ def onnx_model(net: nn.Module, example: Tensor, axes: Mapping[int, Any] | None =
 
 
 def onnx_logits(run: Run, images: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """What ``net.onnx`` computes in ONNX Runtime. Raises ``UserError`` when there is no such file or it is damaged."""
+    """What ``net.onnx`` computes in ONNX Runtime: logits (images, classes).
+
+    Raises ``UserError`` when there is no such file, it is damaged, or its weights are in other files: those could be
+    anywhere on this machine.
+    """
+    import onnx
     import onnxruntime
 
     path = run.need("net.onnx", "export")
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        content = path.read_bytes()
+        if any(
+            tensor.data_location == onnx.TensorProto.EXTERNAL
+            for tensor in _tensors(onnx.ModelProto.FromString(content))
+        ):
+            raise ValueError("one that refers to other files")
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        logits: np.ndarray[Any, np.dtype[np.float32]] = session.run(None, {session.get_inputs()[0].name: images})[0]
+        if logits.ndim != 2 or len(logits) != len(images):
+            raise ValueError(f"an output of {logits.shape}")
     except Exception as error:  # ONNX Runtime raises classes of its own that share no base but Exception
-        raise UserError(f"{path}: expected an ONNX network, got: {str(error).splitlines()[0]}") from error
-    logits: np.ndarray[Any, np.dtype[np.float32]] = session.run(None, {session.get_inputs()[0].name: images})[0]
+        raise UserError(f"{path}: expected an ONNX network, got: {first_line(error)}") from error
     return logits
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """All tensors of an ONNX model, those in attributes and inner graphs too."""
+    import onnx
+
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for kind, value in message.ListFields():
+        if kind.message_type is not None:
+            for part in value if isinstance(value, Sequence) else [value]:
+                yield from _tensors(part)
 
 
 @contextmanager

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from sparsenas.data import DATA
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, first_line
 from sparsenas.methods import METHODS
 from sparsenas.spaces import SPACES
 from sparsenas.spaces.published import PUBLISHED
@@ -51,7 +52,12 @@ class Plugin:
             inspect.signature(make).bind(*args, **arguments)
         except TypeError as error:
             raise UserError(f"--{kind} {self.name}: cannot be called as a {kind}: {error}") from error
-        return make(*args, **arguments)
+        try:
+            return make(*args, **arguments)
+        except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+            if isinstance(error, UserError) or self.name not in TABLES[kind]:
+                raise  # in code of the user's own the whole traceback is wanted
+            raise UserError(f"--{kind} {self.words(kind)}: cannot be built: {first_line(error)}") from error
 
     def words(self, kind: str, **given: Any) -> str:
         """The flags that name it on a command line, with those of ``given`` that it takes or that every space has."""
@@ -93,6 +99,8 @@ def space_of(arch: str, space: Plugin | None) -> Plugin | None:
 def resolve(kind: str, name: str) -> Callable[..., Any]:
     """The callable behind a name. Raises ``UserError`` when there is none."""
     table = TABLES[kind]
+    if not isinstance(name, str):
+        raise UserError(f"--{kind}: expected a name, got {type(name).__name__}")
     if name in table:
         return table[name]
     module, colon, attribute = name.partition(":")
@@ -107,4 +115,18 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
     target: Callable[..., Any] | None = vars(found).get(attribute)
     if not callable(target):
         raise UserError(f"--{kind} {name}: expected a callable in {module}, found no {attribute!r}")
+    if target not in table.values() and not _uses_sparsenas(found):
+        raise UserError(f"--{kind} {name}: expected a callable in a package that uses sparsenas, got another package")
     return target
+
+
+def _uses_sparsenas(module: ModuleType) -> bool:
+    """Whether the package of a module speaks of this library, as one of spaces, data or methods must.
+
+    A run folder names what is called: else it could name ``os:system`` and its argument, or anything like it.
+    """
+    top = module.__name__.partition(".")[0]
+    modules = [m for name, m in list(sys.modules.items()) if name == top or name.startswith(f"{top}.")]
+    files = [Path(str(vars(m).get("__file__"))) for m in modules]
+    sources = (file.read_bytes() for file in files if file.suffix == ".py" and file.is_file())
+    return top != __package__ and any(__package__.encode() in source for source in sources)

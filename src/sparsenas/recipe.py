@@ -50,6 +50,10 @@ class Recipe:
     """Use the data's augmentation"""
     cutout: int = 0
     """Side of the square that is blanked in every image, after the augmentation; 0 = none"""
+    mixup: float = 0.0
+    """Alpha of the Beta distribution by which images are mixed with others; 0 = not"""
+    cutmix: float = 0.0
+    """The same for boxes cut into other images; with both given, one of them at random for each batch; 0 = not"""
     drop_path: float = 0.0
     """How often an operation of a cell is dropped for an image at the end of training, to which it grows from 0; in dso
     the inputs of operations and the outputs of blocks, the less so the earlier the block"""
@@ -70,6 +74,8 @@ class Recipe:
             ("momentum", 0),
             ("lr_end", 0),
             ("cutout", 0),
+            ("mixup", 0),
+            ("cutmix", 0),
             ("auxiliary", 0),
         ):
             value = self.__dict__[name]
@@ -102,12 +108,16 @@ class Recipe:
         """How often operations are dropped in an epoch: growing linearly, from 0 in epoch ``since``."""
         return self.drop_path * max(0, epoch - since) / max(1, self.epochs - since)
 
-    def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """The training loss of a batch, from the logits or from those and the auxiliary head's."""
+    def loss(self, output: Output, labels: Tensor, others: Tensor | None = None, share: float = 1.0) -> Tensor:
+        """The training loss of a batch, from the logits or from those and the auxiliary head's.
+
+        Of a batch blended with others, ``share`` of it is for ``labels`` and the rest for the labels of the ``others``.
+        """
         if isinstance(output, tuple):
-            logits, auxiliary = output
-            return self.loss(logits, labels) + self.auxiliary * self.loss(auxiliary, labels)
-        return functional.cross_entropy(output, labels, label_smoothing=self.smoothing)
+            logits, auxiliary = (self.loss(one, labels, others, share) for one in output)
+            return logits + self.auxiliary * auxiliary
+        loss = functional.cross_entropy(output, labels, label_smoothing=self.smoothing)
+        return loss if others is None else share * loss + (1 - share) * self.loss(output, others)
 
     def optimizer(self, net: nn.Module) -> SGD:
         """SGD that decays matrices, filters and the clipping levels of activation quantisers (as PACT does) only.

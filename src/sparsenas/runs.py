@@ -14,10 +14,22 @@ from typing import IO, Any, Protocol, TypeVar
 import torch
 import yaml
 
-from sparsenas.errors import UserError
+from sparsenas.documents import parse_json, read_text
+from sparsenas.errors import UserError, first_line
+from sparsenas.formats import FORMATS
 
 Record = Mapping[str, Any]
 T = TypeVar("T")
+STRANGE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError)
+"""What parts raise when they are given the state of something else."""
+
+
+class Stateful(Protocol):
+    """Something that has a state, as modules and optimizers have."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Takes over a state."""
+        ...
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -80,17 +92,15 @@ class Run:
             )
         return self.path / name
 
-    def write_json(self, name: str, value: object) -> None:
-        """Writes one JSON file."""
-        self._write(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    def write_json(self, name: str, value: object, indent: int | None = 1) -> None:
+        """Writes one JSON file, in one line where ``indent`` is ``None``."""
+        self._write(name, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
 
     def read_json(self, name: str, command: str = "run") -> Any:
-        """Reads one JSON file. Raises ``UserError`` when it is missing or malformed."""
+        """Reads one JSON file, an object. Raises ``UserError`` when it is missing, malformed or of another form."""
         path = self.need(name, command)
-        try:
-            return json.loads(self.do(path.read_text))
-        except ValueError as error:
-            raise UserError(f"{path}: expected JSON, got: {error}") from error
+        text = self.do(lambda: read_text(path, path))
+        return parse_json(text, path, FORMATS.get(name, dict))
 
     def write_yaml(self, name: str, value: object) -> None:
         """Writes one YAML file."""
@@ -106,13 +116,8 @@ class Run:
         if not self.has(name):
             return []
         lines = self.do(lambda: (self / name).read_text(errors="replace")).split("\n")
-        found = []
-        for number, line in enumerate(lines[:-1], 1):
-            try:
-                found.append(json.loads(line))
-            except ValueError as error:
-                raise UserError(f"{self / name}: expected JSON in line {number}, got: {error}") from error
-        return found
+        shape = FORMATS.get(name, dict)
+        return [parse_json(line, f"{self / name}, line {i}", shape) for i, line in enumerate(lines[:-1], 1)]
 
     def keep(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Drops lines of a JSONL file, a torn last one included."""
@@ -129,6 +134,16 @@ class Run:
         """Reads what ``save`` wrote, never executing code from it. Raises ``UserError`` when the file is damaged."""
         path = self.need(name, "search")
         return self.do(lambda: _load(path))
+
+    def restore(self, name: str, **parts: Stateful) -> None:
+        """Loads the state that ``save`` wrote of several parts. Raises ``UserError`` when it is that of others."""
+        state = self.load(name)
+        for key, part in parts.items():
+            try:
+                part.load_state_dict(state[key])
+            except STRANGE as error:
+                reason = f"expected the {key} of this run, got another: {first_line(error)}"
+                raise UserError(f"{self / name}: {reason}") from error
 
     def remove(self, name: str) -> None:
         """Removes a file if it is there."""
@@ -147,7 +162,9 @@ def _make(path: Path) -> None:
 
 def _append(path: Path, text: str) -> None:
     try:
-        with open(path, "ab") as file:
+        # A link is not followed: the folder may come from elsewhere, and what is written stays in it.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        with open(path, "ab", opener=lambda path, _: os.open(path, flags, 0o666)) as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())

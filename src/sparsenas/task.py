@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from torch import nn
 
-from sparsenas.args import CONFIG
+from sparsenas.args import CONFIG, from_config
 from sparsenas.choice import Arch, Choice, Choices, Gate, Gates, choices, space_size
 from sparsenas.costs import COSTS, Budget, Cost, CostTable, Limits, parse_budgets
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
-from sparsenas.data.summary import summary
+from sparsenas.data.summary import changed, split, summary
 from sparsenas.derive import derive
-from sparsenas.errors import UserError, first_line
+from sparsenas.documents import parse_yaml, read_text
+from sparsenas.errors import UserError
 from sparsenas.evolution import Worth, by_accuracy, by_loss
 from sparsenas.journal import Journal
 from sparsenas.measure import read_table, write_table
 from sparsenas.plugin import Plugin
 from sparsenas.processes import same
-from sparsenas.runs import Run
+from sparsenas.runs import STRANGE, Run
 from sparsenas.score import Exam, Scorer, make_exam
 from sparsenas.train import seed_of
 
-LATENCY_FILE = "latency.json"
+LATENCY_FILE, SPLIT = "latency.json", "split.json"
 PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit-learn")
 
 
@@ -49,7 +50,6 @@ class Scoring:
     """By what candidates are compared"""
     finalists: int = 0
     """So many of the best are compared once more, on all held-out images; 0 = the best of the search is the answer"""
-
     cache_memory: int = 1024
     """MiB in which what candidates share with those scored before is kept; 0 = none. Scores do not depend on it"""
 
@@ -62,6 +62,18 @@ class Scoring:
         for name, low in (("calibration", 0), ("held_out", 0), ("batch", 1), ("finalists", 0), ("cache_memory", 0)):
             if self.__dict__[name] < low:
                 raise UserError(f"--score.{name}: expected at least {low}, got {self.__dict__[name]}")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The flags of a run that later commands need."""
+
+    space: Plugin
+    data: Plugin
+    budget: list[str]
+    seed: int
+    score: Scoring
+    target: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,16 +133,23 @@ class Task:
                     f"--out {self.run.path}: expected a new folder, this one has a run; --resume continues it"
                 )
             _check_choices(self.run, self.choices)
+            self.check_split()
             return
         self.run.create()
+        self.run.write_json(SPLIT, split(self.data), indent=None)
         self.run.write_json("choices.json", facts)
         self.run.write_json("data.json", summary(self.data))
         if self.latency is not None:
             self.run.do(partial(write_table, self.run / LATENCY_FILE, self.latency))
         versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-        self.run.write_yaml(
-            CONFIG, {**config, "versions": versions, "machine": f"{platform.machine()} {platform.system()}"}
-        )
+        machine = f"{platform.machine()} {platform.system()}"
+        self.run.write_yaml(CONFIG, {**config, "versions": versions, "machine": machine})
+
+    def check_split(self) -> None:
+        """Raises ``UserError`` when the images, or what they serve for, are not those that the run began with."""
+        saved = self.run.read_json(SPLIT) if self.run.has(SPLIT) else {}
+        if told := changed(saved, self.data):
+            raise UserError(f"{self.run / SPLIT}: the data set has changed since this run began: {told}")
 
 
 def make_task(
@@ -149,17 +168,17 @@ def make_task(
     the space that differ in the network that is trained in the end, to which the budgets apply.
     """
     run = Run(out, same)
-    begun = run.has(CONFIG) and run.has(LATENCY_FILE)
-    table = read_table(run / LATENCY_FILE if begun else latency) if begun or latency else None
+    source = run / LATENCY_FILE if run.has(LATENCY_FILE) else "" if run.has(CONFIG) else latency
+    table = read_table(source) if source else None
     budgets = parse_budgets(budget, COSTS if table is None else [*COSTS, LATENCY])
-    source: Data = data.build("data", seed=seed).to(device)
-    net = build_space(space, source)
+    images = build_data(data, seed).to(device)
+    net = build_space(space, images)
     questions = choices(net)
     if not questions:
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
     final = Plugin(space.name, {**space.flags, **(target or {})})
-    limits = limits_at(final, source, questions, budgets, table)
-    return Task(run, Journal(run), space, final, source, questions, limits, seed, table)
+    limits = limits_at(final, images, questions, budgets, table)
+    return Task(run, Journal(run), space, final, images, questions, limits, seed, table)
 
 
 def limits_at(
@@ -190,18 +209,22 @@ def open_task(
     """
     folder = Run(run, same)
     path = folder.need(CONFIG, "search")
-    try:
-        config = yaml.safe_load(folder.do(path.read_text))
-        space, data = Plugin.from_config(config["space"]), Plugin.from_config(config["data"])
-        seed, latency, how = config["seed"], config.get("latency", ""), trained_as(folder) if how is None else how
-        target, budget = how.get("target", config.get("target")), how.get("fit", config["budget"])
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: expected the flags of a run, got: {type(error).__name__} {first_line(error)}"
-        ) from error
-    task = make_task(run, space, data, budget, seed, device, latency, target)
+    where = f"{path}: expected the flags of a run"
+    config = parse_yaml(folder.do(lambda: read_text(path, where)), where, {"target?": dict})
+    how = trained_as(folder) if how is None else how
+    changed = {flag: how[name] for flag, name in (("target", "target"), ("budget", "fit")) if name in how}
+    flags = from_config(Saved, {**config, **changed}, path)
+    task = make_task(run, flags.space, flags.data, flags.budget, flags.seed, device, target=flags.target)
     _check_choices(folder, task.choices)
     return task, config
+
+
+def build_data(data: Plugin, seed: int) -> Data:
+    """Calls the data set with the seed of its split. Raises ``UserError``."""
+    images = data.build("data", seed=seed)
+    if not isinstance(images, Data):
+        raise UserError(f"--data {data.name}: expected it to return a sparsenas.data.Data, got {type(images).__name__}")
+    return images
 
 
 def build_space(space: Plugin, data: Data) -> nn.Module:
@@ -225,15 +248,15 @@ def found(task: Task) -> Arch:
 def inherited_gates(task: Task, arch: Arch) -> Gates:
     """How an architecture runs on the supernet's weights: the found one with the weights learned for its options."""
     best = task.run.read_json("best.json") if task.run.has("best.json") else {}
-    weights = best.get("weights", {}) if best.get("arch") == arch.to_json() else {}
+    weights = best.get("weights") or {} if best.get("arch") == arch.to_json() else {}
+    for name, values in weights.items():
+        if len(values) != len(arch.get(name, ())) or not all(map(isfinite, values)):
+            raise UserError(f"{task.run / 'best.json'}: expected a weight for each option kept of {name}, got others")
     return {n: Gate(p, torch.tensor(weights[n]) if n in weights else None) for n, p in arch.items()}
 
 
 def load(run: Path | str) -> nn.Module:
-    """The trained network of a finished run, as an ordinary PyTorch module in eval mode.
-
-    Raises ``UserError`` when the run has none.
-    """
+    """The trained network of a finished run, as an ordinary module in eval mode. Raises ``UserError`` without one."""
     return trained(open_task(run, torch.device("cpu"))[0]).eval()
 
 
@@ -243,9 +266,10 @@ def trained(task: Task) -> nn.Module:
     arch = found(task)
     weights = inherited_gates(task, arch) if trained_as(task.run).get("one_stage") else None
     net = task.plain(arch, "load", weights)
+    state = task.run.load("net.pt")
     try:
-        net.load_state_dict(task.run.load("net.pt"))
-    except RuntimeError as error:
+        net.load_state_dict(state)
+    except STRANGE as error:
         raise UserError(
             f"{task.run / 'net.pt'}: expected the weights of the network in best.json, got others"
         ) from error

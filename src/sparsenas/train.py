@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sparsenas.auxiliary import Output, WithAuxiliary
 from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import set_gates
-from sparsenas.data import Data, Images, Split, cutout
+from sparsenas.data import Data, Images, Split, Target, blended, cutout
 from sparsenas.epoch import Epoch
 from sparsenas.errors import UserError
 from sparsenas.journal import Bar, Journal
@@ -59,11 +59,12 @@ def _set_lr(optimizer: Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def _output(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Output:
+def _output(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> tuple[Output, Target]:
     x = data.inputs(batch.images, recipe.augment, recipe.size_at(epoch))
+    x = cutout(x, recipe.cutout) if recipe.cutout > 0 else x
+    x, target = blended(x, batch.labels, recipe.mixup, recipe.cutmix)
     with SyncedNorms() if world() > 1 and not recipe.own_paths else nullcontext():
-        output: Output = model(cutout(x, recipe.cutout) if recipe.cutout > 0 else x)
-    return output
+        return model(x), target
 
 
 def _steps(split: Images, recipe: Recipe) -> int:
@@ -84,7 +85,8 @@ def _trainee(fabric: Fabric, net: nn.Module, recipe: Recipe) -> tuple[nn.Module,
 
 
 def _loss(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> Tensor:
-    return recipe.loss(_output(model, data, batch, recipe, epoch), batch.labels)
+    output, target = _output(model, data, batch, recipe, epoch)
+    return recipe.loss(output, *target)
 
 
 def train_supernet(
@@ -126,8 +128,8 @@ def train_supernet(
                     learning.step_apart(_loss(model, data, next(asked), recipe, number))
                     epoch.asked += 1
                 epoch.paths.append(learning.run(net, recipe.own_paths))
-                output = _output(model, data, batch, recipe, number)
-                _step(fabric, model, optimizer, epoch.loss(output, batch.labels), recipe)
+                loss = epoch.loss(*_output(model, data, batch, recipe, number))
+                _step(fabric, model, optimizer, loss, recipe)
                 learning.step_along()
                 checkpoint.save_within(step, parts)
             record = epoch.end()
@@ -168,7 +170,7 @@ def train_network(
             for step, batch in enumerate(batches, first + epoch.steps):
                 torch.manual_seed(seed_of(seed, stage, step) + rank())
                 _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
-                loss = epoch.loss(_output(model, data, batch, recipe, number), batch.labels)
+                loss = epoch.loss(*_output(model, data, batch, recipe, number))
                 _step(fabric, model, optimizer, loss, recipe)
                 if average is not None:
                     average.update_parameters(net)

@@ -78,7 +78,7 @@ def evaluate_stage(task: Task, scoring: Scoring) -> None:
 def inherited(task: Task, arch: Arch, exam: Exam) -> nn.Module:
     """The plain network of an architecture on the supernet's weights, its batch norm recalibrated as in the exam."""
     supernet = task.network("supernet")
-    supernet.load_state_dict(task.run.load("supernet.pt")["net"])
+    task.run.restore("supernet.pt", net=supernet)
     net = derive(supernet, inherited_gates(task, arch)).to(task.data.test.labels.device).eval()
     norms = [module for module in net.modules() if isinstance(module, _BatchNorm)] if exam.calibration else []
     momenta = [norm.momentum for norm in norms]

@@ -20,8 +20,8 @@ from sparsenas.methods import Method
 from sparsenas.pareto import CostOf, crowded, front, hypervolume, objectives
 from sparsenas.plugin import Plugin
 from sparsenas.report import report
-from sparsenas.runs import Run
-from sparsenas.task import LATENCY_FILE, Scoring, Task, make_task, open_task
+from sparsenas.runs import Run, write_atomic
+from sparsenas.task import LATENCY_FILE, Scoring, Task, found, make_task, open_task
 from sparsenas.train import seed_of
 
 
@@ -56,6 +56,7 @@ def evolve(
     method = Plugin.of(method)
     device = Device(accelerator, threads=threads).fabric().device
     source, config = open_task(run, device)
+    source.check_split()
     source.run.need("supernet.pt", "search")
     data = Plugin.from_config(config["data"])
     table = latency or (source.run / LATENCY_FILE if source.latency is not None else "")
@@ -68,13 +69,12 @@ def evolve(
     again |= {"accelerator": accelerator, "random_search": random_search}
     task.begin({**config, **to_config("evolve", **again)}, resume)
     if not task.run.has("supernet.pt"):
-        shutil.copy(source.run / "supernet.pt", task.run / "supernet.pt")
+        with open(source.run / "supernet.pt", "rb") as supernet:
+            write_atomic(task.run / "supernet.pt", lambda file: shutil.copyfileobj(supernet, file))
     if not task.run.has("best.json"):
         search_again(task, learner, Scoring(**config["score"]), source.run, pareto, random_search)
-    best = task.run.read_json("best.json")
-    task.journal.say(
-        f"found {best['text']}: {best['held_out']['accuracy']:.2%} held-out, {best['costs']['flops']:,} flops"
-    )
+    best = found(task)
+    task.journal.say(f"found {best.text()}: {task.costs(best)['flops']:,} flops")
     task.journal.say(f"report: {report(task.run.path)}")
 
 
@@ -91,7 +91,7 @@ def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, par
     if strategy is None:
         raise UserError("--method: expected a method that searches a supernet, as Spos does")
     net = task.network("supernet")
-    net.load_state_dict(task.run.load("supernet.pt")["net"])
+    task.run.restore("supernet.pt", net=net)
     net.to(task.data.test.labels.device)
     scorer = task.scorer(net, scoring)
     run_search(task, scorer, strategy, scored([source, task.run], task.choices))

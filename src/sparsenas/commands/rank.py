@@ -138,7 +138,7 @@ def sampled(rows: int, count: int, seed: int) -> list[int]:
 def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], block: int) -> list[dict[str, Any]]:
     """How well accuracy and loss on inherited weights rank the rows, in every setting."""
     net = task.network("supernet")
-    net.load_state_dict(task.run.load("supernet.pt")["net"])
+    task.run.restore("supernet.pt", net=net)
     net.to(task.data.test.labels.device)
     measures = []
     task.run.keep("rank.jsonl", lambda line: True)

@@ -71,6 +71,7 @@ def retrain(
     """
     fabric = Device(accelerator, devices, num_nodes, precision, threads).fabric()
     task = _task(run, fabric.device, target or {}, fit or [], "keep" if keep else "inherit" if inherit else "")
+    task.check_split()
     task.run.remove("net.pt")
     drop_results(task.run, "retrained", "baselines", "against")
     retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit, keep)
@@ -139,7 +140,7 @@ def retrain_stage(
 
 def _inherited(task: Task, arch: Arch) -> nn.Module:
     net = task.network("supernet")
-    net.load_state_dict(task.run.load("supernet.pt")["net"])
+    task.run.restore("supernet.pt", net=net)
     return derive(net, inherited_gates(task, arch))
 
 

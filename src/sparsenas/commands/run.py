@@ -133,7 +133,7 @@ def summary(task: Task) -> Table:
     if latency.get("measured_ms") is not None:
         whole = figure(latency["measured_ms"]), figure(latency["spread"])
         table.add_row("latency_ms, measured whole", " +- ".join(whole))
-    if "inherited" in tested:
+    if "inherited" in tested and "held_out" in best:
         table.add_row("held-out accuracy, inherited weights", f"{best['held_out']['accuracy']:.2%}")
         table.add_row("test accuracy, inherited weights", f"{tested['inherited']['accuracy']:.2%}")
     how = "trained in one stage" if tested["retrained"].get("one_stage") else "retrained"

@@ -113,9 +113,7 @@ def search_stage(
         return
     net = task.network("supernet")
     if task.run.has("supernet.pt"):
-        state = task.run.load("supernet.pt")
-        net.load_state_dict(state["net"])
-        learner.load_state_dict(state["method"])
+        task.run.restore("supernet.pt", net=net, method=learner)
         fabric.to_device(net)
     else:
         with task.journal.stage("supernet"):

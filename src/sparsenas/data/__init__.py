@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from sparsenas.data.blend import Target as Target
+from sparsenas.data.blend import blended as blended
 from sparsenas.data.cifar import cifar10 as cifar10
 from sparsenas.data.cifar import cifar100 as cifar100
 from sparsenas.data.cutout import cutout as cutout

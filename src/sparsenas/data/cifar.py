@@ -9,6 +9,7 @@ from torch import nn
 
 from sparsenas.data.archives import CIFAR10, CIFAR100, SIDE, Layout, read
 from sparsenas.data.data import Data, Split, stratified
+from sparsenas.data.shown import colours
 from sparsenas.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -26,7 +27,7 @@ SHIFT = 4
 """Pixels by which training images are moved at most, in each direction."""
 
 
-def cifar10(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0) -> Data:
+def cifar10(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0, jitter: float = 0.0) -> Data:
     """Loads CIFAR-10: the official test images for testing, the others split into train and held-out.
 
     Training images are shifted by up to 4 pixels and mirrored.
@@ -36,12 +37,13 @@ def cifar10(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0) -
         seed: decides the held-out split.
         held_out: share of the training images that is held out, with equal class shares.
         images: how many training images are used, held-out ones included, with equal class shares; 0 = all.
+        jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
     """
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-    return _data(root, CIFAR10, CLASSES, mean, std, seed, held_out, images)
+    return _data(root, CIFAR10, CLASSES, mean, std, seed, held_out, images, jitter)
 
 
-def cifar100(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0) -> Data:
+def cifar100(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0, jitter: float = 0.0) -> Data:
     """Loads CIFAR-100 with its 100 fine classes; in all else as cifar10.
 
     Args:
@@ -49,9 +51,10 @@ def cifar100(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0) 
         seed: decides the held-out split.
         held_out: share of the training images that is held out, with equal class shares.
         images: how many training images are used, held-out ones included, with equal class shares; 0 = all.
+        jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
     """
     mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, held_out, images)
+    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, held_out, images, jitter)
 
 
 def _data(
@@ -63,6 +66,7 @@ def _data(
     seed: int,
     held_out: float,
     images: int,
+    jitter: float,
 ) -> Data:
     from kornia.augmentation import RandomCrop, RandomHorizontalFlip
 
@@ -73,8 +77,11 @@ def _data(
     shown = parts["train"]
     if not 0 <= images <= len(shown):
         raise UserError(f"--data.images: expected 0 to {len(shown)}, got {images}")
+    if jitter < 0:
+        raise UserError(f"--data.jitter: expected at least 0, got {jitter}")
+    chosen = torch.arange(len(shown))
     if 0 < images < len(shown):
-        shown = shown.take(stratified(shown.labels.numpy(), images / len(shown), seed=0)[1])
-    train, held = (shown.take(rows) for rows in stratified(shown.labels.numpy(), held_out, seed=seed))
-    augment = nn.Sequential(RandomCrop((SIDE, SIDE), padding=SHIFT), RandomHorizontalFlip())
-    return Data(classes, train, held, parts["test"], mean, std, augment)
+        chosen = stratified(shown.labels.numpy(), images / len(shown), seed=0)[1]
+    learned, held = (chosen[rows] for rows in stratified(shown.labels[chosen].numpy(), held_out, seed=seed))
+    augment = nn.Sequential(RandomCrop((SIDE, SIDE), padding=SHIFT), RandomHorizontalFlip(), *colours(jitter))
+    return Data(classes, shown.take(learned), shown.take(held), parts["test"], mean, std, augment, held_rows=held)

@@ -123,6 +123,8 @@ class Data:
     """Random augmentation of a float batch within 0..1, for training."""
     crop: int | None = None
     """The side of the middle square that is shown where there is no augmentation; ``None`` = the whole image."""
+    held_rows: Tensor | None = None
+    """Which images are held out, by number as they were read; for the record."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -148,7 +150,8 @@ class Data:
             x = _middle(x, self.crop)
         if size is not None and x.shape[-2:] != (size, size):
             x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
-        mean, std = (torch.tensor(v, device=x.device).view(-1, 1, 1) for v in (self.mean, self.std))
+        # Filled there, for copying numbers to a device would wait for it in every step.
+        mean, std = (torch.stack([x.new_full((1, 1), one) for one in of]) for of in (self.mean, self.std))
         return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 

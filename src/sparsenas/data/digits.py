@@ -30,5 +30,6 @@ def digits(seed: int = 0, held_out: float = 0.25) -> Data:
         test=everything.take(test),
         mean=(float((shown.images / 255).mean()),),
         std=(float((shown.images / 255).std()),),
+        held_rows=rest[held],
         augment=RandomAffine(degrees=8.0, translate=(0.1, 0.1), scale=(0.9, 1.1), shear=5.0, p=0.8),
     )

@@ -47,15 +47,22 @@ class Shown:
     def data(self, classes: Sequence[str], parts: Sequence[Pictures]) -> Data:
         """The data of three parts: train, held-out and test."""
         train, held_out, test = loaded(parts, self.memory)
-        return Data(tuple(classes), train, held_out, test, MEAN, STD, self.augmentation(), crop=self.size)
+        augment, rows = self.augmentation(), parts[1].rows
+        return Data(tuple(classes), train, held_out, test, MEAN, STD, augment, crop=self.size, held_rows=rows)
 
     def augmentation(self) -> nn.Module:
         """For batches on any device."""
-        from kornia.augmentation import ColorJitter, RandomHorizontalFlip, RandomResizedCrop
+        from kornia.augmentation import RandomHorizontalFlip, RandomResizedCrop
 
         part = RandomResizedCrop((self.size, self.size), scale=(SMALLEST_PART, 1.0))
-        colours = [ColorJitter(self.jitter, self.jitter, self.jitter)] if self.jitter > 0 else []
-        return nn.Sequential(part, RandomHorizontalFlip(), *colours)
+        return nn.Sequential(part, RandomHorizontalFlip(), *colours(self.jitter))
+
+
+def colours(jitter: float) -> list[nn.Module]:
+    """Random brightness, contrast and saturation, within so much of what they are; nothing for 0."""
+    from kornia.augmentation import ColorJitter
+
+    return [ColorJitter(jitter, jitter, jitter)] if jitter > 0 else []
 
 
 def arranged(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -27,6 +30,30 @@ def summary(data: Data) -> dict[str, Any]:
         "parts": {name: torch.bincount(part.labels.cpu(), minlength=count).tolist() for name, part in parts.items()},
         "samples": samples(data),
     }
+
+
+def split(data: Data) -> dict[str, Any]:
+    """Which images serve for what: how many, which are held out, and a checksum of all labels in their order.
+
+    Images that were added or taken away show in it, others in the place of some do not.
+    """
+    parts = {"train": data.train, "held_out": data.held_out, "test": data.test}
+    labels = np.concatenate([part.labels.cpu().numpy() for part in parts.values()])
+    return {
+        **{name: len(part) for name, part in parts.items()},
+        "labels_sha256": hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest(),
+        "held_out_images": None if data.held_rows is None else data.held_rows.tolist(),
+    }
+
+
+def changed(saved: Mapping[str, Any], data: Data) -> str:
+    """What is other than in a record made by ``split``, in words; nothing when all is the same."""
+    now = split(data)
+    for name, value in saved.items():
+        if value != now.get(name):
+            numbers = isinstance(value, int)
+            return f"{value} {name} images then, {now.get(name)} now" if numbers else f"other {name} then than now"
+    return ""
 
 
 def samples(data: Data) -> list[dict[str, Any]]:

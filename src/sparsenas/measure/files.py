@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sparsenas.costs.latency import LatencyTable, Settings
+from sparsenas.documents import parse_json, read_text
 from sparsenas.errors import UserError
 from sparsenas.measure.engines import ACCELERATORS, ENGINES, Engine, device_name
 from sparsenas.runs import Run, write_atomic
@@ -15,10 +16,9 @@ from sparsenas.runs import Run, write_atomic
 def read_table(path: Path | str) -> LatencyTable:
     """Reads a table. Raises ``UserError`` when there is none or the file is damaged."""
     try:
-        values = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path}: expected a table that `sparsenas latency` wrote, got: {reason}") from error
+        values = parse_json(read_text(Path(path), path), path)
+    except UserError as error:
+        raise UserError(f"{path}: expected a table that `sparsenas latency` wrote, got: {error}") from error
     table = LatencyTable.from_json(values, str(path))
     known = {"engine": (*ENGINES,), "accelerator": ACCELERATORS}
     for name, legal in known.items():

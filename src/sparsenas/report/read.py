@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from sparsenas.documents import parse_json, parse_yaml, read_text
 from sparsenas.errors import UserError
 from sparsenas.report.numbers import number
 
@@ -200,29 +198,16 @@ def _question(choice: Json, answers: Json) -> Question:
 
 
 def _read_config(path: Path) -> Json:
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path.parent}: expected a run folder with a config.yaml, found none") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected YAML, got {_one_line(error)}") from None
-    return _object(path, config)
+    if not path.exists():
+        raise UserError(f"{path.parent}: expected a run folder with a config.yaml, found none")
+    return _named(parse_yaml(read_text(path, path), path, dict))
 
 
 def _read_object(path: Path) -> Json:
-    try:
-        return _object(path, json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path}: expected JSON, got {_one_line(error)}") from None
+    return _named(parse_json(read_text(path, path), path, dict)) if path.exists() else {}
 
 
-def _object(path: Path, value: object) -> Json:
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: expected an object of named values, got {type(value).__name__}")
+def _named(value: Json) -> Json:
     return {str(key): entry for key, entry in value.items()}
 
 
@@ -249,15 +234,9 @@ def _read_scored(path: Path, notes: list[str]) -> list[Json]:
 def _parsed(lines: Iterable[str]) -> Iterable[Json]:
     for line in lines:
         try:
-            value = json.loads(line)
-        except ValueError:
+            yield parse_json(line, "", dict)
+        except UserError:
             continue
-        if isinstance(value, dict):
-            yield value
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _texts(given: Any) -> list[str]:
