@@ -31,6 +31,7 @@ from sparsenas.processes import same
 from sparsenas.runs import STRANGE, Run
 from sparsenas.score import Exam, Scorer, make_exam
 from sparsenas.train import seed_of
+from sparsenas.trained import trained_as
 
 LATENCY_FILE, SPLIT = "latency.json", "split.json"
 PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit-learn")
@@ -274,20 +275,6 @@ def trained(task: Task) -> nn.Module:
             f"{task.run / 'net.pt'}: expected the weights of the network in best.json, got others"
         ) from error
     return net
-
-
-def keep_trained(run: Run, net: nn.Module, how: Mapping[str, Any]) -> None:
-    """Writes net.pt, and before it net.json, which says how it came about where there is something to say."""
-    if how:
-        run.write_json("net.json", how)
-    else:
-        run.remove("net.json")
-    run.save("net.pt", net.state_dict())
-
-
-def trained_as(run: Run) -> dict[str, Any]:
-    """How ``net.pt`` came about: its target and what that was fitted to, and whether in one stage with the search."""
-    return dict(run.read_json("net.json")) if run.has("net.json") else {}
 
 
 def _check_choices(run: Run, questions: Choices) -> None:

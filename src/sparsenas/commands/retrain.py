@@ -21,8 +21,9 @@ from sparsenas.errors import UserError
 from sparsenas.fit import WIDTH, check_target, fitted
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
-from sparsenas.task import Task, found, inherited_gates, keep_trained, open_task, trained_as
+from sparsenas.task import Task, found, inherited_gates, open_task
 from sparsenas.train import evaluate, seed_of, train_network
+from sparsenas.trained import keep_trained, trained_as
 
 RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
 BAND = 0.1

@@ -24,8 +24,9 @@ from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.score import Scorer, score_population
-from sparsenas.task import Scoring, Task, keep_trained, make_task
+from sparsenas.task import Scoring, Task, make_task
 from sparsenas.train import seed_of, train_supernet
+from sparsenas.trained import keep_trained
 
 SCORE = Scoring()
 SEARCH = Recipe(epochs=60, batch=64, lr=0.1, schedule="cosine")
