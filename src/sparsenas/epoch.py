@@ -87,7 +87,7 @@ class Epoch:
     def _counted(self) -> tuple[Tensor, int, int]:
         """Mean losses, hits and images over all processes."""
         device = self.losses[-1].device
-        losses = summed(torch.stack([loss.to(device) for loss in self.losses]).double()) / world()
+        losses = summed(torch.stack([loss.to(device, torch.double) for loss in self.losses])) / world()
         hits = sum((hit.to(device) for hit in self.hits), torch.zeros((), dtype=torch.long, device=device))
         counts = summed(torch.stack([hits, torch.tensor(self.images, device=device)])).tolist()
         return losses, counts[0], counts[1]

@@ -73,8 +73,9 @@ def evolve(
             write_atomic(task.run / "supernet.pt", lambda file: shutil.copyfileobj(supernet, file))
     if not task.run.has("best.json"):
         search_again(task, learner, Scoring(**config["score"]), source.run, pareto, random_search)
-    best = found(task)
-    task.journal.say(f"found {best.text()}: {task.costs(best)['flops']:,} flops")
+    best, marks = found(task), task.run.read_json("best.json").get("held_out")
+    score = f"{marks['accuracy']:.2%} held-out, " if marks else ""
+    task.journal.say(f"found {best.text()}: {score}{task.costs(best)['flops']:,} flops")
     task.journal.say(f"report: {report(task.run.path)}")
 
 
