@@ -280,7 +280,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = parser.parse_args(argv)
     cuda = torch.cuda.is_available() and not flags.tiny
     if not cuda and not flags.tiny:
-        parser.error("expected a CUDA device, or --tiny")
+        print("no CUDA device here; --tiny runs anywhere")
+        return
     fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=1, precision="bf16-mixed")
     most = ceiling(fabric.device, flags.tiny)
     name = torch.cuda.get_device_name() if cuda else "cpu, tiny shapes"

@@ -80,7 +80,7 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
                 # Only the flags given: a published architecture has its own word on the others.
                 flags[kind] = parser.parse_args(list(argv), defaults=False).get(kind)
             return _keywords(command, parser.instantiate(flags), plugins)
-        given = parser.parse_args(list(argv), defaults=False)
+        given = parser.parse_args([*_required(plugins, saved), *argv], defaults=False)
         resumed = parser.parse_object({**saved, "out": given.out, "resume": True})
         _check_unchanged(flatten(given.as_dict()), flatten(resumed.as_dict()))
         return _keywords(command, parser.instantiate(resumed), plugins)
@@ -90,10 +90,7 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
 
 def from_config(flags: type[Flags], config: Mapping[str, Any], where: object) -> Flags:
     """A dataclass of flags from what a run folder keeps of them, checked as flags are. Raises ``UserError``."""
-    names = inspect.signature(flags).parameters
-    if missing := [name for name in names if name not in config and names[name].default is inspect.Parameter.empty]:
-        raise UserError(f"{where}: expected the flags of a run, got none named {missing[0]}")
-    saved = {name: value for name, value in config.items() if name in names}
+    saved = {name: value for name, value in config.items() if name in inspect.signature(flags).parameters}
     try:
         plugins = _plugin_names(flags, [], saved)
         parser = _parser(flags, plugins)
@@ -264,16 +261,21 @@ def _saved(command: Command, argv: Sequence[str]) -> dict[str, Any] | None:
     out = _value(argv, "--out")
     if "--resume=true" not in argv or out is None or not (Path(out) / CONFIG).exists():
         return None
-    flags = _yaml(str(Path(out) / CONFIG))
-    return {name: value for name, value in flags.items() if name in inspect.signature(command).parameters}
+    return {n: v for n, v in _yaml(str(Path(out) / CONFIG)).items() if n in inspect.signature(command).parameters}
+
+
+def _required(plugins: Mapping[str, str], saved: Mapping[str, Any]) -> list[str]:
+    """The flags without a default, as they were: they need not be given again to resume."""
+    made = {kind: inspect.signature(resolve(kind, name)).parameters.values() for kind, name in plugins.items()}
+    needed = [f"{kind}.{p.name}" for kind, parameters in made.items() for p in parameters if p.default is p.empty]
+    return [f"--{name}={value}" for name, value in flatten(saved).items() if name in needed]
 
 
 def _yaml(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
     where = f"--config {path}: expected a YAML file of flags"
-    flags: dict[str, Any] = parse_yaml(read_text(Path(path), where), where, {f"{TARGET}?": dict})
-    return {str(name): value for name, value in flags.items()}
+    return {str(n): v for n, v in parse_yaml(read_text(Path(path), where), where, {f"{TARGET}?": dict}).items()}
 
 
 def _one_line(text: str) -> str:

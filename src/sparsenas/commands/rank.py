@@ -83,6 +83,7 @@ def rank(
     truth = read_truth(table)
     device = Device(accelerator, threads=threads).fabric().device
     task, config = open_task(run, device)
+    task.check_split()
     task.run.need("supernet.pt", "search")
     settings = scorings(task, Scoring(**config["score"]), calibration, held_out)
     if sample < 0 or block < 1:
