@@ -40,7 +40,9 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage("SPOS supernet, 120 epochs", "spos imagenet", 150_000 * 1024, 1024, 8.39e6),
+    Stage(
+        "SPOS supernet, 120 epochs", "spos imagenet", 150_000 * 1024, 1024, 3.87e6
+    ),  # of the 8.39 M, one path's at most
     Stage("SPOS search, 1000 x (25 600 + 8 000)", "spos imagenet, scoring", 1000 * 33_600, 128, 0),
     Stage("SPOS search, 1000 x (25 600 + 50 000)", "spos imagenet, scoring", 1000 * 75_600, 128, 0),
     Stage("SPOS retraining, 240 epochs", "spos retraining", 300_000 * 1024, 1024, 3.87e6),
