@@ -50,22 +50,29 @@ def same(make: Callable[[], T]) -> T:
 
 def summed(x: Tensor) -> Tensor:
     """The sum of all processes' tensors."""
-    if world() > 1:
-        x = x.clone()
-        dist.all_reduce(x)
-    return x
+    if world() == 1:
+        return x
+    total = _sendable(x.clone())
+    dist.all_reduce(total)
+    return total.to(x.device)
 
 
 def gathered(x: Tensor) -> Tensor:
     """The tensors of all processes, which may differ in their first size, in the order of a list dealt by ``share``."""
     if world() == 1:
         return x
+    device, x = x.device, _sendable(x)
     counts = [torch.zeros((), dtype=torch.long, device=x.device) for _ in range(world())]
     dist.all_gather(counts, torch.tensor(len(x), device=x.device))
     most = int(max(counts))
     parts = [x.new_empty(most, *x.shape[1:]) for _ in counts]
     dist.all_gather(parts, torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])]))
-    return torch.stack(parts, 1).flatten(0, 1)[: int(sum(counts))]
+    return torch.stack(parts, 1).flatten(0, 1)[: int(sum(counts))].to(device)
+
+
+def _sendable(x: Tensor) -> Tensor:
+    """Where the processes can exchange it: NCCL knows GPUs only."""
+    return x.cuda() if dist.get_backend() == "nccl" else x
 
 
 def average_gradients(parameters: Iterable[Tensor], alike: bool = True) -> None:
