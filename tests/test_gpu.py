@@ -13,9 +13,10 @@ from lightning_fabric import Fabric
 
 from sparsenas.choice import Arch, choices, set_gates
 from sparsenas.data import digits
+from sparsenas.epoch import Epoch
 from sparsenas.recipe import Recipe
 from sparsenas.spaces import tiny
-from sparsenas.train import Epoch, _output, _step
+from sparsenas.train import _output, _step
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_step_does_not_wait_for_the_device(blend: dict[str, float], no_waiting
     recipe = Recipe(batch=32, augment=False, **blend)  # type: ignore[arg-type]
     data, net = digits().to(fabric.device), fabric.to_device(tiny())
     model, optimizer = fabric.setup(net, recipe.optimizer(net))
-    figures, rng = Epoch("supernet", 0, recipe), np.random.default_rng(0)
+    figures, rng = Epoch("supernet", recipe), np.random.default_rng(0)
     batches = list(data.train.shuffled(recipe.batch, 0))[:6]
     for i, batch in enumerate(batches):
         if i == 2:  # libraries load their kernels in the first steps
@@ -42,7 +43,7 @@ def test_a_step_does_not_wait_for_the_device(blend: dict[str, float], no_waiting
         loss = figures.loss(*_output(model, data, batch, recipe, 0))
         _step(fabric, model, optimizer, loss, recipe)
     torch.cuda.set_sync_debug_mode("default")
-    assert np.isfinite(figures.record()["loss"])
+    assert np.isfinite(figures.end()["loss"])
 
 
 def test_the_benchmark_runs(
