@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sparsenas.choice import Arch, set_gates
-from sparsenas.costs import Budget, CostTable, parse_budgets
+from sparsenas.costs import Budget, Cost, CostTable, parse_budgets
 from sparsenas.costs.layer import as_number, figure, total
 from sparsenas.costs.trace import trace_through
 from sparsenas.errors import UserError
@@ -34,7 +34,7 @@ def check_target(target: Mapping[str, Any]) -> None:
 def check_fit(task: Task, fit: Sequence[str]) -> None:
     """Raises ``UserError`` for limits that no architecture of the space keeps at any width, before one is found."""
     budgets, least = _budgets(task, fit), _narrowest(task)
-    table = CostTable(_network(task, least), task.data.shape, task.limits.table.costs)
+    table = CostTable(_network(task, least), task.data.shape, _bounded(task, budgets))
     for budget in budgets:
         _refuse_above(budget, least, table.exact(table.extremes(budget.cost)[0]))
 
@@ -46,13 +46,14 @@ def fitted(task: Task, arch: Arch, fit: Sequence[str]) -> Task:
     """
     budgets, least = _budgets(task, fit), _narrowest(task)
     uppers = [replace(budget, at_least=0.0) for budget in budgets]
-    narrow = _costs(task, arch, least)
+    counted = _bounded(task, budgets)
+    narrow = _costs(task, arch, least, counted)
     for budget in uppers:
         _refuse_above(budget, least, narrow)
-    width = widest(lambda width: _keeps(uppers, _costs(task, arch, width)), least)
+    width = widest(lambda width: _keeps(uppers, _costs(task, arch, width, counted)), least)
     if width is None:
         raise UserError(f"--fit: expected limits that grow with the width, a width of {WIDE} keeps {_names(budgets)}")
-    costs = _costs(task, arch, width)
+    costs = _costs(task, arch, width, counted)
     for budget in budgets:
         if not budget.allows(costs[budget.cost]):
             raise UserError(
@@ -110,12 +111,17 @@ def _network(task: Task, width: int) -> nn.Module:
         return build_space(_at(task, width), task.data)
 
 
-def _costs(task: Task, arch: Arch, width: int) -> dict[str, float]:
+def _bounded(task: Task, budgets: Sequence[Budget]) -> dict[str, Cost]:
+    """The costs that are bounded; others, such as measured ones, may be unknown at most widths."""
+    return {budget.cost: task.limits.table.costs[budget.cost] for budget in budgets}
+
+
+def _costs(task: Task, arch: Arch, width: int, counted: Mapping[str, Cost]) -> dict[str, float]:
     """The exact costs of the derived network."""
     net = _network(task, width)
     set_gates(net, arch.gates())
     layers, _ = trace_through(net, (1, *task.data.shape))
-    return {name: as_number(name, total(cost, layers)) for name, cost in task.limits.table.costs.items()}
+    return {name: as_number(name, total(cost, layers)) for name, cost in counted.items()}
 
 
 def _keeps(budgets: Sequence[Budget], costs: Mapping[str, float]) -> bool:
