@@ -184,12 +184,25 @@ def test_flags_of_other_types(changed: dict[str, Any], run: Path, refused: Refus
     refused("evaluate", run, "--arch", "found")
 
 
+@pytest.mark.parametrize("text", NO_OBJECTS)
+def test_texts_that_are_no_objects(text: str, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for name in ("best.json", "choices.json", "net.json", "results.json", "split.json"):
+        (tmp_path / name).write_text(text, encoding="latin1")
+        with pytest.raises(UserError, match=name):
+            run.read_json(name)
+    for name in ("archs.jsonl", "log.jsonl"):
+        (tmp_path / name).write_text(text + "\n", encoding="latin1")
+        with pytest.raises(UserError, match=f"{name}, line 1: expected "):
+            run.records(name)
+
+
 def test_json_of_other_types(run: Path, refused: Refused) -> None:
     names = {"best.json": ("evaluate",), "choices.json": ("evaluate",), "net.json": ("evaluate",)}
     names |= {"results.json": ("retrain",), "archs.jsonl": ("evolve", "--out", str(run / "out"))}
     for name, (command, *flags) in names.items():
         before = (run / name).read_bytes() if (run / name).exists() else None
-        for text in NO_OBJECTS:
+        for text in ("[]", DEEP):
             (run / name).write_text(text + "\n" * name.endswith("l"), encoding="latin1")
             shutil.rmtree(run / "out", ignore_errors=True)
             if not (name.endswith("l") and not text):

@@ -88,7 +88,7 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
         raise UserError(_one_line(str(error))) from error
 
 
-def from_config(flags: type[Flags], config: Mapping[str, Any], where: object) -> Flags:
+def from_config(flags: Callable[..., Flags], config: Mapping[str, Any], where: object) -> Flags:
     """A dataclass of flags from what a run folder keeps of them, checked as flags are. Raises ``UserError``."""
     saved = {name: value for name, value in config.items() if name in inspect.signature(flags).parameters}
     try:
@@ -147,7 +147,7 @@ def _parser(command: Command, plugins: Mapping[str, str]) -> ArgumentParser:
     parser.add_argument(
         "--config", action="config", help=f"YAML file of flags, or one of {', '.join(shipped())}; flags after it win"
     )
-    add = parser.add_class_arguments if inspect.isclass(command) else parser.add_function_arguments
+    add: Callable[..., Any] = parser.add_class_arguments if inspect.isclass(command) else parser.add_function_arguments
     add(command, as_group=False, skip={*plugins, TARGET}, as_positional=True)
     for kind, plugin in plugins.items():
         make = resolve(kind, plugin)

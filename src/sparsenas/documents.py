@@ -81,8 +81,8 @@ def _count(value: object, where: object, above: tuple[int, ...], known: dict[int
 
 def check(value: object, shape: Shape, where: object) -> None:
     """Raises ``UserError`` that names the place when a value does not have a shape."""
-    kind = shape if isinstance(shape, type) else dict if isinstance(shape, Mapping) else list
-    kinds = (int, float) if kind is float else kind
+    kind: type = shape if isinstance(shape, type) else dict if isinstance(shape, Mapping) else list
+    kinds: type | tuple[type, ...] = (int, float) if kind is float else kind
     if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
         raise UserError(f"{where}: expected {NAMES[kind]}, got {_short(value)}")
     if isinstance(shape, list) and isinstance(value, list):

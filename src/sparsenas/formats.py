@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from sparsenas.documents import Shape
 
-_MARKS = {"accuracy": float, "loss": float}
-_SCORED = {"arch": dict, **_MARKS}
-_TRAINED = {"text": str, **_MARKS}
+_MARKS: dict[str, type] = {"accuracy": float, "loss": float}
+_SCORED: dict[str, type] = {"arch": dict, **_MARKS}
+_TRAINED: dict[str, type] = {"text": str, **_MARKS}
 
 FORMATS: Mapping[str, Shape] = {
     "best.json": {

@@ -17,6 +17,7 @@ from sparsenas.methods import METHODS
 from sparsenas.spaces import SPACES
 from sparsenas.spaces.published import PUBLISHED
 
+OWN = __name__.partition(".")[0]
 TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {"space": SPACES, "data": DATA, "method": METHODS}
 
 
@@ -129,4 +130,4 @@ def _uses_sparsenas(module: ModuleType) -> bool:
     modules = [m for name, m in list(sys.modules.items()) if name == top or name.startswith(f"{top}.")]
     files = [Path(str(vars(m).get("__file__"))) for m in modules]
     sources = (file.read_bytes() for file in files if file.suffix == ".py" and file.is_file())
-    return top != __package__ and any(__package__.encode() in source for source in sources)
+    return top != OWN and any(OWN.encode() in source for source in sources)

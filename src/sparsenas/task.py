@@ -169,7 +169,7 @@ def make_task(
     the space that differ in the network that is trained in the end, to which the budgets apply.
     """
     run = Run(out, same)
-    source = run / LATENCY_FILE if run.has(LATENCY_FILE) else "" if run.has(CONFIG) else latency
+    source: Path | str = run / LATENCY_FILE if run.has(LATENCY_FILE) else "" if run.has(CONFIG) else latency
     table = read_table(source) if source else None
     budgets = parse_budgets(budget, COSTS if table is None else [*COSTS, LATENCY])
     images = build_data(data, seed).to(device)

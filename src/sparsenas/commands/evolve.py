@@ -73,9 +73,9 @@ def evolve(
             write_atomic(task.run / "supernet.pt", lambda file: shutil.copyfileobj(supernet, file))
     if not task.run.has("best.json"):
         search_again(task, learner, Scoring(**config["score"]), source.run, pareto, random_search)
-    best, marks = found(task), task.run.read_json("best.json").get("held_out")
-    score = f"{marks['accuracy']:.2%} held-out, " if marks else ""
-    task.journal.say(f"found {best.text()}: {score}{task.costs(best)['flops']:,} flops")
+    held_out, best = task.run.read_json("best.json").get("held_out"), found(task)
+    told = f"{held_out['accuracy']:.2%} held-out, " if held_out else ""
+    task.journal.say(f"found {best.text()}: {told}{task.costs(best)['flops']:,} flops")
     task.journal.say(f"report: {report(task.run.path)}")
 
 
