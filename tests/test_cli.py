@@ -242,6 +242,7 @@ def test_a_corrupt_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     assert "in epoch 1, step " in error
     assert "try a learning rate below 1e+30" in error
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"PK\x03\x04 nonsense")
+    (tmp_path / "run" / "checkpoint.previous.pt").unlink(missing_ok=True)
     error = fails(capsys, "run", "--out", str(tmp_path / "run"), "--resume")
     assert "checkpoint.pt: expected tensors saved by sparsenas, got a damaged file" in error
 

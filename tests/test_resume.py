@@ -45,7 +45,7 @@ class Job:
             [*self.launcher, self.command, "--out", str(out), "--resume", *SHORT, *self.flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            env={**os.environ, **ENVIRONMENT},
             start_new_session=True,
             # Where tests run in the background of a shell, processes begin with SIGINT ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
@@ -73,6 +73,8 @@ def wait(out: Path, process: subprocess.Popen[bytes], begun: Begun) -> None:
         time.sleep(0.005)
 
 
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MKL_CBWR": "COMPATIBLE"}
+"""MKL rounds by where in memory its operands happen to lie, unless it is told not to."""
 SHORT = ("--accelerator=cpu", "--checkpoint_seconds=0", "--search.epochs=12")
 EVOLUTION = (
     "--space.width=8", "--space.blocks=3", "--method.population=20", "--method.generations=4", "--method.parents=5",
