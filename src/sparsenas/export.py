@@ -84,7 +84,7 @@ def onnx_logits(run: Run, images: np.ndarray[Any, np.dtype[np.float32]]) -> np.n
             raise ValueError("one that refers to other files")
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         logits: np.ndarray[Any, np.dtype[np.float32]] = session.run(None, {session.get_inputs()[0].name: images})[0]
-        if logits.ndim != 2 or len(logits) != len(images):
+        if logits.ndim < 2 or len(logits) != len(images):
             raise ValueError(f"an output of {logits.shape}")
     except Exception as error:  # ONNX Runtime raises classes of its own that share no base but Exception
         raise UserError(f"{path}: expected an ONNX network, got: {first_line(error)}") from error
