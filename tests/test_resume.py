@@ -108,7 +108,7 @@ JOBS = {
         "search",
     ),
 }
-"""Methods and stages, in one process and in two; ISTA-NAS in one stage is not among them yet: resumed, it rounds otherwise."""
+"""In one process and in two; ISTA-NAS in one stage is not among them yet: resumed, it rounds otherwise."""
 
 
 def agree(job: Job, ours: Path, whole: Path) -> None:
