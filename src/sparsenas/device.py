@@ -22,6 +22,19 @@ class Replicas(DDPStrategy):
     ``DistributedDataParallel`` exchanges the gradients of all layers that there were at the start.
     """
 
+    def setup_environment(self) -> None:
+        """Joins the other processes, those of this attempt only.
+
+        The store in which the processes of ``torchrun`` find one another outlives them, and with it the addresses of an
+        attempt that failed.
+        """
+        if dist.is_torchelastic_launched() and not dist.is_initialized():
+            store, rank, world = next(dist.rendezvous("env://"))
+            attempt = dist.PrefixStore(f"{os.environ['TORCHELASTIC_RESTART_COUNT']} restarts, {world} processes", store)
+            backend = dist.Backend.default_device_backend_map[self.root_device.type]
+            dist.init_process_group(backend, store=attempt, rank=rank, world_size=world)
+        super().setup_environment()
+
     def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
         """The module as it is."""
         return module

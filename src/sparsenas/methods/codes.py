@@ -176,8 +176,9 @@ class Codes(nn.Module):
         return {"arch": {name: list(picks) for name, picks in self.answer().items()}, "frozen": sorted(self.frozen)}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores what is no tensor."""
-        self.arch, self.frozen = Arch(self.limits.choices, state["arch"]), set(state["frozen"])
+        """Restores what is no tensor; the names are our own objects, for a file's bytes tell whether strings are shared."""
+        self.arch = Arch(self.limits.choices, state["arch"])
+        self.frozen = {name for name in self.limits.choices if name in state["frozen"]}
 
 
 def _short(value: float) -> float:
