@@ -17,7 +17,8 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ class Workload:
     """A space under a method, at the size of its images."""
 
     name: str
-    space: Callable[[Shape], nn.Module]
+    space: Callable[..., nn.Module]
+    small: Callable[..., nn.Module]
+    """The space as any machine can train it."""
     method: Callable[..., Method]
     pixels: int
     batch: int
@@ -68,7 +71,7 @@ class Workload:
     def network(self) -> nn.Module:
         """The supernet, the same at every call."""
         torch.manual_seed(0)
-        return self.space(self.shape)
+        return self.space(shape=self.shape, classes=CLASSES)
 
     def learner(self, net: nn.Module) -> Method:
         """The method, which searches from the first epoch."""
@@ -84,46 +87,26 @@ class Workload:
         return Data(tuple("0123456789"), *(parts * 3), (0.5,) * 3, (0.25,) * 3).to(device)  # type: ignore[misc]
 
 
-def workloads(tiny: bool) -> list[Workload]:
-    """What is measured: the papers' sizes, or tiny ones."""
-    large, small = (32, 8) if tiny else (224, 32)
-    return [
-        Workload("spos imagenet", lambda s: shufflenet(shape=s, classes=CLASSES), Spos, large, 2 if tiny else 256),
-        Workload("spos nasbench_macro", lambda s: nasbench_macro(s), Spos, small, 2 if tiny else 512),
-        Workload(
-            "ista cifar",
-            lambda s: darts(2 if tiny else 16, 3 if tiny else 8, shape=s),
-            Ista,
-            small,
-            2 if tiny else 256,
-            2.0,
-        ),
-        Workload(
-            "ista imagenet",
-            lambda s: darts_imagenet(4 if tiny else 48, 3 if tiny else 14, "all", True, s, CLASSES),
-            IstaOneStage,
-            large,
-            2 if tiny else 128,
-        ),
-        Workload(
-            "dso cifar",
-            lambda s: dso(2 if tiny else 48, 1 if tiny else 8, shape=s),
-            Dso,
-            small,
-            2 if tiny else 128,
-            2.0,
-        ),
-        Workload(
-            "dso imagenet",
-            lambda s: dso_imagenet(
-                2 if tiny else 28, (1, 1, 1, 1) if tiny else (2, 2, 13, 6), shape=s, classes=CLASSES
-            ),
-            Dso,
-            large,
-            2 if tiny else 128,
-            2.0,
-        ),
-    ]
+WORKLOADS = (
+    Workload("spos imagenet", shufflenet, shufflenet, Spos, 224, 256),
+    Workload("spos nasbench_macro", nasbench_macro, nasbench_macro, Spos, 32, 512),
+    Workload("ista cifar", partial(darts, 16, 8), partial(darts, 2, 3), Ista, 32, 256, 2.0),
+    Workload(
+        "ista imagenet", partial(darts_imagenet, 48, 14, "all", True), partial(darts_imagenet, 4, 3, "all", True),
+        IstaOneStage, 224, 128,
+    ),
+    Workload("dso cifar", partial(dso, 48, 8), partial(dso, 2, 1), Dso, 32, 128, 2.0),
+    Workload(
+        "dso imagenet", partial(dso_imagenet, 28, (2, 2, 13, 6)), partial(dso_imagenet, 2, (1, 1, 1, 1)),
+        Dso, 224, 128, 2.0,
+    ),
+)  # fmt: skip
+"""What is measured, at the papers' sizes."""
+
+
+def tiny(work: Workload) -> Workload:
+    """The same for any machine."""
+    return replace(work, space=work.small, pixels=work.pixels // 7 if work.pixels > 32 else 8, batch=2)
 
 
 @dataclass
@@ -153,9 +136,9 @@ class Timer:
             self.seconds = time.perf_counter() - self.start
 
 
-def ceiling(device: torch.device, tiny: bool) -> float:
-    """Operations a second of a large matrix product: in bf16 on a GPU."""
-    size, kind = (256, torch.float32) if tiny else (8192, torch.bfloat16)
+def ceiling(device: torch.device) -> float:
+    """Operations a second of a large matrix product: in bf16 on a GPU, small elsewhere."""
+    size, kind = (8192, torch.bfloat16) if device.type == "cuda" else (256, torch.float32)
     a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     for _ in range(3):
         a @ b
@@ -236,12 +219,10 @@ def operations(work: Workload) -> float:
 
 
 def measured(
-    tiny: bool, steps: int, compiled: bool, only: str, most: float, fabric: Fabric
+    works: Sequence[Workload], population: int, steps: int, compiled: bool, most: float, fabric: Fabric
 ) -> Iterator[dict[str, Any]]:
     """A row a workload."""
-    for work in workloads(tiny):
-        if only not in work.name:
-            continue
+    for work in works:
         rate, memory = our_training(work, steps, fabric)
         slow, more = plain_training(work, steps, fabric.device)
         row = {"workload": work.name, "batch": work.batch, "images_per_second": rate, "plain": slow}
@@ -251,7 +232,6 @@ def measured(
             row["compiled"] = our_training(work, steps, fabric, compiled=True)[0]
         yield row
         if work.method is Spos:
-            population = 3 if tiny else 50
             rate, memory = scoring(work, population, fabric.device, ours=True)
             slow, more = scoring(work, population, fabric.device, ours=False)
             row = {"workload": f"{work.name}, scoring", "batch": work.batch, "images_per_second": rate, "plain": slow}
@@ -283,12 +263,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("no CUDA device here; --tiny runs anywhere")
         return
     fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=1, precision="bf16-mixed")
-    most = ceiling(fabric.device, flags.tiny)
+    most = ceiling(fabric.device)
     name = torch.cuda.get_device_name() if cuda else "cpu, tiny shapes"
     print(f"{name}, PyTorch {torch.__version__}: a matrix product reaches {most / 1e12:.3g} T operations a second")
-    steps = 2 if flags.tiny else flags.steps
+    works = [work for work in WORKLOADS if flags.only in work.name]
+    if flags.tiny:
+        works, population, steps = [tiny(work) for work in works], 3, 2
+    else:
+        population, steps = 50, flags.steps
     rows = []
-    for row in measured(flags.tiny, steps, flags.compile and cuda, flags.only, most, fabric):
+    for row in measured(works, population, steps, flags.compile and cuda, most, fabric):
         rows.append(row)
         print(f"{row['workload']}: {row['images_per_second']:,.0f} images/s, plain {row['plain']:,.0f}", flush=True)
     show(rows)

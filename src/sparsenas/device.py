@@ -10,6 +10,8 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import distributed as dist
 from torch import nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from sparsenas.errors import UserError, first_line
 from sparsenas.heap import keep_heap
@@ -29,8 +31,8 @@ class Replicas(DDPStrategy):
         attempt that failed.
         """
         if dist.is_torchelastic_launched() and not dist.is_initialized():
-            store, rank, world = next(dist.rendezvous("env://"))
-            attempt = dist.PrefixStore(f"{os.environ['TORCHELASTIC_RESTART_COUNT']} restarts, {world} processes", store)
+            store, rank, world = next(rendezvous("env://"))
+            attempt = PrefixStore(f"{os.environ['TORCHELASTIC_RESTART_COUNT']} restarts, {world} processes", store)
             backend = dist.Backend.default_device_backend_map[self.root_device.type]
             dist.init_process_group(backend, store=attempt, rank=rank, world_size=world)
         super().setup_environment()

@@ -176,7 +176,7 @@ class Codes(nn.Module):
         return {"arch": {name: list(picks) for name, picks in self.answer().items()}, "frozen": sorted(self.frozen)}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores what is no tensor; the names are our own objects, for a file's bytes tell whether strings are shared."""
+        """Restores what is no tensor; names are our own objects, for a file shows which strings are shared."""
         self.arch = Arch(self.limits.choices, state["arch"])
         self.frozen = {name for name in self.limits.choices if name in state["frozen"]}
 
