@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/sparsenas run --space.width 8 --budget 'flops<=40e3' --threads 1 --out runs/demo --resume
 
 test: setup
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 lint: setup
 	$(BIN)/python -m ruff check .

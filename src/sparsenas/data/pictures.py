@@ -19,6 +19,8 @@ from sparsenas.errors import UserError
 
 OnBad = Literal["refuse", "skip"]
 BLOCK = 256
+WINDOW = 8
+"""Shelves whose pictures are shuffled together: the more, the better mixed, and the more is in memory."""
 NAMED = 5
 """Bad pictures named one by one; more are counted."""
 
@@ -34,6 +36,10 @@ class Source(Protocol):
 
     def read(self, index: int) -> bytes:
         """The file of a picture."""
+        ...
+
+    def shelves(self, rows: Tensor) -> Tensor | None:
+        """A number for each picture, the same for those that are read at once; ``None`` where each is read alone."""
         ...
 
 
@@ -54,6 +60,13 @@ class Chained:
     def read(self, index: int) -> bytes:
         """The file, from the picture's own source."""
         return self.first.read(index) if index < len(self.first) else self.second.read(index - len(self.first))
+
+    def shelves(self, rows: Tensor) -> Tensor | None:
+        """Those of the pictures' own sources."""
+        count = len(self.first)
+        first = self.first.shelves(rows.clamp(max=count - 1))
+        second = self.second.shelves((rows - count).clamp(min=0))
+        return None if first is None or second is None else torch.where(rows < count, first, first.max() + 1 + second)
 
 
 class _Decoded(Dataset[tuple[int, "Pixels | str"]]):
@@ -130,8 +143,9 @@ class Pictures:
 
         Of every batch only ``share`` is decoded and shown, and of the first ``skip`` batches nothing.
         """
-        size = min(size, len(self))
-        rows = self.rows[order_of(len(self), seed)][: len(self) // size * size].view(-1, size)[skip:, share]
+        size, shelves = min(size, len(self)), self.source.shelves(self.rows)
+        order = order_of(len(self), seed) if shelves is None else by_windows(shelves, seed)
+        rows = self.rows[order][: len(self) // size * size].view(-1, size)[skip:, share]
         return self._load(rows.flatten(), max(1, rows.shape[1]))
 
     def decoded(self, rows: Tensor, size: int) -> Iterator[tuple[list[int], Tensor, dict[int, str]]]:
@@ -154,6 +168,15 @@ class Pictures:
                 print(f"sparsenas: skipped {message}", file=sys.stderr)
             if good:
                 yield Split(pixels.to(self.device, non_blocking=True), self.every[good].to(self.device))
+
+
+def by_windows(shelves: Tensor, seed: int) -> Tensor:
+    """The numbers of pictures in an order that ``seed`` decides, in which a few shelves are used up before others."""
+    generator = torch.Generator().manual_seed(seed)
+    number = shelves.unique(return_inverse=True)[1]
+    window = torch.randperm(int(number.max()) + 1, generator=generator)[number] // WINDOW
+    mixed = torch.randperm(len(shelves), generator=generator)
+    return mixed[window[mixed].argsort(stable=True)]
 
 
 def in_memory(pictures: Pictures) -> Split:

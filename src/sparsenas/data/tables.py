@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -19,11 +19,61 @@ PARTS = {"train": ("train",), "held_out": ("validation", "valid", "val"), "test"
 KINDS = ("parquet", "arrow")
 
 
+class Table(Protocol):
+    """Rows with named columns."""
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """What each column has, as Hugging Face describes it."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def column(self, name: str) -> list[Any]:
+        """A column of all rows."""
+        ...
+
+    def cell(self, row: int, name: str) -> Any:
+        """One cell."""
+        ...
+
+    def shelves(self, rows: Tensor) -> Tensor | None:
+        """As a source of pictures has them."""
+        ...
+
+
+@dataclass(frozen=True)
+class CachedTable:
+    """The rows of files that Hugging Face datasets has copied to its cache on disk, where each is found at once."""
+
+    rows: Any
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """What each column has."""
+        features: Mapping[str, Any] = self.rows.features
+        return features
+
+    def column(self, name: str) -> list[Any]:
+        """A column of all rows."""
+        return list(self.rows[name])
+
+    def cell(self, row: int, name: str) -> Any:
+        """One cell."""
+        return self.rows[row][name]
+
+    def shelves(self, rows: Tensor) -> None:
+        """Every row is read alone."""
+
+
 @dataclass(frozen=True)
 class PictureCells:
     """Pictures that are cells of a table: objects with ``bytes`` or ``path``, or the bytes themselves."""
 
-    table: Sequence[Mapping[str, Any]]
+    table: Table
     column: str
     title: str
 
@@ -36,10 +86,14 @@ class PictureCells:
 
     def read(self, index: int) -> bytes:
         """The file in the cell."""
-        cell = self.table[index][self.column]
+        cell = self.table.cell(index, self.column)
         if isinstance(cell, Mapping):
             cell = cell["bytes"] if cell.get("bytes") is not None else Path(cell["path"]).read_bytes()
         return bytes(cell)
+
+    def shelves(self, rows: Tensor) -> Tensor | None:
+        """The table's."""
+        return self.table.shelves(rows)
 
 
 def parquet(
@@ -73,7 +127,8 @@ def parquet(
         memory: MiB of decoded pictures up to which all are kept in memory; more are decoded for each batch.
         workers: processes that decode.
         on_bad: what to do with damaged pictures: refuse them, or skip them and say so.
-        streaming: keep the encoded pictures in memory rather than in Hugging Face's cache on disk.
+        streaming: read the files where they are, a few groups of rows at a time, rather than copy them to Hugging
+            Face's cache on disk. The pictures of eight groups are shuffled together, and in the memory of each worker.
     """
     root = Path(root)
     tables = {part: _load(root, files, streaming) for part, files in _files(root).items()}
@@ -83,9 +138,9 @@ def parquet(
     return show.data(classes, arranged(parts, held_out, test, seed))
 
 
-def _rows(table: Sequence[Mapping[str, Any]], column: str, title: str) -> PictureCells:
-    if column not in table[0]:
-        raise UserError(f"--data.image: expected one of the columns {', '.join(table[0])}, got {column!r}")
+def _rows(table: Table, column: str, title: str) -> PictureCells:
+    if column not in table.features:
+        raise UserError(f"--data.image: expected one of the columns {', '.join(table.features)}, got {column!r}")
     return PictureCells(table, column, title)
 
 
@@ -99,37 +154,48 @@ def _files(root: Path) -> dict[str, list[Path]]:
     return found if "train" in found else {"train": every}
 
 
-def _load(root: Path, files: list[Path], streaming: bool) -> Sequence[Mapping[str, Any]]:
+def _load(root: Path, files: list[Path], streaming: bool) -> Table:
     """The rows of some files, pictures still encoded. Raises ``UserError``."""
     try:
-        from datasets import Image, load_dataset
-        from datasets.utils.logging import disable_progress_bar
+        import datasets  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError("--data parquet: needs more packages: pip install 'sparsenas[images]'") from error
-    disable_progress_bar()
     try:
-        kind = files[0].suffix.removeprefix(".")
-        table = load_dataset(kind, data_files=[str(path) for path in files], split="train", streaming=streaming)
-        for name, feature in (table.features or {}).items():
-            if isinstance(feature, Image):
-                table = table.cast_column(name, Image(decode=False))
-        rows: Sequence[Mapping[str, Any]] = list(table) if streaming else table
+        table = _streamed(files) if streaming else _cached(files)
     except Exception as error:  # whatever the readers below raise for a damaged file
         reason = str(error.__cause__ or error).splitlines()[0]
+        kind = files[0].suffix.removeprefix(".")
         raise UserError(f"--data.root {root}: expected {kind} files that can be read, got: {reason}") from error
-    if not len(rows):
+    if not len(table):
         raise UserError(f"--data.root {root}: expected pictures, found tables without rows")
-    return rows
+    return table
 
 
-def _classes(
-    tables: Mapping[str, Sequence[Mapping[str, Any]]], column: str, root: Path
-) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+def _streamed(files: list[Path]) -> Table:
+    from sparsenas.data.streamed import StreamedTable  # needs packages that not everyone has
+
+    return StreamedTable(files)
+
+
+def _cached(files: list[Path]) -> Table:
+    from datasets import Image, load_dataset
+    from datasets.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    kind = files[0].suffix.removeprefix(".")
+    table = load_dataset(kind, data_files=[str(path) for path in files], split="train")
+    for name, feature in table.features.items():
+        if isinstance(feature, Image):
+            table = table.cast_column(name, Image(decode=False))
+    return CachedTable(table)
+
+
+def _classes(tables: Mapping[str, Table], column: str, root: Path) -> tuple[tuple[str, ...], dict[str, Tensor]]:
     """The names of the classes and the labels of every part. Raises ``UserError`` for a label out of range."""
     first = tables["train"]
-    if column not in first[0]:
-        raise UserError(f"--data.label: expected one of the columns {', '.join(first[0])}, got {column!r}")
-    values = {part: _column(table, column) for part, table in tables.items()}
+    if column not in first.features:
+        raise UserError(f"--data.label: expected one of the columns {', '.join(first.features)}, got {column!r}")
+    values = {part: table.column(column) for part, table in tables.items()}
     known = sorted(set(values["train"]))
     named = _names(first, column)
     if named is None:
@@ -146,15 +212,11 @@ def _classes(
     return named, {part: torch.tensor([place[value] for value in listed]) for part, listed in values.items()}
 
 
-def _column(table: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
-    return [row[name] for row in table] if isinstance(table, list) else list(table[name])  # type: ignore[call-overload]
-
-
-def _names(table: Sequence[Mapping[str, Any]], column: str) -> tuple[str, ...] | None:
+def _names(table: Table, column: str) -> tuple[str, ...] | None:
     """The names that the files themselves give to the numbers of the classes."""
-    from datasets import ClassLabel, Dataset
+    from datasets import ClassLabel
 
-    feature = table.features[column] if isinstance(table, Dataset) else None
+    feature = table.features[column]
     return tuple(feature.names) if isinstance(feature, ClassLabel) else None
 
 
