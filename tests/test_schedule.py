@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
 
@@ -21,6 +22,7 @@ from sparsenas.data import cutout
 from sparsenas.errors import UserError
 from sparsenas.methods import METHODS
 from sparsenas.recipe import Recipe
+from sparsenas.train import _step
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -127,3 +129,22 @@ def test_warm_restarts() -> None:
     tops = [step // 4 for step, rate in enumerate(rates) if rate > 0.05 - 1e-9]
     assert tops == [0, 10, 30, 70, 150, 310]
     assert all(rates[4 * top - 1] < 1e-3 for top in [*tops[1:], 630])
+
+
+def test_gradients_are_limited_number_by_number_and_then_as_a_whole() -> None:
+    def gradient(**limits: float) -> torch.Tensor:
+        """Of a weight whose step says what its limited gradient was."""
+        recipe = Recipe(lr=1.0, momentum=0.0, weight_decay=0.0, **limits)  # type: ignore[arg-type]
+        net = nn.Linear(3, 1, bias=False)
+        optimizer, before = recipe.optimizer(net), net.weight.detach().clone()
+        fabric = Fabric(accelerator="cpu", devices=1)
+        fabric.launch()
+        model, fabricated = fabric.setup(net, optimizer)
+        _step(fabric, model, fabricated, model(torch.tensor([[0.5, -3.0, 40.0]])).sum(), recipe)
+        return (before - net.weight.detach()).flatten()
+
+    whole = torch.tensor([0.5, -3.0, 40.0])
+    assert torch.allclose(gradient(clip=0.0), whole, atol=1e-5)
+    assert torch.allclose(gradient(clip=0.0, clip_value=2.0), whole.clamp(-2, 2), atol=1e-5)
+    limited = whole.clamp(-2, 2)
+    assert torch.allclose(gradient(clip=1.0, clip_value=2.0), limited / limited.norm(), atol=1e-4)

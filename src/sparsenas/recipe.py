@@ -44,6 +44,8 @@ class Recipe:
     """Label smoothing"""
     clip: float = 5.0
     """Largest gradient norm; 0 = no limit"""
+    clip_value: float = 0.0
+    """Largest magnitude of a number in a gradient, which is limited before the norm is; 0 = no limit"""
     ema: float = 0.0
     """Decay of an exponential moving average of the weights, which is then the result; 0 = none (retraining only)"""
     augment: bool = True
@@ -70,6 +72,7 @@ class Recipe:
             ("batch", 2),
             ("warmup", 0),
             ("clip", 0),
+            ("clip_value", 0),
             ("weight_decay", 0),
             ("momentum", 0),
             ("lr_end", 0),

@@ -48,6 +48,8 @@ def _tell(journal: Journal, bar: Bar, stage: str, step: int, optimizer: Optimize
 def _step(fabric: Fabric, model: Any, optimizer: Optimizer, loss: Tensor, recipe: Recipe) -> None:
     fabric.backward(loss)
     average_gradients(model.parameters(), alike=not recipe.own_paths)
+    if recipe.clip_value > 0:
+        fabric.clip_gradients(model, optimizer, clip_val=recipe.clip_value)
     if recipe.clip > 0:
         fabric.clip_gradients(model, optimizer, max_norm=recipe.clip, error_if_nonfinite=False)
     optimizer.step()
