@@ -28,11 +28,12 @@ class Replicas(DDPStrategy):
         """Joins the other processes, those of this attempt only.
 
         The store in which the processes of ``torchrun`` find one another outlives them, and with it the addresses of an
-        attempt that failed.
+        attempt that failed. On one machine all count their attempts alike; on several they do not, and PyTorch's own
+        remedy, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1, is needed (docs/scaling.md).
         """
-        if dist.is_torchelastic_launched() and not dist.is_initialized():
+        if dist.is_torchelastic_launched() and os.environ["GROUP_WORLD_SIZE"] == "1" and not dist.is_initialized():
             store, rank, world = next(rendezvous("env://"))
-            attempt = PrefixStore(f"{os.environ['TORCHELASTIC_RESTART_COUNT']} restarts, {world} processes", store)
+            attempt = PrefixStore(f"{os.environ['TORCHELASTIC_RESTART_COUNT']} restarts", store)
             backend = dist.Backend.default_device_backend_map[self.root_device.type]
             dist.init_process_group(backend, store=attempt, rank=rank, world_size=world)
         super().setup_environment()
