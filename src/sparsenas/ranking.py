@@ -6,7 +6,6 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from scipy import stats
 
 from sparsenas.choice import Arch
 
@@ -43,6 +42,8 @@ class Place(NamedTuple):
 
 def agreement(first: Sequence[float], second: Sequence[float]) -> Agreement:
     """Compares two rankings of the same rows."""
+    from scipy import stats  # takes a second, which every command would wait for
+
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if len(a) < 2 or np.isnan(a).any() or np.isnan(b).any() or (a == a[0]).all() or (b == b[0]).all():
         return Agreement(len(a), None, None)
