@@ -27,12 +27,12 @@ class Group:
     number: int
     rows: int
 
-    def read(self, columns: Sequence[str]) -> pyarrow.Table:
-        """Some columns of them. The file is opened anew, for an open one must not be shared by processes."""
+    def read(self, name: str) -> pyarrow.Array | pyarrow.ChunkedArray:
+        """A column of them. The file is opened anew, for an open one must not be shared by processes."""
         if self.path.suffix == ".parquet":
             with ParquetFile(self.path) as file:
-                return file.read_row_group(self.number, columns=list(columns))
-        return pyarrow.Table.from_batches([_batches(self.path)[self.number]]).select(list(columns))
+                return file.read_row_group(self.number, columns=[name]).column(name)
+        return _batches(self.path)[self.number].column(name)
 
 
 def _batches(path: Path) -> list[pyarrow.RecordBatch]:
@@ -71,7 +71,7 @@ class StreamedTable:
 
     def column(self, name: str) -> list[Any]:
         """A column of all rows; one of pictures might not fit into memory."""
-        return [value for group in self.groups for value in group.read([name]).column(name).to_pylist()]
+        return [value for group in self.groups for value in group.read(name).to_pylist()]
 
     def cell(self, row: int, name: str) -> Any:
         """One cell."""
@@ -87,7 +87,7 @@ class StreamedTable:
         """A column of a group."""
         key = number, name
         if key not in self._kept:
-            self._kept[key] = self.groups[number].read([name]).column(name)
+            self._kept[key] = self.groups[number].read(name)
             if len(self._kept) > WINDOW:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
