@@ -17,6 +17,7 @@ from torch import nn
 from torch.optim import SGD
 
 from sparsenas.choice import set_gates
+from sparsenas.depthwise import DepthwiseGradients
 from sparsenas.heap import keep_heap
 from sparsenas.recipe import Recipe
 
@@ -56,7 +57,8 @@ def our_steps(case: Case) -> Job:
         losses = []
         for x, labels, arch in work:
             set_gates(net, arch.gates())
-            loss = RECIPE.loss(net(x), labels)
+            with DepthwiseGradients():
+                loss = RECIPE.loss(net(x), labels)
             losses.append(loss.detach())
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), RECIPE.clip)

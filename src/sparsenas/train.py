@@ -19,6 +19,7 @@ from sparsenas.auxiliary import Output, WithAuxiliary
 from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import set_gates
 from sparsenas.data import Data, Images, Split, Target, blended, cutout
+from sparsenas.depthwise import DepthwiseGradients
 from sparsenas.epoch import Epoch
 from sparsenas.errors import UserError
 from sparsenas.journal import Bar, Journal
@@ -65,7 +66,9 @@ def _output(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: i
     x = data.inputs(batch.images, recipe.augment, recipe.size_at(epoch))
     x = cutout(x, recipe.cutout) if recipe.cutout > 0 else x
     x, target = blended(x, batch.labels, recipe.mixup, recipe.cutmix)
-    with SyncedNorms() if world() > 1 and not recipe.own_paths else nullcontext():
+    norms = SyncedNorms() if world() > 1 and not recipe.own_paths else nullcontext()
+    convolutions = DepthwiseGradients() if x.device.type == "cpu" else nullcontext()
+    with norms, convolutions:
         return model(x), target
 
 
