@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsenas.choice import Gate, choices, set_gates
+from sparsenas.depthwise import DepthwiseGradients
 from sparsenas.heap import keep_heap
 from sparsenas.join import Dag
 from sparsenas.report.canvas import FOUND, OTHER
@@ -101,7 +102,8 @@ def main() -> None:
         rng = np.random.default_rng(0)
         picks = {n: np.flatnonzero(rng.random(len(c.options)) < share) for n, c in questions.items()}
         set_gates(block, {n: Gate(tuple(p.tolist()), weights[n][p]) for n, p in picks.items()})
-        return step(block, x)
+        with DepthwiseGradients():
+            return step(block, x)
 
     for name in only:
         times = [ours() if name == "ours" else step(loop, x, weights) for _ in range(ROUNDS)]

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from sparsenas.choice import Gate, set_gates
 from sparsenas.costs import CostTable, Limits
+from sparsenas.depthwise import DepthwiseGradients
 from sparsenas.heap import keep_heap
 from sparsenas.join import Dag, Join
 from sparsenas.methods import Ista
@@ -98,12 +99,16 @@ def ours(size: int) -> Step:
 
     def step() -> None:
         set_gates(net, method.gates())
-        functional.cross_entropy(net(asked[0]), asked[1]).backward(inputs=list(method.parameters()))
+        with DepthwiseGradients():
+            loss = functional.cross_entropy(net(asked[0]), asked[1])
+        loss.backward(inputs=list(method.parameters()))
         architecture.step()
         architecture.zero_grad(set_to_none=True)
         gates = method.gates()
         set_gates(net, {name: Gate(gate.picks, none_learned(gate)) for name, gate in gates.items()})
-        functional.cross_entropy(net(shown[0]), shown[1]).backward()
+        with DepthwiseGradients():
+            loss = functional.cross_entropy(net(shown[0]), shown[1])
+        loss.backward()
         clipped(net, weights)
 
     return step

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.nn import functional
 
-from sparsenas.depthwise import WIDE, DepthwiseGradients, depthwise_conv2d, weight_gradient
+from sparsenas.depthwise import WIDE, DepthwiseGradients, depthwise_conv2d
 
 Pair = tuple[int, int]
 
@@ -19,19 +19,25 @@ def pairs(low: int, high: int) -> st.SearchStrategy[Pair]:
     return st.tuples(st.integers(low, high), st.integers(low, high))
 
 
-@given(pairs(1, 8), pairs(1, 9), pairs(1, 3), pairs(0, 4), st.booleans())
-def test_weight_gradients_are_those_of_pytorch(
-    kernel: Pair, size: Pair, stride: Pair, padding: Pair, last: bool
+@given(pairs(1, 8), pairs(1, 9), pairs(1, 3), pairs(0, 4), pairs(1, 3), st.booleans())
+def test_gradients_of_any_convolution_are_those_of_pytorch(
+    kernel: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair, last: bool
 ) -> None:
-    assume(all(reach <= length + 2 * p for reach, length, p in zip(kernel, size, padding, strict=True)))
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    assume(all(r <= length + 2 * p for r, length, p in zip(reach, size, padding, strict=True)))
     layout = torch.channels_last if last else torch.contiguous_format
     torch.manual_seed(0)
-    x = torch.randn(2, 3, *size, dtype=torch.double).to(memory_format=layout)
+    x = torch.randn(2, 3, *size, dtype=torch.double).to(memory_format=layout).requires_grad_()
     weight = torch.randn(3, 1, *kernel, dtype=torch.double, requires_grad=True)
-    y = functional.conv2d(x, weight, None, stride, padding, 1, 3)
-    gradient = torch.randn_like(y)
-    (expected,) = torch.autograd.grad(y, weight, gradient)
-    torch.testing.assert_close(weight_gradient(x, gradient, kernel, stride, padding), expected)
+    expected = functional.conv2d(x, weight, None, stride, padding, dilation, 3)
+    ours = depthwise_conv2d(x, weight, None, stride, padding, dilation, 3)
+    gradient = torch.randn_like(expected)
+    for mine, theirs in zip(
+        torch.autograd.grad(ours, (x, weight), gradient),
+        torch.autograd.grad(expected, (x, weight), gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs)
 
 
 @pytest.mark.parametrize("kernel", [3, 5, 7])
