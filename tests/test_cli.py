@@ -31,7 +31,7 @@ from sparsenas.testing import check_space
 QUICK = [
     "--space.width=8", "--space.blocks=3", "--search.epochs=3", "--retrain.epochs=3", "--method.population=6",
     "--method.generations=2", "--method.parents=3", "--method.mutants=3", "--method.crossovers=3", "--baselines=2",
-    "--accelerator=cpu", "--budget", "flops<=60e3", "--against=uniform:conv3,1.0x", "--score.finalists=3",
+    "--accelerator=cpu", "--budget", "flops<=60e3", "--against=uniform:conv3,1.0x", "--score.finalists=3", "--score.shrink=0.5",
     "--search.sizes=6,8",
 ]  # fmt: skip
 
@@ -191,6 +191,7 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["run", "--against", "uniform:conv9"], "expected labels from"),
         (["run", "--search.sizes", "16,0"], "expected sizes >= 1, got 16,0"),
         (["run", "--score.finalists", "-1"], "--score.finalists: expected at least 0, got -1"),
+        (["run", "--score.shrink", "2"], "--score.shrink: expected 0 to 1, got 2.0"),
         (["run", "--data", "cifar10", "--data.root", "nowhere"], "nowhere: expected a folder with train-*.parquet"),
         (["run", "--data", "cifar10"], "expected --data.root, got none"),
         (["cost", "--archs", "nowhere.txt"], "--archs nowhere.txt: expected a file"),

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "documents", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix", "prune")
     + ("processes", "synced", "depthwise"),
     ("derive", "fold", "join", "width", "bits"),
-    ("spaces", "costs", "evolution", "pareto", "ranking", "truth", "methods", "data"),
+    ("spaces", "costs", "evolution", "pareto", "shrink", "ranking", "truth", "methods", "data"),
     (
         "formats",
         "runs",

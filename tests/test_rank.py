@@ -218,6 +218,17 @@ def test_rank(searched: Path, table: Path, tmp_path: Path, capsys: pytest.Captur
     assert "Kendall tau" in text(run, "report.html")
 
 
+def test_scores_may_be_moved_to_an_additive_model(searched: Path, table: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(searched, tmp_path / "run")
+    flags = ["rank", str(run), "--table", str(table), "--accelerator", "cpu", "--calibration=64", "--shrink", "0.5"]
+    assert main(flags) == 0
+    kept = json.loads(text(run, "rank.json"))
+    names = [measure["by"] for measure in kept["measures"]]
+    assert names == ["accuracy", "loss", "accuracy, shrunk", "loss, shrunk", "flops", "params"]
+    assert kept["measures"][1]["all"] != kept["measures"][3]["all"]
+    assert main([*flags[:-1], "2"]) == 2
+
+
 def test_no_score_is_computed_twice(searched: Path, table: Path, tmp_path: Path, counted: list[Arch]) -> None:
     run = shutil.copytree(searched, tmp_path / "run")
     flags = ["rank", str(run), "--table", str(table), "--accelerator", "cpu", "--calibration=64", "--block=4"]

@@ -85,7 +85,7 @@ def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, par
     def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
         return task.limits.table(archs)[pareto]
 
-    choose = crowded(cost_of) if pareto else None
+    choose = crowded(cost_of) if pareto else scoring.choose
     strategy = learner.search(
         architectures(task, scoring.worth), np.random.default_rng(seed_of(task.seed, "evolution")), choose
     )

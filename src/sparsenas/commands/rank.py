@@ -21,6 +21,7 @@ from sparsenas.evolution import Score
 from sparsenas.ranking import Canonical, agreement, one_of_each, place
 from sparsenas.report import report
 from sparsenas.score import Scorer
+from sparsenas.shrink import additive, shrunk
 from sparsenas.task import Scoring, Task, found, open_task
 from sparsenas.train import seed_of
 from sparsenas.truth import read_truth
@@ -54,6 +55,7 @@ def rank(
     sample: int = 0,
     calibration: list[int] | None = None,
     held_out: int | None = None,
+    shrink: float | None = None,
     block: int = 50,
     json: bool = False,
     accelerator: str = "auto",
@@ -73,6 +75,8 @@ def rank(
         calibration: training images whose statistics batch norm takes; 0 = it keeps the supernet's own; may be given
             several times. Unless given, 0 and the run's own number.
         held_out: held-out images an architecture is scored on, 0 = all; unless given, as in the run.
+        shrink: also rank by scores moved so far to what an additive model of all of them says, 0 to 1; unless given,
+            as in the run.
         block: architectures scored together in a pass over the images.
         json: print one JSON object.
         accelerator: cpu, cuda, mps or auto.
@@ -85,7 +89,9 @@ def rank(
     task, config = open_task(run, device)
     task.check_split()
     task.run.need("supernet.pt", "search")
-    settings = scorings(task, Scoring(**config["score"]), calibration, held_out)
+    own = Scoring(**config["score"])
+    own = own if shrink is None else replace(own, shrink=shrink)
+    settings = scorings(task, own, calibration, held_out)
     if sample < 0 or block < 1:
         raise UserError(f"--sample, --block: expected at least 0 and 1, got {sample} and {block}")
     known = read_known(task, table, truth)
@@ -148,9 +154,19 @@ def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], bloc
         images = sum(len(batch) for batch in scorer.exam.calibration)
         setting = {"calibration": scoring.calibration, "images": images, "held_out": scorer.exam.images}
         scores = score_rows(task, scorer, rows.archs, setting, block)
-        values = {"accuracy": [s.accuracy for s in scores], "loss": [s.negative_loss for s in scores]}
-        measures += [{"by": by, **setting, **compared(values[by], rows)} for by in values]
+        measures += [{**setting, **measure} for measure in compared_scores(rows, scores, scoring.shrink)]
     return measures
+
+
+def compared_scores(rows: Known, scores: Sequence[Score], share: float) -> list[dict[str, Any]]:
+    """How well the scores rank the rows; also moved this share of the way to an additive model of them all."""
+    known = dict(zip(rows.archs, scores, strict=True))
+    ways = {"": known} | ({", shrunk": shrunk(known, share, additive(known))} if share > 0 else {})
+    return [
+        {"by": f"{part}{way}", **compared([values[arch][i] for arch in rows.archs], rows)}
+        for way, values in ways.items()
+        for i, part in enumerate(("accuracy", "loss"))
+    ]
 
 
 def score_rows(

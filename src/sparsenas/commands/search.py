@@ -24,6 +24,7 @@ from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.score import Scorer, score_population
+from sparsenas.shrink import additive, shrunk
 from sparsenas.task import Scoring, Task, make_task
 from sparsenas.train import seed_of, train_supernet
 from sparsenas.trained import keep_trained
@@ -123,7 +124,7 @@ def search_stage(
         task.run.save("supernet.pt", {"net": net.state_dict(), "method": learner.state_dict()})
         checkpoint.finish()
     strategy = learner.search(
-        architectures(task, scoring.worth), np.random.default_rng(seed_of(task.seed, "evolution"))
+        architectures(task, scoring.worth), np.random.default_rng(seed_of(task.seed, "evolution")), scoring.choose
     )
     scorer = task.scorer(net, scoring)
     weights: dict[str, list[float]] = {}
@@ -146,13 +147,14 @@ def search_stage(
 
 def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Scoring) -> tuple[Arch, Score]:
     """The best of everything scored; among the finalists, when such are asked for, by all held-out images."""
-    best = best_first(scores, max(1, scoring.finalists), scoring.worth)
+    fitted = additive(scores) if scoring.shrink > 0 else scores
+    best = best_first(shrunk(scores, scoring.shrink, fitted), max(1, scoring.finalists), scoring.worth)
     if scoring.finalists > 0:
         with task.journal.stage("finalists") as facts:
             again = Scorer(net, task.exam(replace(scoring, held_out=0)))(best)
             facts |= {"evaluations": len(best), "data_passes": 1}
         scores = dict(zip(best, again, strict=True))
-    winner = best_first(scores, 1, scoring.worth)[0]
+    winner = best_first(shrunk(scores, scoring.shrink, fitted), 1, scoring.worth)[0]
     return winner, scores[winner]
 
 
