@@ -31,8 +31,8 @@ from sparsenas.testing import check_space
 QUICK = [
     "--space.width=8", "--space.blocks=3", "--search.epochs=3", "--retrain.epochs=3", "--method.population=6",
     "--method.generations=2", "--method.parents=3", "--method.mutants=3", "--method.crossovers=3", "--baselines=2",
-    "--accelerator=cpu", "--budget", "flops<=60e3", "--against=uniform:conv3,1.0x", "--score.finalists=3", "--score.shrink=0.5",
-    "--search.sizes=6,8",
+    "--accelerator=cpu", "--budget", "flops<=60e3", "--against=uniform:conv3,1.0x", "--score.finalists=3",
+    "--score.shrink=0.5", "--search.sizes=6,8",
 ]  # fmt: skip
 
 OWN_SPACE = """

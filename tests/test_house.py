@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "train",
         "trained",
         "score",
+        "scoring",
         "export",
         "measure",
         "report",

@@ -27,8 +27,9 @@ from sparsenas.errors import UserError
 from sparsenas.plugin import Plugin
 from sparsenas.processes import average_gradients, gathered, rank, same, share, summed, world
 from sparsenas.recipe import Recipe
+from sparsenas.scoring import Scoring
 from sparsenas.synced import SyncedNorms
-from sparsenas.task import Scoring, Task, make_task
+from sparsenas.task import Task, make_task
 from sparsenas.train import seed_of, train_network, train_supernet
 
 STEPS = 20

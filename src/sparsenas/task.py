@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,56 +23,18 @@ from sparsenas.data.summary import changed, split, summary
 from sparsenas.derive import derive
 from sparsenas.documents import parse_yaml, read_text
 from sparsenas.errors import UserError
-from sparsenas.evolution import Parents, Worth, by_accuracy, by_loss
 from sparsenas.journal import Journal
 from sparsenas.measure import read_table, write_table
 from sparsenas.plugin import Plugin
 from sparsenas.processes import same
 from sparsenas.runs import STRANGE, Run
 from sparsenas.score import Exam, Scorer, make_exam
-from sparsenas.shrink import best_shrunk
+from sparsenas.scoring import Scoring
 from sparsenas.train import seed_of
 from sparsenas.trained import trained_as
 
 LATENCY_FILE, SPLIT = "latency.json", "split.json"
 PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit-learn")
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """On which images candidates are scored."""
-
-    calibration: int = 256
-    """Training images whose statistics batch norm takes for a candidate; 0 = it keeps the supernet's own"""
-    held_out: int = 0
-    """Held-out images a candidate is scored on; 0 = all"""
-    batch: int = 256
-    """Images in a batch"""
-    by: Literal["accuracy", "loss"] = "accuracy"
-    """By what candidates are compared"""
-    finalists: int = 0
-    """So many of the best are compared once more, on all held-out images; 0 = the best of the search is the answer"""
-    shrink: float = 0.0
-    """How far scores move to what an additive model of all of them says before they are compared, from 0 to 1"""
-    cache_memory: int = 1024
-    """MiB in which what candidates share with those scored before is kept; 0 = none. Scores do not depend on it"""
-
-    @property
-    def worth(self) -> Worth:
-        """The order of scores."""
-        return by_loss if self.by == "loss" else by_accuracy
-
-    @property
-    def choose(self) -> Parents:
-        """How the best are chosen."""
-        return best_shrunk(self.shrink, self.worth)
-
-    def __post_init__(self) -> None:
-        for name, low in (("calibration", 0), ("held_out", 0), ("batch", 1), ("finalists", 0), ("cache_memory", 0)):
-            if self.__dict__[name] < low:
-                raise UserError(f"--score.{name}: expected at least {low}, got {self.__dict__[name]}")
-        if not 0 <= self.shrink <= 1:
-            raise UserError(f"--score.shrink: expected 0 to 1, got {self.shrink}")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from sparsenas.device import Device
 from sparsenas.errors import UserError
 from sparsenas.export import onnx_logits
 from sparsenas.score import Exam
-from sparsenas.task import Scoring, Task, found, inherited_gates, open_task, trained
+from sparsenas.scoring import Scoring
+from sparsenas.task import Task, found, inherited_gates, open_task, trained
 from sparsenas.train import evaluate as accuracy_of
 from sparsenas.trained import trained_as
 

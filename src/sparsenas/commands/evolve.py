@@ -21,7 +21,8 @@ from sparsenas.pareto import CostOf, crowded, front, hypervolume, objectives
 from sparsenas.plugin import Plugin
 from sparsenas.report import report
 from sparsenas.runs import Run, write_atomic
-from sparsenas.task import LATENCY_FILE, Scoring, Task, found, make_task, open_task
+from sparsenas.scoring import Scoring
+from sparsenas.task import LATENCY_FILE, Task, found, make_task, open_task
 from sparsenas.train import seed_of
 
 

@@ -21,8 +21,9 @@ from sparsenas.evolution import Score
 from sparsenas.ranking import Canonical, agreement, one_of_each, place
 from sparsenas.report import report
 from sparsenas.score import Scorer
+from sparsenas.scoring import Scoring
 from sparsenas.shrink import additive, shrunk
-from sparsenas.task import Scoring, Task, found, open_task
+from sparsenas.task import Task, found, open_task
 from sparsenas.train import seed_of
 from sparsenas.truth import read_truth
 
@@ -89,8 +90,7 @@ def rank(
     task, config = open_task(run, device)
     task.check_split()
     task.run.need("supernet.pt", "search")
-    own = Scoring(**config["score"])
-    own = own if shrink is None else replace(own, shrink=shrink)
+    own = Scoring(**config["score"] | ({} if shrink is None else {"shrink": shrink}))
     settings = scorings(task, own, calibration, held_out)
     if sample < 0 or block < 1:
         raise UserError(f"--sample, --block: expected at least 0 and 1, got {sample} and {block}")

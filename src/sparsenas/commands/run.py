@@ -24,7 +24,8 @@ from sparsenas.plugin import Plugin
 from sparsenas.processes import rank
 from sparsenas.recipe import Recipe
 from sparsenas.report import report
-from sparsenas.task import Scoring, Task, make_task
+from sparsenas.scoring import Scoring
+from sparsenas.task import Task, make_task
 
 
 def run(

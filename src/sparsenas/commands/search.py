@@ -24,8 +24,9 @@ from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.score import Scorer, score_population
+from sparsenas.scoring import Scoring
 from sparsenas.shrink import additive, shrunk
-from sparsenas.task import Scoring, Task, make_task
+from sparsenas.task import Task, make_task
 from sparsenas.train import seed_of, train_supernet
 from sparsenas.trained import keep_trained
 
