@@ -530,8 +530,17 @@ def test_ranking(tmp_path: Path) -> None:
         assert true == truth[text] == score + 0.01
     assert found["text"] == [read_run(run).rank["found"]["text"]]
     said = Page(run / "report.html").text
-    assert "ranks them better than counting multiply-adds does: tau 0.710 against 0.546" in said
+    assert "ranks them better than counting multiply-adds does: tau 0.710 by accuracy against 0.546" in said
     assert "The true accuracy of the found network is 93.8 %: 1.2 points below the best (rank 7 of 50 distinct" in said
+
+
+def test_a_ranking_is_told_by_the_score_that_decides(tmp_path: Path) -> None:
+    flags = config()
+    flags["score"] = {"calibration": 256, "by": "loss", "shrink": 0.5}
+    rank = more(np.random.default_rng(1))["rank"]
+    rank["measures"].append({"by": "loss, shrunk", "calibration": 256, "distinct": {"tau": 0.812}})
+    said = Page(report(fuller_run(tmp_path, config=flags, rank=rank))).text
+    assert "tau 0.812 by loss, shrunk against 0.546" in said
 
 
 def test_ranking_that_says_little(tmp_path: Path) -> None:

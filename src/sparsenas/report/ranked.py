@@ -28,11 +28,18 @@ def measures(run: RunFiles) -> list[Json]:
     return objects(run.rank.get("measures"))
 
 
-def main_measure(run: RunFiles) -> Json:
-    """Accuracy on inherited weights, recalibrated as in the run's search if that was compared, else the last."""
-    known = [measure for measure in measures(run) if measure.get("by") == "accuracy"]
+def main_measure(run: RunFiles, by: str = "accuracy") -> Json:
+    """Such a score on inherited weights, recalibrated as in the run's search if that was compared, else the last."""
+    known = [measure for measure in measures(run) if measure.get("by") == by]
     own = section(run.config, "score").get("calibration")
     return next((measure for measure in known if measure.get("calibration") == own), known[-1] if known else {})
+
+
+def deciding_measure(run: RunFiles) -> Json:
+    """The score by which the run's search compares candidates, if it was compared with the truth, else accuracy."""
+    score = section(run.config, "score")
+    by, share = str(score.get("by")), number(score.get("shrink"))
+    return main_measure(run, f"{by}, shrunk" if share else by) or main_measure(run)
 
 
 def scatter(run: RunFiles) -> go.Figure | None:
@@ -102,11 +109,12 @@ def _value(value: object) -> str:
 def words(run: RunFiles) -> Html:
     """Whether the supernet is better than counting multiply-adds, and where the found network stands."""
     costs = [number(section(m, "distinct").get("tau")) for m in measures(run) if m.get("by") == "flops"]
-    ours, counted = number(section(main_measure(run), "distinct").get("tau")), costs[0] if costs else None
+    ours, counted = number(section(deciding_measure(run), "distinct").get("tau")), costs[0] if costs else None
     told = f"Of {count(number(run.rank.get('rows')))} architectures in {run.rank.get('table')} the accuracy is known."
     if ours is not None and counted is not None:
         better = "better" if ours > counted else "no better"
-        told += f" The supernet ranks them {better} than counting multiply-adds does: tau {ours:.3f} against "
+        told += f" The supernet ranks them {better} than counting multiply-adds does: tau {ours:.3f} by "
+        told += f"{deciding_measure(run)['by']} against "
         told += f"{counted:.3f} over distinct networks."
     return glue([element("p", {}, told), *([element("p", {}, _standing(run))] if section(run.rank, "found") else [])])
 
