@@ -24,7 +24,7 @@ from sparsenas.heap import keep_heap
 from sparsenas.score import Exam, Score, Scorer, make_exam
 
 CANDIDATES = 4
-POPULATION, GENERATIONS = 50, 3
+GENERATIONS = 3
 MEMORY = 2**30
 """Bytes of the cache: the default of ``--score.cache_memory``."""
 
@@ -64,21 +64,21 @@ def our_evaluation(case: Case) -> Job:
     return Job(run)
 
 
-def plain_population(case: Case, calibration: int, asked: int) -> Job:
+def plain_population(case: Case, population: int) -> Job:
     """One candidate after another."""
-    net, exam = plain.published(case.supernet()), _exam(case, calibration, asked)
+    net, exam = plain.published(case.supernet()), _exam(case)
     contiguous = Exam(
         tuple(x.contiguous() for x in exam.calibration), tuple((x.contiguous(), y) for x, y in exam.questions)
     )
-    archs = [arch for generation in case.generations(POPULATION, GENERATIONS) for arch in generation]
+    archs = [arch for generation in case.generations(population, GENERATIONS) for arch in generation]
     return Job(lambda: _numbers([plain.score(net, arch, contiguous) for arch in archs]))
 
 
-def our_population(case: Case, calibration: int, asked: int) -> Job:
+def our_population(case: Case, population: int) -> Job:
     """A generation at a time."""
     keep_heap()
-    net, exam = _channels_last(case), _exam(case, calibration, asked)
-    generations = case.generations(POPULATION, GENERATIONS)
+    net, exam = _channels_last(case), _exam(case)
+    generations = case.generations(population, GENERATIONS)
 
     def run() -> list[float]:
         scorer = Scorer(net, exam, MEMORY)
@@ -92,8 +92,9 @@ def _channels_last(case: Case) -> nn.Module:
     return net
 
 
-def _exam(case: Case, calibration: int, asked: int) -> Exam:
-    return make_exam(case.data(max(calibration, asked)), calibration, asked, case.batch, 0)
+def _exam(case: Case) -> Exam:
+    """A batch to calibrate on, and one to ask."""
+    return make_exam(case.data(case.batch), case.batch, case.batch, case.batch, 0)
 
 
 def _numbers(scores: list[Score]) -> list[float]:
@@ -105,12 +106,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data.root", dest="root", type=Path)
     root = parser.parse_args().root
-    for case in (Case("shufflenet", 224, 64), Case("nasbench_macro", 32, 128, root)):
+    for case in (Case("shufflenet", 224, 200), Case("nasbench_macro", 32, 200, root)):
         compare(f"{case.title}, {CANDIDATES} candidates", plain_evaluation, our_evaluation, [case], 5)
-    for case in (Case("shufflenet", 224, 32), Case("nasbench_macro", 32, 64, root)):
-        images = case.batch, case.batch  # to calibrate on, and to ask
-        count = f"{GENERATIONS} generations of {POPULATION}"
-        compare(f"{case.title}, {count}", plain_population, our_population, [case, *images], 2, warm=False)
+    for case, population in ((Case("shufflenet", 224, 128), 16), (Case("nasbench_macro", 32, 64, root), 50)):
+        count = f"{GENERATIONS} generations of {population}"
+        compare(f"{case.title}, {count}", plain_population, our_population, [case, population], 1, warm=False)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data.root", dest="root", type=Path)
     root = parser.parse_args().root
-    for case in (Case("shufflenet", 224, 16), Case("nasbench_macro", 32, 128, root)):
-        compare(f"{case.title}, {STEPS} steps", plain_steps, our_steps, [case], ROUNDS)
+    macro = [Case("nasbench_macro", 32, batch, root) for batch in (64, 128, 256)]
+    for case in (Case("shufflenet", 224, 16), *macro):
+        compare(f"{case.title}, batch {case.batch}, {STEPS} steps", plain_steps, our_steps, [case], ROUNDS)
 
 
 if __name__ == "__main__":
