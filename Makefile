@@ -13,7 +13,7 @@ setup: .venv/.installed
 
 # The main job on real data; begins runs/demo, or finishes what was interrupted.
 demo: setup
-	$(BIN)/sparsenas run --space.width 8 --budget 'flops<=40e3' --threads 1 --out runs/demo --resume
+	$(BIN)/sparsenas run --space.width 8 --budget 'flops<=40e3' --score.by loss --score.shrink 0.5 --threads 1 --out runs/demo --resume
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q
