@@ -12,7 +12,7 @@ from sparsenas.shrink import best_shrunk
 
 @dataclass(frozen=True)
 class Scoring:
-    """On which images candidates are scored."""
+    """On which images candidates are scored, and how they are compared."""
 
     calibration: int = 256
     """Training images whose statistics batch norm takes for a candidate; 0 = it keeps the supernet's own"""
