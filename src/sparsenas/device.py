@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from dataclasses import dataclass
 
@@ -31,12 +32,16 @@ class Replicas(DDPStrategy):
         attempt that failed. On one machine all count their attempts alike; on several they do not, and PyTorch's own
         remedy, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1, is needed (docs/scaling.md).
         """
-        if dist.is_torchelastic_launched() and os.environ["GROUP_WORLD_SIZE"] == "1" and not dist.is_initialized():
+        first = not dist.is_initialized()
+        if first and dist.is_torchelastic_launched() and os.environ["GROUP_WORLD_SIZE"] == "1":
             store, rank, world = next(rendezvous("env://"))
             attempt = PrefixStore(f"{os.environ['TORCHELASTIC_RESTART_COUNT']} restarts", store)
             backend = dist.Backend.default_device_backend_map[self.root_device.type]
             dist.init_process_group(backend, store=attempt, rank=rank, world_size=world)
         super().setup_environment()
+        if first and dist.get_backend() == "gloo":
+            # Gloo's threads may still hold tensors of Python's; one that lets go of them while Python ends aborts it.
+            atexit.register(dist.destroy_process_group)
 
     def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
         """The module as it is."""
