@@ -10,7 +10,7 @@ from scipy.stats import kendalltau
 
 from sparsenas.choice import Arch, choices
 from sparsenas.evolution import Score, best_first, by_accuracy, by_loss
-from sparsenas.shrink import additive, best_shrunk, shrunk
+from sparsenas.shrink import best_shrunk, shrinkage
 from sparsenas.spaces import nasbench_macro
 
 QUESTIONS = choices(nasbench_macro())
@@ -33,27 +33,28 @@ def merits(seed: int, noise: float, count: int = 100) -> tuple[dict[Arch, Score]
 @given(seeds)
 def test_scores_that_add_up_stay_as_they_are(seed: int) -> None:
     scores, _ = merits(seed, 0.0)
-    fitted = additive(scores)
-    np.testing.assert_allclose(list(fitted.values()), list(scores.values()), atol=0.02)
+    moved = shrinkage(scores, 1.0)(scores)
+    np.testing.assert_allclose(list(moved.values()), list(scores.values()), atol=0.02)
 
 
 @settings(max_examples=20)
 @given(seeds)
 def test_accidents_cancel_out(seed: int) -> None:
     scores, truth = merits(seed, 3.0)
-    moved = shrunk(scores, 1.0, additive(scores))
+    moved = shrinkage(scores, 1.0)(scores)
     for part in range(2):
         before, after = ([row[part] for row in s.values()] for s in (scores, moved))
         assert kendalltau(after, truth).statistic > kendalltau(before, truth).statistic
 
 
-def test_a_score_moves_by_the_share() -> None:
+def test_scores_of_anybody_move_by_the_share() -> None:
     scores, _ = merits(0, 1.0)
-    fitted = additive(scores)
+    others, _ = merits(7, 1.0, 20)
+    fitted = shrinkage(scores, 1.0)(others)
     for share in (0.0, 0.25, 1.0):
-        for arch, score in shrunk(scores, share, fitted).items():
+        for arch, score in shrinkage(scores, share)(others).items():
             expected = [
-                (1 - share) * own + share * other for own, other in zip(scores[arch], fitted[arch], strict=True)
+                (1 - share) * own + share * other for own, other in zip(others[arch], fitted[arch], strict=True)
             ]
             assert score == pytest.approx(expected)
 
@@ -67,5 +68,5 @@ def test_without_a_share_the_best_are_those_of_the_paper(worth: object) -> None:
 
 def test_too_few_scores_stay() -> None:
     scores, _ = merits(0, 1.0, 2)
-    assert additive(scores) == scores
-    assert additive({}) == {}
+    assert shrinkage(scores, 1.0)(scores) == scores
+    assert shrinkage({}, 1.0)({}) == {}

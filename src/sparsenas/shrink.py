@@ -6,7 +6,7 @@ add up to is seen in many candidates, so its accidents cancel out; what a candid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -15,35 +15,42 @@ from sparsenas.evolution import Parents, Score, Worth, best_first
 
 RIDGES = np.logspace(-2, 3, 11)
 """Penalties to choose from, by leaving one out. The weights are those of answers that are there or not."""
+FEWEST = 3
+"""Fewer scores say nothing about sums."""
 
 
-def additive(scores: Mapping[Arch, Score]) -> dict[Arch, Score]:
-    """What a sum over the answers says of every architecture scored: ridge regression, each part of a score apart."""
+def additive(scores: Mapping[Arch, Score]) -> Callable[[Sequence[Arch]], list[Score]]:
+    """What a sum over the answers says of architectures: ridge regression, each part of a score apart."""
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.linear_model import RidgeCV
 
-    if len(scores) < 3:
-        return dict(scores)
-    answers = [{name: str(picks) for name, picks in arch.items()} for arch in scores]
-    present = DictVectorizer(sparse=False).fit_transform(answers)
-    values = np.array(list(scores.values()))
-    fitted = RidgeCV(RIDGES, alpha_per_target=True).fit(present, values).predict(present)
-    return {arch: Score(*row) for arch, row in zip(scores, fitted.tolist(), strict=True)}
+    one_hot = DictVectorizer(sparse=False)
+    answers = one_hot.fit_transform([_answers(arch) for arch in scores])
+    model = RidgeCV(RIDGES, alpha_per_target=True).fit(answers, np.array(list(scores.values())))
+    return lambda archs: [
+        Score(*row) for row in model.predict(one_hot.transform([_answers(arch) for arch in archs])).tolist()
+    ]
 
 
-def shrunk(scores: Mapping[Arch, Score], share: float, fitted: Mapping[Arch, Score]) -> dict[Arch, Score]:
-    """Scores moved this share of the way to the fitted ones; 0 = as they are."""
-    return {
-        arch: Score(*((1 - share) * own + share * other for own, other in zip(score, fitted[arch], strict=True)))
-        for arch, score in scores.items()
-    }
+def _answers(arch: Arch) -> dict[str, str]:
+    return {name: str(picks) for name, picks in arch.items()}
+
+
+def shrinkage(scores: Mapping[Arch, Score], share: float) -> Callable[[Mapping[Arch, Score]], dict[Arch, Score]]:
+    """Moves scores this share of the way to the additive model of these; 0 = not at all, and so do too few to fit."""
+    if share == 0 or len(scores) < FEWEST:
+        return dict
+    expected = additive(scores)
+
+    def move(some: Mapping[Arch, Score]) -> dict[Arch, Score]:
+        return {
+            arch: Score(*((1 - share) * own + share * other for own, other in zip(some[arch], fitted, strict=True)))
+            for arch, fitted in zip(some, expected(list(some)), strict=True)
+        }
+
+    return move
 
 
 def best_shrunk(share: float, worth: Worth) -> Parents:
     """The choice of the best by shrunk scores; ``evolution.best_first`` where the share is 0."""
-
-    def choose(scores: Mapping[Arch, Score], count: int) -> list[Arch]:
-        merits = shrunk(scores, share, additive(scores)) if share > 0 else scores
-        return best_first(merits, count, worth)
-
-    return choose
+    return lambda scores, count: best_first(shrinkage(scores, share)(scores), count, worth)

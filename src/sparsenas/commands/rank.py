@@ -22,7 +22,7 @@ from sparsenas.ranking import Canonical, agreement, one_of_each, place
 from sparsenas.report import report
 from sparsenas.score import Scorer
 from sparsenas.scoring import Scoring
-from sparsenas.shrink import additive, shrunk
+from sparsenas.shrink import shrinkage
 from sparsenas.task import Task, found, open_task
 from sparsenas.train import seed_of
 from sparsenas.truth import read_truth
@@ -161,7 +161,7 @@ def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], bloc
 def compared_scores(rows: Known, scores: Sequence[Score], share: float) -> list[dict[str, Any]]:
     """How well the scores rank the rows; also moved this share of the way to an additive model of them all."""
     known = dict(zip(rows.archs, scores, strict=True))
-    ways = {"": known} | ({", shrunk": shrunk(known, share, additive(known))} if share > 0 else {})
+    ways = {"": known} | ({", shrunk": shrinkage(known, share)(known)} if share > 0 else {})
     return [
         {"by": f"{part}{way}", **compared([values[arch][i] for arch in rows.archs], rows)}
         for way, values in ways.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from sparsenas.costs.layer import as_number
 from sparsenas.derive import derive, skeleton, tidy
 from sparsenas.device import Device
 from sparsenas.errors import UserError
-from sparsenas.evolution import RandomSearch, Score, Search, Space, Worth, best_first, by_accuracy
+from sparsenas.evolution import MOST_ENUMERATED, RandomSearch, Score, Search, Space, Worth, best_first, by_accuracy
 from sparsenas.methods import Method
 from sparsenas.plugin import Plugin
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
 from sparsenas.score import Scorer, score_population
 from sparsenas.scoring import Scoring
-from sparsenas.shrink import additive, shrunk
+from sparsenas.shrink import shrinkage
 from sparsenas.task import Task, make_task
 from sparsenas.train import seed_of, train_supernet
 from sparsenas.trained import keep_trained
@@ -148,14 +149,15 @@ def search_stage(
 
 def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Scoring) -> tuple[Arch, Score]:
     """The best of everything scored; among the finalists, when such are asked for, by all held-out images."""
-    fitted = additive(scores) if scoring.shrink > 0 else scores
-    best = best_first(shrunk(scores, scoring.shrink, fitted), max(1, scoring.finalists), scoring.worth)
+    move = shrinkage(scores, scoring.shrink)
+    best = best_first(move(scores), max(1, scoring.finalists), scoring.worth)
     if scoring.finalists > 0:
         with task.journal.stage("finalists") as facts:
             again = Scorer(net, task.exam(replace(scoring, held_out=0)))(best)
             facts |= {"evaluations": len(best), "data_passes": 1}
         scores = dict(zip(best, again, strict=True))
-    winner = best_first(shrunk(scores, scoring.shrink, fitted), 1, scoring.worth)[0]
+        best = best_first(move(scores), 1, scoring.worth)
+    winner = best[0]
     return winner, scores[winner]
 
 
@@ -173,7 +175,7 @@ def architectures(task: Task, worth: Worth = by_accuracy) -> Space:
         task.choices,
         task.limits.draw,
         lambda archs: [bool(x) for x in task.limits.legal(archs)],
-        lambda a: tidy(twin, a),
+        lru_cache(MOST_ENUMERATED)(lambda arch: tidy(twin, arch)),
         worth,
     )
 
