@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from sparsenas.choice import Gate, choices, set_gates
-from sparsenas.depthwise import DepthwiseGradients
+from sparsenas.depthwise import DEPTHWISE
 from sparsenas.heap import keep_heap
+from sparsenas.instead import Instead
 from sparsenas.join import Dag
 from sparsenas.report.canvas import FOUND, OTHER
 from sparsenas.report.markup import Html, element
@@ -102,7 +103,7 @@ def main() -> None:
         rng = np.random.default_rng(0)
         picks = {n: np.flatnonzero(rng.random(len(c.options)) < share) for n, c in questions.items()}
         set_gates(block, {n: Gate(tuple(p.tolist()), weights[n][p]) for n, p in picks.items()})
-        with DepthwiseGradients():
+        with Instead(DEPTHWISE):
             return step(block, x)
 
     for name in only:

@@ -25,8 +25,9 @@ from torch.nn import functional
 
 from sparsenas.choice import Gate, set_gates
 from sparsenas.costs import CostTable, Limits
-from sparsenas.depthwise import DepthwiseGradients
+from sparsenas.depthwise import DEPTHWISE
 from sparsenas.heap import keep_heap
+from sparsenas.instead import Instead
 from sparsenas.join import Dag, Join
 from sparsenas.methods import Ista
 from sparsenas.spaces import darts
@@ -99,14 +100,14 @@ def ours(size: int) -> Step:
 
     def step() -> None:
         set_gates(net, method.gates())
-        with DepthwiseGradients():
+        with Instead(DEPTHWISE):
             loss = functional.cross_entropy(net(asked[0]), asked[1])
         loss.backward(inputs=list(method.parameters()))
         architecture.step()
         architecture.zero_grad(set_to_none=True)
         gates = method.gates()
         set_gates(net, {name: Gate(gate.picks, none_learned(gate)) for name, gate in gates.items()})
-        with DepthwiseGradients():
+        with Instead(DEPTHWISE):
             loss = functional.cross_entropy(net(shown[0]), shown[1])
         loss.backward()
         clipped(net, weights)

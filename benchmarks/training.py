@@ -17,8 +17,9 @@ from torch import nn
 from torch.optim import SGD
 
 from sparsenas.choice import set_gates
-from sparsenas.depthwise import DepthwiseGradients
+from sparsenas.depthwise import DEPTHWISE
 from sparsenas.heap import keep_heap
+from sparsenas.instead import Instead
 from sparsenas.recipe import Recipe
 
 STEPS, ROUNDS = 4, 5
@@ -57,7 +58,7 @@ def our_steps(case: Case) -> Job:
         losses = []
         for x, labels, arch in work:
             set_gates(net, arch.gates())
-            with DepthwiseGradients():
+            with Instead(DEPTHWISE):
                 loss = RECIPE.loss(net(x), labels)
             losses.append(loss.detach())
             loss.backward()

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.nn import functional
 
-from sparsenas.depthwise import WIDE, DepthwiseGradients, depthwise_conv2d
+from sparsenas.depthwise import DEPTHWISE, WIDE, depthwise_conv2d
+from sparsenas.instead import Instead
 
 Pair = tuple[int, int]
 
@@ -73,7 +74,7 @@ def test_any_network_has_the_same_gradients_inside() -> None:
     net(x).square().sum().backward()
     expected = [weight.grad for weight in net.parameters()]
     net.zero_grad()
-    with DepthwiseGradients():
+    with Instead(DEPTHWISE):
         y = net(x)
     y.square().sum().backward()
     for weight, gradient in zip(net.parameters(), expected, strict=True):

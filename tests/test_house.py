@@ -16,7 +16,7 @@ MOST_OWN_CLASSES_DEEP = 2
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "documents", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix", "prune")
-    + ("processes", "synced", "depthwise"),
+    + ("processes", "instead", "synced", "depthwise"),
     ("derive", "fold", "join", "width", "bits"),
     ("spaces", "costs", "evolution", "pareto", "shrink", "ranking", "truth", "methods", "data"),
     (

@@ -24,11 +24,12 @@ from sparsenas.choice import Arch, set_gates
 from sparsenas.commands.search import make_method
 from sparsenas.data import Split
 from sparsenas.errors import UserError
+from sparsenas.instead import Instead
 from sparsenas.plugin import Plugin
 from sparsenas.processes import average_gradients, gathered, rank, same, share, summed, world
 from sparsenas.recipe import Recipe
 from sparsenas.scoring import Scoring
-from sparsenas.synced import SyncedNorms
+from sparsenas.synced import SYNCED
 from sparsenas.task import Task, make_task
 from sparsenas.train import seed_of, train_network, train_supernet
 
@@ -174,7 +175,7 @@ def _norm_differs() -> float:
     whole, shares = nets
     expected = whole(x)
     F.mse_loss(expected, expected.detach().roll(1)).backward()
-    with SyncedNorms():
+    with Instead(SYNCED):
         outputs = shares(x[share()])
     F.mse_loss(outputs, expected.detach().roll(1)[share()]).backward()
     average_gradients(shares.parameters())

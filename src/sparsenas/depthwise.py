@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+
+from sparsenas.instead import Replacements
 
 WIDE = 3
 """oneDNN has fast code for the weight gradient of kernels no wider than this, on images no smaller than the kernel,
@@ -19,20 +20,6 @@ and none for either gradient where there is a dilation (measured with 3.12)."""
 Pair = tuple[int, int]
 ONE: Pair = (1, 1)
 NONE: Pair = (0, 0)
-
-
-class DepthwiseGradients(TorchFunctionMode):
-    """Inside it, depthwise convolutions on a processor have faster gradients, in any network.
-
-    They are the same but for the order of sums. Only forward passes need be inside.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is functional.conv2d:
-            return depthwise_conv2d(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
 
 
 def depthwise_conv2d(
@@ -54,6 +41,13 @@ def depthwise_conv2d(
     steps = (_pair(stride), _pair(padding), _pair(dilation))  # type: ignore[arg-type]
     y: Tensor = _Depthwise.apply(x, weight, *steps)  # type: ignore[no-untyped-call]
     return y if bias is None else y + bias.view(-1, 1, 1)
+
+
+DEPTHWISE: Replacements = {functional.conv2d: depthwise_conv2d}
+"""Depthwise convolutions on a processor have faster gradients, the same but for the order of sums.
+
+Only forward passes need know of it.
+"""
 
 
 def weight_gradient(

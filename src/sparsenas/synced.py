@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,23 +9,9 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.autograd import Function
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
+from sparsenas.instead import Replacements
 from sparsenas.processes import world
-
-
-class SyncedNorms(TorchFunctionMode):
-    """Inside it, batch norms that take statistics take those of all processes' images together, in any network.
-
-    PyTorch's own ``SyncBatchNorm`` needs a GPU and modules of one type. Shares of a batch are taken to be of one size.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is functional.batch_norm:
-            return synced_batch_norm(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
 
 
 def synced_batch_norm(
@@ -39,7 +24,10 @@ def synced_batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """``torch.nn.functional.batch_norm`` of the images of all processes, of which ``x`` is this one's share."""
+    """``torch.nn.functional.batch_norm`` of the images of all processes, of which ``x`` is this one's share.
+
+    PyTorch's own ``SyncBatchNorm`` needs a GPU and modules of one type. Shares of a batch are taken to be of one size.
+    """
     if not training:
         return functional.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
@@ -57,6 +45,10 @@ def synced_batch_norm(
     shift = -mean * scale if bias is None else bias - mean * scale
     shape = (-1, *[1] * (x.dim() - 2))
     return torch.addcmul(shift.to(x.dtype).view(shape), x, scale.to(x.dtype).view(shape))
+
+
+SYNCED: Replacements = {functional.batch_norm: synced_batch_norm}
+"""Batch norms that take statistics take those of all processes' images together."""
 
 
 class _Sum(Function):

@@ -19,16 +19,17 @@ from sparsenas.auxiliary import Output, WithAuxiliary
 from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import set_gates
 from sparsenas.data import Data, Images, Split, Target, blended, cutout
-from sparsenas.depthwise import DepthwiseGradients
+from sparsenas.depthwise import DEPTHWISE
 from sparsenas.epoch import Epoch
 from sparsenas.errors import UserError
+from sparsenas.instead import Instead
 from sparsenas.journal import Bar, Journal
 from sparsenas.layers import set_drop_path
 from sparsenas.methods import Method
 from sparsenas.methods.learning import Follower, Learning
 from sparsenas.processes import average_gradients, rank, share, world
 from sparsenas.recipe import Recipe
-from sparsenas.synced import SyncedNorms
+from sparsenas.synced import SYNCED
 
 HELD_OUT = "held-out order"
 
@@ -66,9 +67,9 @@ def _output(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: i
     x = data.inputs(batch.images, recipe.augment, recipe.size_at(epoch))
     x = cutout(x, recipe.cutout) if recipe.cutout > 0 else x
     x, target = blended(x, batch.labels, recipe.mixup, recipe.cutmix)
-    norms = SyncedNorms() if world() > 1 and not recipe.own_paths else nullcontext()
-    convolutions = DepthwiseGradients() if x.device.type == "cpu" else nullcontext()
-    with norms, convolutions:
+    norms = SYNCED if world() > 1 and not recipe.own_paths else {}
+    replaced = {**norms, **(DEPTHWISE if x.device.type == "cpu" else {})}
+    with Instead(replaced) if replaced else nullcontext():  # it takes every call through Python
         return model(x), target
 
 
