@@ -18,7 +18,7 @@ import yaml
 
 import sparsenas
 from sparsenas.__main__ import COMMANDS, main
-from sparsenas.args import parse, read_arch
+from sparsenas.args import parse
 from sparsenas.choice import choices
 from sparsenas.commands.run import run as run_command
 from sparsenas.data import digits
@@ -26,6 +26,7 @@ from sparsenas.errors import UserError
 from sparsenas.plugin import Plugin
 from sparsenas.runs import Run
 from sparsenas.spaces import SPACES, tiny
+from sparsenas.spaces.published import read_arch
 from sparsenas.testing import check_space
 
 QUICK = [
@@ -163,7 +164,9 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
     ("argv", "expected"),
     [
         (["frobnicate"], "expected a command of run, "),
-        (["run", "--sead", "3"], "unrecognized arguments: --sead 3"),
+        (["run", "--sead", "3"], "unrecognized arguments: --sead 3; did you mean --seed?"),
+        (["run", "--score.shirnk", "1"], "unrecognized arguments: --score.shirnk 1; did you mean --score.shrink?"),
+        (["run", "--spase", "tiny"], "unrecognized arguments: --spase tiny; did you mean --space?"),
         (["run", "--seed", "three"], "--seed: Expected a"),
         (["run", "--space", "huge"], "or package.module:callable, got 'huge'"),
         (["run", "--data", "mnist"], "--data: expected one of digits"),

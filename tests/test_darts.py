@@ -14,7 +14,6 @@ from tests.nets import seeds
 from torch import nn
 
 from sparsenas.__main__ import main
-from sparsenas.args import read_arch
 from sparsenas.auxiliary import WithAuxiliary
 from sparsenas.choice import Arch, Gate, choices, set_gates, space_size
 from sparsenas.costs import CostTable
@@ -26,7 +25,7 @@ from sparsenas.plugin import Plugin, space_of
 from sparsenas.spaces import SPACES, darts, darts_imagenet
 from sparsenas.spaces.darts import CellNetwork, ClosingNorms
 from sparsenas.spaces.genotype import Genotype
-from sparsenas.spaces.published import PUBLISHED
+from sparsenas.spaces.published import PUBLISHED, read_arch
 from sparsenas.testing import check_space, shaken
 
 SHAPE = (3, 16, 16)

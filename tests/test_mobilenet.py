@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from sparsenas.args import read_arch
 from sparsenas.choice import Arch, choices, set_gates, space_size
 from sparsenas.costs import CostTable
 from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.layers import Residual
 from sparsenas.spaces.mobilenet import fbnet, proxyless
+from sparsenas.spaces.published import read_arch
 
 IMAGENET = (3, 224, 224)
 CIFAR = (3, 32, 32)

@@ -7,12 +7,11 @@ import json
 import pytest
 
 from sparsenas.__main__ import main
-from sparsenas.args import read_arch
 from sparsenas.choice import choices
 from sparsenas.errors import UserError
 from sparsenas.plugin import Plugin, space_of
 from sparsenas.spaces import SPACES, nasbench_macro, shufflenet
-from sparsenas.spaces.published import PUBLISHED
+from sparsenas.spaces.published import PUBLISHED, read_arch
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

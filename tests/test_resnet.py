@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from sparsenas.__main__ import main
-from sparsenas.args import read_arch
 from sparsenas.bits import QuantConv2d
 from sparsenas.choice import Arch, choices, space_size
 from sparsenas.costs import CostTable, trace
@@ -21,6 +20,7 @@ from sparsenas.errors import UserError
 from sparsenas.quantise import freeze_weights
 from sparsenas.score import make_exam, score_one, score_population
 from sparsenas.spaces import SPACES
+from sparsenas.spaces.published import read_arch
 from sparsenas.spaces.resnet import resnet18, resnet34
 from sparsenas.testing import check_space, shaken
 from test_bits import exports

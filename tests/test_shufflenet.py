@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sparsenas.args import read_arch
 from sparsenas.choice import Arch, choices, set_gates, space_size
 from sparsenas.costs import CostTable, Limits, parse_budgets, total, trace
 from sparsenas.costs.layer import flops, params
@@ -21,6 +20,7 @@ from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.export import export_network
 from sparsenas.runs import Run
+from sparsenas.spaces.published import read_arch
 from sparsenas.spaces.shufflenet import KERNELS, ShuffleUnit, shufflenet
 from sparsenas.spaces.strides import kept_strides
 from sparsenas.testing import check_space

@@ -1,4 +1,4 @@
-"""Flags: from typed functions to parsers, and from text to spaces, data, methods and architectures."""
+"""Flags: from typed functions to parsers, and from text to spaces, data and methods."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
-from sparsenas.choice import Arch, Choice, Choices
-from sparsenas.documents import parse_json, parse_yaml, read_text
+from sparsenas.documents import parse_yaml, read_text
 from sparsenas.errors import UserError
 from sparsenas.plugin import TABLES, Plugin, resolve
 from sparsenas.spaces.published import PUBLISHED
@@ -28,33 +28,6 @@ CONFIG = "config.yaml"
 RECIPES = Path(__file__).parent / "recipes"
 TARGET = "target"
 """The parameter of commands whose flags are those of the space at another size."""
-
-
-def read_arch(choices: Choices, text: str) -> Arch:
-    """Reads an architecture: a published name, JSON by labels, ``uniform:LABEL[,LABEL]``, ``full``, or compact text.
-
-    Raises ``UserError`` when it does not fit the choices.
-    """
-    if text in PUBLISHED:
-        space, flags, labels = PUBLISHED[text]
-        try:
-            return Arch.from_json(choices, labels)
-        except UserError as error:
-            wanted = " ".join((space, *(f"--space.{flag} {value}" for flag, value in flags.items())))
-            raise UserError(f"--arch {text}: expected --space {wanted}, got another space: {error}") from error
-    if text.lstrip().startswith("{"):
-        return Arch.from_json(choices, parse_json(text, f"--arch {text[:80]}"))
-    if text == "full":
-        return Arch(choices, {name: tuple(range(choice.most)) for name, choice in choices.items()})
-    if text.startswith("uniform:"):
-        asked = text.removeprefix("uniform:").split(",")
-        return Arch(choices, {name: choice.picks(_first_of(choice, asked)) for name, choice in choices.items()})
-    return Arch.from_text(choices, text)
-
-
-def _first_of(choice: Choice, labels: Sequence[str]) -> str:
-    """The first label that a choice has, else the first, for the error; ``uniform:w2a2,1.0x`` serves two kinds."""
-    return next((label for label in labels if label in choice.options), labels[0])
 
 
 Command = Callable[..., Any]
@@ -85,7 +58,7 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
         _check_unchanged(flatten(given.as_dict()), flatten(resumed.as_dict()))
         return _keywords(command, parser.instantiate(resumed), plugins)
     except ArgumentError as error:
-        raise UserError(_one_line(str(error))) from error
+        raise UserError(_one_line(str(error)) + _meant(str(error), parser)) from error
 
 
 def from_config(flags: Callable[..., Flags], config: Mapping[str, Any], where: object) -> Flags:
@@ -281,6 +254,14 @@ def _yaml(path: str | None) -> dict[str, Any]:
 def _one_line(text: str) -> str:
     line = " ".join(text.split()).replace("Parser key ", "--").replace('"', "")
     return re.sub(r"the following arguments are required: ([\w.]+).*", r"expected --\1, got none", line)
+
+
+def _meant(message: str, parser: ArgumentParser) -> str:
+    """The flag that an unknown one is nearly."""
+    unknown = re.findall(r"--[\w.]+", message.lower().partition("unrecognized arguments:")[2])
+    known = [f"--{name}" for name in flatten(parser.get_defaults().as_dict())]
+    near = get_close_matches(unknown[0], known, 1) if unknown else []
+    return f"; did you mean {near[0].removesuffix('.name')}?" if near else ""
 
 
 def to_config(command: str, **flags: Any) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sparsenas.args import read_arch
 from sparsenas.choice import Arch, choices
 from sparsenas.costs import CostTable, Shape
 from sparsenas.costs.latency import LatencyTable
@@ -18,6 +17,7 @@ from sparsenas.costs.layer import as_number, figure
 from sparsenas.errors import UserError
 from sparsenas.measure import read_table
 from sparsenas.plugin import Plugin, space_of
+from sparsenas.spaces.published import read_arch
 from sparsenas.task import costs_with
 
 FEW = 30

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sparsenas.args import read_arch
 from sparsenas.choice import Arch
 from sparsenas.commands.retrain import add_results, results
 from sparsenas.data import Images
@@ -19,6 +18,7 @@ from sparsenas.errors import UserError
 from sparsenas.export import onnx_logits
 from sparsenas.score import Exam
 from sparsenas.scoring import Scoring
+from sparsenas.spaces.published import read_arch
 from sparsenas.task import Task, found, inherited_gates, open_task, trained
 from sparsenas.train import evaluate as accuracy_of
 from sparsenas.trained import trained_as

@@ -12,7 +12,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from sparsenas.args import read_arch
 from sparsenas.choice import Arch
 from sparsenas.derive import skeleton, tidy
 from sparsenas.device import Device
@@ -23,6 +22,7 @@ from sparsenas.report import report
 from sparsenas.score import Scorer
 from sparsenas.scoring import Scoring
 from sparsenas.shrink import shrinkage
+from sparsenas.spaces.published import read_arch
 from sparsenas.task import Task, found, open_task
 from sparsenas.train import seed_of
 from sparsenas.truth import read_truth

@@ -11,7 +11,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from sparsenas.args import read_arch
 from sparsenas.checkpoint import Checkpoint
 from sparsenas.choice import Arch
 from sparsenas.costs import Limits
@@ -21,6 +20,7 @@ from sparsenas.errors import UserError
 from sparsenas.fit import WIDTH, check_target, fitted
 from sparsenas.recipe import Recipe
 from sparsenas.runs import Run
+from sparsenas.spaces.published import read_arch
 from sparsenas.task import Task, found, inherited_gates, open_task
 from sparsenas.train import evaluate, seed_of, train_network
 from sparsenas.trained import keep_trained, trained_as

@@ -1,10 +1,13 @@
-"""Architectures that papers and their code published, each with the space it is of."""
+"""Architectures by name: those that papers and their code published, each with the space it is of, and all others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from sparsenas.choice import Arch, Choice, Choices
+from sparsenas.documents import parse_json
+from sparsenas.errors import UserError
 from sparsenas.spaces.genotype import OPS, Connections, Genotype
 from sparsenas.spaces.shufflenet import KERNELS, WIDTHS
 
@@ -107,3 +110,30 @@ PUBLISHED: Mapping[str, Published] = {
     ),
 }
 """By name; a name is all that ``--arch`` needs."""
+
+
+def read_arch(choices: Choices, text: str) -> Arch:
+    """Reads an architecture: a published name, JSON by labels, ``uniform:LABEL[,LABEL]``, ``full``, or compact text.
+
+    Raises ``UserError`` when it does not fit the choices.
+    """
+    if text in PUBLISHED:
+        space, flags, labels = PUBLISHED[text]
+        try:
+            return Arch.from_json(choices, labels)
+        except UserError as error:
+            wanted = " ".join((space, *(f"--space.{flag} {value}" for flag, value in flags.items())))
+            raise UserError(f"--arch {text}: expected --space {wanted}, got another space: {error}") from error
+    if text.lstrip().startswith("{"):
+        return Arch.from_json(choices, parse_json(text, f"--arch {text[:80]}"))
+    if text == "full":
+        return Arch(choices, {name: tuple(range(choice.most)) for name, choice in choices.items()})
+    if text.startswith("uniform:"):
+        asked = text.removeprefix("uniform:").split(",")
+        return Arch(choices, {name: choice.picks(_first_of(choice, asked)) for name, choice in choices.items()})
+    return Arch.from_text(choices, text)
+
+
+def _first_of(choice: Choice, labels: Sequence[str]) -> str:
+    """The first label that a choice has, else the first, for the error; ``uniform:w2a2,1.0x`` serves two kinds."""
+    return next((label for label in labels if label in choice.options), labels[0])
