@@ -20,7 +20,8 @@ from sparsenas.commands.search import architectures
 from sparsenas.evolution import Evolution, RandomSearch, Score, Search
 from sparsenas.pareto import crowded, front, hypervolume, objectives
 from sparsenas.score import Scorer
-from sparsenas.task import Scoring, open_task
+from sparsenas.scoring import Scoring
+from sparsenas.task import open_task
 
 
 def main() -> None:
