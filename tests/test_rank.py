@@ -21,11 +21,11 @@ from sparsenas.commands.rank import read_known
 from sparsenas.costs import CostTable, trace
 from sparsenas.costs.trace import trace_through
 from sparsenas.data import digits
-from sparsenas.derive import Canonical, derive
+from sparsenas.derive import derive
 from sparsenas.errors import UserError
 from sparsenas.evolution import Score
 from sparsenas.plugin import Plugin
-from sparsenas.ranking import agreement, one_of_each, place
+from sparsenas.ranking import Canonical, agreement, one_of_each, place
 from sparsenas.runs import Run
 from sparsenas.score import Exam, Scorer, make_exam, score_one, score_population
 from sparsenas.spaces import nasbench_macro, tiny

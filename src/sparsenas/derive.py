@@ -6,7 +6,6 @@ import copy
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -29,15 +28,6 @@ class Derivable(nn.Module, ABC):
         """The choices that matter under the running answer, by name, with the picks that matter."""
         for child in self.children():
             yield from answers(child)
-
-
-@runtime_checkable
-class Canonical(Protocol):
-    """A network some of whose architectures are equal although every answer counts."""
-
-    def canonical(self, arch: Arch) -> Arch:
-        """Equal networks made equal architectures."""
-        ...
 
 
 def answers(module: nn.Module) -> Iterator[tuple[str, Picks]]:

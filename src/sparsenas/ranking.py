@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+
+from sparsenas.choice import Arch
+
+
+@runtime_checkable
+class Canonical(Protocol):
+    """A network some of whose architectures are equal although every answer counts."""
+
+    def canonical(self, arch: Arch) -> Arch:
+        """Equal networks made equal architectures."""
+        ...
 
 
 class Agreement(NamedTuple):

@@ -17,7 +17,7 @@ from sparsenas.derive import skeleton, tidy
 from sparsenas.device import Device
 from sparsenas.errors import UserError
 from sparsenas.evolution import Score
-from sparsenas.ranking import agreement, one_of_each, place
+from sparsenas.ranking import Canonical, agreement, one_of_each, place
 from sparsenas.report import report
 from sparsenas.score import Scorer
 from sparsenas.scoring import Scoring
@@ -38,7 +38,7 @@ class Known:
     archs: tuple[Arch, ...]
     truth: tuple[float, ...]
     networks: tuple[Arch, ...]
-    """The canonical architecture of each, which is the one that is scored: equal ones are one network."""
+    """The canonical architecture of each: equal ones are one network."""
 
     def take(self, rows: Sequence[int]) -> Known:
         """Some of the rows."""
@@ -104,7 +104,7 @@ def rank(
         "measures": measures,
         "found": standing(task, known),
     }
-    truths = {arch.text(): accuracy for arch, accuracy in zip(asked.networks, asked.truth, strict=True)}
+    truths = {arch.text(): accuracy for arch, accuracy in zip(asked.archs, asked.truth, strict=True)}
     task.run.write_json("rank.json", {**result, "truth": truths})
     if json:
         print(json_module.dumps(result))
@@ -126,12 +126,14 @@ def scorings(task: Task, own: Scoring, calibration: Sequence[int] | None, held_o
 
 def read_known(task: Task, path: Path, truth: Mapping[str, float]) -> Known:
     """The rows of a table as architectures of the run's space. Raises ``UserError`` when they are not."""
-    twin = skeleton(task.limits.table.net)
+    net = task.limits.table.net
+    twin = skeleton(net)
     try:
         archs = tuple(tidy(twin, read_arch(task.choices, text)) for text in truth)
     except UserError as error:
         raise UserError(f"{path}: expected architectures of the run's space: {error}") from error
-    return Known(archs, tuple(truth.values()), tuple(map(task.limits.table.canonical, archs)))
+    networks = tuple(net.canonical(arch) for arch in archs) if isinstance(net, Canonical) else archs
+    return Known(archs, tuple(truth.values()), networks)
 
 
 def sampled(rows: int, count: int, seed: int) -> list[int]:
@@ -151,17 +153,17 @@ def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], bloc
         scorer = task.scorer(net, scoring)
         images = sum(len(batch) for batch in scorer.exam.calibration)
         setting = {"calibration": scoring.calibration, "images": images, "held_out": scorer.exam.images}
-        scores = score_rows(task, scorer, rows.networks, setting, block)
+        scores = score_rows(task, scorer, rows.archs, setting, block)
         measures += [{**setting, **measure} for measure in compared_scores(rows, scores, scoring.shrink)]
     return measures
 
 
 def compared_scores(rows: Known, scores: Sequence[Score], share: float) -> list[dict[str, Any]]:
     """How well the scores rank the rows; also moved this share of the way to an additive model of them all."""
-    known = dict(zip(rows.networks, scores, strict=True))
+    known = dict(zip(rows.archs, scores, strict=True))
     ways = {"": known} | ({", shrunk": shrinkage(known, share)(known)} if share > 0 else {})
     return [
-        {"by": f"{part}{way}", **compared([values[arch][i] for arch in rows.networks], rows)}
+        {"by": f"{part}{way}", **compared([values[arch][i] for arch in rows.archs], rows)}
         for way, values in ways.items()
         for i, part in enumerate(("accuracy", "loss"))
     ]
@@ -208,9 +210,8 @@ def standing(task: Task, known: Known) -> dict[str, Any] | None:
     """Where the found architecture stands among all rows of the table; ``None`` when it is not in it, or not found."""
     if not task.run.has("best.json"):
         return None
-    table = task.limits.table
-    arch = tidy(table.net, found(task))
-    network = table.canonical(arch)
+    arch, net = tidy(task.limits.table.net, found(task)), task.limits.table.net
+    network = net.canonical(arch) if isinstance(net, Canonical) else arch
     same = [i for i, other in enumerate(known.networks) if other == network]
     if not same:
         return None

@@ -170,12 +170,12 @@ def search_randomly(task: Task, scorer: Scorer, count: int, paid: Sequence[Run])
 
 def architectures(task: Task, worth: Worth = by_accuracy) -> Space:
     """What may be proposed: legal architectures, equal networks being one."""
-    twin, canonical = skeleton(task.limits.table.net), task.limits.table.canonical
+    twin = skeleton(task.limits.table.net)
     return Space(
         task.choices,
         task.limits.draw,
         lambda archs: [bool(x) for x in task.limits.legal(archs)],
-        lru_cache(MOST_ENUMERATED)(lambda arch: canonical(tidy(twin, arch))),
+        lru_cache(MOST_ENUMERATED)(lambda arch: tidy(twin, arch)),
         worth,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,6 @@ from sparsenas.costs.layer import COSTS, Cost, Shape, as_number, total
 from sparsenas.costs.live import LiveCosts
 from sparsenas.costs.pieces import Pieces
 from sparsenas.costs.trace import on_meta, trace_through
-from sparsenas.derive import Canonical
 from sparsenas.errors import UserError
 
 Matrix = NDArray[np.float64]
@@ -78,11 +77,6 @@ class CostTable:
     def exact(self, arch: Arch) -> dict[str, float]:
         """The costs of one architecture, counted by ``trace``."""
         return {name: as_number(name, value) for name, value in zip(self.costs, self._trace(arch), strict=True)}
-
-    @cached_property
-    def canonical(self) -> Callable[[Arch], Arch]:
-        """Makes equal networks equal architectures, where the network knows of such."""
-        return self.net.canonical if isinstance(self.net, Canonical) else lambda arch: arch
 
     def encode(self, archs: Sequence[Arch]) -> Matrix:
         """Architectures as rows of zeros and ones over all options of all choices."""

@@ -38,8 +38,8 @@ class Bins(NamedTuple):
 class BinSampler:
     """Uniform constraint sampling: draw a bin of a cost uniformly, then a path uniformly among those in the bin.
 
-    Of equal networks one is a path only. Paths are drawn uniformly in blocks and kept in a pool per bin, so that a path
-    that was not for the bin at hand serves a later one; each accepted path is still uniform within its bin.
+    Paths are drawn uniformly in blocks and kept in a pool per bin, so that a path that was not for the bin
+    at hand serves a later one; each accepted path is still uniform within its bin.
     """
 
     def __init__(self, table: CostTable, bins: Bins, rng: np.random.Generator) -> None:
@@ -72,7 +72,7 @@ class BinSampler:
             bins = self.bins.of(self.table.of_rows(rows)[self.bins.cost])
             for pool_index, pool in enumerate(self.pools):
                 kept = rows[bins == pool_index][: max(0, POOL - len(pool))]
-                pool.extend(a for a in self.table.decode_all(kept) if self.table.canonical(a) == a)
+                pool.extend(self.table.decode_all(kept))
         width = (self.bins.high - self.bins.low) / self.bins.number
         low, high = self.bins.low + width * index, self.bins.low + width * (index + 1)
         raise UserError(

@@ -24,7 +24,7 @@ class Paths(nn.Module):
         super().__init__()
         if fair and bins is not None:
             raise UserError("--method: expected fair or bins, got both")
-        self.choices, self.canonical = choices, limits.table.canonical
+        self.choices = choices
         self.rng = np.random.default_rng([seed, 1])
         self.sampler = (
             BinSampler(limits.table, bins, self.rng) if bins else FairSampler(choices, self.rng) if fair else None
@@ -32,14 +32,7 @@ class Paths(nn.Module):
 
     def draw(self) -> Arch:
         """The path of the next step."""
-        return self._uniform() if self.sampler is None else self.sampler.draw()
-
-    def _uniform(self) -> Arch:
-        """Each network with the same probability, however many architectures are that network."""
-        while True:
-            arch = Arch.sample(self.choices, self.rng)
-            if self.canonical(arch) == arch:
-                return arch
+        return Arch.sample(self.choices, self.rng) if self.sampler is None else self.sampler.draw()
 
     def get_extra_state(self) -> dict[str, Any]:
         """Everything that decides the next paths; it is kept in ``state_dict``."""

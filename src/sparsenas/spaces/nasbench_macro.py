@@ -20,8 +20,8 @@ class Macro(nn.Sequential, Derivable):
         """Equal networks made equal architectures: 3969 of the 6561 codes are left.
 
         An identity may stand anywhere in a stage but in its first layer, which halves the image and has no identity
-        proper: so identities go to the end of their stage. A supernet has weights for each layer, which would have to
-        serve all codes of a network: only the canonical ones are trained and scored.
+        proper: so identities go to the end of their stage. On inherited weights equal networks may still differ, for
+        each layer has weights of its own.
         """
         picks = list(arch.values())
         ordered: list[Picks] = []
