@@ -259,8 +259,10 @@ def _one_line(text: str) -> str:
 def _meant(message: str, parser: ArgumentParser) -> str:
     """The flag that an unknown one is nearly."""
     unknown = re.findall(r"--[\w.]+", message.lower().partition("unrecognized arguments:")[2])
-    known = [f"--{name}" for name in flatten(parser.get_defaults().as_dict())] if unknown else []
-    near = get_close_matches("".join(unknown[:1]), known, 1)
+    if not unknown:
+        return ""
+    known = [f"--{name}" for name in flatten(parser.get_defaults().as_dict())]
+    near = get_close_matches(unknown[0], known, 1)
     return f"; did you mean {near[0].removesuffix('.name')}?" if near else ""
 
 

@@ -35,10 +35,10 @@ def depthwise_conv2d(
     slow = max(weight.shape[2:]) > min(WIDE, *x.shape[-2:]) or _pair(dilation) != ONE
     depthwise = groups > 1 and groups == x.shape[1] == len(weight)
     learns = torch.is_grad_enabled() and weight.requires_grad and not torch.is_autocast_enabled("cpu")
-    simple = x.device.type == "cpu" and x.dim() == 4 and not isinstance(padding, str)
-    if not (slow and depthwise and learns and simple):
+    simple = x.device.type == "cpu" and x.dim() == 4
+    if isinstance(padding, str) or not (slow and depthwise and learns and simple):
         return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
-    steps = (_pair(stride), _pair(padding), _pair(dilation))  # type: ignore[arg-type]
+    steps = (_pair(stride), _pair(padding), _pair(dilation))
     y: Tensor = _Depthwise.apply(x, weight, *steps)  # type: ignore[no-untyped-call]
     return y if bias is None else y + bias.view(-1, 1, 1)
 
