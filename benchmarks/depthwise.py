@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sparsenas.depthwise import weight_gradient
-from sparsenas.heap import keep_heap
+from sparsenas.nn.depthwise_grad import weight_gradient
+from sparsenas.nn.malloc import keep_heap
 
 ROUNDS = 7
 

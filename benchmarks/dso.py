@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsenas.choice import Gate, choices, set_gates
-from sparsenas.depthwise import DEPTHWISE
-from sparsenas.heap import keep_heap
-from sparsenas.instead import Instead
-from sparsenas.join import Dag
-from sparsenas.report.canvas import FOUND, OTHER
-from sparsenas.report.markup import Html, element
+from sparsenas.core.dag import Dag
+from sparsenas.core.gate import Gate, choices, set_gates
+from sparsenas.nn.depthwise_grad import DEPTHWISE
+from sparsenas.nn.function_overrides import Instead
+from sparsenas.nn.malloc import keep_heap
+from sparsenas.reporting.canvas import FOUND, OTHER
+from sparsenas.reporting.markup import Html, element
 from sparsenas.spaces.dso import LEVELS, OPERATIONS, dso
 
 BATCH, WIDTH, PIXELS, ROUNDS = 32, 48, 32, 5

@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from sparsenas.choice import Arch, choices, set_gates
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable, Limits
 from sparsenas.data import Data, Split, cifar10, cutout
-from sparsenas.heap import keep_heap
 from sparsenas.methods import Dso, Ista, Method, Spos
-from sparsenas.recipe import Recipe
+from sparsenas.nn.malloc import keep_heap
 from sparsenas.spaces import darts, dso, nasbench_macro
+from sparsenas.training.recipe import Recipe
 
 ROUNDS, BATCH = 6, 64
 SUPERNETS: dict[str, tuple[Callable[..., nn.Module], type[Method]]] = {

@@ -30,18 +30,19 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from sparsenas.checkpoint import Checkpoint
-from sparsenas.choice import Arch, choices
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import choices
+from sparsenas.core.join import Join
 from sparsenas.costs import CostTable, Limits
 from sparsenas.data import Data, Split
-from sparsenas.join import Join
-from sparsenas.journal import Journal
 from sparsenas.methods import Dso, Ista, IstaOneStage, Method, Spos
-from sparsenas.recipe import Recipe
-from sparsenas.runs import Run
-from sparsenas.score import Scorer, make_exam
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import Journal
+from sparsenas.searching.population_evaluator import Scorer, make_exam
 from sparsenas.spaces import darts, darts_imagenet, dso, dso_imagenet, nasbench_macro, shufflenet
-from sparsenas.train import train_supernet
+from sparsenas.training.loops import train_supernet
+from sparsenas.training.recipe import Recipe
 
 CLASSES = 10
 EPOCHS = 3

@@ -23,13 +23,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsenas.choice import Gate, set_gates
+from sparsenas.core.dag import Dag
+from sparsenas.core.gate import Gate, set_gates
+from sparsenas.core.join import Join
 from sparsenas.costs import CostTable, Limits
-from sparsenas.depthwise import DEPTHWISE
-from sparsenas.heap import keep_heap
-from sparsenas.instead import Instead
-from sparsenas.join import Dag, Join
 from sparsenas.methods import Ista
+from sparsenas.nn.depthwise_grad import DEPTHWISE
+from sparsenas.nn.function_overrides import Instead
+from sparsenas.nn.malloc import keep_heap
 from sparsenas.spaces import darts
 
 CLASSES = 10

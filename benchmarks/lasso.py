@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 
-from sparsenas.methods.codes import Dictionary, draw_dictionary
-from sparsenas.methods.sparse import lasso, violation
+from sparsenas.methods.ista.codes import Dictionary, draw_dictionary
+from sparsenas.methods.ista.lasso import lasso, violation
 
 OPTIONS = (14, 21, 28, 35) * 2
 DIMENSION = 7

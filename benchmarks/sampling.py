@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from sparsenas.costs import CostTable
-from sparsenas.methods.sampling import Bins, BinSampler
+from sparsenas.methods.spos.sampling import Bins, BinSampler
 from sparsenas.spaces import shufflenet
 
 BINS = Bins("flops", 290e6, 360e6, 7)

@@ -17,11 +17,11 @@ from loops.inturn import Job, compare
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sparsenas.choice import set_gates
-from sparsenas.derive import derive
-from sparsenas.fold import fold_batch_norms
-from sparsenas.heap import keep_heap
-from sparsenas.score import Exam, Score, Scorer, make_exam
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import set_gates
+from sparsenas.nn.bn_folding import fold_batch_norms
+from sparsenas.nn.malloc import keep_heap
+from sparsenas.searching.population_evaluator import Exam, Score, Scorer, make_exam
 
 CANDIDATES = 4
 GENERATIONS = 3

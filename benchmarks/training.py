@@ -16,11 +16,11 @@ from loops.inturn import Job, compare
 from torch import nn
 from torch.optim import SGD
 
-from sparsenas.choice import set_gates
-from sparsenas.depthwise import DEPTHWISE
-from sparsenas.heap import keep_heap
-from sparsenas.instead import Instead
-from sparsenas.recipe import Recipe
+from sparsenas.core.gate import set_gates
+from sparsenas.nn.depthwise_grad import DEPTHWISE
+from sparsenas.nn.function_overrides import Instead
+from sparsenas.nn.malloc import keep_heap
+from sparsenas.training.recipe import Recipe
 
 STEPS, ROUNDS = 4, 5
 RECIPE = Recipe(lr=1e-4)

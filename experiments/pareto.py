@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sparsenas.choice import Arch
 from sparsenas.commands.search import architectures
-from sparsenas.evolution import Evolution, RandomSearch, Score, Search
-from sparsenas.pareto import crowded, front, hypervolume, objectives
-from sparsenas.score import Scorer
-from sparsenas.scoring import Scoring
-from sparsenas.task import open_task
+from sparsenas.core.arch import Arch
+from sparsenas.job.task import open_task
+from sparsenas.searching.config import Scoring
+from sparsenas.searching.evolution import Evolution, RandomSearch, Score, Search
+from sparsenas.searching.pareto import crowded, front, hypervolume, objectives
+from sparsenas.searching.population_evaluator import Scorer
 
 
 def main() -> None:

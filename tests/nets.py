@@ -10,10 +10,13 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from sparsenas.choice import Arch, Choice, Choices, Gate, Gates
-from sparsenas.join import Dag, Join
-from sparsenas.layers import Concat, Residual, Sum
-from sparsenas.width import SliceBatchNorm2d, SliceConv2d, SliceLinear, Width
+from sparsenas.core.arch import Arch
+from sparsenas.core.choice import Choice, Choices
+from sparsenas.core.dag import Dag
+from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, SliceLinear, Width
+from sparsenas.core.gate import Gate, Gates
+from sparsenas.core.join import Join
+from sparsenas.nn.blocks import Concat, Residual, Sum
 
 CHANNELS = 4
 SHAPE = (CHANNELS, 5, 5)

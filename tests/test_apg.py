@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nets import seeds
-from sparsenas.methods.apg import ApgNag, apg_slowly
+from sparsenas.methods.dso.apg import ApgNag, apg_slowly
 
 
 def run(

@@ -16,14 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nets import seeds, unsettle
-from sparsenas.bits import Bits, QuantConv2d, QuantLinear, alphas, parse_pairs
-from sparsenas.choice import Arch, Gate, choices, set_gates
+from sparsenas.core.arch import Arch
+from sparsenas.core.derive import derive
+from sparsenas.core.elastic import SliceBatchNorm2d, Width
+from sparsenas.core.gate import Gate, choices, set_gates
+from sparsenas.core.quant_choice import Bits, QuantConv2d, QuantLinear, alphas, parse_pairs
 from sparsenas.costs import CostTable, trace
-from sparsenas.data import digits
-from sparsenas.derive import derive
+from sparsenas.data.sources import digits
 from sparsenas.errors import UserError
-from sparsenas.fold import fold_batch_norms, scale_output
-from sparsenas.quantise import (
+from sparsenas.nn.bn_folding import fold_batch_norms, scale_output
+from sparsenas.nn.quantize import (
     FixedQuantConv2d,
     FixedQuantLinear,
     Quantised,
@@ -31,9 +33,8 @@ from sparsenas.quantise import (
     quantise_activations,
     quantise_weights,
 )
-from sparsenas.score import make_exam, score_one, score_population
+from sparsenas.searching.population_evaluator import make_exam, score_one, score_population
 from sparsenas.testing import check_space
-from sparsenas.width import SliceBatchNorm2d, Width
 
 PAIRS = ((1, 2), (2, 2), (3, 4), (4, 4))
 VALUES = (2, 3, 5)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from sparsenas.data import blended
 from sparsenas.data.blend import cut_in
 from sparsenas.errors import UserError
-from sparsenas.recipe import Recipe
+from sparsenas.training.recipe import Recipe
 
 sizes = st.integers(2, 9)
 

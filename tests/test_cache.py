@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsenas.cache import Cache
+from sparsenas.searching.lru import Cache
 
 puts = st.tuples(st.integers(0, 9), st.integers(0, 40))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sparsenas.report import report
+from sparsenas.reporting import report
 from sparsenas.spaces.genotype import Genotype
 from sparsenas.spaces.published import PUBLISHED
 

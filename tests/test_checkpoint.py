@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sparsenas.checkpoint import NEWEST, PREVIOUS, Checkpoint
 from sparsenas.errors import UserError
-from sparsenas.runs import Run
+from sparsenas.rundir.checkpoint import NEWEST, PREVIOUS, Checkpoint
+from sparsenas.rundir.folder import Run
 
 
 def weight(epoch: int) -> nn.Linear:

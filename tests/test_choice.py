@@ -15,9 +15,11 @@ from scipy.stats import chisquare
 from torch import nn
 
 from nets import choices_of_any_kind, seeds, spaces
-from sparsenas.choice import Arch, Choice, Choices, Gate, choices, every_arch, set_gates, space_size
+from sparsenas.core.arch import Arch, every_arch, space_size
+from sparsenas.core.choice import Choice, Choices
+from sparsenas.core.gate import Gate, choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.errors import UserError
-from sparsenas.join import Join
 
 COLOURS = Choice("colour", ("red", "green", "blue"))
 SEVERAL = Choice("several", ("a", "b", "c", "d"), 1, 3)

@@ -18,13 +18,13 @@ import yaml
 
 import sparsenas
 from sparsenas.__main__ import COMMANDS, main
-from sparsenas.args import parse
-from sparsenas.choice import choices
 from sparsenas.commands.run import run as run_command
-from sparsenas.data import digits
+from sparsenas.core.gate import choices
+from sparsenas.data.sources import digits
 from sparsenas.errors import UserError
-from sparsenas.plugin import Plugin
-from sparsenas.runs import Run
+from sparsenas.job.flags import parse
+from sparsenas.job.plugin import Plugin
+from sparsenas.rundir.folder import Run
 from sparsenas.spaces import SPACES, tiny
 from sparsenas.spaces.published import read_arch
 from sparsenas.testing import check_space

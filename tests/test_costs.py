@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nets import SHAPE, random_net, seeds, weighted
-from sparsenas.choice import Arch, Choice, Gate, choices, every_arch, set_gates, space_size
+from sparsenas.core.arch import Arch, every_arch, space_size
+from sparsenas.core.choice import Choice
+from sparsenas.core.dag import Dag
+from sparsenas.core.derive import derive
+from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, SliceLinear, Width
+from sparsenas.core.gate import Gate, choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.costs import COSTS, Budget, CostTable, Layer, parse_budgets, total, trace
 from sparsenas.costs.extremes import Factor, minimise
-from sparsenas.derive import derive
 from sparsenas.errors import UserError
-from sparsenas.join import Dag, Join
-from sparsenas.layers import Concat, Residual, Sum, conv_bn, inverted_residual
-from sparsenas.width import SliceBatchNorm2d, SliceConv2d, SliceLinear, Width
+from sparsenas.nn.blocks import Concat, Residual, Sum, conv_bn, inverted_residual
 
 
 def costs(net: nn.Module, shape: tuple[int, ...]) -> dict[str, float]:

@@ -14,14 +14,15 @@ from tests.nets import seeds
 from torch import nn
 
 from sparsenas.__main__ import main
-from sparsenas.auxiliary import WithAuxiliary
-from sparsenas.choice import Arch, Gate, choices, set_gates, space_size
+from sparsenas.core.arch import Arch, space_size
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import Gate, choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.costs import CostTable
-from sparsenas.derive import derive
 from sparsenas.errors import UserError
-from sparsenas.join import Join
-from sparsenas.layers import DropPath, FactorizedReduce, Scale, set_drop_path
-from sparsenas.plugin import Plugin, space_of
+from sparsenas.job.plugin import Plugin, space_of
+from sparsenas.nn.auxiliary_head import WithAuxiliary
+from sparsenas.nn.blocks import DropPath, FactorizedReduce, Scale, set_drop_path
 from sparsenas.spaces import SPACES, darts, darts_imagenet
 from sparsenas.spaces.darts import CellNetwork, ClosingNorms
 from sparsenas.spaces.genotype import Genotype

@@ -18,8 +18,9 @@ import torch
 from PIL import Image
 from pyarrow import parquet
 
-from sparsenas.data import Data, cifar10, cifar100, digits
-from sparsenas.data.summary import summary
+from sparsenas.data import Data, cifar10, cifar100
+from sparsenas.data.fingerprint import summary
+from sparsenas.data.sources import digits
 from sparsenas.errors import UserError
 
 COUNT = {"train": 120, "test": 20}

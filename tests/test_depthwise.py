@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.nn import functional
 
-from sparsenas.depthwise import DEPTHWISE, WIDE, depthwise_conv2d
-from sparsenas.instead import Instead
+from sparsenas.nn.depthwise_grad import DEPTHWISE, WIDE, depthwise_conv2d
+from sparsenas.nn.function_overrides import Instead
 
 Pair = tuple[int, int]
 

@@ -12,13 +12,17 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nets import BOUNDS, SHAPE, op, random_dag, random_net, seeds, signature, unsettle, weighted
-from sparsenas.choice import Arch, Choice, Gate, Gated, choices, every_arch, set_gates, space_size
-from sparsenas.derive import Derivable, derive, skeleton, tidy
+from sparsenas.core.arch import Arch, every_arch, space_size
+from sparsenas.core.canonical import skeleton, tidy
+from sparsenas.core.choice import Choice
+from sparsenas.core.dag import Dag
+from sparsenas.core.derive import Derivable, derive
+from sparsenas.core.elastic import SliceConv2d, Width
+from sparsenas.core.gate import Gate, Gated, choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.errors import UserError
-from sparsenas.fold import Scaled
-from sparsenas.join import Dag, Join
-from sparsenas.layers import Scale, conv_bn
-from sparsenas.width import SliceConv2d, Width
+from sparsenas.nn.blocks import Scale, conv_bn
+from sparsenas.nn.bn_folding import Scaled
 
 
 def images(seed: int) -> Tensor:

@@ -17,29 +17,32 @@ from torch.nn import functional
 from torch.optim import SGD
 
 from nets import seeds
-from sparsenas import train as training
-from sparsenas.checkpoint import Checkpoint
-from sparsenas.choice import Arch, Gate, Gates, choices, set_gates
 from sparsenas.commands.retrain import retrain
 from sparsenas.commands.search import search
+from sparsenas.core.arch import Arch
+from sparsenas.core.canonical import tidy
+from sparsenas.core.dag import Dag, forget
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import Gate, Gates, choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.costs import COSTS, CostTable, Limits, parse_budgets, trace
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings, Timing, measured_part, takes_time
 from sparsenas.data import Data, Split
-from sparsenas.derive import derive, tidy
-from sparsenas.device import Device
+from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.join import Dag, Join, forget
-from sparsenas.journal import Journal
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import load
 from sparsenas.methods import Dso
-from sparsenas.methods.adaptive import Penalties
-from sparsenas.methods.learning import Follower
-from sparsenas.plugin import Plugin
-from sparsenas.recipe import Recipe
-from sparsenas.report import report
-from sparsenas.runs import Run
+from sparsenas.methods.dso.adaptive import Penalties
+from sparsenas.reporting import report
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import Journal
 from sparsenas.spaces import dso, dso_imagenet, tiny
-from sparsenas.task import load
 from sparsenas.testing import check_method, check_space, shaken
+from sparsenas.training import loops as training
+from sparsenas.training.arch_optimizer import Follower
+from sparsenas.training.recipe import Recipe
 
 SHAPE = (1, 8, 8)
 

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nets import seeds
-from sparsenas.auxiliary import Deep, WithAuxiliary
-from sparsenas.choice import Arch, Gate, choices, set_gates
-from sparsenas.derive import derive
+from sparsenas.core.arch import Arch
+from sparsenas.core.dag import Wiring
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.errors import UserError
-from sparsenas.export import onnx_model
-from sparsenas.join import Wiring
-from sparsenas.layers import DeepSequential, DropPath, Sum, set_drop_path
+from sparsenas.exporting import onnx_model
+from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
+from sparsenas.nn.blocks import DeepSequential, DropPath, Sum, set_drop_path
 from sparsenas.spaces import dso, dso_imagenet
 from sparsenas.spaces.dso import drop_shares
 from sparsenas.testing import shaken

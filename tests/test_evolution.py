@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsenas.choice import Arch, Choice
-from sparsenas.evolution import Evolution, RandomSearch, Score, Search, Space, best_first, by_accuracy, by_loss
+from sparsenas.core.arch import Arch
+from sparsenas.core.choice import Choice
+from sparsenas.searching.evolution import (
+    Evolution,
+    RandomSearch,
+    Score,
+    Search,
+    Space,
+    best_first,
+    by_accuracy,
+    by_loss,
+)
 
 
 def make_space(

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 
 from nets import seeds
 from sparsenas.__main__ import main
-from sparsenas.auxiliary import Deep, WithAuxiliary
-from sparsenas.choice import Arch
 from sparsenas.commands.retrain import BAND, random_band
+from sparsenas.core.arch import Arch
 from sparsenas.costs import CostTable
 from sparsenas.errors import UserError
-from sparsenas.fit import WIDE, check_fit, check_target, fitted, widest
-from sparsenas.plugin import Plugin
-from sparsenas.recipe import Recipe
-from sparsenas.report import report
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import Task, found, load, make_task, open_task
+from sparsenas.job.width_fit import WIDE, check_fit, check_target, fitted, widest
+from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
+from sparsenas.reporting import report
 from sparsenas.spaces import dso
-from sparsenas.task import Task, found, load, make_task, open_task
+from sparsenas.training.recipe import Recipe
 
 SHAPE = (1, 8, 8)
 SPACE = {"depth": 1, "share": True}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nets import seeds, unsettle
-from sparsenas.fold import fold_batch_norms, scale_output
-from sparsenas.layers import Residual, Scale, conv_bn, inverted_residual
+from sparsenas.nn.blocks import Residual, Scale, conv_bn, inverted_residual
+from sparsenas.nn.bn_folding import fold_batch_norms, scale_output
 
 
 class Rounding(nn.Conv2d):

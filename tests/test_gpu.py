@@ -11,12 +11,13 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from sparsenas.choice import Arch, choices, set_gates
-from sparsenas.data import digits
-from sparsenas.epoch import Epoch
-from sparsenas.recipe import Recipe
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import choices, set_gates
+from sparsenas.data.sources import digits
 from sparsenas.spaces import tiny
-from sparsenas.train import _output, _step
+from sparsenas.training.loops import _output, _step
+from sparsenas.training.metrics import Epoch
+from sparsenas.training.recipe import Recipe
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from onnx import helper, numpy_helper
 from tests.test_report import HOSTILE, Page, fake_run
 
 from sparsenas.__main__ import main
-from sparsenas.documents import check, parse_json, parse_yaml
 from sparsenas.errors import UserError
-from sparsenas.report import report
-from sparsenas.runs import Run
+from sparsenas.parsing import check, parse_json, parse_yaml
+from sparsenas.reporting import report
+from sparsenas.rundir.folder import Run
 
 SPACE = ["--space.width=4", "--space.blocks=2", "--search.epochs=1", "--accelerator=cpu", "--data.held_out=0.1"]
 QUICK = ["--method.population=4", "--method.generations=1", "--method.parents=2", "--method.mutants=2"]

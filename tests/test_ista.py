@@ -16,26 +16,28 @@ from tests.nets import seeds
 from torch import nn
 
 from sparsenas.__main__ import main
-from sparsenas.checkpoint import Checkpoint
-from sparsenas.choice import Arch, choices, every_arch, set_gates
+from sparsenas.core.arch import Arch, every_arch
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.costs import CostTable, Limits
 from sparsenas.costs.budget import Budget
-from sparsenas.data import Data, digits
-from sparsenas.derive import derive
+from sparsenas.data import Data
+from sparsenas.data.sources import digits
 from sparsenas.errors import UserError
-from sparsenas.join import Join
-from sparsenas.journal import Journal
-from sparsenas.layers import conv_bn
+from sparsenas.job.task import load
 from sparsenas.methods import Ista, IstaOneStage, Method, Spos
-from sparsenas.methods.codes import Code, draw_dictionary, sources
-from sparsenas.methods.learning import Learning
-from sparsenas.methods.strongest import strongest_arch
-from sparsenas.recipe import Recipe
-from sparsenas.runs import Run
+from sparsenas.methods.constrained_argmax import strongest_arch
+from sparsenas.methods.ista.codes import Code, draw_dictionary, sources
+from sparsenas.nn.blocks import conv_bn
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import Journal
 from sparsenas.spaces import darts, nasbench_macro, tiny
-from sparsenas.task import load
 from sparsenas.testing import check_method, shaken
-from sparsenas.train import train_supernet
+from sparsenas.training.arch_optimizer import Learning
+from sparsenas.training.loops import train_supernet
+from sparsenas.training.recipe import Recipe
 
 SHAPE = (1, 8, 8)
 

@@ -9,10 +9,13 @@ from hypothesis import given
 from torch import nn
 
 from nets import BOUNDS, Line, lines, live_nodes, random_dag, seeds, signature, slow_dag, weighted
-from sparsenas.choice import Arch, Choice, Gate, choices, set_gates
+from sparsenas.core.arch import Arch
+from sparsenas.core.choice import Choice
+from sparsenas.core.dag import Dag
+from sparsenas.core.gate import Gate, choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.errors import UserError
-from sparsenas.join import Dag, Join
-from sparsenas.layers import Concat, Sum
+from sparsenas.nn.blocks import Concat, Sum
 
 
 @given(seeds)

@@ -18,15 +18,20 @@ from torch import Tensor, nn
 
 from nets import SHAPE, random_net, seeds
 from sparsenas.__main__ import main
-from sparsenas.choice import Arch, Choices, choices, every_arch, set_gates, space_size
 from sparsenas.commands.latency import latency_stage
-from sparsenas.commands.retrain import drop_results
+from sparsenas.core.arch import Arch, every_arch, space_size
+from sparsenas.core.choice import Choices
+from sparsenas.core.gate import choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.costs import COSTS, Budget, CostTable, Layer, Limits, Shape, parse_budgets, trace
-from sparsenas.costs.every import every_layer
+from sparsenas.costs.enumerate import every_layer
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings, Timing, measured_part, takes_time
 from sparsenas.errors import UserError
-from sparsenas.join import Join
-from sparsenas.measure import (
+from sparsenas.job.task import open_task
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.results import drop_results
+from sparsenas.spaces import nasbench_macro, tiny
+from sparsenas.timing import (
     Engine,
     Timer,
     check,
@@ -38,12 +43,9 @@ from sparsenas.measure import (
     verdict,
     write_table,
 )
-from sparsenas.measure.models import model_of
-from sparsenas.measure.modules import inputs_of, module_of
-from sparsenas.measure.timer import Trial, Work
-from sparsenas.runs import Run
-from sparsenas.spaces import nasbench_macro, tiny
-from sparsenas.task import open_task
+from sparsenas.timing.onnx_layers import model_of
+from sparsenas.timing.timer import Trial, Work
+from sparsenas.timing.torch_layers import inputs_of, module_of
 
 IMAGE, COLOUR = (1, 8, 8), (3, 32, 32)
 START_MS = 0.25
@@ -159,7 +161,7 @@ def test_no_layer_of_any_network_is_missed(seed: int) -> None:
 def test_a_large_space_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     net = tiny(width=4, blocks=2)
     walked = every_layer(net, IMAGE)
-    monkeypatch.setattr("sparsenas.costs.every.MOST_ANSWERS", 1)
+    monkeypatch.setattr("sparsenas.costs.enumerate.MOST_ANSWERS", 1)
     assert set(every_layer(net, IMAGE)) == set(walked)
 
 
@@ -264,7 +266,7 @@ def test_a_table_goes_round(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_build_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sparsenas.measure.build.GROUP", 4)
+    monkeypatch.setattr("sparsenas.timing.build.GROUP", 4)
     net, clock, path = tiny(width=4, blocks=2), Clock(), tmp_path / "table.json"
     timer, layers = Timer(0, 1, clock=clock), every_layer(net, IMAGE)
     whole = measured(net, IMAGE, tmp_path / "whole.json")
@@ -486,8 +488,8 @@ def test_the_command_adds_to_its_table(quick_table: Path, tmp_path: Path, capsys
 
 
 def test_layers_that_sampling_misses_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sparsenas.costs.every.MOST_ANSWERS", 1)
-    monkeypatch.setattr("sparsenas.costs.every.RANDOM", 0)
+    monkeypatch.setattr("sparsenas.costs.enumerate.MOST_ANSWERS", 1)
+    monkeypatch.setattr("sparsenas.costs.enumerate.RANDOM", 0)
     flags = ["--warmup=0", "--repeats=1", "--threads=1", "--out", str(tmp_path / "table.json")]
     sizes = []
     for seed in (0, 1):

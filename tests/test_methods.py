@@ -10,13 +10,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sparsenas.choice import Arch, Choice, choices, set_gates
+from sparsenas.core.arch import Arch
+from sparsenas.core.choice import Choice
+from sparsenas.core.dag import Dag
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.costs import CostTable, Limits
-from sparsenas.derive import derive
 from sparsenas.errors import UserError
-from sparsenas.join import Dag, Join
-from sparsenas.layers import Sum, conv_bn
 from sparsenas.methods import Dso, Ista, Method, Spos
+from sparsenas.nn.blocks import Sum, conv_bn
 from sparsenas.spaces import darts, dso, tiny
 from sparsenas.testing import check_method
 

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nets import seeds, slow_dag
-from sparsenas import mix as module
-from sparsenas.choice import Arch, Choice, Gate, choices, set_gates
-from sparsenas.join import Dag, Join
-from sparsenas.layers import Sum
-from sparsenas.mix import mix, mix_slowly
+from sparsenas.core.arch import Arch
+from sparsenas.core.choice import Choice
+from sparsenas.core.dag import Dag
+from sparsenas.core.gate import Gate, choices, set_gates
+from sparsenas.core.join import Join
+from sparsenas.nn import weighted_sum as module
+from sparsenas.nn.blocks import Sum
+from sparsenas.nn.weighted_sum import mix, mix_slowly
 
 
 @given(seeds, st.integers(1, 5), st.integers(1, 6), st.booleans())

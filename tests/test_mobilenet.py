@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from sparsenas.choice import Arch, choices, set_gates, space_size
+from sparsenas.core.arch import Arch, space_size
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable
-from sparsenas.derive import derive
 from sparsenas.errors import UserError
-from sparsenas.layers import Residual
+from sparsenas.nn.blocks import Residual
 from sparsenas.spaces.mobilenet import fbnet, proxyless
 from sparsenas.spaces.published import read_arch
 

@@ -14,9 +14,9 @@ from PIL import Image
 from pyarrow import parquet as files
 
 from sparsenas.data import Data, imagefolder, parquet
-from sparsenas.data.data import Split
+from sparsenas.data.dataset import Split
 from sparsenas.data.decode import BadPicture, decode
-from sparsenas.data.pictures import Pictures
+from sparsenas.data.loader import Pictures
 from sparsenas.errors import UserError
 
 RNG = np.random.default_rng(0)

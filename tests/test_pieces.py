@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsenas.choice import Arch, choices, set_gates
+from sparsenas.core.arch import Arch
+from sparsenas.core.elastic import SliceConv2d, Width
+from sparsenas.core.gate import choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.costs import COSTS, CostTable, total, trace
-from sparsenas.costs.pieces import Pieces
+from sparsenas.costs.segments import Pieces
 from sparsenas.costs.trace import on_meta, trace_through
 from sparsenas.errors import UserError
-from sparsenas.join import Join
-from sparsenas.width import SliceConv2d, Width
 
 SHAPE = (2, 6, 6)
 

@@ -19,19 +19,21 @@ from torch import distributed as dist
 from torch import multiprocessing, nn
 from torch.nn import functional as F
 
-from sparsenas.checkpoint import Checkpoint
-from sparsenas.choice import Arch, set_gates
 from sparsenas.commands.search import make_method
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import set_gates
 from sparsenas.data import Split
+from sparsenas.distributed.collectives import average_gradients, gathered, rank, same, share, summed, world
+from sparsenas.distributed.sync_batch_norm import SYNCED
 from sparsenas.errors import UserError
-from sparsenas.instead import Instead
-from sparsenas.plugin import Plugin
-from sparsenas.processes import average_gradients, gathered, rank, same, share, summed, world
-from sparsenas.recipe import Recipe
-from sparsenas.scoring import Scoring
-from sparsenas.synced import SYNCED
-from sparsenas.task import Task, make_task
-from sparsenas.train import seed_of, train_network, train_supernet
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import Task, make_task
+from sparsenas.nn.function_overrides import Instead
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.seeds import seed_of
+from sparsenas.searching.config import Scoring
+from sparsenas.training.loops import train_network, train_supernet
+from sparsenas.training.recipe import Recipe
 
 STEPS = 20
 SIZES = (1, 2, 4)

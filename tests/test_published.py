@@ -7,9 +7,9 @@ import json
 import pytest
 
 from sparsenas.__main__ import main
-from sparsenas.choice import choices
+from sparsenas.core.gate import choices
 from sparsenas.errors import UserError
-from sparsenas.plugin import Plugin, space_of
+from sparsenas.job.plugin import Plugin, space_of
 from sparsenas.spaces import SPACES, nasbench_macro, shufflenet
 from sparsenas.spaces.published import PUBLISHED, read_arch
 

@@ -16,22 +16,23 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sparsenas.__main__ import main
-from sparsenas.choice import Arch, Gate, choices, every_arch, set_gates
 from sparsenas.commands.rank import read_known
+from sparsenas.core.arch import Arch, every_arch
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.costs import CostTable, trace
 from sparsenas.costs.trace import trace_through
-from sparsenas.data import digits
-from sparsenas.derive import derive
+from sparsenas.data.sources import digits
 from sparsenas.errors import UserError
-from sparsenas.evolution import Score
-from sparsenas.plugin import Plugin
-from sparsenas.ranking import Canonical, agreement, one_of_each, place
-from sparsenas.runs import Run
-from sparsenas.score import Exam, Scorer, make_exam, score_one, score_population
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import make_task
+from sparsenas.rundir.folder import Run
+from sparsenas.searching.benchmark_table import read_truth
+from sparsenas.searching.evolution import Score
+from sparsenas.searching.population_evaluator import Exam, Scorer, make_exam, score_one, score_population
+from sparsenas.searching.rank_correlation import Canonical, agreement, one_of_each, place
 from sparsenas.spaces import nasbench_macro, tiny
-from sparsenas.task import make_task
 from sparsenas.testing import shaken
-from sparsenas.truth import read_truth
 
 QUICK = [
     "--space.width=8", "--space.blocks=3", "--search.epochs=2", "--method.population=6", "--method.generations=2",

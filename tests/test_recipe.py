@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsenas.recipe import Recipe
 from sparsenas.spaces import tiny
+from sparsenas.training.recipe import Recipe
 
 
 def reference_step(recipe: Recipe, net: nn.Module, momenta: dict[Tensor, Tensor]) -> None:

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from sparsenas.errors import UserError
-from sparsenas.report import report
-from sparsenas.report.numbers import count, mebibytes, number, percent, points, seconds, short
-from sparsenas.report.read import read_run
-from sparsenas.report.verdict import headline, verdict
+from sparsenas.reporting import report
+from sparsenas.reporting.numbers import count, mebibytes, number, percent, points, seconds, short
+from sparsenas.reporting.read import read_run
+from sparsenas.reporting.verdict import headline, verdict
 
 HOSTILE = '<script>alert("1")</script>&amp;<img src=http://evil.example/x onerror=alert(2)>'
 OPTIONS = ("conv3", "conv5", "skip")

@@ -11,14 +11,15 @@ import torch
 from torch import nn
 
 from sparsenas.__main__ import main
-from sparsenas.bits import QuantConv2d
-from sparsenas.choice import Arch, choices, space_size
+from sparsenas.core.arch import Arch, space_size
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import choices
+from sparsenas.core.quant_choice import QuantConv2d
 from sparsenas.costs import CostTable, trace
-from sparsenas.data import digits
-from sparsenas.derive import derive
+from sparsenas.data.sources import digits
 from sparsenas.errors import UserError
-from sparsenas.quantise import freeze_weights
-from sparsenas.score import make_exam, score_one, score_population
+from sparsenas.nn.quantize import freeze_weights
+from sparsenas.searching.population_evaluator import make_exam, score_one, score_population
 from sparsenas.spaces import SPACES
 from sparsenas.spaces.published import read_arch
 from sparsenas.spaces.resnet import resnet18, resnet34

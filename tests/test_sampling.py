@@ -10,14 +10,15 @@ import torch
 from scipy.stats import chisquare
 from torch import nn
 
-from sparsenas.choice import Arch, choices, set_gates
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.costs import Budget, CostTable, Limits, parse_budgets
 from sparsenas.errors import UserError
-from sparsenas.join import Join
 from sparsenas.methods import Method, Random, Spos
-from sparsenas.methods.sampling import Bins, BinSampler, FairSampler
-from sparsenas.recipe import Recipe
+from sparsenas.methods.spos.sampling import Bins, BinSampler, FairSampler
 from sparsenas.spaces import nasbench_macro, tiny
+from sparsenas.training.recipe import Recipe
 
 
 @pytest.fixture(scope="module")

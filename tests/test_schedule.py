@@ -13,16 +13,16 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
 
-from sparsenas.args import RECIPES, parse, shipped
-from sparsenas.auxiliary import Deep, WithAuxiliary
 from sparsenas.commands.run import run
 from sparsenas.commands.search import search
 from sparsenas.costs import Budget, parse_budgets
 from sparsenas.data import cutout
 from sparsenas.errors import UserError
+from sparsenas.job.flags import RECIPES, parse, shipped
 from sparsenas.methods import METHODS
-from sparsenas.recipe import Recipe
-from sparsenas.train import _step
+from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
+from sparsenas.training.loops import _step
+from sparsenas.training.recipe import Recipe
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 

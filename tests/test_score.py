@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from sparsenas.choice import Arch, choices
-from sparsenas.data import Data, Split, digits
-from sparsenas.join import Join
-from sparsenas.layers import conv_bn
-from sparsenas.score import Exam, Scorer, make_exam, score_one, score_population
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import choices
+from sparsenas.core.join import Join
+from sparsenas.data import Data, Split
+from sparsenas.data.sources import digits
+from sparsenas.nn.blocks import conv_bn
+from sparsenas.searching.population_evaluator import Exam, Scorer, make_exam, score_one, score_population
 from sparsenas.spaces import nasbench_macro, tiny
 
 

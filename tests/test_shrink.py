@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from sparsenas.choice import Arch, choices
-from sparsenas.evolution import Score, best_first, by_accuracy, by_loss
-from sparsenas.shrink import best_shrunk, shrinkage
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import choices
+from sparsenas.searching.additive_smoothing import best_shrunk, shrinkage
+from sparsenas.searching.evolution import Score, best_first, by_accuracy, by_loss
 from sparsenas.spaces import nasbench_macro
 
 QUESTIONS = choices(nasbench_macro())

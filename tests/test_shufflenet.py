@@ -11,15 +11,16 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sparsenas.choice import Arch, choices, set_gates, space_size
+from sparsenas.core.arch import Arch, space_size
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable, Limits, parse_budgets, total, trace
 from sparsenas.costs.layer import flops, params
-from sparsenas.costs.pieces import Pieces
+from sparsenas.costs.segments import Pieces
 from sparsenas.costs.trace import on_meta
-from sparsenas.derive import derive
 from sparsenas.errors import UserError
-from sparsenas.export import export_network
-from sparsenas.runs import Run
+from sparsenas.exporting import export_network
+from sparsenas.rundir.folder import Run
 from sparsenas.spaces.published import read_arch
 from sparsenas.spaces.shufflenet import KERNELS, ShuffleUnit, shufflenet
 from sparsenas.spaces.strides import kept_strides

@@ -6,7 +6,8 @@ import inspect
 
 import pytest
 
-from sparsenas.choice import Arch, choices, space_size
+from sparsenas.core.arch import Arch, space_size
+from sparsenas.core.gate import choices
 from sparsenas.costs import CostTable, Limits
 from sparsenas.methods import METHODS, Dso, Method
 from sparsenas.spaces import SPACES, nasbench_macro, tiny

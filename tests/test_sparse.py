@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import hadamard
 
-from sparsenas.methods.sparse import Matrix, Vector, active_set, ista, lasso, objective, soft_threshold, violation
+from sparsenas.methods.ista.lasso import Matrix, Vector, active_set, ista, lasso, objective, soft_threshold, violation
 
 Problem = tuple[Matrix, Vector, float]
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sparsenas.__main__ import main
-from sparsenas.data import digits
-from sparsenas.data.summary import changed, split
+from sparsenas.data.fingerprint import changed, split
+from sparsenas.data.sources import digits
 
 FLAGS = ["--space.width=4", "--space.blocks=1", "--search.epochs=1", "--accelerator=cpu", "--method=Random"]
 FLAGS += ["--method.evaluations=2", "--search.batch=4"]

@@ -18,9 +18,9 @@ from PIL import Image as Picture
 from pyarrow import ipc, parquet
 
 from sparsenas.data import parquet as load
-from sparsenas.data.pictures import WINDOW, Chained, Pictures, by_windows
-from sparsenas.data.streamed import Group, StreamedTable
-from sparsenas.data.tables import PictureCells
+from sparsenas.data.loader import WINDOW, Chained, Pictures, by_windows
+from sparsenas.data.sources.tables import PictureCells
+from sparsenas.data.streaming import Group, StreamedTable
 from sparsenas.errors import UserError
 
 ROWS, GROUP = 120, 10

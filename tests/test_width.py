@@ -10,10 +10,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from nets import seeds, unsettle
-from sparsenas.choice import Arch, Gate, choices, set_gates
-from sparsenas.derive import derive
+from sparsenas.core.arch import Arch
+from sparsenas.core.derive import derive
+from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, SliceLinear, Width
+from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.errors import UserError
-from sparsenas.width import SliceBatchNorm2d, SliceConv2d, SliceLinear, Width
 
 VALUES = (2, 3, 5)
 

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsenas.choice import Arch, choices
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import choices
 from sparsenas.data import Data, Split, cifar10
-from sparsenas.evolution import Evolution, Score, Space
+from sparsenas.searching.evolution import Evolution, Score, Space
 from sparsenas.spaces import nasbench_macro, shufflenet
 from sparsenas.testing import shaken
 

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD, Optimizer
 
-from sparsenas.choice import Arch, set_gates
-from sparsenas.evolution import Score
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import set_gates
 from sparsenas.methods import Method
-from sparsenas.recipe import Recipe
-from sparsenas.score import Exam
+from sparsenas.searching.evolution import Score
+from sparsenas.searching.population_evaluator import Exam
 from sparsenas.spaces.shufflenet import ShuffleUnit
+from sparsenas.training.recipe import Recipe
 
 
 class PublishedUnit(nn.Module):

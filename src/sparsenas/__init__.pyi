@@ -1,21 +1,21 @@
-from .choice import Arch as Arch
-from .choice import Choice as Choice
-from .choice import Gate as Gate
-from .choice import choices as choices
-from .choice import set_gates as set_gates
+from .core.arch import Arch as Arch
+from .core.canonical import tidy as tidy
+from .core.choice import Choice as Choice
+from .core.dag import Dag as Dag
+from .core.derive import derive as derive
+from .core.elastic import SliceBatchNorm2d as SliceBatchNorm2d
+from .core.elastic import SliceConv2d as SliceConv2d
+from .core.elastic import SliceLinear as SliceLinear
+from .core.elastic import Width as Width
+from .core.gate import Gate as Gate
+from .core.gate import choices as choices
+from .core.gate import set_gates as set_gates
+from .core.join import Join as Join
 from .costs import Budget as Budget
 from .costs import CostTable as CostTable
 from .costs import trace as trace
-from .derive import derive as derive
-from .derive import tidy as tidy
-from .join import Dag as Dag
-from .join import Join as Join
+from .job.task import load as load
 from .methods import Method as Method
-from .task import load as load
-from .width import SliceBatchNorm2d as SliceBatchNorm2d
-from .width import SliceConv2d as SliceConv2d
-from .width import SliceLinear as SliceLinear
-from .width import Width as Width
 
 __all__ = [
     "Arch",

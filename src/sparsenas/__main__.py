@@ -85,7 +85,7 @@ def _run(name: str, flags: Sequence[str]) -> None:
     if name not in COMMANDS:
         raise UserError(f"expected a command of {', '.join(COMMANDS)}, got {name!r}")
     command = getattr(importlib.import_module(f"sparsenas.commands.{name}"), name)
-    from sparsenas.args import parse  # after the command is known to exist: importing takes seconds
+    from sparsenas.job.flags import parse
 
     command(**parse(command, flags))
 

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsenas.choice import Arch, choices, set_gates
+from sparsenas.core.arch import Arch
+from sparsenas.core.canonical import tidy
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable, Limits, Shape, total, trace
 from sparsenas.costs.layer import params
-from sparsenas.derive import derive, tidy
 from sparsenas.methods import Method
 
 

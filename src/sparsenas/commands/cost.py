@@ -10,15 +10,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sparsenas.choice import Arch, choices
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import choices
 from sparsenas.costs import CostTable, Shape
 from sparsenas.costs.latency import LatencyTable
 from sparsenas.costs.layer import as_number, figure
 from sparsenas.errors import UserError
-from sparsenas.measure import read_table
-from sparsenas.plugin import Plugin, space_of
+from sparsenas.job.plugin import Plugin, space_of
+from sparsenas.job.task import costs_with
 from sparsenas.spaces.published import read_arch
-from sparsenas.task import costs_with
+from sparsenas.timing import read_table
 
 FEW = 30
 """Up to this many architectures are traced one by one; more are worth a table."""

@@ -9,19 +9,19 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sparsenas.choice import Arch
-from sparsenas.commands.retrain import add_results, results
+from sparsenas.core.arch import Arch
+from sparsenas.core.derive import derive
 from sparsenas.data import Images
-from sparsenas.derive import derive
-from sparsenas.device import Device
+from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.export import onnx_logits
-from sparsenas.score import Exam
-from sparsenas.scoring import Scoring
+from sparsenas.exporting import onnx_logits
+from sparsenas.job.task import Task, found, inherited_gates, open_task, trained
+from sparsenas.rundir.provenance import trained_as
+from sparsenas.rundir.results import add_results, results
+from sparsenas.searching.config import Scoring
+from sparsenas.searching.population_evaluator import Exam
 from sparsenas.spaces.published import read_arch
-from sparsenas.task import Task, found, inherited_gates, open_task, trained
-from sparsenas.train import evaluate as accuracy_of
-from sparsenas.trained import trained_as
+from sparsenas.training.loops import evaluate as accuracy_of
 
 
 def evaluate(

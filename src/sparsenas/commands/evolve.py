@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsenas.args import to_config
-from sparsenas.choice import Arch
 from sparsenas.commands.search import architectures, final, run_search, scored, search_randomly, write_best
+from sparsenas.core.arch import Arch
 from sparsenas.costs.budget import check_cost
-from sparsenas.device import Device
+from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.evolution import Score
+from sparsenas.job.flags import to_config
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import LATENCY_FILE, Task, found, make_task, open_task
 from sparsenas.methods import Method
-from sparsenas.pareto import CostOf, crowded, front, hypervolume, objectives
-from sparsenas.plugin import Plugin
-from sparsenas.report import report
-from sparsenas.runs import Run, write_atomic
-from sparsenas.scoring import Scoring
-from sparsenas.task import LATENCY_FILE, Task, found, make_task, open_task
-from sparsenas.train import seed_of
+from sparsenas.reporting import report
+from sparsenas.rundir.folder import Run, write_atomic
+from sparsenas.rundir.seeds import seed_of
+from sparsenas.searching.config import Scoring
+from sparsenas.searching.evolution import Score
+from sparsenas.searching.pareto import CostOf, crowded, front, hypervolume, objectives
 
 
 def evolve(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from sparsenas.commands.retrain import add_results
-from sparsenas.export import export_network
-from sparsenas.quantise import freeze_weights
-from sparsenas.task import Task, open_task, trained
+from sparsenas.exporting import export_network
+from sparsenas.job.task import Task, open_task, trained
+from sparsenas.nn.quantize import freeze_weights
+from sparsenas.rundir.results import add_results
 
 IMAGES = 64
 

@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsenas.commands.cost import input_shape
-from sparsenas.commands.retrain import add_results, results
-from sparsenas.costs.every import every_layer
+from sparsenas.costs.enumerate import every_layer
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings
 from sparsenas.errors import UserError
-from sparsenas.journal import Bar
-from sparsenas.measure import (
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import Task, found
+from sparsenas.rundir.logger import Bar
+from sparsenas.rundir.results import add_results, results
+from sparsenas.timing import (
     ENGINES,
     Checked,
     Engine,
@@ -36,8 +38,6 @@ from sparsenas.measure import (
     verdict,
     write_table,
 )
-from sparsenas.plugin import Plugin
-from sparsenas.task import Task, found
 
 GPU_BURST = 20
 """Runs timed as one on a GPU, where a single small layer takes less time than waiting for it."""

@@ -12,20 +12,20 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from sparsenas.choice import Arch
-from sparsenas.derive import skeleton, tidy
-from sparsenas.device import Device
+from sparsenas.core.arch import Arch
+from sparsenas.core.canonical import skeleton, tidy
+from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.evolution import Score
-from sparsenas.ranking import Canonical, agreement, one_of_each, place
-from sparsenas.report import report
-from sparsenas.score import Scorer
-from sparsenas.scoring import Scoring
-from sparsenas.shrink import shrinkage
+from sparsenas.job.task import Task, found, open_task
+from sparsenas.reporting import report
+from sparsenas.rundir.seeds import seed_of
+from sparsenas.searching.additive_smoothing import shrinkage
+from sparsenas.searching.benchmark_table import read_truth
+from sparsenas.searching.config import Scoring
+from sparsenas.searching.evolution import Score
+from sparsenas.searching.population_evaluator import Scorer
+from sparsenas.searching.rank_correlation import Canonical, agreement, one_of_each, place
 from sparsenas.spaces.published import read_arch
-from sparsenas.task import Task, found, open_task
-from sparsenas.train import seed_of
-from sparsenas.truth import read_truth
 
 BASELINES = ("flops", "params")
 """Costs that are shown as rankings of their own: a supernet must beat counting them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sparsenas.report import report as write_report
+from sparsenas.reporting import report as write_report
 
 
 def report(run: Path) -> None:

@@ -11,19 +11,21 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from sparsenas.checkpoint import Checkpoint
-from sparsenas.choice import Arch
+from sparsenas.core.arch import Arch
+from sparsenas.core.canonical import tidy
+from sparsenas.core.derive import derive
 from sparsenas.costs import Limits
-from sparsenas.derive import derive, tidy
-from sparsenas.device import Device
+from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.fit import WIDTH, check_target, fitted
-from sparsenas.recipe import Recipe
-from sparsenas.runs import Run
+from sparsenas.job.task import Task, found, inherited_gates, open_task
+from sparsenas.job.width_fit import WIDTH, check_target, fitted
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.provenance import keep_trained, trained_as
+from sparsenas.rundir.results import add_results, drop_results, results
+from sparsenas.rundir.seeds import seed_of
 from sparsenas.spaces.published import read_arch
-from sparsenas.task import Task, found, inherited_gates, open_task
-from sparsenas.train import evaluate, seed_of, train_network
-from sparsenas.trained import keep_trained, trained_as
+from sparsenas.training.loops import evaluate, train_network
+from sparsenas.training.recipe import Recipe
 
 RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
 BAND = 0.1
@@ -219,19 +221,3 @@ def _in_band(limits: Limits, arch: Arch, lows: Mapping[str, float], highs: Mappi
     costs = {cost: float(values[0]) for cost, values in limits.table([arch]).items()}
     above = all(costs[cost] >= low for cost, low in lows.items())
     return above and all(costs[cost] <= high for cost, high in highs.items())
-
-
-def results(run: Run) -> dict[str, Any]:
-    """results.json, or nothing yet."""
-    return dict(run.read_json("results.json")) if run.has("results.json") else {}
-
-
-def add_results(run: Run, new: Mapping[str, Any]) -> None:
-    """Adds to results.json."""
-    run.write_json("results.json", {**results(run), **new})
-
-
-def drop_results(run: Run, *names: str) -> None:
-    """Forgets results that no longer hold."""
-    if run.has("results.json"):
-        run.write_json("results.json", {n: value for n, value in results(run).items() if n not in names})

@@ -9,23 +9,24 @@ from typing import Any
 
 from rich.table import Table
 
-from sparsenas.args import to_config
 from sparsenas.commands.evaluate import evaluate_stage
 from sparsenas.commands.export import export_stage
 from sparsenas.commands.latency import latency_stage
-from sparsenas.commands.retrain import RETRAIN, compare_stages, fit_stage, named, results, retrain_stage
+from sparsenas.commands.retrain import RETRAIN, compare_stages, fit_stage, named, retrain_stage
 from sparsenas.commands.search import SCORE, SEARCH, make_method, search_stage
 from sparsenas.costs.layer import figure
-from sparsenas.device import Device
+from sparsenas.distributed.collectives import rank
+from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.fit import check_fit, check_target
+from sparsenas.job.flags import to_config
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import Task, make_task
+from sparsenas.job.width_fit import check_fit, check_target
 from sparsenas.methods import Method
-from sparsenas.plugin import Plugin
-from sparsenas.processes import rank
-from sparsenas.recipe import Recipe
-from sparsenas.report import report
-from sparsenas.scoring import Scoring
-from sparsenas.task import Task, make_task
+from sparsenas.reporting import report
+from sparsenas.rundir.results import results
+from sparsenas.searching.config import Scoring
+from sparsenas.training.recipe import Recipe
 
 
 def run(

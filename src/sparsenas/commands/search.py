@@ -12,24 +12,36 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import nn
 
-from sparsenas.args import to_config
-from sparsenas.checkpoint import Checkpoint
-from sparsenas.choice import Arch, Choices
+from sparsenas.core.arch import Arch
+from sparsenas.core.canonical import skeleton, tidy
+from sparsenas.core.choice import Choices
+from sparsenas.core.derive import derive
 from sparsenas.costs.layer import as_number
-from sparsenas.derive import derive, skeleton, tidy
-from sparsenas.device import Device
+from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.evolution import MOST_ENUMERATED, RandomSearch, Score, Search, Space, Worth, best_first, by_accuracy
+from sparsenas.job.flags import to_config
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import Task, make_task
 from sparsenas.methods import Method
-from sparsenas.plugin import Plugin
-from sparsenas.recipe import Recipe
-from sparsenas.runs import Run
-from sparsenas.score import Scorer, score_population
-from sparsenas.scoring import Scoring
-from sparsenas.shrink import shrinkage
-from sparsenas.task import Task, make_task
-from sparsenas.train import seed_of, train_supernet
-from sparsenas.trained import keep_trained
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.provenance import keep_trained
+from sparsenas.rundir.seeds import seed_of
+from sparsenas.searching.additive_smoothing import shrinkage
+from sparsenas.searching.config import Scoring
+from sparsenas.searching.evolution import (
+    MOST_ENUMERATED,
+    RandomSearch,
+    Score,
+    Search,
+    Space,
+    Worth,
+    best_first,
+    by_accuracy,
+)
+from sparsenas.searching.population_evaluator import Scorer, score_population
+from sparsenas.training.loops import train_supernet
+from sparsenas.training.recipe import Recipe
 
 SCORE = Scoring()
 SEARCH = Recipe(epochs=60, batch=64, lr=0.1, schedule="cosine")

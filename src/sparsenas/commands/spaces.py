@@ -9,12 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sparsenas.choice import choices, space_size
 from sparsenas.commands.cost import input_shape
+from sparsenas.core.arch import space_size
+from sparsenas.core.gate import choices
 from sparsenas.costs import CostTable
-from sparsenas.plugin import Plugin
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import reach
 from sparsenas.spaces import SPACES
-from sparsenas.task import reach
 
 
 def spaces(json: bool = False) -> None:

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sparsenas.choice import Gated, Gates, choices, set_gates
+from sparsenas.core.gate import Gated, Gates, choices, set_gates
+from sparsenas.core.join import Join
 from sparsenas.costs.layer import Cost, Shape, total
 from sparsenas.costs.trace import trace_through
-from sparsenas.join import Join
 
 Matrix = NDArray[np.float64]
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from sparsenas.choice import Arch, Choice, Choices, Gated, Picks
-from sparsenas.derive import Derivable
+from sparsenas.core.arch import Arch
+from sparsenas.core.choice import Choice, Choices, Picks
+from sparsenas.core.derive import Derivable
+from sparsenas.core.gate import Gated
 
 MOST_ENTRIES = 2_000_000
 

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from sparsenas.choice import Arch, Choices, choices, set_gates
+from sparsenas.core.arch import Arch
+from sparsenas.core.choice import Choices
+from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs.candidates import candidate_costs
+from sparsenas.costs.dag_costs import LiveCosts
 from sparsenas.costs.extremes import Factor, cheapest, landmarks, meeting, minimise, neighbours, sparse
 from sparsenas.costs.layer import COSTS, Cost, Shape, as_number, total
-from sparsenas.costs.live import LiveCosts
-from sparsenas.costs.pieces import Pieces
+from sparsenas.costs.segments import Pieces
 from sparsenas.costs.trace import on_meta, trace_through
 from sparsenas.errors import UserError
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
-from sparsenas.choice import Gated, Gates
+from sparsenas.core.derive import derive, shared_parts
+from sparsenas.core.gate import Gated, Gates
 from sparsenas.costs.layer import Layer, Shape
-from sparsenas.derive import derive, shared_parts
 from sparsenas.errors import UserError
-from sparsenas.quantise import Quantised
+from sparsenas.nn.quantize import Quantised
 
 aten = torch.ops.aten
 

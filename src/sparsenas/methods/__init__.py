@@ -1,11 +1,11 @@
 """How answers are proposed and learned; one file a family."""
 
-from sparsenas.methods.dso import Dso as Dso
-from sparsenas.methods.ista import Ista as Ista
-from sparsenas.methods.ista import IstaOneStage as IstaOneStage
-from sparsenas.methods.method import Method as Method
-from sparsenas.methods.spos import Random as Random
-from sparsenas.methods.spos import Spos as Spos
+from sparsenas.methods.base import Method as Method
+from sparsenas.methods.dso.method import Dso as Dso
+from sparsenas.methods.ista.method import Ista as Ista
+from sparsenas.methods.ista.method import IstaOneStage as IstaOneStage
+from sparsenas.methods.spos.method import Random as Random
+from sparsenas.methods.spos.method import Spos as Spos
 
 METHODS: dict[str, type[Method]] = {
     "Spos": Spos,

@@ -6,17 +6,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from sparsenas.choice import Choice
+from sparsenas.core.choice import Choice
+from sparsenas.core.dag import Dag
+from sparsenas.core.join import Join
 from sparsenas.errors import UserError
-from sparsenas.join import Dag, Join
-from sparsenas.layers import (
-    Concat,
-    DropPath,
-    dilated_conv,
-    factorized_reduce,
-    relu_conv_bn,
-    separable_conv,
-)
+from sparsenas.nn.blocks import Concat, DropPath, dilated_conv, factorized_reduce, relu_conv_bn, separable_conv
 from sparsenas.spaces.genotype import KEPT, NODES, OPS, node_name
 
 ClosingNorms = Literal["none", "pools", "all"]

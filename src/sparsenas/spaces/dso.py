@@ -8,10 +8,11 @@ from math import floor
 
 from torch import nn
 
-from sparsenas.choice import Choice
+from sparsenas.core.choice import Choice
+from sparsenas.core.dag import Dag
+from sparsenas.core.join import Join
 from sparsenas.errors import UserError
-from sparsenas.join import Dag, Join
-from sparsenas.layers import DeepSequential, Sum
+from sparsenas.nn.blocks import DeepSequential, Sum
 from sparsenas.spaces.strides import kept_strides
 
 OPERATIONS = ("sep3", "sep5", "max3", "avg3")

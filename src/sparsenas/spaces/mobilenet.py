@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 from torch import nn
 
+from sparsenas.core.join import Join
 from sparsenas.errors import UserError
-from sparsenas.join import Join
-from sparsenas.layers import Residual
+from sparsenas.nn.blocks import Residual
 from sparsenas.spaces.strides import kept_strides
 
 PROXYLESS_WIDTHS = (24, 40, 80, 96, 192, 320)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from sparsenas.choice import Arch, Picks
-from sparsenas.derive import Derivable
-from sparsenas.join import Join
-from sparsenas.layers import conv_bn, inverted_residual
+from sparsenas.core.arch import Arch
+from sparsenas.core.choice import Picks
+from sparsenas.core.derive import Derivable
+from sparsenas.core.join import Join
+from sparsenas.nn.blocks import conv_bn, inverted_residual
 
 STAGES = ((2, 64), (3, 128), (3, 256))
 IDENTITY: Picks = (0,)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sparsenas.choice import Arch, Choice, Choices
-from sparsenas.documents import parse_json
+from sparsenas.core.arch import Arch
+from sparsenas.core.choice import Choice, Choices
 from sparsenas.errors import UserError
+from sparsenas.parsing import parse_json
 from sparsenas.spaces.genotype import OPS, Connections, Genotype
 from sparsenas.spaces.shufflenet import KERNELS, WIDTHS
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sparsenas.bits import Bits, QuantConv2d, parse_pairs
+from sparsenas.core.elastic import SliceBatchNorm2d, Width
+from sparsenas.core.quant_choice import Bits, QuantConv2d, parse_pairs
 from sparsenas.errors import UserError
 from sparsenas.spaces.strides import kept_strides
-from sparsenas.width import SliceBatchNorm2d, Width
 
 PAIRS = "1/2,2/2,1/4,2/4,3/4,4/4"
 """The published choice, weight bits / activation bits."""

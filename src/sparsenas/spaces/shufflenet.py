@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, Width
+from sparsenas.core.join import Join
 from sparsenas.errors import UserError
-from sparsenas.join import Join
 from sparsenas.spaces.strides import kept_strides
-from sparsenas.width import SliceBatchNorm2d, SliceConv2d, Width
 
 STAGES = ((4, 64), (4, 160), (8, 320), (4, 640))
 """Blocks and output channels of each stage; the first block of a stage halves the image."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from sparsenas.join import Join
-from sparsenas.layers import Residual, conv_bn
-from sparsenas.width import SliceBatchNorm2d, SliceConv2d, Width
+from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, Width
+from sparsenas.core.join import Join
+from sparsenas.nn.blocks import Residual, conv_bn
 
 EXPANSIONS = (0.5, 1.0, 1.5, 2.0)
 

@@ -1,0 +1,70 @@
+"""One architecture for all that are the same network."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+
+from torch import nn
+
+from sparsenas.core.arch import Arch
+from sparsenas.core.choice import Choice, Picks
+from sparsenas.core.derive import answers
+from sparsenas.core.gate import Gated, set_gates
+from sparsenas.nn.blocks import Concat, Sum
+
+
+def tidy(net: nn.Module, arch: Arch) -> Arch:
+    """The canonical architecture of the same network: answers that nothing reads are set to the first options.
+
+    Picks of dead sources are dropped where the choice's bounds allow. Idempotent; leaves ``net`` answering ``arch``.
+    Two architectures of one network tidy to one, except where a choice that must keep something can keep a source
+    that nothing feeds (``least`` of 1 after a node with ``least`` of 0): then the dead picks may still differ.
+    """
+    live = _live(net, arch)
+    canonical = arch.replace({name: _canonical(choice, arch[name], live) for name, choice in arch.choices.items()})
+    if canonical == arch:
+        return arch
+    tidied = canonical if _live(net, canonical) == live else _tidy_one_by_one(net, arch, canonical)
+    set_gates(net, arch.gates())
+    return tidied
+
+
+def skeleton(net: nn.Module) -> nn.Module:
+    """A copy of ``net`` for ``tidy`` alone: whatever asks nothing and wires nothing is left out, so tidying is fast."""
+    small = copy.deepcopy(net).to("meta")
+    for module in list(small.modules()):
+        for name, child in module.named_children():
+            asks = any(isinstance(part, Gated) for part in child.modules())
+            if not asks and not isinstance(child, nn.ModuleList | Sum | Concat):
+                module._modules[name] = nn.Identity()
+    return small
+
+
+def _live(net: nn.Module, arch: Arch) -> dict[str, set[int]]:
+    """The picks that matter, by the names of the choices that matter."""
+    set_gates(net, arch.gates())
+    live: defaultdict[str, set[int]] = defaultdict(set)
+    for name, picks in answers(net):
+        live[name].update(picks)
+    return live
+
+
+def _canonical(choice: Choice, picks: Picks, live: dict[str, set[int]]) -> Picks:
+    if choice.name not in live:
+        return choice.first()
+    kept = live[choice.name]
+    dead = [pick for pick in picks if pick not in kept]
+    return tuple(sorted([*kept, *dead[: max(0, choice.least - len(kept))]]))
+
+
+def _tidy_one_by_one(net: nn.Module, arch: Arch, canonical: Arch) -> Arch:
+    """Takes over the answers of ``canonical`` that leave the network what it is; others keep a dead node dead."""
+    live = _live(net, arch)
+    while True:
+        before = arch
+        for name in arch.choices:
+            candidate = arch.replace({name: canonical[name]})
+            arch = candidate if _live(net, candidate) == live else arch
+        if arch == before:
+            return arch

@@ -1,0 +1,126 @@
+"""The question and its answers: ``Choice``, ``Arch`` and ``Gate``.
+
+A search space is an ordinary network in which some decisions are left open. Every decision is the same thing:
+keep between ``least`` and ``most`` of n options.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsenas.errors import UserError
+
+Picks = tuple[int, ...]
+"""Sorted, distinct indices into ``Choice.options``."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An open decision: keep between ``least`` and ``most`` of ``options``.
+
+    Two modules whose choices have equal names are tied: they always get the same answer.
+    ``options`` are labels for files and reports; the module that owns the choice knows what they stand for.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    least: int = 1
+    most: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.options or len(set(self.options)) != len(self.options):
+            raise UserError(f"choice {self.name!r}: options must be distinct and at least one, got {self.options}")
+        if not 0 <= self.least <= self.most <= len(self.options) or self.most == 0:
+            raise UserError(
+                f"choice {self.name!r}: bounds must satisfy 0 <= least <= most <= {len(self.options)} and most >= 1, "
+                f"got least={self.least}, most={self.most}"
+            )
+
+    @property
+    def single(self) -> bool:
+        """Whether every answer is exactly one option."""
+        return self.least == self.most == 1
+
+    @property
+    def size(self) -> int:
+        """How many legal answers there are."""
+        return sum(math.comb(len(self.options), k) for k in range(self.least, self.most + 1))
+
+    def check(self, picks: Sequence[int]) -> None:
+        """Raises ``UserError`` unless ``picks`` is a legal answer: sorted, distinct, in range, within the bounds."""
+        n = len(self.options)
+        if len(picks) == 1 and self.single and 0 <= picks[0] < n:
+            return  # nearly all there are: as fast as may be
+        if not all(0 <= pick < n for pick in picks) or any(a >= b for a, b in itertools.pairwise(picks)):
+            raise UserError(
+                f"choice {self.name!r}: picks must be sorted, distinct and within 0..{n - 1}, got {tuple(picks)}"
+            )
+        if not self.least <= len(picks) <= self.most:
+            raise UserError(
+                f"choice {self.name!r}: expected {_between(self.least, self.most)} of {n} options, got {len(picks)}"
+            )
+
+    def every(self) -> Iterator[Picks]:
+        """All legal answers, smallest first."""
+        for k in range(self.least, self.most + 1):
+            yield from itertools.combinations(range(len(self.options)), k)
+
+    def neighbours(self, picks: Picks) -> Iterator[Picks]:
+        """The legal answers with one option added, dropped or swapped."""
+        outside = [option for option in range(len(self.options)) if option not in picks]
+        if len(picks) < self.most:
+            yield from (tuple(sorted((*picks, option))) for option in outside)
+        for gone in picks:
+            rest = tuple(pick for pick in picks if pick != gone)
+            if len(rest) >= self.least:
+                yield rest
+            yield from (tuple(sorted((*rest, option))) for option in outside)
+
+    def first(self) -> Picks:
+        """The canonical answer of a choice that does not matter: the first ``least`` options."""
+        return tuple(range(self.least))
+
+    def sample(self, rng: np.random.Generator) -> Picks:
+        """Draws an answer uniformly from the legal ones."""
+        n = len(self.options)
+        if self.single:
+            return (int(rng.integers(n)),)
+        counts = range(self.least, self.most + 1)
+        ways = np.array([math.comb(n, k) for k in counts], dtype=float)
+        k = int(rng.choice(np.array(counts), p=ways / ways.sum()))
+        return tuple(sorted(int(i) for i in rng.permutation(n)[:k]))
+
+    def strongest(self, strengths: Sequence[float]) -> Picks:
+        """The options of non-zero strength, by magnitude, clamped into ``[least, most]`` of them."""
+        order = sorted(range(len(self.options)), key=lambda i: -abs(strengths[i]))
+        nonzero = sum(1 for strength in strengths if strength != 0)
+        return tuple(sorted(order[: min(max(nonzero, self.least), self.most)]))
+
+    def labels(self, picks: Picks) -> str | list[str]:
+        """``picks`` by label: one string where exactly one option is kept, else a list."""
+        return self.options[picks[0]] if self.single else [self.options[pick] for pick in picks]
+
+    def picks(self, labels: object) -> Picks:
+        """The inverse of ``labels``. Raises ``UserError`` on a label this choice does not have."""
+        wanted = labels if isinstance(labels, list) else [labels]
+        unknown = [label for label in wanted if label not in self.options]
+        if unknown:
+            raise UserError(f"choice {self.name!r}: expected labels from {list(self.options)}, got {unknown[0]!r}")
+        if len(set(wanted)) != len(wanted):
+            raise UserError(f"choice {self.name!r}: expected distinct labels, got {wanted}")
+        picks = tuple(sorted(self.options.index(label) for label in wanted))
+        self.check(picks)
+        return picks
+
+
+def _between(least: int, most: int) -> str:
+    return f"exactly {least}" if least == most else f"{least} to {most}"
+
+
+Choices = Mapping[str, Choice]
+"""The questions of a space by name, in the network's order."""

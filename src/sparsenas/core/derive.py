@@ -1,0 +1,102 @@
+"""From a network with open questions and their answers to an ordinary network."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sparsenas.core.choice import Picks
+from sparsenas.core.gate import Gated, Gates, set_gates
+from sparsenas.errors import UserError
+from sparsenas.nn.bn_folding import Scaled, scale_output
+from sparsenas.nn.clone import shallow, twin
+
+
+class Derivable(nn.Module, ABC):
+    """A module that knows the plain module it stands for under the running answer."""
+
+    @abstractmethod
+    def derived(self) -> nn.Module:
+        """The plain replacement. It may share weights and submodules with this module; ``derive`` copies."""
+
+    def answers(self) -> Iterator[tuple[str, Picks]]:
+        """The choices that matter under the running answer, by name, with the picks that matter."""
+        for child in self.children():
+            yield from answers(child)
+
+
+def answers(module: nn.Module) -> Iterator[tuple[str, Picks]]:
+    """The choices below ``module`` that matter under the running answer, with the picks that matter."""
+    if isinstance(module, Derivable):
+        yield from module.answers()
+    elif isinstance(module, Gated):
+        yield module.choice.name, module.gate.picks
+    else:
+        for child in module.children():
+            yield from answers(child)
+
+
+def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Module:
+    """Returns the ordinary network that ``net`` is under ``gates``: no choice and no gate is left in it.
+
+    Weights are inherited; edge weights are folded into the layer before them where that is possible. Every batch norm
+    gets affine parameters that learn, as (1, 0) where the supernet had none. With ``share_weights`` parameters are the
+    supernet's own tensors wherever they are used whole; batch-norm statistics are always copies.
+    Raises ``UserError`` when a user's own ``Gated`` module has no ``derived``.
+    """
+    plain = shared_parts(net, gates)
+    if share_weights:
+        return twin(plain)
+    own = copy.deepcopy(plain)
+    for module in own.modules():
+        if isinstance(module, _BatchNorm):
+            module.requires_grad_()
+    return own
+
+
+def shared_parts(net: nn.Module, gates: Gates) -> nn.Module:
+    """As ``derive``, without any copying: made of modules of ``net`` itself wherever they ask nothing."""
+    set_gates(net, gates)
+    plain = _plain(net, {})
+    left = [type(module).__name__ for module in plain.modules() if isinstance(module, Gated)]
+    if left:
+        raise UserError(f"derive: {left[0]} reads a choice but is not inside a Derivable; give it derived()")
+    return plain
+
+
+def _plain(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
+    """``module`` with every mechanism replaced; shares all that has none, and all weights."""
+    if module not in done:
+        if isinstance(module, Derivable):
+            done[module] = _plain(module.derived(), done)
+        elif isinstance(module, _BatchNorm) and not module.affine:
+            done[module] = _with_affine(module)
+        elif isinstance(module, Scaled):
+            done[module] = scale_output(_plain(module.op, done), module.factor)
+        else:
+            # Not named_children: it leaves out a module's second name.
+            plain = {name: child and _plain(child, done) for name, child in module._modules.items()}
+            done[module] = _with_children(module, plain)
+    return done[module]
+
+
+def _with_children(module: nn.Module, children: dict[str, nn.Module | None]) -> nn.Module:
+    if all(children[name] is child for name, child in module._modules.items()):
+        return module
+    copied = shallow(module)
+    copied._modules = children
+    return copied
+
+
+def _with_affine(norm: _BatchNorm) -> _BatchNorm:
+    mean = norm.running_mean
+    device, dtype = (None, None) if mean is None else (mean.device, mean.dtype)
+    settings = norm.num_features, norm.eps, norm.momentum, True, norm.track_running_stats
+    copied = type(norm)(*settings, device=device, dtype=dtype)
+    copied.running_mean, copied.running_var = norm.running_mean, norm.running_var
+    copied.num_batches_tracked = norm.num_batches_tracked
+    return copied.train(norm.training)

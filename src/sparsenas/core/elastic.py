@@ -1,0 +1,185 @@
+"""Choosing channel numbers: weights are allocated once at the largest width and sliced.
+
+The published way (SPOS, channel search): a weight of shape (most out, most in, k, k) is used as its slice
+``[:out, :in]``. A width is asked once, by a ``Width`` that all layers it concerns are given in place of the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sparsenas.core.choice import Choice, Picks
+from sparsenas.core.derive import Derivable
+from sparsenas.core.gate import Gated
+from sparsenas.errors import UserError
+
+
+class Width(Gated, Derivable):
+    """A channel number to be chosen among ``values``.
+
+    Give it to every layer that makes or takes these channels, in place of the number.
+    """
+
+    def __init__(self, name: str, values: Sequence[int], labels: Sequence[str] | None = None) -> None:
+        """Raises ``UserError`` unless ``values`` are positive and increasing."""
+        if not values or list(values) != sorted(set(values)) or values[0] < 1:
+            raise UserError(f"width {name!r}: expected increasing positive channel numbers, got {tuple(values)}")
+        super().__init__(Choice(name, tuple(labels if labels is not None else map(str, values))))
+        self.values = tuple(values)
+
+    @property
+    def value(self) -> int:
+        """The channel number of the running answer."""
+        return self.values[self.gate.picks[0]]
+
+    def answers(self) -> Iterator[tuple[str, Picks]]:
+        """This choice."""
+        yield self.choice.name, self.gate.picks
+
+    def derived(self) -> nn.Module:
+        """The chosen number, for modules that keep their ``Width`` at hand."""
+        return ChosenWidth(self.value)
+
+
+class ChosenWidth(nn.Module):
+    """What a ``Width`` is once its question is answered."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__()
+        self.value = value
+
+
+def _most(width: int | Width) -> int:
+    return width.values[-1] if isinstance(width, Width) else width
+
+
+def _now(width: int | Width) -> int:
+    return width.value if isinstance(width, Width) else width
+
+
+class SliceConv2d(Derivable):
+    """A 2-d convolution whose input or output channels may be a ``Width``; ``depthwise`` has one filter a channel."""
+
+    def __init__(
+        self,
+        inputs: int | Width,
+        outputs: int | Width,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        depthwise: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if depthwise and inputs is not outputs and inputs != outputs:
+            raise UserError("SliceConv2d: a depthwise convolution has as many outputs as inputs")
+        self.inputs, self.outputs, self.depthwise = inputs, outputs, depthwise
+        groups = _most(inputs) if depthwise else 1
+        full = nn.Conv2d(_most(inputs), _most(outputs), kernel, stride, padding, dilation, groups, bias)
+        self.stride, self.padding, self.dilation = full.stride, padding, dilation
+        self.weight, self.bias = full.weight, full.bias
+
+    def slices(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the running widths, views of the full ones."""
+        outputs, inputs = _now(self.outputs), 1 if self.depthwise else _now(self.inputs)
+        return self.weight[:outputs, :inputs], None if self.bias is None else self.bias[:outputs]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, *self.slices())
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution with a weight of the slice's shape."""
+        groups = x.shape[1] if self.depthwise else 1
+        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
+
+    def derived(self) -> nn.Module:
+        """An ``nn.Conv2d`` of the chosen widths."""
+        weight, bias = self.slices()
+        inputs, outputs = _now(self.inputs), _now(self.outputs)
+        conv = nn.Conv2d(
+            inputs,
+            outputs,
+            weight.shape[-1],
+            self.stride[0],
+            self.padding,
+            self.dilation,
+            inputs if self.depthwise else 1,
+            bias is not None,
+            device="meta",  # where nothing is drawn only to be thrown away
+        )
+        return _filled(conv, weight, bias).train(self.training)
+
+
+class SliceLinear(Derivable):
+    """A linear layer whose input or output features may be a ``Width``."""
+
+    def __init__(self, inputs: int | Width, outputs: int | Width, bias: bool = True) -> None:
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+        full = nn.Linear(_most(inputs), _most(outputs), bias)
+        self.weight, self.bias = full.weight, full.bias
+
+    def slices(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the running widths, views of the full ones."""
+        outputs = _now(self.outputs)
+        return self.weight[:outputs, : _now(self.inputs)], None if self.bias is None else self.bias[:outputs]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, *self.slices())
+
+    def derived(self) -> nn.Module:
+        """An ``nn.Linear`` of the chosen widths."""
+        weight, bias = self.slices()
+        linear = nn.Linear(_now(self.inputs), _now(self.outputs), bias is not None, device="meta")
+        return _filled(linear, weight, bias).train(self.training)
+
+
+class SliceBatchNorm2d(Derivable):
+    """Batch norm over a ``Width`` of channels; what it derives to always has affine parameters.
+
+    Running statistics mix the widths that were trained: recalibrate them for the width in use, as scoring does.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, features: int | Width, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
+        super().__init__()
+        self.features, self.eps, self.momentum = features, eps, momentum
+        self.weight = nn.Parameter(torch.ones(_most(features))) if affine else None
+        self.bias = nn.Parameter(torch.zeros(_most(features))) if affine else None
+        self.register_buffer("running_mean", torch.zeros(_most(features)))
+        self.register_buffer("running_var", torch.ones(_most(features)))
+
+    def _affine(self) -> tuple[Tensor | None, Tensor | None]:
+        n = _now(self.features)
+        return None if self.weight is None else self.weight[:n], None if self.bias is None else self.bias[:n]
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = _now(self.features)
+        mean, var = self.running_mean[:n], self.running_var[:n]
+        return F.batch_norm(x, mean, var, *self._affine(), self.training, self.momentum, self.eps)
+
+    def derived(self) -> nn.Module:
+        """An ``nn.BatchNorm2d`` of the chosen width with the statistics as they are."""
+        n = _now(self.features)
+        mean, var = self.running_mean[:n].clone(), self.running_var[:n].clone()
+        norm = nn.BatchNorm2d(n, self.eps, self.momentum, device=mean.device, dtype=mean.dtype)
+        weight, bias = self._affine()
+        if weight is not None:
+            _filled(norm, weight, bias)
+        norm.running_mean, norm.running_var = mean, var
+        return norm.train(self.training)
+
+
+def _filled(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """``layer`` with copies of these parameters."""
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None:
+            layer.register_parameter(name, nn.Parameter(tensor.detach().clone(memory_format=torch.contiguous_format)))
+    return layer

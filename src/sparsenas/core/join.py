@@ -1,0 +1,101 @@
+"""Joining candidates: layer choices, edges, nodes of cells and blocks, and optional depth.
+
+A candidate is an operation on one of the sources. One source and k operations make a layer choice; m sources and
+identities are the edges into a node; m x k is a node of a DARTS cell; an operation and an identity make depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from sparsenas.core.choice import Choice, Picks
+from sparsenas.core.derive import Derivable, answers
+from sparsenas.core.gate import Gated
+from sparsenas.errors import UserError
+from sparsenas.nn.blocks import Sum
+from sparsenas.nn.bn_folding import Scaled
+from sparsenas.nn.pruned import forget_unknown, let_go
+from sparsenas.nn.weighted_sum import times
+
+
+class Join(Gated, Derivable):
+    """Adds up the picked candidates, each times its weight.
+
+    Args:
+        choice: whose option i is candidate i.
+        ops: one operation a candidate.
+        sources: which input candidate i reads; all read the first unless told.
+        drop: share of the drop path's rate at which the candidates are dropped when the derived network trains; a
+            source that is read alone and as it is never is.
+    """
+
+    def __init__(
+        self, choice: Choice, ops: Iterable[nn.Module], sources: Sequence[int] | None = None, drop: float = 0.0
+    ) -> None:
+        super().__init__(choice)
+        self.drop = drop
+        self.ops = nn.ModuleList(ops)
+        self.sources = tuple(sources) if sources is not None else (0,) * len(self.ops)
+        if not len(self.ops) == len(self.sources) == len(choice.options):
+            raise UserError(
+                f"choice {choice.name!r}: expected {len(choice.options)} operations and sources, one an option, "
+                f"got {len(self.ops)} and {len(self.sources)}"
+            )
+        self.register_load_state_dict_pre_hook(forget_unknown)  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def of(cls, name: str, ops: Mapping[str, nn.Module], least: int = 1, most: int = 1) -> Join:
+        """A choice among operations on one input, by label."""
+        return cls(Choice(name, tuple(ops), least, most), ops.values())
+
+    def reads(self) -> tuple[int, ...]:
+        """Which inputs the picked candidates read."""
+        return tuple(self.sources[pick] for pick in self.gate.picks)
+
+    def forward(self, *inputs: Tensor | None) -> Tensor:
+        """Maps the inputs to one sum. Only a ``Dag`` passes ``None``, for a source that nothing feeds."""
+        picks, weights = self.gate
+        total: Tensor | None = None
+        for i, pick in enumerate(picks):
+            source = inputs[self.sources[pick]]
+            if source is not None:
+                term = self.ops[pick](source) if weights is None else times(weights[i], self.ops[pick], source)
+                total = term if total is None else total + term
+        if total is None:
+            raise RuntimeError(f"choice {self.choice.name!r} keeps nothing; only a node of a Dag may be empty")
+        return total
+
+    def adds(self) -> bool:
+        """Whether the picked candidates are the sources themselves."""
+        return all(type(self.ops[pick]) is nn.Identity for pick in self.gate.picks)
+
+    def forget(self, picks: Picks) -> None:
+        """Lets go of all candidates but ``picks``, for good."""
+        let_go(self.ops, picks)
+
+    def answers(self) -> Iterator[tuple[str, Picks]]:
+        """This choice and the choices inside the picked candidates."""
+        yield from self.answers_of(self.gate.picks)
+
+    def answers_of(self, picks: Picks) -> Iterator[tuple[str, Picks]]:
+        """As ``answers``, when of this choice only ``picks`` matter."""
+        yield self.choice.name, picks
+        for pick in picks:
+            yield from answers(self.ops[pick])
+
+    def derived(self) -> nn.Module:
+        """The one picked operation itself, or the sum of several."""
+        fixed = self.fixed({source: source for source in self.sources})
+        # A join of several sources is called with all of them, which an operation would not understand.
+        alone = len(fixed.ops) == 1 and not any(self.sources) and fixed.drop.share == 0
+        return fixed.ops[0] if alone else fixed
+
+    def fixed(self, position: Mapping[int, int]) -> Sum:
+        """The sum of the picked candidates; inputs are renumbered by ``position``, others count as nothing."""
+        picks, weights = self.gate
+        kept = [(i, pick) for i, pick in enumerate(picks) if self.sources[pick] in position]
+        ops = [self.ops[pick] if weights is None else Scaled(self.ops[pick], weights[i].item()) for i, pick in kept]
+        drop = self.drop if len(kept) > 1 or not self.adds() else 0.0
+        return Sum(ops, [position[self.sources[pick]] for _, pick in kept], drop)

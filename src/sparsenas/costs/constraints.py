@@ -1,0 +1,136 @@
+"""Budgets made operational: which architectures are legal, and how to draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenas.core.arch import Arch
+from sparsenas.costs.budget import Budget
+from sparsenas.costs.layer import figure
+from sparsenas.costs.table import CostTable
+from sparsenas.errors import UserError
+
+BLOCK = 256
+BLOCKS = 40
+WALK = 20
+"""Sweeps of the walk that draws legal architectures where uniform draws are hopeless."""
+
+
+class Limits:
+    """The budgets of one search over one cost table."""
+
+    def __init__(self, table: CostTable, budgets: Sequence[Budget] = (), seed: int = 0) -> None:
+        """Raises ``UserError`` when the budgets cannot be met: which cost, what was asked, what can be had."""
+        self.table = table
+        self.budgets = tuple(budgets)
+        self.choices = table.choices
+        for budget in budgets:
+            self._check_alone(budget)
+        self._legal_start = self._find_legal(np.random.default_rng(seed))
+
+    def legal(self, archs: Sequence[Arch]) -> NDArray[np.bool_]:
+        """Whether each architecture meets every budget, by exact cost."""
+        return self._violations(self.table(archs)) == 0 if self.budgets else np.ones(len(archs), dtype=bool)
+
+    def draw(self, rng: np.random.Generator, wanted: Callable[[Arch], bool] = lambda arch: True) -> Arch | None:
+        """Draws one legal architecture that is ``wanted``, or ``None`` after about ten thousand tries.
+
+        Uniform over the legal ones by rejection; if none of the tries was legal, by a random walk among legal
+        neighbours that starts at one known to be legal. Where choices may keep nothing or all and there is an upper
+        bound, options are dropped from the fullest one in a random order, as few as it takes: nearly all that is drawn
+        uniformly has half of its options, and so nearly the cost of the complete network.
+        """
+        if self._thins:
+            return self._thinned(rng, wanted)
+        seen_legal = False
+        for block in range(BLOCKS):
+            rows = self.table.draw(rng, BLOCK if block else 8)
+            for row in rows[self._violations(self.table.of_rows(rows)) == 0]:
+                seen_legal, arch = True, self.table.decode(row)
+                if wanted(arch):
+                    return arch
+        return None if seen_legal else self._walk(rng, wanted)
+
+    @cached_property
+    def _thins(self) -> bool:
+        bounded = any(np.isfinite(budget.at_most) for budget in self.budgets)
+        wide = [choice for choice in self.choices.values() if choice.most == len(choice.options) > choice.least]
+        return bounded and len(wide) == len(self.choices) and self.table.live is not None
+
+    def _thinned(self, rng: np.random.Generator, wanted: Callable[[Arch], bool]) -> Arch | None:
+        for _ in range(BLOCK):
+            row, needed = np.ones(self.table.options), set[int]()
+            for name, choice in self.choices.items():
+                kept = rng.permutation(len(choice.options))[: choice.least] + self.table.columns[name]
+                needed.update(kept.tolist())
+            order = [option for option in rng.permutation(self.table.options).tolist() if option not in needed]
+            low, high = 0, len(order)
+            while low < high:
+                middle = (low + high) // 2
+                low, high = (low, middle) if self._legal_without(row, order[:middle]) else (middle + 1, high)
+            row[order[:low]] = 0
+            arch = self.table.decode(row)
+            if self.legal([arch])[0] and wanted(arch):
+                return arch
+        return None
+
+    def _legal_without(self, row: NDArray[np.float64], options: Sequence[int]) -> bool:
+        """Whether all upper bounds hold without some options; fewer options never cost more."""
+        less = row.copy()
+        less[list(options)] = 0
+        costs = self.table.of_rows(less[None])
+        return all(costs[budget.cost][0] <= budget.at_most for budget in self.budgets)
+
+    def _walk(self, rng: np.random.Generator, wanted: Callable[[Arch], bool]) -> Arch | None:
+        arch = self._legal_start
+        for sweep in range(10 * WALK):
+            for name, choice in self.choices.items():
+                moved = arch.replace({name: choice.sample(rng)})
+                arch = moved if self.legal([moved])[0] else arch
+            if sweep >= WALK and wanted(arch):
+                return arch
+        return None
+
+    def _violations(self, costs: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """By how much, relative to the bounds, the budgets are broken in all; 0 = legal."""
+        broken = np.zeros(len(next(iter(costs.values()))))
+        for budget in self.budgets:
+            value = costs[budget.cost]
+            broken += np.maximum(0, value - budget.at_most) / max(budget.at_most, 1e-9)
+            broken += np.maximum(0, budget.at_least - value) / max(budget.at_least, 1e-9)
+        return broken
+
+    def _check_alone(self, budget: Budget) -> None:
+        cheapest, dearest = (self.table.exact(arch)[budget.cost] for arch in self.table.extremes(budget.cost))
+        if budget.at_most < cheapest or budget.at_least > dearest:
+            raise UserError(
+                f"--budget {budget}: this space reaches {figure(cheapest)} to {figure(dearest)} {budget.cost}"
+            )
+
+    def _find_legal(self, rng: np.random.Generator) -> Arch:
+        """An architecture that meets all budgets, by descent on the violations from many starts."""
+        starts = [arch for budget in self.budgets for arch in self.table.extremes(budget.cost)]
+        starts += [Arch.sample(self.choices, rng) for _ in range(BLOCK if self.budgets else 1)]
+        broken = self._violations(self.table(starts))
+        for i in np.argsort(broken, kind="stable")[:16]:
+            arch, left = self._descend(starts[i], float(broken[i]))
+            if left == 0:
+                return arch
+        raise UserError(
+            f"--budget: each of {', '.join(map(str, self.budgets))} can be met, "
+            "but no architecture was found that meets all"
+        )
+
+    def _descend(self, arch: Arch, left: float) -> tuple[Arch, float]:
+        while left > 0:
+            moves = [arch.replace({n: p}) for n, c in self.choices.items() for p in c.neighbours(arch[n])]
+            broken = self._violations(self.table(moves))
+            best = int(np.argmin(broken))
+            if broken[best] >= left:
+                break
+            arch, left = moves[best], float(broken[best])
+        return arch, left

@@ -1,0 +1,87 @@
+"""CIFAR-10 and CIFAR-100: 60 000 photographs of 32x32 pixels, read from files on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sparsenas.data.dataset import Data, Split, stratified
+from sparsenas.data.sources.archives import CIFAR10, CIFAR100, SIDE, Layout, read
+from sparsenas.data.transforms import colours
+from sparsenas.errors import UserError
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+FINE_CLASSES_TEXT = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard
+lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear
+pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark
+shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone
+television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+FINE_CLASSES = tuple(FINE_CLASSES_TEXT.split())
+SHIFT = 4
+"""Pixels by which training images are moved at most, in each direction."""
+
+
+def cifar10(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0, jitter: float = 0.0) -> Data:
+    """Loads CIFAR-10: the official test images for testing, the others split into train and held-out.
+
+    Training images are shifted by up to 4 pixels and mirrored.
+
+    Args:
+        root: the folder with train-*.parquet and test-*.parquet, or with the official python or binary archive.
+        seed: decides the held-out split.
+        held_out: share of the training images that is held out, with equal class shares.
+        images: how many training images are used, held-out ones included, with equal class shares; 0 = all.
+        jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
+    """
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+    return _data(root, CIFAR10, CLASSES, mean, std, seed, held_out, images, jitter)
+
+
+def cifar100(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0, jitter: float = 0.0) -> Data:
+    """Loads CIFAR-100 with its 100 fine classes; in all else as cifar10.
+
+    Args:
+        root: the folder with train-*.parquet and test-*.parquet, or with the official python or binary archive.
+        seed: decides the held-out split.
+        held_out: share of the training images that is held out, with equal class shares.
+        images: how many training images are used, held-out ones included, with equal class shares; 0 = all.
+        jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
+    """
+    mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, held_out, images, jitter)
+
+
+def _data(
+    root: Path,
+    layout: Layout,
+    classes: tuple[str, ...],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    seed: int,
+    held_out: float,
+    images: int,
+    jitter: float,
+) -> Data:
+    from kornia.augmentation import RandomCrop, RandomHorizontalFlip
+
+    parts = {
+        part: Split(torch.from_numpy(images), torch.from_numpy(labels))
+        for part, (images, labels) in read(Path(root), layout, len(classes)).items()
+    }
+    shown = parts["train"]
+    if not 0 <= images <= len(shown):
+        raise UserError(f"--data.images: expected 0 to {len(shown)}, got {images}")
+    if jitter < 0:
+        raise UserError(f"--data.jitter: expected at least 0, got {jitter}")
+    chosen = torch.arange(len(shown))
+    if 0 < images < len(shown):
+        chosen = stratified(shown.labels.numpy(), images / len(shown), seed=0)[1]
+    learned, held = (chosen[rows] for rows in stratified(shown.labels[chosen].numpy(), held_out, seed=seed))
+    augment = nn.Sequential(RandomCrop((SIDE, SIDE), padding=SHIFT), RandomHorizontalFlip(), *colours(jitter))
+    return Data(classes, shown.take(learned), shown.take(held), parts["test"], mean, std, augment, held_rows=held)

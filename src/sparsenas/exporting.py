@@ -1,0 +1,117 @@
+"""Handing over: torch.export and ONNX files that run where this library is not installed."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sparsenas.errors import UserError, first_line
+from sparsenas.nn.quantize import Quantised
+from sparsenas.rundir.folder import Run, write_atomic
+
+TOLERANCE = 1e-3
+"""Largest difference of a logit between PyTorch and ONNX Runtime that is taken for rounding."""
+SAME = 0.95
+"""Share of predictions that must be equal where a network quantises: there a last digit may tip a value by a level."""
+
+
+def export_network(run: Run, net: nn.Module, images: Tensor) -> dict[str, Any]:
+    """Writes ``net.pt2`` and ``net.onnx``, both for any batch size, and checks both on real, normalised ``images``.
+
+    Returns what the check found. Raises ``UserError`` when an exported file does not compute what the network computes.
+    """
+    net = net.cpu().eval()
+    images = images.cpu().contiguous()
+    example = (images[:2],)
+    batch = {0: torch.export.Dim("batch", min=1)}
+    with _quiet():
+        program = torch.export.export(net, example, dynamic_shapes=(batch,))
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer)
+    model = onnx_model(net, images[:2], batch)
+    write_atomic(run / "net.pt2", lambda file: file.write(buffer.getbuffer()))
+    write_atomic(run / "net.onnx", lambda file: file.write(model))
+    with torch.no_grad():
+        expected = net(images)
+        exported = torch.export.load(io.BytesIO(buffer.getvalue())).module()(images)
+    found = torch.as_tensor(onnx_logits(run, images.numpy()))
+    facts = {
+        "images": len(images),
+        "pt2_max_difference": float((expected - exported).abs().max()),
+        "onnx_max_difference": float((expected - found).abs().max()),
+        "same_predictions": int((expected.argmax(1) == found.argmax(1)).sum()),
+    }
+    largest = max(facts["pt2_max_difference"], facts["onnx_max_difference"])
+    rounds = any(isinstance(module, Quantised) for module in net.modules())
+    if not (facts["same_predictions"] >= SAME * len(images) if rounds else largest <= TOLERANCE):
+        raise UserError(f"{run.path}: the exported network differs from the trained one: {facts}")
+    return facts
+
+
+def onnx_model(net: nn.Module, example: Tensor, axes: Mapping[int, Any] | None = None) -> bytes:
+    """An ONNX model of a network for inputs as large as ``example``, but for those ``axes`` that may vary."""
+    with _quiet():
+        shapes = None if axes is None else (axes,)
+        program = torch.onnx.export(net, (example,), dynamo=True, dynamic_shapes=shapes, verbose=False)
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
+
+
+def onnx_logits(run: Run, images: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """What ``net.onnx`` computes in ONNX Runtime: logits (images, classes).
+
+    Raises ``UserError`` when there is no such file, it is damaged, or its weights are in other files: those could be
+    anywhere on this machine.
+    """
+    import onnx
+    import onnxruntime
+
+    path = run.need("net.onnx", "export")
+    try:
+        content = path.read_bytes()
+        if any(
+            tensor.data_location == onnx.TensorProto.EXTERNAL
+            for tensor in _tensors(onnx.ModelProto.FromString(content))
+        ):
+            raise ValueError("one that refers to other files")
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        logits: np.ndarray[Any, np.dtype[np.float32]] = session.run(None, {session.get_inputs()[0].name: images})[0]
+        if logits.ndim < 2 or len(logits) != len(images):
+            raise ValueError(f"an output of {logits.shape}")
+    except Exception as error:  # ONNX Runtime raises classes of its own that share no base but Exception
+        raise UserError(f"{path}: expected an ONNX network, got: {first_line(error)}") from error
+    return logits
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """All tensors of an ONNX model, those in attributes and inner graphs too."""
+    import onnx
+
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for kind, value in message.ListFields():
+        if kind.message_type is not None:
+            for part in value if isinstance(value, Sequence) else [value]:
+                yield from _tensors(part)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters log and warn about themselves; none of it is for the user."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,139 @@
+"""From a topology to a network: as wide as hard limits allow (DSO-NAS's global width multiplier)."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import set_gates
+from sparsenas.costs import Budget, Cost, CostTable, parse_budgets
+from sparsenas.costs.layer import as_number, figure, total
+from sparsenas.costs.trace import trace_through
+from sparsenas.errors import UserError
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import Task, build_space, limits_at
+
+WIDTH = "width"
+"""The flag of a space that is a number of channels to which all others are proportional."""
+NARROW, WIDE = 64, 1 << 14
+"""No space begins to be a network above the one width, and none is made wider than the other."""
+
+
+def check_target(target: Mapping[str, Any]) -> None:
+    """Raises ``UserError`` when the flags given for the network that is trained in the end have a width already."""
+    if WIDTH in target:
+        raise UserError(f"--fit: expected no --target.width besides, since --fit finds it, got {target[WIDTH]}")
+
+
+def check_fit(task: Task, fit: Sequence[str]) -> None:
+    """Raises ``UserError`` for limits that no architecture of the space keeps at any width, before one is found."""
+    budgets, least = _budgets(task, fit), _narrowest(task)
+    table = CostTable(_network(task, least), task.data.shape, _bounded(task, budgets))
+    for budget in budgets:
+        _refuse_above(budget, least, table.exact(table.extremes(budget.cost)[0]))
+
+
+def fitted(task: Task, arch: Arch, fit: Sequence[str]) -> Task:
+    """The task with its target as wide as ``arch`` keeps the limits of ``fit``, which are its budgets then.
+
+    Raises ``UserError`` when even the narrowest network breaks a limit, or the widest is below one.
+    """
+    budgets, least = _budgets(task, fit), _narrowest(task)
+    uppers = [replace(budget, at_least=0.0) for budget in budgets]
+    counted = _bounded(task, budgets)
+    narrow = _costs(task, arch, least, counted)
+    for budget in uppers:
+        _refuse_above(budget, least, narrow)
+    width = widest(lambda width: _keeps(uppers, _costs(task, arch, width, counted)), least)
+    if width is None:
+        raise UserError(f"--fit: expected limits that grow with the width, a width of {WIDE} keeps {_names(budgets)}")
+    costs = _costs(task, arch, width, counted)
+    for budget in budgets:
+        if not budget.allows(costs[budget.cost]):
+            raise UserError(
+                f"--fit {budget}: the widest network that keeps the upper limits, of width {width}, has "
+                f"{figure(costs[budget.cost])} {budget.cost}"
+            )
+    final = _at(task, width)
+    return replace(task, target=final, limits=limits_at(final, task.data, task.choices, budgets, task.latency))
+
+
+def widest(fits: Callable[[int], bool], least: int) -> int | None:
+    """The largest number that ``fits``, by bisection: ``least`` does, and nothing above one that does not.
+
+    ``None`` when all up to ``WIDE`` do.
+    """
+    low, high = least, 2 * least
+    while fits(high):
+        low, high = high, 2 * high
+        if low > WIDE:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _budgets(task: Task, fit: Sequence[str]) -> list[Budget]:
+    takes = inspect.signature(task.space.callable("space")).parameters
+    if WIDTH not in takes:
+        raise UserError(f"--fit: expected a space with a flag --space.width, {task.space.name} has {', '.join(takes)}")
+    budgets = parse_budgets(fit, task.limits.table.costs, "--fit")
+    if all(budget.at_most == math.inf for budget in budgets):
+        raise UserError(f"--fit: expected an upper limit, as in params<=3e6, got {_names(budgets)}")
+    return budgets
+
+
+def _narrowest(task: Task) -> int:
+    """The least width of which the space is a network."""
+    for width in range(1, NARROW):
+        try:
+            _network(task, width)
+        except UserError:
+            continue
+        return width
+    raise UserError(f"--fit: expected a space that can have a width below {NARROW}, {task.space.name} cannot")
+
+
+def _at(task: Task, width: int) -> Plugin:
+    return Plugin(task.target.name, {**task.target.flags, WIDTH: width})
+
+
+def _network(task: Task, width: int) -> nn.Module:
+    """The space at another width, without numbers: it may be very large."""
+    with torch.device("meta"):
+        return build_space(_at(task, width), task.data)
+
+
+def _bounded(task: Task, budgets: Sequence[Budget]) -> dict[str, Cost]:
+    """The costs that are bounded; others, such as measured ones, may be unknown at most widths."""
+    return {budget.cost: task.limits.table.costs[budget.cost] for budget in budgets}
+
+
+def _costs(task: Task, arch: Arch, width: int, counted: Mapping[str, Cost]) -> dict[str, float]:
+    """The exact costs of the derived network."""
+    net = _network(task, width)
+    set_gates(net, arch.gates())
+    layers, _ = trace_through(net, (1, *task.data.shape))
+    return {name: as_number(name, total(cost, layers)) for name, cost in counted.items()}
+
+
+def _keeps(budgets: Sequence[Budget], costs: Mapping[str, float]) -> bool:
+    return all(budget.allows(costs[budget.cost]) for budget in budgets)
+
+
+def _refuse_above(budget: Budget, width: int, costs: Mapping[str, float]) -> None:
+    if costs[budget.cost] > budget.at_most:
+        told = f"{figure(costs[budget.cost])} {budget.cost}"
+        raise UserError(f"--fit {budget}: even the narrowest network, of width {width}, has {told}")
+
+
+def _names(budgets: Sequence[Budget]) -> str:
+    return ", ".join(map(str, budgets))

@@ -1,0 +1,76 @@
+"""Folding constant factors and batch norms into the layers before them."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from sparsenas.nn.blocks import DropPath, Scale
+from sparsenas.nn.clone import shallow
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class Scaled(nn.Module):
+    """An operation times a constant, not yet folded; ``derive`` replaces it by ``scale_output`` of the plain ``op``."""
+
+    def __init__(self, op: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.op = op
+        self.factor = factor
+
+
+def scale_output(op: nn.Module, factor: float) -> nn.Module:
+    """A module whose output is ``factor`` times that of ``op``; it shares everything with ``op`` but the scaled layer.
+
+    The factor goes into the affine parameters of a closing batch norm (gamma' = z gamma, beta' = z beta, which holds
+    for running and for batch statistics alike) or into the weights of a closing linear layer; else a ``Scale`` follows.
+    """
+    # Exact types only: a subclass may do more than its base, quantise its weights say, and not scale with them.
+    if type(op) is nn.Sequential and len(op) > 0:
+        copied = shallow(op)
+        *before, (name, last) = op._modules.items()
+        if type(last) is DropPath and before:  # it drops or keeps, so it does not matter whether the factor is before
+            name, last = before[-1]
+        assert last is not None
+        copied._modules[name] = scale_output(last, factor)
+        return copied
+    if type(op) is nn.Identity:
+        return Scale(factor)
+    if type(op) not in (*NORMS, nn.Conv2d, nn.Linear) or not list(op.parameters(recurse=False)):
+        return nn.Sequential(op, Scale(factor))
+    scaled = copy.deepcopy(op)
+    with torch.no_grad():
+        for parameter in scaled.parameters(recurse=False):
+            parameter.mul_(factor)
+    return scaled
+
+
+def fold_batch_norms(net: nn.Module) -> nn.Module:
+    """Replaces, in place, each convolution followed by a batch norm in a ``Sequential`` by one convolution.
+
+    For a network in eval mode; outputs change by rounding only. The convolutions folded into are new, so weights
+    that ``net`` shares with another network are left alone. Returns ``net``.
+    """
+    for module in net.modules():
+        if type(module) is nn.Sequential:
+            layers = list(module)
+            for i in range(len(layers) - 1):
+                conv, norm = layers[i], layers[i + 1]
+                if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None:
+                    module[i], module[i + 1] = _fused(conv, norm), nn.Identity()
+    return net
+
+
+def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    fused = shallow(conv)
+    assert isinstance(fused, nn.Conv2d)
+    fused.weight, fused.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    return fused

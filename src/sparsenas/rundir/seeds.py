@@ -1,0 +1,13 @@
+"""Seeds that follow from the seed of a run."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+
+def seed_of(seed: int, *purpose: str | int) -> int:
+    """A seed for one purpose, independent of the seeds for others."""
+    words = [seed, *(zlib.crc32(str(part).encode()) for part in purpose)]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,206 @@
+"""Searching architectures by asking and telling; knows choices and numbers, nothing of networks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from sparsenas.core.arch import Arch, every_arch, space_size
+from sparsenas.core.choice import Choices
+
+MOST_ENUMERATED = 20_000
+
+
+class Score(NamedTuple):
+    """How good an architecture is; greater is better, compared from left to right."""
+
+    accuracy: float
+    """Share of hits on the held-out images."""
+    negative_loss: float
+    """Minus the mean cross-entropy on them: decides between equal accuracies."""
+
+
+Worth = Callable[[Score], tuple[float, ...]]
+
+
+def by_accuracy(score: Score) -> tuple[float, ...]:
+    """The published order: by accuracy, then by loss."""
+    return score
+
+
+def by_loss(score: Score) -> tuple[float, ...]:
+    """By loss, which tells more from as few images: it sees how sure the network was."""
+    return score.negative_loss, score.accuracy
+
+
+class Space(NamedTuple):
+    """What a search may propose."""
+
+    choices: Choices
+    draw: Callable[[np.random.Generator, Callable[[Arch], bool]], Arch | None]
+    """One random legal architecture that satisfies a predicate; ``None`` when none was found."""
+    legal: Callable[[Sequence[Arch]], Sequence[bool]]
+    canonical: Callable[[Arch], Arch]
+    """Equal networks made equal architectures."""
+    worth: Worth = by_accuracy
+    """By what scores are compared."""
+
+
+Parents = Callable[[Mapping[Arch, Score], int], list[Arch]]
+"""Chooses so many parents from everything scored."""
+
+
+def best_first(scores: Mapping[Arch, Score], count: int, worth: Worth = by_accuracy) -> list[Arch]:
+    """The published choice of parents: the best."""
+    return sorted(scores, key=lambda arch: worth(scores[arch]), reverse=True)[:count]
+
+
+class Search(ABC):
+    """Proposes architectures until it has no more; whoever scores them tells the scores.
+
+    Deterministic for a given generator: told the same scores, it asks the same again. So a search is resumed by
+    replaying it with the scores already paid for.
+    """
+
+    def __init__(self, space: Space, rng: np.random.Generator) -> None:
+        self.space = space
+        self.rng = rng
+        self.scores: dict[Arch, Score] = {}
+        """Everything scored so far, in order."""
+        self.generation = -1
+        """The number of the generation last asked for."""
+        self._proposed: set[Arch] = set()
+
+    @abstractmethod
+    def ask(self) -> list[Arch]:
+        """The next generation: legal, distinct, never proposed before. Empty when the search is over."""
+
+    @property
+    @abstractmethod
+    def planned(self) -> int:
+        """How many architectures will be asked for, unless the space is exhausted before."""
+
+    def tell(self, archs: Sequence[Arch], scores: Sequence[Score]) -> None:
+        """Takes the scores of the architectures asked for."""
+        self.scores.update(zip(archs, scores, strict=True))
+
+    @property
+    def best(self) -> Arch:
+        """The best of all architectures scored so far; the earliest among equals."""
+        return max(self.scores, key=lambda arch: self.space.worth(self.scores[arch]))
+
+    def _random(self, count: int) -> list[Arch]:
+        """Up to ``count`` random new architectures; fewer when a small space is exhausted."""
+        archs: list[Arch] = []
+        for _ in range(count):
+            arch = self._draw_new()
+            if arch is None:
+                break
+            archs.append(arch)
+        return archs
+
+    def _draw_new(self) -> Arch | None:
+        found = self.space.draw(self.rng, lambda arch: self.space.canonical(arch) not in self._proposed)
+        if found is None and space_size(self.space.choices) <= MOST_ENUMERATED:
+            found = self._pick_from_rest()
+        return None if found is None else self._propose(self.space.canonical(found))
+
+    def _pick_from_rest(self) -> Arch | None:
+        every = dict.fromkeys(self.space.canonical(arch) for arch in every_arch(self.space.choices))
+        new = [arch for arch in every if arch not in self._proposed]
+        rest = [arch for arch, legal in zip(new, self.space.legal(new), strict=True) if legal] if new else []
+        return rest[int(self.rng.integers(len(rest)))] if rest else None
+
+    def _propose(self, arch: Arch) -> Arch:
+        self._proposed.add(arch)
+        return arch
+
+
+class RandomSearch(Search):
+    """The baseline: random legal architectures, as many as evolution would evaluate."""
+
+    def __init__(self, space: Space, rng: np.random.Generator, evaluations: int = 1050, block: int = 50) -> None:
+        super().__init__(space, rng)
+        self.evaluations, self.block = evaluations, block
+
+    @property
+    def planned(self) -> int:
+        """The evaluations asked for."""
+        return self.evaluations
+
+    def ask(self) -> list[Arch]:
+        """The next block of random architectures."""
+        self.generation += 1
+        return self._random(min(self.block, self.evaluations - len(self.scores)))
+
+
+class Evolution(Search):
+    """SPOS's evolution (Guo et al. 2020, section 3.4), every candidate scored once.
+
+    The first generation is random; each later one has mutants and crossovers of the best ``parents`` so far, topped up
+    with random architectures. The answer is the best of everything scored, the last generation included.
+    With another ``choose`` of parents, such as ``pareto.crowded``, it looks for a front instead of one best.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        rng: np.random.Generator,
+        population: int = 50,
+        generations: int = 20,
+        parents: int = 10,
+        mutants: int = 25,
+        crossovers: int = 25,
+        mutation: float = 0.1,
+        choose: Parents | None = None,
+    ) -> None:
+        super().__init__(space, rng)
+        self.choose = choose or partial(best_first, worth=space.worth)
+        self.population, self.generations, self.parents = population, generations, parents
+        self.mutants, self.crossovers, self.mutation = mutants, crossovers, mutation
+
+    @property
+    def planned(self) -> int:
+        """All generations, the first one included."""
+        return self.population * (1 + self.generations)
+
+    def ask(self) -> list[Arch]:
+        """The next generation."""
+        self.generation += 1
+        if self.generation > self.generations:
+            return []
+        if self.generation == 0:
+            return self._random(self.population)
+        top = self.choose(self.scores, self.parents)
+        children = self._legal_children(lambda: self._mutant(top), self.mutants)
+        children += self._legal_children(lambda: self._crossover(top), self.crossovers)
+        return children + self._random(self.population - len(children))
+
+    def _legal_children(self, make: Callable[[], Arch], count: int) -> list[Arch]:
+        """Up to ``count`` new legal children in ten times as many tries."""
+        children: list[Arch] = []
+        for _ in range(10 * count):
+            if len(children) == count:
+                break
+            child = make()
+            if child not in self._proposed and self.space.legal([child])[0]:
+                child = self.space.canonical(child)
+                children += [self._propose(child)] if child not in self._proposed else []
+        return children
+
+    def _mutant(self, parents: Sequence[Arch]) -> Arch:
+        """A parent in which each choice is drawn anew (perhaps the same) with probability ``mutation``."""
+        parent = parents[int(self.rng.integers(len(parents)))]
+        hit = self.rng.random(len(parent)) < self.mutation
+        names = [name for name, mutate in zip(parent, hit, strict=True) if mutate]
+        return parent.replace({name: parent.choices[name].sample(self.rng) for name in names})
+
+    def _crossover(self, parents: Sequence[Arch]) -> Arch:
+        """Each choice from either of two parents (who may be the same) with probability one half."""
+        mother, father = (parents[int(i)] for i in self.rng.integers(len(parents), size=2))
+        from_father = self.rng.random(len(mother)) < 0.5
+        return mother.replace({n: father[n] for n, take in zip(mother, from_father, strict=True) if take})

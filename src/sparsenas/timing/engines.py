@@ -1,0 +1,155 @@
+"""What runs a layer or a network while it is timed."""
+
+from __future__ import annotations
+
+import platform
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sparsenas.costs.latency import Settings
+from sparsenas.costs.layer import Layer, Shape
+from sparsenas.errors import UserError
+from sparsenas.exporting import onnx_model
+from sparsenas.timing.onnx_layers import CONVOLUTIONS, Model, empty_model, model_of
+from sparsenas.timing.timer import Trial, Work
+from sparsenas.timing.torch_layers import inputs_of, module_of
+
+
+class Engine(ABC):
+    """Something that runs networks on a device."""
+
+    packages: ClassVar[tuple[str, ...]]
+    """Whose versions matter"""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ``UserError`` when this machine cannot do what the settings ask for."""
+        self.settings = settings
+
+    @abstractmethod
+    def layer(self, layer: Layer) -> Trial:
+        """What shows the time of a layer on a random batch. Raises ``UserError`` when it cannot be rebuilt."""
+
+    @abstractmethod
+    def network(self, net: nn.Module, shape: Shape) -> Work:
+        """A plain network in eval mode, ready to run on a random batch of images of ``shape``."""
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what times depend on."""
+        return {"python": platform.python_version(), **{name: version(name) for name in self.packages}}
+
+
+class TorchEngine(Engine):
+    """PyTorch as it is, in inference mode and with channels last."""
+
+    packages = ("torch",)
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        if settings.accelerator == "cuda" and not torch.cuda.is_available():
+            raise UserError("--accelerator cuda: expected a CUDA device, PyTorch finds none")
+        self.device = torch.device(settings.accelerator)
+
+    def layer(self, layer: Layer) -> Trial:
+        """The layer, against a run of nothing."""
+        inputs = [torch.randn(shape) for shape in inputs_of(layer, self.settings.batch)]
+        return Trial(self._work(module_of(layer), inputs), self._work(nn.Identity(), [torch.zeros(1)]))
+
+    def network(self, net: nn.Module, shape: Shape) -> Work:
+        """The network, moved to the device."""
+        return self._work(net, [torch.randn(self.settings.batch, *shape)])
+
+    def _work(self, net: nn.Module, inputs: list[Tensor]) -> Work:
+        net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placed = [_channels_last(x.to(self.device)) for x in inputs]
+
+        def run() -> None:
+            with torch.inference_mode():
+                net(*placed)
+
+        return Work(run, torch.cuda.synchronize) if self.device.type == "cuda" else Work(run)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
+class OnnxEngine(Engine):
+    """ONNX Runtime with all its optimisations."""
+
+    packages = ("torch", "onnx", "onnxruntime")
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        try:
+            import onnx as onnx
+            import onnxruntime
+        except ImportError as error:
+            raise UserError(f"--engine onnxruntime: pip install 'sparsenas[onnx]': {error}") from error
+        self.provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[settings.accelerator]
+        if self.provider not in onnxruntime.get_available_providers():
+            raise UserError(f"--accelerator {settings.accelerator}: this ONNX Runtime has no {self.provider}")
+
+    def layer(self, layer: Layer) -> Trial:
+        """Several copies of a convolution against one, anything else against a run of nothing."""
+        if layer.op not in CONVOLUTIONS:
+            return Trial(self._work(model_of(layer, self.settings.batch)), self._work(empty_model()))
+        # So is the rearranging of the image into the runtime's layout and back taken out.
+        more, less = (self._work(model_of(layer, self.settings.batch, copies)) for copies in (COPIES, 1))
+        return Trial(more, less, COPIES - 1)
+
+    def network(self, net: nn.Module, shape: Shape) -> Work:
+        """The network, exported."""
+        x = torch.randn(self.settings.batch, *shape)
+        return self._work(Model(onnx_model(net, x), {"x": x.numpy()}))
+
+    def _work(self, model: Model) -> Work:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.settings.threads
+        options.inter_op_num_threads = 1
+        # Many sessions are timed in turn; the threads of those that rest must not spin.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        session = onnxruntime.InferenceSession(model.content, options, providers=[self.provider])
+        binding = session.io_binding()
+        # Bound once to the device's memory, so that no run copies.
+        for argument, x in zip(session.get_inputs(), model.feeds.values(), strict=True):
+            value = onnxruntime.OrtValue.ortvalue_from_numpy(x, self.settings.accelerator, 0)
+            binding.bind_ortvalue_input(argument.name, value)
+        for argument in session.get_outputs():
+            binding.bind_output(argument.name, self.settings.accelerator)
+        return Work(lambda: session.run_with_iobinding(binding))
+
+
+COPIES = 4
+"""Copies of a convolution in one model, of which all but one are timed."""
+ACCELERATORS = ("cpu", "cuda")
+ENGINES: dict[str, Callable[[Settings], Engine]] = {"torch": TorchEngine, "onnxruntime": OnnxEngine}
+
+
+def device_name(accelerator: str) -> str:
+    """The name of the processor or of the graphics card."""
+    if accelerator == "cuda" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+@contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """PyTorch with so many threads, for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

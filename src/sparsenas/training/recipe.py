@@ -1,0 +1,154 @@
+"""How a network is trained: schedule, optimiser, augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD
+
+from sparsenas.core.quant_choice import alphas
+from sparsenas.errors import UserError
+from sparsenas.nn.auxiliary_head import Output
+
+FIRST_CYCLE = 10.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained by SGD."""
+
+    epochs: int = 60
+    """Passes over the training images"""
+    batch: int = 64
+    """Images in a step"""
+    lr: float = 0.1
+    """Learning rate at the start, after the warm-up"""
+    schedule: Literal["linear", "cosine", "constant", "restarts"] = "cosine"
+    """How the learning rate falls over the steps; restarts = by a cosine over 10 epochs, then 20, 40 and so on"""
+    lr_end: float = 0.0
+    """Learning rate that a linear or cosine schedule ends at"""
+    warmup: float = 0.0
+    """Epochs over which the learning rate rises linearly from 0"""
+    momentum: float = 0.9
+    """Momentum of SGD"""
+    nesterov: bool = True
+    """Nesterov's form of the momentum"""
+    weight_decay: float = 4e-5
+    """Weight decay on weights of convolutions and linear layers; none on biases and norms"""
+    smoothing: float = 0.1
+    """Label smoothing"""
+    clip: float = 5.0
+    """Largest gradient norm; 0 = no limit"""
+    clip_value: float = 0.0
+    """Largest magnitude of a number in a gradient, which is limited before the norm is; 0 = no limit"""
+    ema: float = 0.0
+    """Decay of an exponential moving average of the weights, which is then the result; 0 = none (retraining only)"""
+    augment: bool = True
+    """Use the data's augmentation"""
+    cutout: int = 0
+    """Side of the square that is blanked in every image, after the augmentation; 0 = none"""
+    mixup: float = 0.0
+    """Alpha of the Beta distribution by which images are mixed with others; 0 = not"""
+    cutmix: float = 0.0
+    """The same for boxes cut into other images; with both given, one of them at random for each batch; 0 = not"""
+    drop_path: float = 0.0
+    """How often an operation of a cell is dropped for an image at the end of training, to which it grows from 0; in dso
+    the inputs of operations and the outputs of blocks, the less so the earlier the block"""
+    auxiliary: float = 0.0
+    """Weight of the loss of an auxiliary head, for networks that have one, as those of darts and dso; 0 = none"""
+    own_paths: bool = False
+    """Of several processes each trains a path of its own, its batch norms by its own images (supernets only)"""
+    sizes: tuple[int, ...] = ()
+    """Image sides the training goes through, in equal shares of its epochs, as in 16,24,32; none = as they are"""
+
+    def __post_init__(self) -> None:
+        for name, low in (
+            ("epochs", 1),
+            ("batch", 2),
+            ("warmup", 0),
+            ("clip", 0),
+            ("clip_value", 0),
+            ("weight_decay", 0),
+            ("momentum", 0),
+            ("lr_end", 0),
+            ("cutout", 0),
+            ("mixup", 0),
+            ("cutmix", 0),
+            ("auxiliary", 0),
+        ):
+            value = self.__dict__[name]
+            if not value >= low:
+                raise UserError(f"recipe: expected {name} >= {low}, got {value}")
+        shares = {name: self.__dict__[name] for name in ("ema", "smoothing", "drop_path")}
+        if not (self.lr > 0 and all(0 <= share < 1 for share in shares.values())):
+            raise UserError(f"recipe: expected lr > 0, {', '.join(shares)} within [0, 1), got {self.lr}, {shares}")
+        if any(size < 1 for size in self.sizes):
+            raise UserError(f"recipe: expected sizes >= 1, got {','.join(map(str, self.sizes))}")
+
+    def size_at(self, epoch: int) -> int | None:
+        """The image side of an epoch; ``None`` = as the images are."""
+        return self.sizes[epoch * len(self.sizes) // self.epochs] if self.sizes else None
+
+    def lr_at(self, step: int, steps: int, since: int = 0) -> float:
+        """The learning rate of a step, ``steps`` being the steps of all epochs; it falls from step ``since`` on."""
+        warm = self.warmup * steps / self.epochs
+        if step < warm:
+            return self.lr * (step + 1) / (warm + 1)
+        start = max(warm, since)
+        share = max(0.0, step - start) / max(1.0, steps - start)
+        if self.schedule == "restarts":
+            share = _since_restart(max(0.0, step - start) * self.epochs / steps)
+        cosine = (1 + cos(pi * share)) / 2
+        fall = {"linear": 1 - share, "cosine": cosine, "constant": 1.0, "restarts": cosine}
+        return self.lr_end + (self.lr - self.lr_end) * fall[self.schedule]
+
+    def drop_path_at(self, epoch: int, since: int = 0) -> float:
+        """How often operations are dropped in an epoch: growing linearly, from 0 in epoch ``since``."""
+        return self.drop_path * max(0, epoch - since) / max(1, self.epochs - since)
+
+    def loss(self, output: Output, labels: Tensor, others: Tensor | None = None, share: float = 1.0) -> Tensor:
+        """The training loss of a batch, from the logits or from those and the auxiliary head's.
+
+        Of a batch blended with others, ``share`` of it is for ``labels`` and the rest for the labels of the ``others``.
+        """
+        if isinstance(output, tuple):
+            logits, auxiliary = (self.loss(one, labels, others, share) for one in output)
+            return logits + self.auxiliary * auxiliary
+        loss = functional.cross_entropy(output, labels, label_smoothing=self.smoothing)
+        return loss if others is None else share * loss + (1 - share) * self.loss(output, others)
+
+    def optimizer(self, net: nn.Module) -> SGD:
+        """SGD that decays matrices, filters and the clipping levels of activation quantisers (as PACT does) only.
+
+        Weights without gradient are not touched by a step. The network must be on its device by now.
+        """
+        clips = {id(p) for p in alphas(net)}
+        weights = [p for p in net.parameters() if p.dim() > 1 or id(p) in clips]
+        others = [p for p in net.parameters() if p.dim() <= 1 and id(p) not in clips]
+        groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        cpu = all(p.device.type == "cpu" for p in net.parameters())
+        optimizer = SGD(
+            groups,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov and self.momentum > 0,
+            fused=cpu,
+            foreach=not cpu,
+        )
+        if self.momentum > 0:
+            # What SGD begins with at a weight's first gradient; fused, it wants all or none to have had theirs.
+            optimizer.state.update({p: {"momentum_buffer": torch.zeros_like(p)} for p in net.parameters()})
+        return optimizer
+
+
+def _since_restart(epoch: float) -> float:
+    """Which share of a cycle is over, when the first takes 10 epochs and each later one twice as long (SGDR)."""
+    cycle = FIRST_CYCLE
+    while epoch >= cycle:
+        epoch, cycle = epoch - cycle, 2 * cycle
+    return epoch / cycle
