@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sparsenas.core.dag import Dag
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.nn.depthwise_grad import DEPTHWISE
-from sparsenas.nn.function_overrides import Instead
+from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.nn.malloc import keep_heap
 from sparsenas.reporting.canvas import FOUND, OTHER
 from sparsenas.reporting.markup import Html, element
@@ -103,7 +103,7 @@ def main() -> None:
         rng = np.random.default_rng(0)
         picks = {n: np.flatnonzero(rng.random(len(c.options)) < share) for n, c in questions.items()}
         set_gates(block, {n: Gate(tuple(p.tolist()), weights[n][p]) for n, p in picks.items()})
-        with Instead(DEPTHWISE):
+        with FunctionOverrides(DEPTHWISE):
             return step(block, x)
 
     for name in only:

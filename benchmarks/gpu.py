@@ -38,8 +38,8 @@ from sparsenas.data import Data, Split
 from sparsenas.methods import Dso, Ista, IstaOneStage, Method, Spos
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.logger import Journal
-from sparsenas.searching.population_evaluator import Scorer, make_exam
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.searching.population_evaluator import Scorer, make_eval_batches
 from sparsenas.spaces import darts, darts_imagenet, dso, dso_imagenet, nasbench_macro, shufflenet
 from sparsenas.training.loops import train_supernet
 from sparsenas.training.recipe import Recipe
@@ -162,7 +162,7 @@ def our_training(work: Workload, steps: int, fabric: Fabric, compiled: bool = Fa
         run = Run(folder)
         with Timer(fabric.device) as timer:
             checkpoint = Checkpoint(run, "supernet", seconds=1e9)
-            train_supernet(fabric, net, method, data, recipe, 0, Journal(run, quiet=True), checkpoint)
+            train_supernet(fabric, net, method, data, recipe, 0, RunLogger(run, quiet=True), checkpoint)
         logged = [record for record in run.records("log.jsonl") if "images_per_s" in record]
     return logged[-1]["images_per_s"], timer.mebibytes
 
@@ -177,11 +177,11 @@ def plain_training(work: Workload, steps: int, device: torch.device) -> tuple[fl
     x, labels = data.inputs(data.train.images).contiguous(), data.train.labels
 
     def step(number: int) -> None:
-        if architecture is not None and method.learns(0, number) and method.held_out:
+        if architecture is not None and method.takes_arch_step(0, number) and method.learns_on_val:
             plain.architecture_step(net, architecture, recipe, method, x, labels)
         plain.train_step(net, optimizer, recipe, method, x, labels)
         if architecture is not None:
-            if not method.held_out:
+            if not method.learns_on_val:
                 architecture.step()
             architecture.zero_grad()
 
@@ -195,15 +195,15 @@ def plain_training(work: Workload, steps: int, device: torch.device) -> tuple[fl
 def scoring(work: Workload, population: int, device: torch.device, ours: bool) -> tuple[float, float | None]:
     """Images a second that candidates are shown, to calibrate and to ask."""
     net = work.network().to(device)
-    exam = make_exam(work.data(work.batch, device), work.batch, work.batch, work.batch, 0)
+    eval_batches = make_eval_batches(work.data(work.batch, device), work.batch, work.batch, work.batch, 0)
     rng = np.random.default_rng(0)
     archs = [Arch.sample(choices(net), rng) for _ in range(2 * population)]
     if ours:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        scorer: Callable[[Sequence[Arch]], object] = Scorer(net, exam)
+        scorer: Callable[[Sequence[Arch]], object] = Scorer(net, eval_batches)
     else:
         net = plain.published(net)
-        scorer = lambda asked: [plain.score(net, arch, exam) for arch in asked]  # noqa: E731
+        scorer = lambda asked: [plain.score(net, arch, eval_batches) for arch in asked]  # noqa: E731
     scorer(archs[:population])
     with Timer(device) as timer:
         scorer(archs[population:])

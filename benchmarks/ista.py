@@ -29,7 +29,7 @@ from sparsenas.core.join import Join
 from sparsenas.costs import CostTable, Limits
 from sparsenas.methods import Ista
 from sparsenas.nn.depthwise_grad import DEPTHWISE
-from sparsenas.nn.function_overrides import Instead
+from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.nn.malloc import keep_heap
 from sparsenas.spaces import darts
 
@@ -101,14 +101,14 @@ def ours(size: int) -> Step:
 
     def step() -> None:
         set_gates(net, method.gates())
-        with Instead(DEPTHWISE):
+        with FunctionOverrides(DEPTHWISE):
             loss = functional.cross_entropy(net(asked[0]), asked[1])
         loss.backward(inputs=list(method.parameters()))
         architecture.step()
         architecture.zero_grad(set_to_none=True)
         gates = method.gates()
         set_gates(net, {name: Gate(gate.picks, none_learned(gate)) for name, gate in gates.items()})
-        with Instead(DEPTHWISE):
+        with FunctionOverrides(DEPTHWISE):
             loss = functional.cross_entropy(net(shown[0]), shown[1])
         loss.backward()
         clipped(net, weights)

@@ -21,7 +21,7 @@ from sparsenas.core.derive import derive
 from sparsenas.core.gate import set_gates
 from sparsenas.nn.bn_folding import fold_batch_norms
 from sparsenas.nn.malloc import keep_heap
-from sparsenas.searching.population_evaluator import Exam, Score, Scorer, make_exam
+from sparsenas.searching.population_evaluator import EvalBatches, Score, Scorer, make_eval_batches
 
 CANDIDATES = 4
 GENERATIONS = 3
@@ -66,9 +66,10 @@ def our_evaluation(case: Case) -> Job:
 
 def plain_population(case: Case, population: int) -> Job:
     """One candidate after another."""
-    net, exam = plain.published(case.supernet()), _exam(case)
-    contiguous = Exam(
-        tuple(x.contiguous() for x in exam.calibration), tuple((x.contiguous(), y) for x, y in exam.questions)
+    net, eval_batches = plain.published(case.supernet()), _exam(case)
+    contiguous = EvalBatches(
+        tuple(x.contiguous() for x in eval_batches.calibration),
+        tuple((x.contiguous(), y) for x, y in eval_batches.questions),
     )
     archs = [arch for generation in case.generations(population, GENERATIONS) for arch in generation]
     return Job(lambda: _numbers([plain.score(net, arch, contiguous) for arch in archs]))
@@ -77,11 +78,11 @@ def plain_population(case: Case, population: int) -> Job:
 def our_population(case: Case, population: int) -> Job:
     """A generation at a time."""
     keep_heap()
-    net, exam = _channels_last(case), _exam(case)
+    net, eval_batches = _channels_last(case), _exam(case)
     generations = case.generations(population, GENERATIONS)
 
     def run() -> list[float]:
-        scorer = Scorer(net, exam, MEMORY)
+        scorer = Scorer(net, eval_batches, MEMORY)
         return _numbers([score for archs in generations for score in scorer(archs)])
 
     return Job(run)
@@ -92,9 +93,9 @@ def _channels_last(case: Case) -> nn.Module:
     return net
 
 
-def _exam(case: Case) -> Exam:
+def _exam(case: Case) -> EvalBatches:
     """A batch to calibrate on, and one to ask."""
-    return make_exam(case.data(case.batch), case.batch, case.batch, case.batch, 0)
+    return make_eval_batches(case.data(case.batch), case.batch, case.batch, case.batch, 0)
 
 
 def _numbers(scores: list[Score]) -> list[float]:

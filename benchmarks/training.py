@@ -18,7 +18,7 @@ from torch.optim import SGD
 
 from sparsenas.core.gate import set_gates
 from sparsenas.nn.depthwise_grad import DEPTHWISE
-from sparsenas.nn.function_overrides import Instead
+from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.nn.malloc import keep_heap
 from sparsenas.training.recipe import Recipe
 
@@ -58,7 +58,7 @@ def our_steps(case: Case) -> Job:
         losses = []
         for x, labels, arch in work:
             set_gates(net, arch.gates())
-            with Instead(DEPTHWISE):
+            with FunctionOverrides(DEPTHWISE):
                 loss = RECIPE.loss(net(x), labels)
             losses.append(loss.detach())
             loss.backward()

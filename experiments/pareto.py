@@ -37,7 +37,7 @@ def main() -> None:
     task, config = open_task(flags.run, torch.device("cpu"))
     net = task.network("supernet")
     net.load_state_dict(task.run.load("supernet.pt")["net"])
-    scorer, known = Scorer(net, task.exam(Scoring(**config["score"]))), dict[Arch, Score]()
+    scorer, known = Scorer(net, task.eval_batches(Scoring(**config["score"]))), dict[Arch, Score]()
     space = architectures(task)
     dearest = float(task.limits.table([task.limits.table.extremes(flags.cost)[1]])[flags.cost][0])
 

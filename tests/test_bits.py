@@ -33,7 +33,7 @@ from sparsenas.nn.quantize import (
     quantise_activations,
     quantise_weights,
 )
-from sparsenas.searching.population_evaluator import make_exam, score_one, score_population
+from sparsenas.searching.population_evaluator import make_eval_batches, score_one, score_population
 from sparsenas.testing import check_space
 
 PAIRS = ((1, 2), (2, 2), (3, 4), (4, 4))
@@ -344,10 +344,10 @@ def test_population_equals_reference(widths: bool) -> None:
     net = small(widths)
     for parameter in net.parameters():
         parameter.data.add_(0.2 * torch.randn_like(parameter))
-    exam = make_exam(digits(), calibration=200, held_out=200, batch=100, seed=0)
+    eval_batches = make_eval_batches(digits(), calibration=200, val=200, batch=100, seed=0)
     rng = np.random.default_rng(0)
     archs = [Arch.sample(choices(net), rng) for _ in range(12)]
-    assert score_population(net, archs, exam) == [score_one(net, arch, exam) for arch in archs]
+    assert score_population(net, archs, eval_batches) == [score_one(net, arch, eval_batches) for arch in archs]
 
 
 def exports(net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ def codes(epoch: int, **given: Any) -> dict[str, Any]:
 def written(folder: Path, arch: object, lines: list[dict[str, Any]], **results: Any) -> str:
     """The page of a run folder with these files."""
     folder.mkdir()
-    (folder / "config.yaml").write_text("{space: {name: darts}, method: {name: IstaOneStage}, data: {name: digits}}")
+    (folder / "config.yaml").write_text("{space: {name: darts}, method: {name: ista_one_stage}, data: {name: digits}}")
     questions = [{"name": name, "options": kept, "least": 2, "most": 2} for name, kept in ARCH.items()]
     (folder / "choices.json").write_text(json.dumps({"choices": questions, "size": 10, "shape": [1, 8, 8]}))
     (folder / "best.json").write_text(json.dumps({"arch": arch, "text": "0", "costs": {"params": 10}}))

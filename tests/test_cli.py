@@ -88,7 +88,7 @@ def test_the_main_job_leaves_everything(finished: Path) -> None:
     lines = [json.loads(line) for line in (finished / "archs.jsonl").read_text().splitlines()]
     assert len(lines) == len({line["text"] for line in lines}) <= 18
     assert all(line["flops"] <= 60e3 for line in lines)
-    assert best["held_out"]["accuracy"] == max(line["accuracy"] for line in lines)
+    assert best["val"]["accuracy"] == max(line["accuracy"] for line in lines)
     results = json.loads((finished / "results.json").read_text())
     assert len(results["baselines"]) == 2
     assert [one["name"] for one in results["against"]] == ["uniform:conv3,1.0x"]
@@ -116,7 +116,7 @@ def test_the_three_forms_of_the_network_agree(finished: Path) -> None:
     assert accuracy == pytest.approx(json.loads((finished / "results.json").read_text())["retrained"]["accuracy"])
 
 
-@pytest.mark.parametrize("flags", [[], ["--onnx"], ["--arch", "found"], ["--arch", "000000"], ["--split", "held_out"]])
+@pytest.mark.parametrize("flags", [[], ["--onnx"], ["--arch", "found"], ["--arch", "000000"], ["--split", "val"]])
 def test_evaluate(finished: Path, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(finished), "--json", *flags]) == 0
     marks = json.loads(capsys.readouterr().out)

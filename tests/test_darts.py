@@ -218,9 +218,9 @@ def test_costs_of_candidates_alone_are_what_a_trace_of_each_neighbour_gives(clos
 
 
 def test_single_path_methods_search_the_space(tmp_path: Path) -> None:
-    flags = ["--space=darts", "--space.width=2", "--space.cells=3", "--method=Spos", "--accelerator=cpu", "--threads=1"]
+    flags = ["--space=darts", "--space.width=2", "--space.cells=3", "--method=spos", "--accelerator=cpu", "--threads=1"]
     flags += ["--method.population=4", "--method.parents=2", "--method.mutants=2", "--method.crossovers=2"]
-    flags += ["--method.generations=1", "--search.epochs=1", "--search.batch=256", "--score.held_out=64"]
+    flags += ["--method.generations=1", "--search.epochs=1", "--search.batch=256", "--score.val=64"]
     assert main(["search", *flags, "--budget=params<=5k", "--out", str(tmp_path / "run")]) == 0
     best = json.loads((tmp_path / "run" / "best.json").read_text())
     assert best["costs"]["params"] <= 5000

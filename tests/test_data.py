@@ -53,21 +53,21 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_cifar_is_read_as_it_was_written(root: Path) -> None:
-    data = cifar10(root, held_out=0.2)
+    data = cifar10(root, val_share=0.2)
     images, labels = pictures("test")
     assert torch.equal(data.test.images, torch.from_numpy(images).permute(0, 3, 1, 2))
     assert data.test.labels.tolist() == labels
-    assert (len(data.train), len(data.held_out), data.shape) == (96, 24, (3, 32, 32))
+    assert (len(data.train), len(data.val), data.shape) == (96, 24, (3, 32, 32))
 
 
 def test_the_splits_share_no_image_and_have_equal_class_shares(root: Path) -> None:
-    data = cifar10(root, seed=3, held_out=0.5)
-    parts = [{bytes(image.numpy().tobytes()) for image in split.images} for split in (data.train, data.held_out)]
+    data = cifar10(root, seed=3, val_share=0.5)
+    parts = [{bytes(image.numpy().tobytes()) for image in split.images} for split in (data.train, data.val)]
     assert not parts[0] & parts[1]
     assert len(parts[0] | parts[1]) == COUNT["train"]
-    assert torch.bincount(data.held_out.labels).tolist() == [6] * 10
-    other = cifar10(root, seed=4, held_out=0.5)
-    assert not torch.equal(data.held_out.images, other.held_out.images)
+    assert torch.bincount(data.val.labels).tolist() == [6] * 10
+    other = cifar10(root, seed=4, val_share=0.5)
+    assert not torch.equal(data.val.images, other.val.images)
 
 
 @pytest.mark.parametrize("size", [None, 16, 24, 40])
@@ -99,8 +99,8 @@ def test_training_images_are_shifted_and_mirrored(root: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 2.0])
 def test_a_held_out_share_leaves_every_class_in_both_parts(root: Path, share: float) -> None:
-    with pytest.raises(UserError, match="--data.held_out: expected a share"):
-        cifar10(root, held_out=share)
+    with pytest.raises(UserError, match="--data.val_share: expected a share"):
+        cifar10(root, val=share)
 
 
 def python_archive(folder: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_official_archives(
     for found in (cifar10(place), cifar10(place if packed else place / folder)):
         for ours, theirs in (
             (found.train, expected.train),
-            (found.held_out, expected.held_out),
+            (found.val, expected.val),
             (found.test, expected.test),
         ):
             assert torch.equal(next(ours.batches(999)).images, next(theirs.batches(999)).images)
@@ -197,16 +197,16 @@ def test_cifar100(tmp_path: Path) -> None:
         fine = np.arange(count) % 100
         records = np.column_stack([fine // 5, fine, rng.integers(0, 256, (count, 3072))]).astype(np.uint8)
         (folder / name).write_bytes(records.tobytes())
-    data = cifar100(tmp_path, held_out=0.5)
+    data = cifar100(tmp_path, val_share=0.5)
     assert data.test.labels.tolist() == list(range(100))
     assert (len(data.classes), data.classes[0], data.classes[99]) == (100, "apple", "worm")
     assert list(data.classes) == sorted(data.classes)
 
 
 def test_the_summary_counts_and_shows(root: Path) -> None:
-    data = cifar10(root, held_out=0.5)
+    data = cifar10(root, val_share=0.5)
     told = summary(data)
-    assert told["parts"] == {"train": [6] * 10, "held_out": [6] * 10, "test": [2] * 10}
+    assert told["parts"] == {"train": [6] * 10, "val": [6] * 10, "test": [2] * 10}
     assert [sample["label"] for sample in told["samples"]] == list(range(10))
     first = data.train.images[(data.train.labels == 3).nonzero()[0, 0]]
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(told["samples"][3]["png"]))))

@@ -11,7 +11,7 @@ from torch.autograd import gradcheck
 from torch.nn import functional
 
 from sparsenas.nn.depthwise_grad import DEPTHWISE, WIDE, depthwise_conv2d
-from sparsenas.nn.function_overrides import Instead
+from sparsenas.nn.function_overrides import FunctionOverrides
 
 Pair = tuple[int, int]
 
@@ -74,7 +74,7 @@ def test_any_network_has_the_same_gradients_inside() -> None:
     net(x).square().sum().backward()
     expected = [weight.grad for weight in net.parameters()]
     net.zero_grad()
-    with Instead(DEPTHWISE):
+    with FunctionOverrides(DEPTHWISE):
         y = net(x)
     y.square().sum().backward()
     for weight, gradient in zip(net.parameters(), expected, strict=True):

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from nets import BOUNDS, SHAPE, op, random_dag, random_net, seeds, signature, unsettle, weighted
 from sparsenas.core.arch import Arch, every_arch, space_size
-from sparsenas.core.canonical import skeleton, tidy
+from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.core.choice import Choice
 from sparsenas.core.dag import Dag
 from sparsenas.core.derive import Derivable, derive
@@ -180,8 +180,8 @@ def test_derived_networks_can_be_exported() -> None:
 def test_tidying_keeps_the_network(seed: int) -> None:
     net, rng = random_net(seed), np.random.default_rng(seed)
     arch = Arch.sample(choices(net), rng)
-    tidied = tidy(net, arch)
-    assert tidy(net, tidied) == tidied
+    tidied = canonicalize(net, arch)
+    assert canonicalize(net, tidied) == tidied
     x = images(seed)
     assert torch.equal(derive(net, tidied.gates())(x), derive(net, arch.gates())(x))
 
@@ -191,16 +191,16 @@ def test_tidying_keeps_the_network(seed: int) -> None:
 def test_a_skeleton_tidies_as_the_network_does(seed: int) -> None:
     net = random_net(seed)
     arch = Arch.sample(choices(net), np.random.default_rng(seed))
-    assert not any(isinstance(module, nn.Conv2d | _BatchNorm) for module in skeleton(net).modules())
-    assert tidy(skeleton(net), arch) == tidy(net, arch)
+    assert not any(isinstance(module, nn.Conv2d | _BatchNorm) for module in meta_skeleton(net).modules())
+    assert canonicalize(meta_skeleton(net), arch) == canonicalize(net, arch)
 
 
 def test_tidying_leaves_the_network_answering_what_was_asked() -> None:
     net = Join.of("outer", {"a": nn.Identity(), "b": Join.of("inner", {"c": nn.Identity(), "d": nn.Identity()})})
     arch = Arch(choices(net), {"outer": (0,), "inner": (1,)})
-    assert tidy(net, arch) == arch.replace({"inner": (0,)})
+    assert canonicalize(net, arch) == arch.replace({"inner": (0,)})
     assert net.ops[1].gate.picks == (1,)
-    assert tidy(net, arch.replace({"outer": (1,)})) == arch.replace({"outer": (1,)})
+    assert canonicalize(net, arch.replace({"outer": (1,)})) == arch.replace({"outer": (1,)})
 
 
 @pytest.mark.parametrize("bounds", BOUNDS)
@@ -215,9 +215,9 @@ def test_equal_networks_have_equal_tidied_architectures(bounds: str, seed: int) 
         archs = list(every_arch(space))
     tidied_of: dict[object, set[Arch]] = {}
     for arch in archs:
-        tidied = tidy(dag, arch)
+        tidied = canonicalize(dag, arch)
         assert signature(dag, tidied) == signature(dag, arch)
-        assert tidy(dag, tidied) == tidied
+        assert canonicalize(dag, tidied) == tidied
         tidied_of.setdefault(signature(dag, arch), set()).add(tidied)
     if bounds != "mixed":
         assert all(len(tidied) == 1 for tidied in tidied_of.values())
@@ -232,7 +232,7 @@ def test_tidying_keeps_a_dead_node_dead() -> None:
     out = Join(Choice("out", ("in", "b"), 2, 2), [nn.Identity(), nn.Identity()], [0, 2])
     dag = Dag(1, [a, b], out)
     arch = Arch(choices(dag), {"a": (), "b": (1,), "out": (0, 1)})
-    assert tidy(dag, arch) == arch
+    assert canonicalize(dag, arch) == arch
 
 
 def test_layers_of_operations_that_were_not_picked_are_gone() -> None:

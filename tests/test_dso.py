@@ -20,8 +20,8 @@ from nets import seeds
 from sparsenas.commands.retrain import retrain
 from sparsenas.commands.search import search
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import tidy
-from sparsenas.core.dag import Dag, forget
+from sparsenas.core.canonical import canonicalize
+from sparsenas.core.dag import Dag, prune
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gate, Gates, choices, set_gates
 from sparsenas.core.join import Join
@@ -37,7 +37,7 @@ from sparsenas.methods.dso.adaptive import Penalties
 from sparsenas.reporting import report
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.logger import Journal
+from sparsenas.rundir.logger import RunLogger
 from sparsenas.spaces import dso, dso_imagenet, tiny
 from sparsenas.testing import check_method, check_space, shaken
 from sparsenas.training import loops as training
@@ -152,8 +152,8 @@ def test_pruning(seed: int) -> None:
     x = torch.randn(2, *SHAPE)
     set_gates(net, arch.gates())
     before = net(x)
-    pruned = tidy(net, arch)
-    assert tidy(net, pruned) == pruned
+    pruned = canonicalize(net, arch)
+    assert canonicalize(net, pruned) == pruned
     set_gates(net, pruned.gates())
     for dag in (m for m in net.modules() if isinstance(m, Dag)):
         live = dag.live()
@@ -163,7 +163,7 @@ def test_pruning(seed: int) -> None:
             if isinstance(join, Join):
                 assert (i in live) == bool(join.gate.picks)
                 assert all(source == 0 or source - 1 in live for source in join.reads())
-    forget(net, pruned.gates())
+    prune(net, pruned.gates())
     assert torch.equal(net(x), before)
 
 
@@ -181,14 +181,14 @@ def test_the_shrunk_network_trains_as_the_whole_one(seed: int) -> None:
     asked = choices(whole)
     start = Arch(asked, {n: tuple(range(c.most)) for n, c in asked.items()})
     gates = [scaled(start, rng)]
-    gates += [scaled(tidy(whole, Arch.sample(asked, rng)), rng)] * 3
+    gates += [scaled(canonicalize(whole, Arch.sample(asked, rng)), rng)] * 3
     batches = [(torch.randn(4, *SHAPE), torch.randint(10, (4,))) for _ in gates]
     ends = []
     for net, shrinks in ((whole, False), (small_one, True)):
         optimizer = SGD(net.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)
         for step, (answer, (x, labels)) in enumerate(zip(gates, batches, strict=True)):
             if shrinks and step == 1:
-                assert forget(net, answer)
+                assert prune(net, answer)
                 Follower(optimizer, net).follow()
             set_gates(net, answer)
             loss = functional.cross_entropy(net(x), labels)
@@ -218,7 +218,7 @@ class Toy:
         seen = []
         for epoch in range(start, end or self.method.epochs):
             for step in range(steps):
-                if self.method.learns(epoch, epoch * steps + step):
+                if self.method.takes_arch_step(epoch, epoch * steps + step):
                     self.method.scales.grad = 0.02 * (self.method.scales.detach() - self.centre)
                     self.optimizer.step()
             self.method.end_epoch(epoch)
@@ -234,7 +234,7 @@ def test_a_budget_is_met_and_nearly_used(share: float, adapt: Any) -> None:
     method = Dso(TABLE.choices, limits(f"flops<={bound}"), 0, epochs=20, pretrain=0.25, adapt=adapt)
     Toy(method, 0).run()
     assert 0.95 * bound <= TABLE.exact(method.arch())["flops"] <= bound
-    assert method.decided() is not None
+    assert method.architecture_fixed_at() is not None
     assert method.ranked <= 20, "most zeros come of the penalty"
     gates = method.gates()
     assert {n: g.picks for n, g in gates.items()} == dict(method.arch())
@@ -274,9 +274,9 @@ def test_without_a_budget_gamma_is_constant_and_decides() -> None:
 
 def test_order_of_steps() -> None:
     two = Dso(TABLE.choices, limits(), 0, epochs=4, period=2)
-    assert [two.learns(epoch, step) for epoch, step in ((1, 9), (2, 10), (2, 11))] == [False, True, True]
+    assert [two.takes_arch_step(epoch, step) for epoch, step in ((1, 9), (2, 10), (2, 11))] == [False, True, True]
     five = Dso(TABLE.choices, limits(), 0, epochs=4, period=5)
-    assert [five.learns(3, step) for step in range(9)] == [step % 4 == 0 for step in range(9)]
+    assert [five.takes_arch_step(3, step) for step in range(9)] == [step % 4 == 0 for step in range(9)]
 
 
 def test_each_step_changes_its_own() -> None:
@@ -399,13 +399,13 @@ def events_of(period: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     images = torch.zeros(120, *SHAPE, dtype=torch.uint8)
     images[:, 0, 0, 0] = torch.arange(120)
     every = Split(images, torch.arange(120) % 10)
-    train, held_out = every.take(torch.arange(0, 120, 2)), every.take(torch.arange(1, 120, 2))
-    data = Data(tuple("0123456789"), train, held_out, held_out, (0.5,), (0.5,))
+    train, val = every.subset(torch.arange(0, 120, 2)), every.subset(torch.arange(1, 120, 2))
+    data = Data(tuple("0123456789"), train, val, val, (0.5,), (0.5,))
     net = small(width=2, share=True)
     method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, epochs=3, pretrain=1 / 3, period=period)
     run, fabric = Run(folder), Device("cpu").fabric()
-    recipe, journal = Recipe(epochs=3, batch=6), Journal(run, quiet=True)
-    training.train_supernet(fabric, net, method, data, recipe, 0, journal, Checkpoint(run, "supernet", 1e9))
+    recipe, logger = Recipe(epochs=3, batch=6), RunLogger(run, quiet=True)
+    training.train_supernet(fabric, net, method, data, recipe, 0, logger, Checkpoint(run, "supernet", 1e9))
     assert not seen
     return events
 
@@ -468,7 +468,7 @@ def test_needed_is_the_least_threshold(share: float, seed: int) -> None:
 
 def job(out: Path, resume: bool = False) -> None:
     search(
-        Plugin("dso", {"width": 2, "depth": 1}), "digits", Plugin("Dso", {"prune_every": 1}), ["flops<=60e3"],
+        Plugin("dso", {"width": 2, "depth": 1}), "digits", Plugin("dso", {"prune_every": 1}), ["flops<=60e3"],
         out=out, search=Recipe(epochs=6, batch=256, lr=0.05), accelerator="cpu", checkpoint_seconds=0, resume=resume,
     )  # fmt: skip
 

@@ -138,13 +138,15 @@ def test_replaying_with_known_scores_asks_the_same_again() -> None:
 
 
 def test_the_order_of_scores_may_be_that_of_the_loss() -> None:
-    for worth, first in ((by_accuracy, 0), (by_loss, 1)):
-        search = Evolution(make_space()._replace(worth=worth), np.random.default_rng(0), population=3, parents=3)
+    for score_key, first in ((by_accuracy, 0), (by_loss, 1)):
+        search = Evolution(
+            make_space()._replace(score_key=score_key), np.random.default_rng(0), population=3, parents=3
+        )
         archs = search.ask()
         search.tell(archs, [Score(0.9, -2.0), Score(0.8, -1.0), Score(0.8, -3.0)])
         order = [archs[first], archs[1 - first], archs[2]]
         assert search.best == order[0]
-        assert search.choose(search.scores, 3) == best_first(search.scores, 3, worth) == order
+        assert search.choose(search.scores, 3) == best_first(search.scores, 3, score_key) == order
 
 
 def test_the_loss_decides_between_equal_accuracies() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nets import seeds
 from sparsenas.__main__ import main
-from sparsenas.commands.retrain import BAND, random_band
+from sparsenas.commands.retrain import COST_TOLERANCE, random_band
 from sparsenas.core.arch import Arch
 from sparsenas.costs import CostTable
 from sparsenas.errors import UserError
@@ -80,7 +80,7 @@ def test_random_networks_are_in_the_band_of_what_was_fitted() -> None:
     others = random_band(fits, arch, 3)
     assert len(others) == 3
     for other in others:
-        assert (1 - BAND) * cost <= fits.costs(other)["params"] <= 9e3
+        assert (1 - COST_TOLERANCE) * cost <= fits.costs(other)["params"] <= 9e3
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def test_mistakes_are_told_before_anything_trains() -> None:
 
 
 def test_one_stage_has_the_size_of_its_search(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=IstaOneStage", "--search.epochs=1"]
+    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=ista_one_stage", "--search.epochs=1"]
     assert main(["run", *flags, "--fit=params<=9e3", "--accelerator=cpu", "--out", str(tmp_path / "run")]) == 2
     assert "--fit: IstaOneStage trains the found network itself" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
 FLAGS = [
-    *("--space=dso", "--space.width=4", "--space.depth=1", "--space.share=true", "--method=Dso", "--search.epochs=2"),
+    *("--space=dso", "--space.width=4", "--space.depth=1", "--space.share=true", "--method=dso", "--search.epochs=2"),
     *("--search.batch=256", "--retrain.batch=256", "--budget=flops<=200e3", "--baselines=1", "--accelerator=cpu"),
     *("--retrain.schedule=restarts", "--retrain.lr_end=1e-4", "--retrain.drop_path=0.5", "--retrain.auxiliary=0.4"),
     *("--retrain.cutout=2", "--target.dropout=0.4", "--retrain.epochs=2", "--checkpoint_seconds=0"),

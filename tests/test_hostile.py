@@ -26,7 +26,7 @@ from sparsenas.parsing import check, parse_json, parse_yaml
 from sparsenas.reporting import report
 from sparsenas.rundir.folder import Run
 
-SPACE = ["--space.width=4", "--space.blocks=2", "--search.epochs=1", "--accelerator=cpu", "--data.held_out=0.1"]
+SPACE = ["--space.width=4", "--space.blocks=2", "--search.epochs=1", "--accelerator=cpu", "--data.val_share=0.1"]
 QUICK = ["--method.population=4", "--method.generations=1", "--method.parents=2", "--method.mutants=2"]
 QUICK += ["--method.crossovers=2"]
 DEEP = "[" * 100_000
@@ -171,7 +171,7 @@ def test_texts_that_are_no_flags(text: str) -> None:
         {"space": "small"}, {"space": {"name": 3}}, {"space": {"name": ["tiny"]}}, {"space": {"name": "tiny", 3: 4}},
         {"space": {"name": "tiny", "width": "x"}}, {"space": {"name": "tiny", "width": float("nan")}},
         {"space": {"name": "tiny", "width": -3}}, {"space": {"name": "tiny", "width": 10**14}},
-        {"data": [1]}, {"data": {"name": "digits", "held_out": float("nan")}}, {"data": {"name": "digits", "x": 1}},
+        {"data": [1]}, {"data": {"name": "digits", "val_share": float("nan")}}, {"data": {"name": "digits", "x": 1}},
         {"budget": 3}, {"budget": [3]}, {"budget": ["flops<=1"]}, {"seed": "x"}, {"seed": [1]},
         {"score": "x"}, {"score": {"a": 1}}, {"score": {"batch": float("nan")}}, {"score": {"batch": -1}},
         {"target": "x"}, {"target": [1]}, {"target": {"width": "x"}},
@@ -215,7 +215,7 @@ def test_json_of_other_types(run: Path, refused: Refused) -> None:
     for changed in (
         {"arch": []}, {"arch": {name: {} for name in arch}}, {"arch": {name: [["x"]] for name in arch}},
         {"arch": {name: float("nan") for name in arch}}, {"costs": [1]}, {"costs": {"flops": "x"}}, {"text": 3},
-        {"held_out": []}, {"held_out": {"accuracy": True}}, {"weights": [1]}, {"weights": {"block1": ["x"]}},
+        {"val": []}, {"val": {"accuracy": True}}, {"weights": [1]}, {"weights": {"block1": ["x"]}},
         {"weights": {name: [1.0] * 7 for name in arch}}, {"weights": {name: [float("nan")] for name in arch}},
     ):  # fmt: skip
         (run / "best.json").write_text(json.dumps({**best, **changed}))

@@ -14,31 +14,28 @@ MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 40
 MOST_OWN_CLASSES_DEEP = 2
 
-LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "documents", "choice", "layers", "auxiliary", "twin", "quantise", "heap", "cache", "mix", "prune")
-    + ("processes", "instead", "synced", "depthwise"),
-    ("derive", "fold", "join", "width", "bits"),
-    ("spaces", "costs", "evolution", "pareto", "shrink", "ranking", "truth", "methods", "data"),
-    (
-        "formats",
-        "runs",
-        "journal",
-        "recipe",
-        "checkpoint",
-        "epoch",
-        "train",
-        "trained",
-        "score",
-        "scoring",
-        "export",
-        "measure",
-        "report",
-    ),
-    ("plugin", "args", "device", "task", "fit", "commands", "testing"),
+ROOMS = (
+    ("errors",),
+    ("parsing",),
+    ("nn",),
+    ("data",),
+    ("core",),
+    ("distributed",),
+    ("costs",),
+    ("searching",),
+    ("rundir",),
+    ("spaces",),
+    ("methods",),
+    ("training",),
+    ("exporting", "testing"),
+    ("timing",),
+    ("reporting",),
+    ("job",),
+    ("commands",),
     ("", "__main__"),
 )
-"""The first part of each module's name below ``sparsenas``; imports go up this list only, or stay in their line."""
-LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
+"""The first part of each module's name below ``sparsenas``; a room imports from itself and from rooms above it only."""
+LAYER_OF = {name: number for number, names in enumerate(ROOMS) for name in names}
 
 
 def module_name(path: Path) -> str:

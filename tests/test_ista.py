@@ -27,15 +27,15 @@ from sparsenas.data.sources import digits
 from sparsenas.errors import UserError
 from sparsenas.job.task import load
 from sparsenas.methods import Ista, IstaOneStage, Method, Spos
-from sparsenas.methods.constrained_argmax import strongest_arch
+from sparsenas.methods.constrained_argmax import best_arch_within_budget
 from sparsenas.methods.ista.codes import Code, draw_dictionary, sources
 from sparsenas.nn.blocks import conv_bn
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.logger import Journal
+from sparsenas.rundir.logger import RunLogger
 from sparsenas.spaces import darts, nasbench_macro, tiny
 from sparsenas.testing import check_method, shaken
-from sparsenas.training.arch_optimizer import Learning
+from sparsenas.training.arch_optimizer import ArchOptimizer
 from sparsenas.training.loops import train_supernet
 from sparsenas.training.recipe import Recipe
 
@@ -79,7 +79,7 @@ def test_weights_are_z_where_b_is_its_image(seed: int, n: int) -> None:
 @settings(deadline=None)
 def test_the_gradient_is_that_of_the_kept_columns(seed: int) -> None:
     node, rng = code(seed), np.random.default_rng(seed)
-    node.recover(1e-5)
+    node.solve(1e-5)
     picks = (2, 9)
     node.keep(picks)
     direction = torch.tensor(rng.standard_normal(2))
@@ -136,7 +136,7 @@ def test_the_strongest_within_a_budget_is_found(seed: int, share: float) -> None
     strengths = {name: rng.standard_normal(len(c.options)) for name, c in TABLE.choices.items()}
     low, high = (int(TABLE([arch])["flops"][0]) for arch in TABLE.extremes("flops"))
     limits = Limits(TABLE, [Budget("flops", at_most=low + share * (high - low))])
-    found = strongest_arch(limits, strengths)
+    found = best_arch_within_budget(limits, strengths)
     archs = list(every_arch(TABLE.choices))
     sums = [sum(float(np.abs(strengths[n])[list(p)].sum()) for n, p in arch.items()) for arch in archs]
     best = max(s for s, legal in zip(sums, limits.legal(archs), strict=True) if legal)
@@ -151,12 +151,12 @@ def test_where_costs_do_not_add_up_the_budget_is_kept_all_the_same() -> None:
     rng = np.random.default_rng(0)
     for _ in range(5):
         strengths = {name: rng.standard_normal(len(c.options)) for name, c in table.choices.items()}
-        assert limits.legal([strongest_arch(limits, strengths)])[0]
+        assert limits.legal([best_arch_within_budget(limits, strengths)])[0]
 
 
 def few(data: Data, count: int = 128) -> Data:
     index = torch.arange(count)
-    parts = {"train": data.train.take(index), "held_out": data.held_out.take(index[: count // 2 + 3])}
+    parts = {"train": data.train.subset(index), "val": data.val.subset(index[: count // 2 + 3])}
     return Data(data.classes, **parts, test=data.test, mean=data.mean, std=data.std)
 
 
@@ -180,7 +180,7 @@ def trained(out: Path, stop_after: int = 4, one_stage: bool = False) -> tuple[nn
         return end(epoch)
 
     method.end_epoch = interrupted  # type: ignore[method-assign]
-    train_supernet(FABRIC, net, method, DATA, RECIPE, 0, Journal(run), Checkpoint(run, "supernet", 0))
+    train_supernet(FABRIC, net, method, DATA, RECIPE, 0, RunLogger(run), Checkpoint(run, "supernet", 0))
     return net, method
 
 
@@ -200,7 +200,7 @@ def test_training_moves_b_and_resumes_exactly(one_stage: bool, tmp_path: Path) -
 def test_frozen_choices_stay_and_their_norms_learn() -> None:
     net = pairs()
     method = IstaOneStage(choices(net), Limits(TABLE), 0, lr=0.05)
-    learning = Learning(FABRIC, method)
+    learning = ArchOptimizer(FABRIC, method)
     method.codes.freeze("b")
     before = copy.deepcopy(method.state_dict())
     frozen = method.gates()["b"]
@@ -212,7 +212,7 @@ def test_frozen_choices_stay_and_their_norms_learn() -> None:
                 assert all(p.requires_grad == (module.choice.name == "b") for n in norms for p in n.parameters())
         set_gates(net, learning.gates())
         net(torch.randn(8, *SHAPE)).square().mean().backward()
-        learning.step_along()
+        learning.joint_step()
         assert not method.end_epoch(epoch)
         gate = method.gates()["b"]
         assert gate.picks == frozen.picks
@@ -255,34 +255,34 @@ def test_a_budget_does_not_displace_what_is_frozen() -> None:
 def test_held_out_images_do_not_train_weights() -> None:
     net = pairs()
     method = Ista(choices(net), Limits(TABLE), 0)
-    learning = Learning(FABRIC, method)
+    learning = ArchOptimizer(FABRIC, method)
     set_gates(net, method.gates())
     before = [parameter.detach().clone() for parameter in method.parameters()]
-    learning.step_apart(net(torch.randn(8, *SHAPE)).square().mean())
+    learning.bilevel_step(net(torch.randn(8, *SHAPE)).square().mean())
     assert all(p.grad is None for p in net.parameters())
     assert not any(torch.equal(p, q) for p, q in zip(before, method.parameters(), strict=True))
     assert all(gate.weights is not None and not gate.weights.requires_grad for gate in learning.gates().values())
 
 
 def test_a_method_that_learns_nothing_takes_no_steps() -> None:
-    learning = Learning(FABRIC, Spos(TABLE.choices, Limits(TABLE), 0))
+    learning = ArchOptimizer(FABRIC, Spos(TABLE.choices, Limits(TABLE), 0))
     assert not learning.apart
     assert not learning.parts()
-    assert list(learning.batches(DATA.held_out, 8, 0)) == []
+    assert list(learning.batches(DATA.val, 8, 0)) == []
 
 
 def test_the_found_network_is_tested_as_it_was_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "run")
-    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=Ista", "--method.lr=0.02"]
+    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=ista", "--method.lr=0.02"]
     assert main(["search", *flags, "--search.epochs=3", "--accelerator=cpu", "--budget=flops<=40k", "--out", out]) == 0
     best = json.loads((tmp_path / "run" / "best.json").read_text())
     assert best["costs"]["flops"] <= 40_000
     assert all(len(weights) == 2 for weights in best["weights"].values())
     capsys.readouterr()
-    assert main(["evaluate", out, "--arch", "found", "--split", "held_out", "--json", "--accelerator=cpu"]) == 0
+    assert main(["evaluate", out, "--arch", "found", "--split", "val", "--json", "--accelerator=cpu"]) == 0
     marks = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert marks["accuracy"] == best["held_out"]["accuracy"]
-    assert marks["loss"] == pytest.approx(best["held_out"]["loss"], rel=1e-4)
+    assert marks["accuracy"] == best["val"]["accuracy"]
+    assert marks["loss"] == pytest.approx(best["val"]["loss"], rel=1e-4)
 
 
 @pytest.mark.parametrize("space", [tiny(width=4, blocks=3), nasbench_macro(shape=SHAPE)], ids=["tiny", "macro"])
@@ -318,7 +318,7 @@ def test_the_absorbed_network_is_the_supernet(training: bool) -> None:
 
 
 ONE_STAGE = [
-    *("--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=IstaOneStage", "--method.lr=0.05"),
+    *("--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=ista_one_stage", "--method.lr=0.05"),
     *("--search.epochs=4", "--accelerator=cpu", "--threads=1"),
 ]
 
@@ -335,7 +335,7 @@ def test_one_stage_ends_in_the_trained_network(one_stage: Path, capsys: pytest.C
     results = json.loads((one_stage / "results.json").read_text())
     assert results["retrained"]["one_stage"]
     assert "inherited" not in results
-    assert "held_out" not in json.loads((one_stage / "best.json").read_text())
+    assert "val" not in json.loads((one_stage / "best.json").read_text())
     log = [json.loads(line) for line in (one_stage / "log.jsonl").read_text().splitlines()]
     assert {line["stage"] for line in log} >= {"supernet", "baselines", "export"}
     assert "retrain" not in {line["stage"] for line in log}
@@ -350,7 +350,7 @@ def test_its_network_is_the_supernet_with_the_codes_absorbed(one_stage: Path) ->
     net.load_state_dict(state["net"])
     method = IstaOneStage(choices(net), Limits(TABLE), 0, epochs=4)
     method.load_state_dict(state["method"])
-    assert method.decided() == 2
+    assert method.architecture_fixed_at() == 2
     gates = method.gates()
     assert not any(gate.weights is None or gate.weights.requires_grad for gate in gates.values())
     set_gates(net.eval(), gates)
@@ -387,14 +387,14 @@ def test_one_stage_trains_on_all_images_and_has_no_other_size(
 ) -> None:
     trained(tmp_path / "run", one_stage=True)
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["step"] == 4 * ((len(DATA.train) + len(DATA.held_out)) // 32)
+    assert lines[-1]["step"] == 4 * ((len(DATA.train) + len(DATA.val)) // 32)
     assert main(["run", *ONE_STAGE, "--target.width=6", "--out", str(tmp_path / "other")]) == 2
     assert "--target: IstaOneStage trains the found network itself" in capsys.readouterr().err
 
 
 def test_networks_may_be_trained_at_another_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "run")
-    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=Ista", "--method.lr=0.02"]
+    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=ista", "--method.lr=0.02"]
     flags += ["--search.epochs=1", "--accelerator=cpu", "--target.width=6"]
     low, high = (int(CostTable(pairs(6), SHAPE).exact(arch)["params"]) for arch in TABLE.extremes("params"))
     assert main(["search", *flags, f"--budget=params<={(low + high) // 2}", "--out", out]) == 0
@@ -440,7 +440,7 @@ def test_nodes_may_be_asked_to_read_distinct_sources(cells: CostTable, seed: int
     low, high = (int(cells([arch])["params"][0]) for arch in cells.extremes("params"))
     budgets = [] if share is None else [Budget("params", at_most=low + (0.1 + 0.9 * share) * (high - low))]
     limits = Limits(cells, budgets)
-    found = strongest_arch(limits, strengths, groups=groups)
+    found = best_arch_within_budget(limits, strengths, groups=groups)
     assert limits.legal([found])[0]
     assert all(len(read(cells, name, picks)) == 2 for name, picks in found.items())
     if share is None:  # by trying all pairs

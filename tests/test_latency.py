@@ -24,7 +24,7 @@ from sparsenas.core.choice import Choices
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs import COSTS, Budget, CostTable, Layer, Limits, Shape, parse_budgets, trace
-from sparsenas.costs.enumerate import every_layer
+from sparsenas.costs.enumerate import enumerate_layers
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings, Timing, measured_part, takes_time
 from sparsenas.errors import UserError
 from sparsenas.job.task import open_task
@@ -100,7 +100,7 @@ def measured(net: nn.Module, shape: Shape, path: Path) -> LatencyTable:
     clock = Clock()
     engine = FakeEngine(clock)
     table = open_table(path, engine.settings, engine)
-    fill(table, missing(table, every_layer(net, shape)), engine, Timer(1, 3, clock=clock), path, tick)
+    fill(table, missing(table, enumerate_layers(net, shape)), engine, Timer(1, 3, clock=clock), path, tick)
     return table
 
 
@@ -153,21 +153,21 @@ def test_the_table_covers_all_of_nasbench_macro(tmp_path: Path) -> None:
 def test_no_layer_of_any_network_is_missed(seed: int) -> None:
     net = random_net(seed)
     assume(space_size(choices(net)) <= 100)
-    found = {measured_part(layer) for layer in every_layer(net, SHAPE) if takes_time(layer)}
+    found = {measured_part(layer) for layer in enumerate_layers(net, SHAPE) if takes_time(layer)}
     needed = {measured_part(layer) for arch in every_arch(choices(net)) for layer in layers_of(net, arch, SHAPE)}
     assert needed <= found
 
 
 def test_a_large_space_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     net = tiny(width=4, blocks=2)
-    walked = every_layer(net, IMAGE)
+    walked = enumerate_layers(net, IMAGE)
     monkeypatch.setattr("sparsenas.costs.enumerate.MOST_ANSWERS", 1)
-    assert set(every_layer(net, IMAGE)) == set(walked)
+    assert set(enumerate_layers(net, IMAGE)) == set(walked)
 
 
 def test_a_wrong_shape_gets_one_line() -> None:
     with pytest.raises(UserError, match="does not run on an input of shape 3,8,8"):
-        every_layer(tiny(), (3, 8, 8))
+        enumerate_layers(tiny(), (3, 8, 8))
 
 
 # Layers are rebuilt.
@@ -268,7 +268,7 @@ def test_a_table_goes_round(tmp_path: Path) -> None:
 def test_an_interrupted_build_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sparsenas.timing.build.GROUP", 4)
     net, clock, path = tiny(width=4, blocks=2), Clock(), tmp_path / "table.json"
-    timer, layers = Timer(0, 1, clock=clock), every_layer(net, IMAGE)
+    timer, layers = Timer(0, 1, clock=clock), enumerate_layers(net, IMAGE)
     whole = measured(net, IMAGE, tmp_path / "whole.json")
 
     def killed(works: Sequence[Work]) -> list[Timing]:
@@ -409,7 +409,7 @@ def test_budgets_are_kept_to_the_last_digit(seed: int) -> None:
     )
     rng = np.random.default_rng(seed)
     timings = {
-        measured_part(x): Timing(float(rng.uniform(0, 2)), 0) for x in every_layer(net, (2, 6, 6)) if takes_time(x)
+        measured_part(x): Timing(float(rng.uniform(0, 2)), 0) for x in enumerate_layers(net, (2, 6, 6)) if takes_time(x)
     }
     latency = LatencyTable("", Settings(), {}, timings)
     table = CostTable(net, (2, 6, 6), {**COSTS, LATENCY: latency.cost()})

@@ -102,7 +102,7 @@ def fill(folder: Path, classes: tuple[str, ...] = ("ant", "bee"), count: int = 1
 
 
 def sizes(data: Data) -> tuple[int, int, int]:
-    return len(data.train), len(data.held_out), len(data.test)
+    return len(data.train), len(data.val), len(data.test)
 
 
 def pixels(batch: Split) -> set[bytes]:
@@ -129,9 +129,9 @@ def test_the_parts_of_a_folder(folders: tuple[str, ...], expected: tuple[int, ..
     data = load(tmp_path)
     assert sizes(data) == expected
     assert (data.classes, data.shape, data.train.shape) == (("ant", "bee"), (3, 14, 14), (3, 16, 16))
-    parts = [pixels(next(part.batches(100))) for part in (data.train, data.held_out, data.test)]
+    parts = [pixels(next(part.batches(100))) for part in (data.train, data.val, data.test)]
     assert len(set.union(*parts)) == sum(expected), "no picture is in two parts"
-    assert torch.bincount(data.held_out.labels).min() == torch.bincount(data.held_out.labels).max()
+    assert torch.bincount(data.val.labels).min() == torch.bincount(data.val.labels).max()
     assert pixels(next(load(tmp_path, seed=7).test.batches(100))) == parts[2], "the seed leaves the test pictures alone"
 
 
@@ -175,10 +175,10 @@ def test_all_but_the_test_pictures_can_be_joined(memory: float, folders: tuple[s
     for name in folders:
         fill(tmp_path / name)
     data = load(tmp_path, memory=memory)
-    joined = [pixels(batch) for batch in data.seen.batches(100)]
-    parts = [pixels(batch) for part in (data.train, data.held_out) for batch in part.batches(100)]
+    joined = [pixels(batch) for batch in data.train_val.batches(100)]
+    parts = [pixels(batch) for part in (data.train, data.val) for batch in part.batches(100)]
     assert set.union(*joined) == set.union(*parts)
-    assert data.seen.labels.tolist() == [*data.train.labels.tolist(), *data.held_out.labels.tolist()]
+    assert data.train_val.labels.tolist() == [*data.train.labels.tolist(), *data.val.labels.tolist()]
 
 
 @pytest.mark.parametrize("memory", [0.0, 100.0])
@@ -191,7 +191,7 @@ def test_damaged_files_are_refused_or_skipped(
 
     def everything(on_bad: str) -> list[Split]:
         data = load(tmp_path, memory=memory, on_bad=on_bad)
-        return [batch for part in (data.train, data.held_out, data.test) for batch in part.batches(100)]
+        return [batch for part in (data.train, data.val, data.test) for batch in part.batches(100)]
 
     with pytest.raises(UserError, match=r"bad\d.jpg.*--data.on_bad skip") as caught:
         everything("refuse")

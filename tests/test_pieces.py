@@ -12,7 +12,7 @@ from sparsenas.core.elastic import SliceConv2d, Width
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs import COSTS, CostTable, total, trace
-from sparsenas.costs.segments import Pieces
+from sparsenas.costs.segments import SegmentCosts
 from sparsenas.costs.trace import on_meta, trace_through
 from sparsenas.errors import UserError
 
@@ -67,11 +67,14 @@ def test_costs_are_those_of_the_whole(make: type[nn.Sequential]) -> None:
 
 
 def test_what_counts_as_a_piece() -> None:
-    assert [len(Pieces(on_meta(make()), SHAPE, COSTS).parts) for make in (through_a_width, tied_weights)] == [5, 1]
-    assert len(Pieces(on_meta(join("a")), SHAPE, COSTS).parts) == 1
+    assert [len(SegmentCosts(on_meta(make()), SHAPE, COSTS).parts) for make in (through_a_width, tied_weights)] == [
+        5,
+        1,
+    ]
+    assert len(SegmentCosts(on_meta(join("a")), SHAPE, COSTS).parts) == 1
     net = on_meta(more_than_a_tensor())
     with pytest.raises(UserError, match="does not run"):
-        Pieces(net, SHAPE, COSTS)(Arch.sample(choices(net), np.random.default_rng(0)))
+        SegmentCosts(net, SHAPE, COSTS)(Arch.sample(choices(net), np.random.default_rng(0)))
 
 
 def test_tracing_leaves_no_hooks() -> None:

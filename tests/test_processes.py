@@ -23,12 +23,20 @@ from sparsenas.commands.search import make_method
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
 from sparsenas.data import Split
-from sparsenas.distributed.collectives import average_gradients, gathered, rank, same, share, summed, world
+from sparsenas.distributed.collectives import (
+    all_gather,
+    all_reduce_sum,
+    average_gradients,
+    broadcast_from_rank0,
+    rank,
+    rank_slice,
+    world,
+)
 from sparsenas.distributed.sync_batch_norm import SYNCED
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.task import Task, make_task
-from sparsenas.nn.function_overrides import Instead
+from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
@@ -81,7 +89,7 @@ def _process(number: int, size: int, port: int, out: str) -> None:
 def _task(out: Path, name: str, space: str = "tiny") -> Task:
     flags = {"tiny": {"width": 8, "blocks": 4}, "dso": {"width": 4, "depth": 1, "share": True}}[space]
     task = make_task(out / name, Plugin(space, flags), Plugin("digits", {}), [], 0, torch.device("cpu"))
-    few = {part: _noisy(getattr(task.data, part).take(torch.arange(100))) for part in ("train", "held_out")}
+    few = {part: _noisy(getattr(task.data, part).subset(torch.arange(100))) for part in ("train", "val")}
     task.run.create()
     return replace(task, data=replace(task.data, **few)) if name != "scores" else task
 
@@ -110,12 +118,12 @@ def _losses(out: Path, name: str, precision: str) -> list[float]:
     if name == "retrain":
         arch = Arch(task.choices, {name: (choice.most,) for name, choice in task.choices.items()})
         plain = task.plain(arch, "retrain")
-        train_network(fabric, plain, task.data, task.data.train, recipe, 0, task.journal, checkpoint)
+        train_network(fabric, plain, task.data, task.data.train, recipe, 0, task.logger, checkpoint)
     else:
         flags = {"pretrain": 0.25, "prune_every": 2} if name == "Dso" else {}
         learner = make_method(Plugin(name, flags), task, recipe)
         net = task.network("supernet")
-        train_supernet(fabric, net, learner, task.data, recipe, 0, task.journal, checkpoint)
+        train_supernet(fabric, net, learner, task.data, recipe, 0, task.logger, checkpoint)
     return [record["loss"] for record in task.run.records("log.jsonl")]
 
 
@@ -123,11 +131,11 @@ def _own_paths_differ(out: Path) -> float:
     """How far weights trained on a path a process are from those of one process that adds up the paths' gradients."""
     task, recipe = _task(out, "own"), replace(RECIPE, epochs=3, own_paths=True)
     first, second = (task.network("supernet") for _ in range(2))
-    learner = make_method(Plugin("Spos", {}), task, recipe)
+    learner = make_method(Plugin("spos", {}), task, recipe)
     fabric, checkpoint = Fabric(accelerator="cpu", devices=1), Checkpoint(task.run, "stage", 0)
-    train_supernet(fabric, first, learner, task.data, recipe, 0, task.journal, checkpoint)
+    train_supernet(fabric, first, learner, task.data, recipe, 0, task.logger, checkpoint)
 
-    learner, optimizer = make_method(Plugin("Spos", {}), task, recipe), recipe.optimizer(second.train())
+    learner, optimizer = make_method(Plugin("spos", {}), task, recipe), recipe.optimizer(second.train())
     for epoch in range(recipe.epochs):
         (batch,) = task.data.train.shuffled(recipe.batch, seed_of(0, "stage", "order", epoch))
         optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = recipe.lr_at(epoch, recipe.epochs)
@@ -146,17 +154,17 @@ def _own_paths_differ(out: Path) -> float:
 
 def _basics() -> dict[str, Any]:
     """Collectives against what they say they do."""
-    told = same(lambda: f"process {rank()}")
+    told = broadcast_from_rank0(lambda: f"process {rank()}")
     with pytest.raises(UserError, match="only the first"):
-        same(_fail)
+        broadcast_from_rank0(_fail)
     layers = nn.ModuleList(nn.Linear(1, 1) for _ in range(3))
     used = 0 if rank() == 0 else 1  # nobody uses the third
     layers[used](torch.ones(1, 1)).sum().backward()
     average_gradients(layers.parameters(), alike=False)
     return {
         "told": told,
-        "dealt": [gathered(torch.arange(count)[share()]).tolist() for count in range(6)],
-        "sum": float(summed(torch.tensor(1.0 + rank()))),
+        "dealt": [all_gather(torch.arange(count)[rank_slice()]).tolist() for count in range(6)],
+        "sum": float(all_reduce_sum(torch.tensor(1.0 + rank()))),
         "gradients": [None if p.grad is None else p.grad.item() for p in layers.parameters()],
         "norm": _norm_differs(),
     }
@@ -177,11 +185,11 @@ def _norm_differs() -> float:
     whole, shares = nets
     expected = whole(x)
     F.mse_loss(expected, expected.detach().roll(1)).backward()
-    with Instead(SYNCED):
-        outputs = shares(x[share()])
-    F.mse_loss(outputs, expected.detach().roll(1)[share()]).backward()
+    with FunctionOverrides(SYNCED):
+        outputs = shares(x[rank_slice()])
+    F.mse_loss(outputs, expected.detach().roll(1)[rank_slice()]).backward()
     average_gradients(shares.parameters())
-    pairs = [(outputs, expected[share()]), *zip(shares.buffers(), whole.buffers(), strict=True)]
+    pairs = [(outputs, expected[rank_slice()]), *zip(shares.buffers(), whole.buffers(), strict=True)]
     pairs += [(p.grad, q.grad) for p, q in zip(shares.parameters(), whole.parameters(), strict=True)]  # type: ignore[misc]
     return max(float((a.float() - b.float()).detach().abs().max()) for a, b in pairs)
 
@@ -225,5 +233,5 @@ def test_collectives(found: dict[int, dict[str, Any]], size: int) -> None:
 
 
 def test_without_a_job_there_is_one_process() -> None:
-    assert (rank(), world(), list(range(3))[share()]) == (0, 1, [0, 1, 2])
-    assert same(lambda: sys.maxsize) == sys.maxsize
+    assert (rank(), world(), list(range(3))[rank_slice()]) == (0, 1, [0, 1, 2])
+    assert broadcast_from_rank0(lambda: sys.maxsize) == sys.maxsize

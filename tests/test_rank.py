@@ -27,16 +27,16 @@ from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.task import make_task
 from sparsenas.rundir.folder import Run
-from sparsenas.searching.benchmark_table import read_truth
+from sparsenas.searching.benchmark_table import load_benchmark_table
 from sparsenas.searching.evolution import Score
-from sparsenas.searching.population_evaluator import Exam, Scorer, make_exam, score_one, score_population
+from sparsenas.searching.population_evaluator import EvalBatches, Scorer, make_eval_batches, score_one, score_population
 from sparsenas.searching.rank_correlation import Canonical, agreement, one_of_each, place
 from sparsenas.spaces import nasbench_macro, tiny
 from sparsenas.testing import shaken
 
 QUICK = [
     "--space.width=8", "--space.blocks=3", "--search.epochs=2", "--method.population=6", "--method.generations=2",
-    "--method.parents=3", "--method.mutants=3", "--method.crossovers=3", "--score.held_out=120", "--accelerator=cpu",
+    "--method.parents=3", "--method.mutants=3", "--method.crossovers=3", "--score.val=120", "--accelerator=cpu",
     "--threads=1", "--budget", "flops<=60e3",
 ]  # fmt: skip
 pairs = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=14)
@@ -135,19 +135,19 @@ def test_equal_codes_cost_the_same() -> None:
 def test_without_calibration_statistics_stay() -> None:
     """The population evaluator equals the slow reference, which equals the supernet in eval mode."""
     data, net = digits(), shaken(tiny(width=8, blocks=3)).eval()
-    exam = make_exam(data, calibration=0, held_out=120, batch=50, seed=0)
-    assert exam.calibration == ()
+    eval_batches = make_eval_batches(data, calibration=0, val=120, batch=50, seed=0)
+    assert eval_batches.calibration == ()
     rng = np.random.default_rng(0)
     archs = [Arch.sample(choices(net), rng) for _ in range(12)]
-    ours, reference = score_population(net, archs, exam), [score_one(net, arch, exam) for arch in archs]
+    ours, reference = score_population(net, archs, eval_batches), [score_one(net, arch, eval_batches) for arch in archs]
     assert [score.accuracy for score in ours] == [score.accuracy for score in reference]
     assert np.allclose([s.negative_loss for s in ours], [s.negative_loss for s in reference], rtol=1e-5)
     for arch, score in zip(archs, ours, strict=True):
         set_gates(net, arch.gates())
-        hits = sum(int((net(x).argmax(1) == labels).sum()) for x, labels in exam.questions)
+        hits = sum(int((net(x).argmax(1) == labels).sum()) for x, labels in eval_batches.questions)
         assert score.accuracy == hits / 120
-    calibrated = make_exam(data, 100, 120, 50, 0)
-    assert score_population(net, archs, Exam(calibrated.calibration, exam.questions)) != ours
+    calibrated = make_eval_batches(data, 100, 120, 50, 0)
+    assert score_population(net, archs, EvalBatches(calibrated.calibration, eval_batches.questions)) != ours
 
 
 @pytest.fixture(scope="module")
@@ -261,9 +261,9 @@ def test_tables_of_every_shape_say_the_same(tmp_path: Path) -> None:
     }
     for name, content in shapes.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
-        assert read_truth(tmp_path / name) == pytest.approx(known), name
+        assert load_benchmark_table(tmp_path / name) == pytest.approx(known), name
     (tmp_path / "labels").write_text('[{"arch": {"a": "b"}, "accuracy": 1}, {"arch": "0", "accuracy": 0}]')
-    assert read_truth(tmp_path / "labels") == {'{"a": "b"}': 1.0, "0": 0.0}
+    assert load_benchmark_table(tmp_path / "labels") == {'{"a": "b"}': 1.0, "0": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_bad_tables_get_one_line(content: str, expected: str, tmp_path: Path) ->
     path = tmp_path / "table"
     path.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(UserError) as error:
-        read_truth(path)
+        load_benchmark_table(path)
     assert expected in str(error.value)
 
 
@@ -304,7 +304,7 @@ def test_bad_tables_get_one_line(content: str, expected: str, tmp_path: Path) ->
         (["--table", "strange"], "strange: expected architectures of the run's space: architecture '012': expected 6"),
         (["--table", "TABLE", "--sample", "-1"], "--sample, --block: expected at least 0 and 1, got -1 and 50"),
         (["--table", "TABLE", "--calibration", "9999"], "--calibration: expected 0 to 1077 images, got 9999"),
-        (["--table", "TABLE", "--held_out", "-5"], "--held_out: expected 0 to 360 images, got -5"),
+        (["--table", "TABLE", "--val", "-5"], "--val: expected 0 to 360 images, got -5"),
     ],
 )  # fmt: skip
 def test_mistakes_get_one_line(
@@ -326,11 +326,11 @@ def test_rows_of_the_benchmark_are_deduplicated(tmp_path: Path) -> None:
     known = read_known(task, tmp_path, dict.fromkeys(codes, 0.5))
     assert [arch.text() for arch in known.networks] == ["00110000", "00110000", "00111000", "12000020"]
     assert known.distinct() == [1, 2, 3]
-    assert [arch.text() for arch in known.take([1, 3]).archs] == ["00110000", "12000002"]
+    assert [arch.text() for arch in known.subset([1, 3]).archs] == ["00110000", "12000002"]
 
 
 def test_random_search_beside_the_evolution(searched: Path, tmp_path: Path, counted: list[Arch]) -> None:
-    """As many as asked, legal, distinct, and none that the evolution had paid for is scored again."""
+    """As many as asked, legal, distinct, and none that the evolution had cached_scores for is scored again."""
     evolved, random = lines(searched, "archs.jsonl"), lines(searched, "random.jsonl")
     assert len(random) == len({line["text"] for line in random}) == 14
     assert all(line.keys() == evolved[0].keys() and line["flops"] <= 60e3 for line in random)  # type: ignore[operator]
@@ -342,8 +342,10 @@ def test_random_search_beside_the_evolution(searched: Path, tmp_path: Path, coun
     assert main(["search", "--out", str(run), "--resume"]) == 0
     for name in ("archs.jsonl", "random.jsonl", "best.json"):
         assert text(run, name) == text(searched, name)
-    paid = {line["text"] for line in [*evolved, *random[:5]]}
-    assert sorted(arch.text() for arch in counted) == sorted(str(x["text"]) for x in random if x["text"] not in paid)
+    cached_scores = {line["text"] for line in [*evolved, *random[:5]]}
+    assert sorted(arch.text() for arch in counted) == sorted(
+        str(x["text"]) for x in random if x["text"] not in cached_scores
+    )
     counted.clear()
     out = tmp_path / "evolved"
     again = ["--budget", "flops<=60e3", "--random_search", "14", *(f for f in QUICK if f.startswith("--method"))]
@@ -353,9 +355,9 @@ def test_random_search_beside_the_evolution(searched: Path, tmp_path: Path, coun
 
 
 def test_evaluation_calibrates_as_the_search_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = [flag for flag in QUICK if "held_out" not in flag]
+    flags = [flag for flag in QUICK if "val" not in flag]
     assert main(["search", "--out", str(tmp_path), *flags, "--score.calibration=0", "--method.generations=1"]) == 0
     best = Run(tmp_path).read_json("best.json")
     capsys.readouterr()
-    assert main(["evaluate", str(tmp_path), "--arch", "found", "--split", "held_out", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy"] == best["held_out"]["accuracy"]
+    assert main(["evaluate", str(tmp_path), "--arch", "found", "--split", "val", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == best["val"]["accuracy"]

@@ -30,7 +30,7 @@ def config() -> dict[str, Any]:
         "command": "run",
         "space": {"name": "tiny", "width": 16, "shape": [1, 8, 8], "classes": 10},
         "data": {"name": "digits", "root": None},
-        "method": {"name": "Spos", "population": 50, "generations": 18},
+        "method": {"name": "spos", "population": 50, "generations": 18},
         "budget": ["flops<=600e3"],
         "seed": 0,
         "out": "runs/tiny",
@@ -51,7 +51,7 @@ def space(blocks: int = 8) -> dict[str, Any]:
 
 
 def images() -> dict[str, Any]:
-    parts = {"train": [110] * 9 + [95], "held_out": [36] * 10, "test": [36] * 10}
+    parts = {"train": [110] * 9 + [95], "val": [36] * 10, "test": [36] * 10}
     samples = [{"label": label, "png": "AAAA"} for label in range(10)]
     return {"classes": [f"digit {i}" for i in range(10)], "shape": [1, 8, 8], "parts": parts, "samples": samples}
 
@@ -132,13 +132,13 @@ def results(rng: np.random.Generator, retrained: float = 0.981) -> dict[str, Any
 def best(scores: list[dict[str, Any]]) -> dict[str, Any]:
     top = max(scores, key=lambda row: float(row["accuracy"]))
     costs = {cost: top[cost] for cost in ("flops", "params", "memory_access", "bitops")}
-    held_out = {"accuracy": top["accuracy"], "loss": 0.31}
+    val = {"accuracy": top["accuracy"], "loss": 0.31}
     return {
         "arch": top["arch"],
         "text": top["text"],
         "costs": costs,
         "budgets": ["flops<=600000"],
-        "held_out": held_out,
+        "val": val,
     }
 
 
@@ -452,14 +452,14 @@ def more(rng: np.random.Generator) -> dict[str, Any]:
     drawn = enumerate(candidates(rng)[:300])
     random = [{**row, "generation": i, "accuracy": row["accuracy"] - 0.02} for i, row in drawn]
     measures = [
-        {"by": by, **({"calibration": n, "images": n, "held_out": 720} if n is not None else {}),
+        {"by": by, **({"calibration": n, "images": n, "val": 720} if n is not None else {}),
          "all": {"rows": 60, "tau": tau, "rho": 0.87}, "distinct": {"rows": 50, "tau": tau - 0.01, "rho": 0.86}}
         for by, n, tau in (("accuracy", 0, 0.31), ("accuracy", 256, 0.72), ("flops", None, 0.556), ("params", None, 0))
     ]  # fmt: skip
     place = {"rank": 7, "of": 50, "best": 0.95, "gap": 0.012}
     found = {"text": rows[0]["text"], "accuracy": 0.938, "all": place, "distinct": place, "within_budget": None}
     truth = {row["text"]: row["accuracy"] + 0.01 for row in rows[:60]}
-    ranked = [{"calibration": n, "held_out": 720, **row} for n in (0, 256) for row in rows[:60]]
+    ranked = [{"calibration": n, "val": 720, **row} for n in (0, 256) for row in rows[:60]]
     return {
         "front": {"cost": "flops", "hypervolume": 600_000.0, "reference": [1.0, 1e6], "points": points},
         "random": random,
@@ -554,9 +554,9 @@ def test_ranking_that_says_little(tmp_path: Path) -> None:
 
 def test_hostile_labels_in_fronts_and_rankings(tmp_path: Path) -> None:
     point = {"text": HOSTILE, "accuracy": 0.5, "loss": 1.0, HOSTILE: 3, "flops": 9}
-    measure = {"by": "accuracy", "calibration": HOSTILE, "held_out": 1, "all": {"tau": HOSTILE, "rows": HOSTILE}}
+    measure = {"by": "accuracy", "calibration": HOSTILE, "val": 1, "all": {"tau": HOSTILE, "rows": HOSTILE}}
     rank = {"table": HOSTILE, "rows": HOSTILE, "measures": [measure, {"by": HOSTILE}], "truth": {HOSTILE: 0.5}}
-    line = {**point, "calibration": HOSTILE, "held_out": 1}
+    line = {**point, "calibration": HOSTILE, "val": 1}
     contents: dict[str, Any] = {
         "rank": {**rank, "found": {"text": HOSTILE, "distinct": {"of": HOSTILE}}},
         "ranked": [line],

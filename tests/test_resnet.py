@@ -19,7 +19,7 @@ from sparsenas.costs import CostTable, trace
 from sparsenas.data.sources import digits
 from sparsenas.errors import UserError
 from sparsenas.nn.quantize import freeze_weights
-from sparsenas.searching.population_evaluator import make_exam, score_one, score_population
+from sparsenas.searching.population_evaluator import make_eval_batches, score_one, score_population
 from sparsenas.spaces import SPACES
 from sparsenas.spaces.published import read_arch
 from sparsenas.spaces.resnet import resnet18, resnet34
@@ -132,10 +132,10 @@ def small() -> nn.Sequential:
 
 def test_population_equals_reference() -> None:
     net = small()
-    exam = make_exam(digits(), calibration=200, held_out=200, batch=100, seed=0)
+    eval_batches = make_eval_batches(digits(), calibration=200, val=200, batch=100, seed=0)
     rng = np.random.default_rng(0)
     archs = [Arch.sample(choices(net), rng) for _ in range(6)]
-    ours, reference = score_population(net, archs, exam), [score_one(net, arch, exam) for arch in archs]
+    ours, reference = score_population(net, archs, eval_batches), [score_one(net, arch, eval_batches) for arch in archs]
     # The stem's folded batch norm changes the last digit of what is rounded: now and then another level comes out.
     assert np.allclose([s.accuracy for s in ours], [s.accuracy for s in reference], atol=0.01)
     assert np.allclose([s.negative_loss for s in ours], [s.negative_loss for s in reference], rtol=1e-2)

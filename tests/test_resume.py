@@ -92,8 +92,8 @@ EVOLUTION = (
 )  # fmt: skip
 RETRAINING = ("--retrain.epochs=12", "--retrain.ema=0.9", "--baselines=2")
 SEARCHED, TRAINED = ("best.json", "supernet.pt"), ("net.pt", "results.json", "net.pt2")
-SMALL_DSO = ("--space=dso", "--space.width=4", "--space.depth=1", "--data.held_out=0.5", "--method=Dso")
-SMALL_DARTS = ("--space=darts", "--space.width=4", "--space.cells=3", "--data.held_out=0.5")
+SMALL_DSO = ("--space=dso", "--space.width=4", "--space.depth=1", "--data.val_share=0.5", "--method=dso")
+SMALL_DARTS = ("--space=darts", "--space.width=4", "--space.cells=3", "--data.val_share=0.5")
 
 JOBS = {
     "Spos": Job(
@@ -102,12 +102,12 @@ JOBS = {
         (*SEARCHED, *TRAINED, "archs.jsonl"),
     ),
     "Ista": Job(
-        ("--space=tiny", "--space.width=8", "--data.held_out=0.5", "--method=Ista", *RETRAINING, "--search.epochs=20"),
+        ("--space=tiny", "--space.width=8", "--data.val_share=0.5", "--method=ista", *RETRAINING, "--search.epochs=20"),
         (after("supernet"), after("supernet", 9), after("retrain"), after("baseline1")),
         (*SEARCHED, *TRAINED),
     ),
     "IstaOneStage": Job(
-        (*SMALL_DARTS, "--method=IstaOneStage", "--search.drop_path=0.2", "--search.auxiliary=0.4"),
+        (*SMALL_DARTS, "--method=ista_one_stage", "--search.drop_path=0.2", "--search.auxiliary=0.4"),
         (after("supernet"), after("supernet", 5), after("supernet", 10)),
         (*SEARCHED, "net.pt"),
         "search",

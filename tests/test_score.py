@@ -16,7 +16,7 @@ from sparsenas.core.join import Join
 from sparsenas.data import Data, Split
 from sparsenas.data.sources import digits
 from sparsenas.nn.blocks import conv_bn
-from sparsenas.searching.population_evaluator import Exam, Scorer, make_exam, score_one, score_population
+from sparsenas.searching.population_evaluator import EvalBatches, Scorer, make_eval_batches, score_one, score_population
 from sparsenas.spaces import nasbench_macro, tiny
 
 
@@ -53,8 +53,8 @@ def data() -> Data:
 
 
 @pytest.fixture(scope="module")
-def exam(data: Data) -> Exam:
-    return make_exam(data, calibration=200, held_out=0, batch=100, seed=0)
+def eval_batches(data: Data) -> EvalBatches:
+    return make_eval_batches(data, calibration=200, val=0, batch=100, seed=0)
 
 
 def shake(net: nn.Module) -> nn.Module:
@@ -66,13 +66,13 @@ def shake(net: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("make", [tiny, NotSequential, Segments, in_place])
-def test_population_equals_reference(make: type[nn.Module], exam: Exam) -> None:
+def test_population_equals_reference(make: type[nn.Module], eval_batches: EvalBatches) -> None:
     net = shake(make())
     rng = np.random.default_rng(0)
     archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(50)))
     before = copy.deepcopy(net.state_dict())
-    ours = score_population(net, archs, exam)
-    reference = [score_one(net, arch, exam) for arch in archs]
+    ours = score_population(net, archs, eval_batches)
+    reference = [score_one(net, arch, eval_batches) for arch in archs]
     assert [score.accuracy for score in ours] == [score.accuracy for score in reference]
     assert np.allclose([s.negative_loss for s in ours], [s.negative_loss for s in reference], rtol=1e-5)
     assert len({score.accuracy for score in ours}) > 1
@@ -82,63 +82,65 @@ def test_population_equals_reference(make: type[nn.Module], exam: Exam) -> None:
 def test_population_equals_reference_on_nasbench_macro() -> None:
     torch.manual_seed(0)
     split = Split(torch.randint(0, 256, (48, 3, 32, 32), dtype=torch.uint8), torch.randint(0, 10, (48,)))
-    exam = make_exam(Data(tuple("0123456789"), split, split, split, (0.5,) * 3, (0.25,) * 3), 32, 0, 16, 0)
+    eval_batches = make_eval_batches(
+        Data(tuple("0123456789"), split, split, split, (0.5,) * 3, (0.25,) * 3), 32, 0, 16, 0
+    )
     net, rng = shake(nasbench_macro()), np.random.default_rng(1)
     archs = [Arch.sample(choices(net), rng) for _ in range(4)]
-    ours, reference = score_population(net, archs, exam), [score_one(net, arch, exam) for arch in archs]
+    ours, reference = score_population(net, archs, eval_batches), [score_one(net, arch, eval_batches) for arch in archs]
     assert [s.accuracy for s in ours] == [s.accuracy for s in reference]
     assert np.allclose([s.negative_loss for s in ours], [s.negative_loss for s in reference], rtol=1e-4)
 
 
-def test_scores_do_not_depend_on_company(exam: Exam) -> None:
+def test_scores_do_not_depend_on_company(eval_batches: EvalBatches) -> None:
     net, rng = shake(tiny()), np.random.default_rng(0)
     archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(8)))
-    together = score_population(net, archs, exam)
-    assert [score_population(net, [arch], exam)[0] for arch in archs] == together
-    assert score_population(net, archs[::-1], exam)[::-1] == together
+    together = score_population(net, archs, eval_batches)
+    assert [score_population(net, [arch], eval_batches)[0] for arch in archs] == together
+    assert score_population(net, archs[::-1], eval_batches)[::-1] == together
 
 
-def test_statistics_come_from_the_calibration_images_alone(exam: Exam) -> None:
+def test_statistics_come_from_the_calibration_images_alone(eval_batches: EvalBatches) -> None:
     net = shake(tiny())
     arch = Arch.sample(choices(net), np.random.default_rng(0))
-    before = score_one(net, arch, exam)
+    before = score_one(net, arch, eval_batches)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean = torch.randn_like(module.bias)
-    assert score_one(net, arch, exam) == before == score_one(net, arch, exam)
-    fewer = Exam(exam.calibration[:1], exam.questions)
+    assert score_one(net, arch, eval_batches) == before == score_one(net, arch, eval_batches)
+    fewer = EvalBatches(eval_batches.calibration[:1], eval_batches.questions)
     assert score_one(net, arch, fewer) != before
 
 
 def test_an_exam_is_fixed_and_from_the_right_splits(data: Data) -> None:
-    first, second = (make_exam(data, 128, 100, 64, seed=3) for _ in range(2))
+    first, second = (make_eval_batches(data, 128, 100, 64, seed=3) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.calibration, second.calibration, strict=True))
     assert first.images == 100
-    held_out = {tuple(image.flatten().tolist()) for image in data.inputs(data.held_out.images)}
+    val = {tuple(image.flatten().tolist()) for image in data.inputs(data.val.images)}
     asked = torch.cat([x for x, _ in first.questions])
-    assert all(tuple(image.flatten().tolist()) in held_out for image in asked)
+    assert all(tuple(image.flatten().tolist()) in val for image in asked)
 
 
 @pytest.mark.parametrize("make", [tiny, NotSequential, Segments, in_place])
 @pytest.mark.parametrize("memory", [0, 2**20, 2**30])
-def test_scores_do_not_depend_on_what_is_kept(make: type[nn.Module], memory: int, exam: Exam) -> None:
+def test_scores_do_not_depend_on_what_is_kept(make: type[nn.Module], memory: int, eval_batches: EvalBatches) -> None:
     net, rng = shake(make()), np.random.default_rng(0)
     archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(24)))
-    scorer = Scorer(net, exam, memory)
+    scorer = Scorer(net, eval_batches, memory)
     in_turn = [score for i in range(0, len(archs), 6) for score in scorer(archs[i : i + 6])]
-    assert in_turn == score_population(net, archs, exam)
+    assert in_turn == score_population(net, archs, eval_batches)
     assert scorer(archs) == in_turn
     assert scorer.cache.used <= memory
-    assert [s.accuracy for s in in_turn] == [score_one(net, arch, exam).accuracy for arch in archs]
+    assert [s.accuracy for s in in_turn] == [score_one(net, arch, eval_batches).accuracy for arch in archs]
 
 
 @pytest.mark.parametrize(("memory", "runs_stem"), [(0, True), (2**30, False)])
-def test_kept_prefixes_are_not_run_again(memory: int, runs_stem: bool, exam: Exam) -> None:
+def test_kept_prefixes_are_not_run_again(memory: int, runs_stem: bool, eval_batches: EvalBatches) -> None:
     net = shake(tiny())
     *_, last = questions = choices(net)
     parent = Arch.sample(questions, np.random.default_rng(0))
     child = parent.replace({last: ((parent[last][0] + 1) % len(questions[last].options),)})
-    scorer = Scorer(net, exam, memory)
+    scorer = Scorer(net, eval_batches, memory)
     scorer([parent])
     inputs: list[int] = []
     hook = register_module_forward_pre_hook(

@@ -61,10 +61,10 @@ def test_scores_of_anybody_move_by_the_share() -> None:
 
 
 @pytest.mark.parametrize("worth", [by_accuracy, by_loss])
-def test_without_a_share_the_best_are_those_of_the_paper(worth: object) -> None:
+def test_without_a_share_the_best_are_those_of_the_paper(score_key: object) -> None:
     scores, _ = merits(1, 3.0)
-    assert best_shrunk(0.0, worth)(scores, 10) == best_first(scores, 10, worth)  # type: ignore[arg-type]
-    assert best_shrunk(1.0, worth)(scores, 10) != best_first(scores, 10, worth)  # type: ignore[arg-type]
+    assert best_shrunk(0.0, score_key)(scores, 10) == best_first(scores, 10, score_key)  # type: ignore[arg-type]
+    assert best_shrunk(1.0, score_key)(scores, 10) != best_first(scores, 10, score_key)  # type: ignore[arg-type]
 
 
 def test_too_few_scores_stay() -> None:

@@ -16,7 +16,7 @@ from sparsenas.core.derive import derive
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable, Limits, parse_budgets, total, trace
 from sparsenas.costs.layer import flops, params
-from sparsenas.costs.segments import Pieces
+from sparsenas.costs.segments import SegmentCosts
 from sparsenas.costs.trace import on_meta
 from sparsenas.errors import UserError
 from sparsenas.exporting import export_network
@@ -110,7 +110,7 @@ def test_no_block_is_traced_twice_under_the_same_answers(joint: nn.Sequential) -
 
 def test_pieces_add_up_to_the_network(joint: nn.Sequential) -> None:
     shell, rng = on_meta(joint), np.random.default_rng(1)
-    pieces = Pieces(shell, IMAGENET, {"flops": flops, "params": params})
+    pieces = SegmentCosts(shell, IMAGENET, {"flops": flops, "params": params})
     for _ in range(5):
         arch = Arch.sample(choices(joint), rng)
         assert tuple(pieces(arch)) == count(joint, arch)

@@ -16,7 +16,7 @@ from sparsenas.__main__ import main
 from sparsenas.data.fingerprint import changed, split
 from sparsenas.data.sources import digits
 
-FLAGS = ["--space.width=4", "--space.blocks=1", "--search.epochs=1", "--accelerator=cpu", "--method=Random"]
+FLAGS = ["--space.width=4", "--space.blocks=1", "--search.epochs=1", "--accelerator=cpu", "--method=random"]
 FLAGS += ["--method.evaluations=2", "--search.batch=4"]
 
 
@@ -24,15 +24,15 @@ FLAGS += ["--method.evaluations=2", "--search.batch=4"]
 def test_the_record_names_the_images(seed: int, share: float) -> None:
     data = digits(seed, share)
     record = json.loads(json.dumps(split(data)))
-    rest = torch.as_tensor(sorted(set(range(1797)) - set(record["held_out_images"])))
-    assert record["held_out"] == len(record["held_out_images"]) == 1797 - len(rest)
+    rest = torch.as_tensor(sorted(set(range(1797)) - set(record["val_images"])))
+    assert record["val"] == len(record["val_images"]) == 1797 - len(rest)
     everything = digits(seed, share)
     assert changed(record, everything) == ""
-    assert changed(record, replace(data, test=data.test.take(torch.arange(9)))) == "360 test images then, 9 now"
-    flipped = replace(data, train=data.train.take(torch.arange(len(data.train)).flip(0)))
+    assert changed(record, replace(data, test=data.test.subset(torch.arange(9)))) == "360 test images then, 9 now"
+    flipped = replace(data, train=data.train.subset(torch.arange(len(data.train)).flip(0)))
     assert changed(record, flipped) == "other labels_sha256 then than now"
-    moved = replace(data, held_rows=torch.zeros(3))
-    assert changed(record, moved) == "other held_out_images then than now"
+    moved = replace(data, val_rows=torch.zeros(3))
+    assert changed(record, moved) == "other val_images then than now"
 
 
 def picture(path: Path, shade: int) -> None:
@@ -45,10 +45,10 @@ def test_added_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
         for name in ("cat", "dog"):
             picture(tmp_path / "pictures" / name / f"{i:02}.png", i * 9)
     out = tmp_path / "run"
-    data = ["--data=imagefolder", f"--data.root={tmp_path / 'pictures'}", "--data.size=8", "--data.held_out=0.25"]
+    data = ["--data=imagefolder", f"--data.root={tmp_path / 'pictures'}", "--data.size=8", "--data.val_share=0.25"]
     assert main(["search", "--out", str(out), *data, "--data.workers=0", *FLAGS]) == 0
     record = json.loads((out / "split.json").read_text())
-    assert (record["train"], record["held_out"], record["test"]) == (24, 8, 8)
+    assert (record["train"], record["val"], record["test"]) == (24, 8, 8)
     assert (out / "split.json").read_text().count("\n") == 1
     assert main(["search", "--out", str(out), "--resume"]) == 0
     picture(tmp_path / "pictures" / "cat" / "new.png", 3)

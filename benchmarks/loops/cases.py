@@ -45,16 +45,16 @@ class Case:
         if self.cifar is not None:
             whole = cifar10(self.cifar)
             first = torch.arange(count)
-            train, held_out = whole.train.take(first), whole.held_out.take(first)
-            return Data(whole.classes, train, held_out, held_out, whole.mean, whole.std)
+            train, val = whole.train.subset(first), whole.val.subset(first)
+            return Data(whole.classes, train, val, val, whole.mean, whole.std)
         torch.manual_seed(1)
-        train, held_out = (
+        train, val = (
             Split(
                 torch.randint(0, 256, (count, 3, self.pixels, self.pixels), dtype=torch.uint8), torch.arange(count) % 10
             )
             for _ in range(2)
         )
-        return Data(tuple("0123456789"), train, held_out, held_out, (0.5,) * 3, (0.25,) * 3)
+        return Data(tuple("0123456789"), train, val, val, (0.5,) * 3, (0.25,) * 3)
 
     def batches(self, count: int) -> list[tuple[Tensor, Tensor]]:
         """So many batches of images, channels last in memory, with labels."""

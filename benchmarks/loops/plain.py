@@ -14,7 +14,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
 from sparsenas.methods import Method
 from sparsenas.searching.evolution import Score
-from sparsenas.searching.population_evaluator import Exam
+from sparsenas.searching.population_evaluator import EvalBatches
 from sparsenas.spaces.shufflenet import ShuffleUnit
 from sparsenas.training.recipe import Recipe
 
@@ -77,7 +77,7 @@ def train_step(
 
 
 @torch.no_grad()
-def score(net: nn.Module, arch: Arch, exam: Exam) -> Score:
+def score(net: nn.Module, arch: Arch, eval_batches: EvalBatches) -> Score:
     """One candidate: forget the batch norms' statistics, average those of the calibration batches, count hits."""
     set_gates(net, arch.gates())
     for module in net.modules():
@@ -85,12 +85,12 @@ def score(net: nn.Module, arch: Arch, exam: Exam) -> Score:
             module.reset_running_stats()
             module.momentum = None  # a plain average; the released code's 0.1 forgets the first batches
     net.train()
-    for x in exam.calibration:
+    for x in eval_batches.calibration:
         net(x)
     net.eval()
     hits, loss = 0, 0.0
-    for x, labels in exam.questions:
+    for x, labels in eval_batches.questions:
         logits = net(x)
         hits += int((logits.argmax(1) == labels).sum())
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-    return Score(hits / exam.images, -loss / exam.images)
+    return Score(hits / eval_batches.images, -loss / eval_batches.images)

@@ -1,5 +1,5 @@
 from .core.arch import Arch as Arch
-from .core.canonical import tidy as tidy
+from .core.canonical import canonicalize as canonicalize
 from .core.choice import Choice as Choice
 from .core.dag import Dag as Dag
 from .core.derive import derive as derive
@@ -34,6 +34,6 @@ __all__ = [
     "derive",
     "load",
     "set_gates",
-    "tidy",
+    "canonicalize",
     "trace",
 ]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import tidy
+from sparsenas.core.canonical import canonicalize
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable, Limits, Shape, total, trace
@@ -57,8 +57,8 @@ def check_space(make: Callable[[], nn.Module], shape: Shape, archs: int = 20, to
 def _check_names(net: nn.Module, arch: Arch, expected: Tensor, x: Tensor, tolerance: float) -> None:
     assert Arch.from_json(arch.choices, arch.to_json()) == arch, f"{arch}: JSON does not go round"
     assert Arch.from_text(arch.choices, arch.text()) == arch, f"{arch}: compact text does not go round"
-    tidied = tidy(net, arch)
-    assert tidy(net, tidied) == tidied, f"{arch}: tidying twice is not tidying once"
+    tidied = canonicalize(net, arch)
+    assert canonicalize(net, tidied) == tidied, f"{arch}: tidying twice is not tidying once"
     close = torch.allclose(_outputs(net, tidied, x), expected, rtol=tolerance, atol=tolerance)
     assert close, f"{arch}: tidied to {tidied}, which is another network"
 

@@ -14,7 +14,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices
 from sparsenas.costs import CostTable, Shape
 from sparsenas.costs.latency import LatencyTable
-from sparsenas.costs.layer import as_number, figure
+from sparsenas.costs.layer import as_number, format_cost
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin, space_of
 from sparsenas.job.task import costs_with
@@ -54,7 +54,7 @@ def cost(
         return
     table = Table("arch", *(name.replace("_", " ") for name in counted[0][1]))
     for found, row in counted:
-        table.add_row(found.text(), *map(figure, row.values()))
+        table.add_row(found.text(), *map(format_cost, row.values()))
     Console().print(table)
 
 

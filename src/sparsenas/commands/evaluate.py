@@ -19,7 +19,7 @@ from sparsenas.job.task import Task, found, inherited_gates, open_task, trained
 from sparsenas.rundir.provenance import trained_as
 from sparsenas.rundir.results import add_results, results
 from sparsenas.searching.config import Scoring
-from sparsenas.searching.population_evaluator import Exam
+from sparsenas.searching.population_evaluator import EvalBatches
 from sparsenas.spaces.published import read_arch
 from sparsenas.training.loops import evaluate as accuracy_of
 
@@ -38,21 +38,21 @@ def evaluate(
         run: the run folder.
         arch: evaluate this architecture on the supernet's weights instead: compact text, JSON by labels or found.
         onnx: evaluate net.onnx in ONNX Runtime instead.
-        split: test or held_out.
+        split: test or val.
         json: print one JSON object.
         accelerator: cpu, cuda, mps or auto.
     """
     fabric = Device(accelerator).fabric()
     task, config = open_task(run, fabric.device)
-    images = {"test": task.data.test, "held_out": task.data.held_out}.get(split)
+    images = {"test": task.data.test, "val": task.data.val}.get(split)
     if images is None:
-        raise UserError(f"--split: expected test or held_out, got {split!r}")
+        raise UserError(f"--split: expected test or val, got {split!r}")
     if onnx:
         what, marks = "net.onnx", _onnx(task, images)
     elif arch is not None:
         chosen = found(task) if arch == "found" else read_arch(task.choices, arch)
         what = f"{chosen.text()} on inherited weights"
-        marks = accuracy_of(inherited(task, chosen, task.exam(Scoring(**config["score"]))), task.data, images)
+        marks = accuracy_of(inherited(task, chosen, task.eval_batches(Scoring(**config["score"]))), task.data, images)
     else:
         what, marks = "net.pt", accuracy_of(fabric.to_device(trained(task)), task.data, images)
     if json:
@@ -68,7 +68,7 @@ def evaluate_stage(task: Task, scoring: Scoring) -> None:
     """
     known, arch, one_stage = results(task.run), found(task), bool(trained_as(task.run).get("one_stage"))
     if "inherited" not in known and not one_stage:
-        net = inherited(task, arch, task.exam(scoring))
+        net = inherited(task, arch, task.eval_batches(scoring))
         add_results(task.run, {"inherited": {"split": "test", **accuracy_of(net, task.data, task.data.test)}})
     if "retrained" not in known:
         net = trained(task).to(task.data.test.labels.device)
@@ -77,18 +77,18 @@ def evaluate_stage(task: Task, scoring: Scoring) -> None:
 
 
 @torch.no_grad()
-def inherited(task: Task, arch: Arch, exam: Exam) -> nn.Module:
-    """The plain network of an architecture on the supernet's weights, its batch norm recalibrated as in the exam."""
+def inherited(task: Task, arch: Arch, eval_batches: EvalBatches) -> nn.Module:
+    """The plain network of an architecture on the supernet's weights, its batch norm recalibrated on the calibration batches."""
     supernet = task.network("supernet")
     task.run.restore("supernet.pt", net=supernet)
     net = derive(supernet, inherited_gates(task, arch)).to(task.data.test.labels.device).eval()
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)] if exam.calibration else []
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)] if eval_batches.calibration else []
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    for x in exam.calibration:
+    for x in eval_batches.calibration:
         net(x)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -28,7 +28,7 @@ from sparsenas.searching.pareto import CostOf, crowded, front, hypervolume, obje
 
 def evolve(
     run: Path,
-    method: str | Plugin = "Spos",
+    method: str | Plugin = "spos",
     budget: list[str] | None = None,
     latency: str = "",
     pareto: str = "",
@@ -40,7 +40,7 @@ def evolve(
 ) -> None:
     """Searches the supernet of a run again, without training it, and leaves a run folder of its own.
 
-    Scores that the first run paid for are used where they are asked for again.
+    Scores that the first run cached_scores for are used where they are asked for again.
 
     Args:
         run: the run folder with the supernet.
@@ -74,10 +74,10 @@ def evolve(
             write_atomic(task.run / "supernet.pt", lambda file: shutil.copyfileobj(supernet, file))
     if not task.run.has("best.json"):
         search_again(task, learner, Scoring(**config["score"]), source.run, pareto, random_search)
-    held_out, best = task.run.read_json("best.json").get("held_out"), found(task)
-    told = f"{held_out['accuracy']:.2%} held-out, " if held_out else ""
-    task.journal.say(f"found {best.text()}: {told}{task.costs(best)['flops']:,} flops")
-    task.journal.say(f"report: {report(task.run.path)}")
+    val, best = task.run.read_json("best.json").get("val"), found(task)
+    told = f"{val['accuracy']:.2%} held-out, " if val else ""
+    task.logger.say(f"found {best.text()}: {told}{task.costs(best)['flops']:,} flops")
+    task.logger.say(f"report: {report(task.run.path)}")
 
 
 def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, pareto: str, random: int = 0) -> None:
@@ -88,7 +88,7 @@ def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, par
 
     choose = crowded(cost_of) if pareto else scoring.choose
     strategy = learner.search(
-        architectures(task, scoring.worth), np.random.default_rng(seed_of(task.seed, "evolution")), choose
+        architectures(task, scoring.score_key), np.random.default_rng(seed_of(task.seed, "evolution")), choose
     )
     if strategy is None:
         raise UserError("--method: expected a method that searches a supernet, as Spos does")
@@ -119,4 +119,4 @@ def write_front(task: Task, scores: Mapping[Arch, Score], cost_of: CostOf, cost:
     ]
     area = hypervolume(objectives({arch: scores[arch] for arch in archs}, cost_of), reference)
     task.run.write_json("front.json", {"cost": cost, "hypervolume": area, "reference": reference, "points": points})
-    task.journal.say(f"front of {len(archs)} architectures, hypervolume {area / reference[1]:.4f} of the possible")
+    task.logger.say(f"front of {len(archs)} architectures, hypervolume {area / reference[1]:.4f} of the possible")

@@ -30,11 +30,11 @@ def export_stage(task: Task) -> None:
     """Makes net.pt2 and net.onnx from net.pt."""
     net = trained(task)
     freeze_weights(net)
-    images = task.data.inputs(next(task.data.held_out.batches(IMAGES)).images)
-    with task.journal.stage("export"):
+    images = task.data.inputs(next(task.data.val.batches(IMAGES)).images)
+    with task.logger.stage("export"):
         facts = export_network(task.run, net, images)
     add_results(task.run, {"export": facts})
-    task.journal.say(
+    task.logger.say(
         f"export: {facts['same_predictions']} of {facts['images']} predictions equal in ONNX Runtime, "
         f"largest difference {facts['onnx_max_difference']:.1e}"
     )

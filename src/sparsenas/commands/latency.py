@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsenas.commands.cost import input_shape
-from sparsenas.costs.enumerate import every_layer
+from sparsenas.costs.enumerate import enumerate_layers
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
@@ -101,7 +101,7 @@ def build(
     table = open_table(out, settings, engine)
     console.print(f"{table.device}: looking for the layers of {space.name}", markup=False)
     archs = some_archs(net, networks, seed)
-    wanted = missing(table, [*every_layer(net, shape, seed), *layers_of(net, shape, archs)])
+    wanted = missing(table, [*enumerate_layers(net, shape, seed), *layers_of(net, shape, archs)])
     with using_threads(settings.threads):
         with Bar(console, "layers", len(wanted), 0) as bar:
             fill(table, wanted, engine, timer, out, bar.advance)
@@ -175,13 +175,13 @@ def latency_stage(task: Task) -> None:
     facts: dict[str, float | None] = {"table_ms": task.costs(arch)[LATENCY], "measured_ms": None, "spread": None}
     try:
         engine = _same_engine(table)
-        with task.journal.stage("latency"), using_threads(settings.threads):
+        with task.logger.stage("latency"), using_threads(settings.threads):
             timing = measure_network(
                 task.network("supernet", task.target), arch, task.data.shape, engine, _timer(settings)
             )
         facts |= {"measured_ms": timing.median_ms, "spread": timing.spread_ms}
     except UserError as error:
-        task.journal.note("latency", f"the found network is not measured whole: {error}")
+        task.logger.note("latency", f"the found network is not measured whole: {error}")
     add_results(task.run, {"latency": facts})
 
 

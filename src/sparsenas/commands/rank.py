@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import skeleton, tidy
+from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
 from sparsenas.job.task import Task, found, open_task
 from sparsenas.reporting import report
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.additive_smoothing import shrinkage
-from sparsenas.searching.benchmark_table import read_truth
+from sparsenas.searching.benchmark_table import load_benchmark_table
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.population_evaluator import Scorer
@@ -40,7 +40,7 @@ class Known:
     networks: tuple[Arch, ...]
     """The canonical architecture of each: equal ones are one network."""
 
-    def take(self, rows: Sequence[int]) -> Known:
+    def subset(self, rows: Sequence[int]) -> Known:
         """Some of the rows."""
         parts = (self.archs, self.truth, self.networks)
         return Known(*(tuple(part[i] for i in rows) for part in parts))  # type: ignore[arg-type]
@@ -55,7 +55,7 @@ def rank(
     table: Path | None = None,
     sample: int = 0,
     calibration: list[int] | None = None,
-    held_out: int | None = None,
+    val: int | None = None,
     shrink: float | None = None,
     block: int = 50,
     json: bool = False,
@@ -75,7 +75,7 @@ def rank(
         sample: score so many rows of the table, drawn with the run's seed; 0 = all.
         calibration: training images whose statistics batch norm takes; 0 = it keeps the supernet's own; may be given
             several times. Unless given, 0 and the run's own number.
-        held_out: held-out images an architecture is scored on, 0 = all; unless given, as in the run.
+        val: held-out images an architecture is scored on, 0 = all; unless given, as in the run.
         shrink: also rank by scores moved so far to what an additive model of all of them says, 0 to 1; unless given,
             as in the run.
         block: architectures scored together in a pass over the images.
@@ -85,17 +85,17 @@ def rank(
     """
     if table is None:
         raise UserError("rank: expected --table FILE, got none")
-    truth = read_truth(table)
+    truth = load_benchmark_table(table)
     device = Device(accelerator, threads=threads).fabric().device
     task, config = open_task(run, device)
     task.check_split()
     task.run.need("supernet.pt", "search")
     own = Scoring(**config["score"] | ({} if shrink is None else {"shrink": shrink}))
-    settings = scorings(task, own, calibration, held_out)
+    settings = scorings(task, own, calibration, val)
     if sample < 0 or block < 1:
         raise UserError(f"--sample, --block: expected at least 0 and 1, got {sample} and {block}")
     known = read_known(task, table, truth)
-    asked = known.take(sampled(len(known.archs), sample, task.seed))
+    asked = known.subset(sampled(len(known.archs), sample, task.seed))
     measures = supernet_measures(task, asked, settings, block) + cost_measures(task, asked)
     result: dict[str, Any] = {
         "table": table.name,
@@ -110,26 +110,26 @@ def rank(
         print(json_module.dumps(result))
     else:
         show(result)
-    task.journal.say(f"report: {report(task.run.path)}")
+    task.logger.say(f"report: {report(task.run.path)}")
 
 
-def scorings(task: Task, own: Scoring, calibration: Sequence[int] | None, held_out: int | None) -> list[Scoring]:
+def scorings(task: Task, own: Scoring, calibration: Sequence[int] | None, val: int | None) -> list[Scoring]:
     """On what to score: one entry a number of calibration images. Raises ``UserError`` when there are not so many."""
     numbers = sorted(set([0, own.calibration] if calibration is None else calibration))
-    asked = own.held_out if held_out is None else held_out
-    most = len(task.data.train), len(task.data.held_out)
-    for flag, value, limit in [("calibration", n, most[0]) for n in numbers] + [("held_out", asked, most[1])]:
+    asked = own.val if val is None else val
+    most = len(task.data.train), len(task.data.val)
+    for flag, value, limit in [("calibration", n, most[0]) for n in numbers] + [("val", asked, most[1])]:
         if not 0 <= value <= limit:
             raise UserError(f"--{flag}: expected 0 to {limit} images, got {value}")
-    return [replace(own, calibration=number, held_out=asked) for number in numbers]
+    return [replace(own, calibration=number, val=asked) for number in numbers]
 
 
 def read_known(task: Task, path: Path, truth: Mapping[str, float]) -> Known:
     """The rows of a table as architectures of the run's space. Raises ``UserError`` when they are not."""
     net = task.limits.table.net
-    twin = skeleton(net)
+    twin = meta_skeleton(net)
     try:
-        archs = tuple(tidy(twin, read_arch(task.choices, text)) for text in truth)
+        archs = tuple(canonicalize(twin, read_arch(task.choices, text)) for text in truth)
     except UserError as error:
         raise UserError(f"{path}: expected architectures of the run's space: {error}") from error
     networks = tuple(net.canonical(arch) for arch in archs) if isinstance(net, Canonical) else archs
@@ -148,11 +148,11 @@ def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], bloc
     task.run.restore("supernet.pt", net=net)
     net.to(task.data.test.labels.device)
     measures = []
-    task.run.keep("rank.jsonl", lambda line: True)
+    task.run.keep_lines("rank.jsonl", lambda line: True)
     for scoring in settings:
         scorer = task.scorer(net, scoring)
-        images = sum(len(batch) for batch in scorer.exam.calibration)
-        setting = {"calibration": scoring.calibration, "images": images, "held_out": scorer.exam.images}
+        images = sum(len(batch) for batch in scorer.eval_batches.calibration)
+        setting = {"calibration": scoring.calibration, "images": images, "val": scorer.eval_batches.images}
         scores = score_rows(task, scorer, rows.archs, setting, block)
         measures += [{**setting, **measure} for measure in compared_scores(rows, scores, scoring.shrink)]
     return measures
@@ -178,7 +178,7 @@ def score_rows(
     new = sorted(set(archs) - known.keys(), key=lambda arch: tuple(arch.values()))
     if new:
         title = f"rank ({setting['images']} calibration images)"
-        with task.journal.stage("rank") as facts, task.journal.bar(title, len(new)) as bar:
+        with task.logger.stage("rank") as facts, task.logger.bar(title, len(new)) as bar:
             for part in (new[i : i + block] for i in range(0, len(new), block)):
                 scores = scorer(part)
                 known.update(zip(part, scores, strict=True))
@@ -210,13 +210,13 @@ def standing(task: Task, known: Known) -> dict[str, Any] | None:
     """Where the found architecture stands among all rows of the table; ``None`` when it is not in it, or not found."""
     if not task.run.has("best.json"):
         return None
-    arch, net = tidy(task.limits.table.net, found(task)), task.limits.table.net
+    arch, net = canonicalize(task.limits.table.net, found(task)), task.limits.table.net
     network = net.canonical(arch) if isinstance(net, Canonical) else arch
     same = [i for i, other in enumerate(known.networks) if other == network]
     if not same:
         return None
     row = next((i for i in same if known.archs[i] == arch), same[0])
-    accuracy, distinct = known.truth[row], known.take(known.distinct())
+    accuracy, distinct = known.truth[row], known.subset(known.distinct())
     legal = [t for t, ok in zip(known.truth, task.limits.legal(known.archs), strict=True) if ok]
     return {
         "text": arch.text(),

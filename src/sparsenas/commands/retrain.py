@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import tidy
+from sparsenas.core.canonical import canonicalize
 from sparsenas.core.derive import derive
 from sparsenas.costs import Limits
 from sparsenas.distributed.fabric import Device
@@ -28,7 +28,7 @@ from sparsenas.training.loops import evaluate, train_network
 from sparsenas.training.recipe import Recipe
 
 RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
-BAND = 0.1
+COST_TOLERANCE = 0.1
 """Random baselines cost at most this share less than the found network, in every budgeted cost."""
 SIZE = "params"
 """The cost that random baselines share where there is no budget."""
@@ -118,7 +118,7 @@ def fit_stage(task: Task, fit: Sequence[str]) -> Task:
     flags = fits.target.flags
     changed = {name: value for name, value in flags.items() if (name, value) not in task.space.flags.items()}
     recount(fits, {"target": {**changed, WIDTH: flags[WIDTH]}, "fit": list(fit)})
-    task.journal.say(f"fit: width {flags[WIDTH]}")
+    task.logger.say(f"fit: width {flags[WIDTH]}")
     return fits
 
 
@@ -134,7 +134,7 @@ def retrain_stage(
             return
         how = {name: value for name, value in trained_as(task.run).items() if name in ("target", "fit")}
         checkpoint = Checkpoint(task.run, "retrain", every)
-        with task.journal.stage("retrain"):
+        with task.logger.stage("retrain"):
             _train(task, fabric, net, recipe, checkpoint)
         keep_trained(task.run, net, how)
         checkpoint.finish()
@@ -158,7 +158,7 @@ def compare_stages(
 def baselines_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, count: int) -> None:
     """Trains random architectures of the found one's budget band alike and tests them; results.json keeps them."""
     archs = random_band(task, found(task), count)
-    with task.journal.stage("baselines"):
+    with task.logger.stage("baselines"):
         _train_each(task, fabric, recipe, every, "baselines", archs)
 
 
@@ -168,13 +168,13 @@ def against_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, name
     Raises ``UserError`` when one is not of the space; a budget is no reason, for its costs are shown.
     """
     if names:
-        with task.journal.stage("against"):
+        with task.logger.stage("against"):
             _train_each(task, fabric, recipe, every, "against", named(task, names), names)
 
 
 def named(task: Task, names: Sequence[str]) -> list[Arch]:
     """Architectures as the command line names them. Raises ``UserError`` for one that is not of the space."""
-    return [tidy(task.limits.table.net, read_arch(task.choices, name)) for name in names]
+    return [canonicalize(task.limits.table.net, read_arch(task.choices, name)) for name in names]
 
 
 def _train_each(
@@ -197,23 +197,23 @@ def _train_each(
 
 def _train(task: Task, fabric: Fabric, net: nn.Module, recipe: Recipe, checkpoint: Checkpoint) -> None:
     """All images but the test images: the architecture is decided, so the held-out ones may be learned from."""
-    train_network(fabric, net, task.data, task.data.seen, recipe, task.seed, task.journal, checkpoint)
+    train_network(fabric, net, task.data, task.data.train_val, recipe, task.seed, task.logger, checkpoint)
 
 
 def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
-    """Random architectures that cost about what ``best`` costs: legal, and within ``BAND`` below it.
+    """Random architectures that cost about what ``best`` costs: legal, and within ``COST_TOLERANCE`` below it.
 
-    Without a budget: with about as many parameters, within ``BAND`` below and above.
+    Without a budget: with about as many parameters, within ``COST_TOLERANCE`` below and above.
     """
     rng = np.random.default_rng(seed_of(task.seed, "baselines"))
     costs = task.costs(best)
-    lows = {cost: costs[cost] * (1 - BAND) for cost in [b.cost for b in task.limits.budgets] or [SIZE]}
-    highs = {} if task.limits.budgets else {SIZE: costs[SIZE] * (1 + BAND)}
+    lows = {cost: costs[cost] * (1 - COST_TOLERANCE) for cost in [b.cost for b in task.limits.budgets] or [SIZE]}
+    highs = {} if task.limits.budgets else {SIZE: costs[SIZE] * (1 + COST_TOLERANCE)}
     chosen: list[Arch] = []
     for _ in range(count):
         arch = task.limits.draw(rng, lambda a: _in_band(task.limits, a, lows, highs) and a not in {best, *chosen})
         if arch is not None:
-            chosen.append(tidy(task.limits.table.net, arch))
+            chosen.append(canonicalize(task.limits.table.net, arch))
     return chosen
 
 

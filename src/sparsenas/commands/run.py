@@ -14,7 +14,7 @@ from sparsenas.commands.export import export_stage
 from sparsenas.commands.latency import latency_stage
 from sparsenas.commands.retrain import RETRAIN, compare_stages, fit_stage, named, retrain_stage
 from sparsenas.commands.search import SCORE, SEARCH, make_method, search_stage
-from sparsenas.costs.layer import figure
+from sparsenas.costs.layer import format_cost
 from sparsenas.distributed.collectives import rank
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
@@ -32,7 +32,7 @@ from sparsenas.training.recipe import Recipe
 def run(
     space: str | Plugin = "tiny",
     data: str | Plugin = "digits",
-    method: str | Plugin = "Spos",
+    method: str | Plugin = "spos",
     budget: list[str] | None = None,
     target: dict[str, Any] | None = None,
     fit: list[str] | None = None,
@@ -120,8 +120,8 @@ def finish(task: Task, scoring: Scoring) -> None:
     export_stage(task)
     latency_stage(task)
     page = report(task.run.path)
-    task.journal.console.print(summary(task))
-    task.journal.say(f"report: {page}")
+    task.logger.console.print(summary(task))
+    task.logger.say(f"report: {page}")
 
 
 def summary(task: Task) -> Table:
@@ -130,13 +130,13 @@ def summary(task: Task) -> Table:
     table = Table(title=f"Found {best['text']} in {task.run.path}", show_header=False, title_justify="left")
     for cost, value in best["costs"].items():
         limits = [str(budget) for budget in task.limits.budgets if budget.cost == cost]
-        table.add_row(cost, figure(value) + (f"  (budget {limits[0]})" if limits else ""))
+        table.add_row(cost, format_cost(value) + (f"  (budget {limits[0]})" if limits else ""))
     latency = tested.get("latency", {})
     if latency.get("measured_ms") is not None:
-        whole = figure(latency["measured_ms"]), figure(latency["spread"])
+        whole = format_cost(latency["measured_ms"]), format_cost(latency["spread"])
         table.add_row("latency_ms, measured whole", " +- ".join(whole))
-    if "inherited" in tested and "held_out" in best:
-        table.add_row("held-out accuracy, inherited weights", f"{best['held_out']['accuracy']:.2%}")
+    if "inherited" in tested and "val" in best:
+        table.add_row("held-out accuracy, inherited weights", f"{best['val']['accuracy']:.2%}")
         table.add_row("test accuracy, inherited weights", f"{tested['inherited']['accuracy']:.2%}")
     how = "trained in one stage" if tested["retrained"].get("one_stage") else "retrained"
     table.add_row(f"test accuracy, {how}", f"{tested['retrained']['accuracy']:.2%}")

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import skeleton, tidy
+from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.core.choice import Choices
 from sparsenas.core.derive import derive
 from sparsenas.costs.layer import as_number
@@ -33,9 +33,9 @@ from sparsenas.searching.evolution import (
     MOST_ENUMERATED,
     RandomSearch,
     Score,
+    ScoreKey,
     Search,
-    Space,
-    Worth,
+    SearchProblem,
     best_first,
     by_accuracy,
 )
@@ -52,7 +52,7 @@ FILES = {"evolution": "archs.jsonl", "random search": "random.jsonl"}
 def search(
     space: str | Plugin = "tiny",
     data: str | Plugin = "digits",
-    method: str | Plugin = "Spos",
+    method: str | Plugin = "spos",
     budget: list[str] | None = None,
     target: dict[str, Any] | None = None,
     latency: str = "",
@@ -132,13 +132,13 @@ def search_stage(
         task.run.restore("supernet.pt", net=net, method=learner)
         fabric.to_device(net)
     else:
-        with task.journal.stage("supernet"):
+        with task.logger.stage("supernet"):
             checkpoint = Checkpoint(task.run, "supernet", every)
-            train_supernet(fabric, net, learner, task.data, recipe, task.seed, task.journal, checkpoint)
+            train_supernet(fabric, net, learner, task.data, recipe, task.seed, task.logger, checkpoint)
         task.run.save("supernet.pt", {"net": net.state_dict(), "method": learner.state_dict()})
         checkpoint.finish()
     strategy = learner.search(
-        architectures(task, scoring.worth), np.random.default_rng(seed_of(task.seed, "evolution")), scoring.choose
+        architectures(task, scoring.score_key), np.random.default_rng(seed_of(task.seed, "evolution")), scoring.choose
     )
     scorer = task.scorer(net, scoring)
     weights: dict[str, list[float]] = {}
@@ -151,7 +151,7 @@ def search_stage(
         if learner.one_stage:
             keep_trained(task.run, derive(net, gates), {"one_stage": True})
         else:
-            score = score_population(derive(net, gates), [Arch({}, {})], scorer.exam)[0]
+            score = score_population(derive(net, gates), [Arch({}, {})], scorer.eval_batches)[0]
     else:
         run_search(task, scorer, strategy, scored([task.run], task.choices))
         best, score = final(task, net, strategy.scores, scoring)
@@ -162,47 +162,47 @@ def search_stage(
 def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Scoring) -> tuple[Arch, Score]:
     """The best of everything scored; among the finalists, when such are asked for, by all held-out images."""
     move = shrinkage(scores, scoring.shrink)
-    best = best_first(move(scores), max(1, scoring.finalists), scoring.worth)
+    best = best_first(move(scores), max(1, scoring.finalists), scoring.score_key)
     if scoring.finalists > 0:
-        with task.journal.stage("finalists") as facts:
-            again = Scorer(net, task.exam(replace(scoring, held_out=0)))(best)
+        with task.logger.stage("finalists") as facts:
+            again = Scorer(net, task.eval_batches(replace(scoring, val=0)))(best)
             facts |= {"evaluations": len(best), "data_passes": 1}
         scores = dict(zip(best, again, strict=True))
-        best = best_first(move(scores), 1, scoring.worth)
+        best = best_first(move(scores), 1, scoring.score_key)
     winner = best[0]
     return winner, scores[winner]
 
 
-def search_randomly(task: Task, scorer: Scorer, count: int, paid: Sequence[Run]) -> None:
-    """Scores random legal architectures as the search's were, to compare with; none that is paid for in these runs."""
+def search_randomly(task: Task, scorer: Scorer, count: int, cached_scores: Sequence[Run]) -> None:
+    """Scores random legal architectures, to compare with; scores that these runs have are reused."""
     if count > 0:
         strategy = RandomSearch(architectures(task), np.random.default_rng(seed_of(task.seed, "random search")), count)
-        run_search(task, scorer, strategy, scored(paid, task.choices), "random search")
+        run_search(task, scorer, strategy, scored(cached_scores, task.choices), "random search")
 
 
-def architectures(task: Task, worth: Worth = by_accuracy) -> Space:
+def architectures(task: Task, score_key: ScoreKey = by_accuracy) -> SearchProblem:
     """What may be proposed: legal architectures, equal networks being one."""
-    twin = skeleton(task.limits.table.net)
-    return Space(
+    twin = meta_skeleton(task.limits.table.net)
+    return SearchProblem(
         task.choices,
         task.limits.draw,
         lambda archs: [bool(x) for x in task.limits.legal(archs)],
-        lru_cache(MOST_ENUMERATED)(lambda arch: tidy(twin, arch)),
-        worth,
+        lru_cache(MOST_ENUMERATED)(lambda arch: canonicalize(twin, arch)),
+        score_key,
     )
 
 
 def run_search(
-    task: Task, scorer: Scorer, strategy: Search, paid: Mapping[Arch, Score], stage: str = "evolution"
+    task: Task, scorer: Scorer, strategy: Search, cached_scores: Mapping[Arch, Score], stage: str = "evolution"
 ) -> None:
     """Scores what ``strategy`` asks for until it is satisfied, and keeps the scores in the stage's file.
 
     Scores ``paid`` for are not computed again: so after a kill the same search is replayed up to where it was.
     """
     run, passes, file = task.run, 0, FILES[stage]
-    run.keep(file, lambda record: True)
-    known, listed = dict(paid), set(scored([run], task.choices, [file]))
-    with task.journal.stage(stage) as facts, task.journal.bar(stage, strategy.planned) as bar:
+    run.keep_lines(file, lambda record: True)
+    known, listed = dict(cached_scores), set(scored([run], task.choices, [file]))
+    with task.logger.stage(stage) as facts, task.logger.bar(stage, strategy.planned) as bar:
         while archs := strategy.ask():
             new = [arch for arch in archs if arch not in known]
             known.update(zip(new, scorer(new) if new else [], strict=True))
@@ -249,7 +249,7 @@ def write_best(task: Task, arch: Arch, score: Score | None, weights: Mapping[str
             "text": arch.text(),
             "costs": costs,
             "budgets": [str(budget) for budget in task.limits.budgets],
-            **({"held_out": {"accuracy": score.accuracy, "loss": -score.negative_loss}} if score else {}),
+            **({"val": {"accuracy": score.accuracy, "loss": -score.negative_loss}} if score else {}),
             **({"weights": weights} if weights else {}),
         },
     )

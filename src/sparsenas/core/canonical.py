@@ -9,16 +9,17 @@ from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choice, Picks
-from sparsenas.core.derive import answers
+from sparsenas.core.derive import active_choices
 from sparsenas.core.gate import Gated, set_gates
 from sparsenas.nn.blocks import Concat, Sum
 
 
-def tidy(net: nn.Module, arch: Arch) -> Arch:
+def canonicalize(net: nn.Module, arch: Arch) -> Arch:
     """The canonical architecture of the same network: answers that nothing reads are set to the first options.
 
     Picks of dead sources are dropped where the choice's bounds allow. Idempotent; leaves ``net`` answering ``arch``.
-    Two architectures of one network tidy to one, except where a choice that must keep something can keep a source
+    Two architectures of one network get the same canonical one, except where a choice that must keep something can keep a
+    source
     that nothing feeds (``least`` of 1 after a node with ``least`` of 0): then the dead picks may still differ.
     """
     live = _live(net, arch)
@@ -30,8 +31,8 @@ def tidy(net: nn.Module, arch: Arch) -> Arch:
     return tidied
 
 
-def skeleton(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` for ``tidy`` alone: whatever asks nothing and wires nothing is left out, so tidying is fast."""
+def meta_skeleton(net: nn.Module) -> nn.Module:
+    """A copy of ``net`` without weights, for ``canonicalize`` alone: only choices and wiring are left, which is fast."""
     small = copy.deepcopy(net).to("meta")
     for module in list(small.modules()):
         for name, child in module.named_children():
@@ -45,7 +46,7 @@ def _live(net: nn.Module, arch: Arch) -> dict[str, set[int]]:
     """The picks that matter, by the names of the choices that matter."""
     set_gates(net, arch.gates())
     live: defaultdict[str, set[int]] = defaultdict(set)
-    for name, picks in answers(net):
+    for name, picks in active_choices(net):
         live[name].update(picks)
     return live
 

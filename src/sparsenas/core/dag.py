@@ -8,13 +8,13 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from sparsenas.core.choice import Picks
-from sparsenas.core.derive import Derivable, answers
+from sparsenas.core.derive import Derivable, active_choices
 from sparsenas.core.gate import Gates, set_gates
 from sparsenas.core.join import Join
 from sparsenas.errors import UserError
 from sparsenas.nn.blocks import Concat, Sum
-from sparsenas.nn.pruned import forget_unknown, let_go
-from sparsenas.nn.weighted_sum import Known, add_values, mix_values
+from sparsenas.nn.pruned import prune_ops, prune_unknown
+from sparsenas.nn.weighted_sum import Known, add_values, weighted_sum
 
 
 class Dag(Derivable):
@@ -43,7 +43,7 @@ class Dag(Derivable):
                 raise UserError(f"Dag: node {i} may read positions 0 to {inputs + i - 1}, got {reader.sources}")
         self.output = output
         self.levels = _levels(inputs, joins)
-        self.register_load_state_dict_pre_hook(forget_unknown)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(prune_unknown)  # type: ignore[no-untyped-call]
 
     def live(self) -> list[int]:
         """The nodes that something feeds and something uses, in order."""
@@ -70,22 +70,22 @@ class Dag(Derivable):
         result: Tensor = self.output(*values)
         return result
 
-    def forget(self) -> None:
+    def prune(self) -> None:
         """Lets go, for good, of all that does not run under the running answer."""
         alive = self._positions()
         for i, reader in enumerate((*self.joins, self.output)):
             runs = i == len(self.joins) or self.inputs + i in alive
             if isinstance(reader, Join):
                 picks = reader.gate.picks if runs else ()
-                reader.forget(tuple(pick for pick in picks if reader.sources[pick] in alive))
-        let_go(self.ops, self.live())
+                reader.prune(tuple(pick for pick in picks if reader.sources[pick] in alive))
+        prune_ops(self.ops, self.live())
 
-    def answers(self) -> Iterator[tuple[str, Picks]]:
+    def active_choices(self) -> Iterator[tuple[str, Picks]]:
         """The choices of live nodes, with the picks whose sources are live."""
         alive = self._positions()
         for i in self.live():
             yield from _live_answers(self.joins[i], alive)
-            yield from answers(self.ops[i])
+            yield from active_choices(self.ops[i])
         yield from _live_answers(self.output, alive)
 
     def derived(self) -> nn.Module:
@@ -133,14 +133,14 @@ def _sums(joins: Sequence[nn.Module], values: Sequence[Tensor | None], known: Kn
     weighted = {join: join.gate.weights for join in adding if join.gate.weights is not None}
     if weighted:
         found = dict(
-            zip(weighted, mix_values([j.reads() for j in weighted], [*weighted.values()], values), strict=True)
+            zip(weighted, weighted_sum([j.reads() for j in weighted], [*weighted.values()], values), strict=True)
         )
     else:
         found = {join: add_values(join.reads(), values, known) for join in adding}
     return [found[join] if join in found else join(*values) for join in joins]
 
 
-def forget(net: nn.Module, gates: Gates) -> bool:
+def prune(net: nn.Module, gates: Gates) -> bool:
     """Lets go, for good, of every operation in ``net`` that does not run under ``gates``; says if there was any.
 
     What runs gives the same results as before. A network of full size that loads the state of such a network forgets
@@ -151,10 +151,10 @@ def forget(net: nn.Module, gates: Gates) -> bool:
     dags = [module for module in net.modules() if isinstance(module, Dag)]
     wired = {join for dag in dags for join in (*dag.joins, dag.output)}
     for dag in dags:
-        dag.forget()
+        dag.prune()
     for module in net.modules():
         if isinstance(module, Join) and module not in wired:
-            module.forget(module.gate.picks)
+            module.prune(module.gate.picks)
     return sum(1 for _ in net.parameters()) < before
 
 
@@ -177,4 +177,4 @@ def _live_answers(reader: nn.Module, alive: Mapping[int, int]) -> Iterator[tuple
     if isinstance(reader, Join):
         yield from reader.answers_of(tuple(p for p in reader.gate.picks if reader.sources[p] in alive))
     else:
-        yield from answers(reader)
+        yield from active_choices(reader)

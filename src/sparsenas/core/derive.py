@@ -13,7 +13,7 @@ from sparsenas.core.choice import Picks
 from sparsenas.core.gate import Gated, Gates, set_gates
 from sparsenas.errors import UserError
 from sparsenas.nn.bn_folding import Scaled, scale_output
-from sparsenas.nn.clone import shallow, twin
+from sparsenas.nn.clone import clone_sharing_parameters, shallow
 
 
 class Derivable(nn.Module, ABC):
@@ -23,21 +23,21 @@ class Derivable(nn.Module, ABC):
     def derived(self) -> nn.Module:
         """The plain replacement. It may share weights and submodules with this module; ``derive`` copies."""
 
-    def answers(self) -> Iterator[tuple[str, Picks]]:
+    def active_choices(self) -> Iterator[tuple[str, Picks]]:
         """The choices that matter under the running answer, by name, with the picks that matter."""
         for child in self.children():
-            yield from answers(child)
+            yield from active_choices(child)
 
 
-def answers(module: nn.Module) -> Iterator[tuple[str, Picks]]:
+def active_choices(module: nn.Module) -> Iterator[tuple[str, Picks]]:
     """The choices below ``module`` that matter under the running answer, with the picks that matter."""
     if isinstance(module, Derivable):
-        yield from module.answers()
+        yield from module.active_choices()
     elif isinstance(module, Gated):
         yield module.choice.name, module.gate.picks
     else:
         for child in module.children():
-            yield from answers(child)
+            yield from active_choices(child)
 
 
 def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Module:
@@ -50,7 +50,7 @@ def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Modu
     """
     plain = shared_parts(net, gates)
     if share_weights:
-        return twin(plain)
+        return clone_sharing_parameters(plain)
     own = copy.deepcopy(plain)
     for module in own.modules():
         if isinstance(module, _BatchNorm):

@@ -36,7 +36,7 @@ class Width(Gated, Derivable):
         """The channel number of the running answer."""
         return self.values[self.gate.picks[0]]
 
-    def answers(self) -> Iterator[tuple[str, Picks]]:
+    def active_choices(self) -> Iterator[tuple[str, Picks]]:
         """This choice."""
         yield self.choice.name, self.gate.picks
 

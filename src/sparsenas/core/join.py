@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from torch import Tensor, nn
 
 from sparsenas.core.choice import Choice, Picks
-from sparsenas.core.derive import Derivable, answers
+from sparsenas.core.derive import Derivable, active_choices
 from sparsenas.core.gate import Gated
 from sparsenas.errors import UserError
 from sparsenas.nn.blocks import Sum
 from sparsenas.nn.bn_folding import Scaled
-from sparsenas.nn.pruned import forget_unknown, let_go
+from sparsenas.nn.pruned import prune_ops, prune_unknown
 from sparsenas.nn.weighted_sum import times
 
 
@@ -43,7 +43,7 @@ class Join(Gated, Derivable):
                 f"choice {choice.name!r}: expected {len(choice.options)} operations and sources, one an option, "
                 f"got {len(self.ops)} and {len(self.sources)}"
             )
-        self.register_load_state_dict_pre_hook(forget_unknown)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(prune_unknown)  # type: ignore[no-untyped-call]
 
     @classmethod
     def of(cls, name: str, ops: Mapping[str, nn.Module], least: int = 1, most: int = 1) -> Join:
@@ -71,11 +71,11 @@ class Join(Gated, Derivable):
         """Whether the picked candidates are the sources themselves."""
         return all(type(self.ops[pick]) is nn.Identity for pick in self.gate.picks)
 
-    def forget(self, picks: Picks) -> None:
+    def prune(self, picks: Picks) -> None:
         """Lets go of all candidates but ``picks``, for good."""
-        let_go(self.ops, picks)
+        prune_ops(self.ops, picks)
 
-    def answers(self) -> Iterator[tuple[str, Picks]]:
+    def active_choices(self) -> Iterator[tuple[str, Picks]]:
         """This choice and the choices inside the picked candidates."""
         yield from self.answers_of(self.gate.picks)
 
@@ -83,7 +83,7 @@ class Join(Gated, Derivable):
         """As ``answers``, when of this choice only ``picks`` matter."""
         yield self.choice.name, picks
         for pick in picks:
-            yield from answers(self.ops[pick])
+            yield from active_choices(self.ops[pick])
 
     def derived(self) -> nn.Module:
         """The one picked operation itself, or the sum of several."""

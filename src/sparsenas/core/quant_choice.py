@@ -48,7 +48,7 @@ class Bits(Gated, Derivable):
         """The pair of the running answer."""
         return self.pairs[self.gate.picks[0]]
 
-    def answers(self) -> Iterator[tuple[str, Picks]]:
+    def active_choices(self) -> Iterator[tuple[str, Picks]]:
         """This choice."""
         yield self.choice.name, self.gate.picks
 

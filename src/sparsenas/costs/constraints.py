@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sparsenas.core.arch import Arch
 from sparsenas.costs.budget import Budget
-from sparsenas.costs.layer import figure
+from sparsenas.costs.layer import format_cost
 from sparsenas.costs.table import CostTable
 from sparsenas.errors import UserError
 
@@ -108,7 +108,7 @@ class Limits:
         cheapest, dearest = (self.table.exact(arch)[budget.cost] for arch in self.table.extremes(budget.cost))
         if budget.at_most < cheapest or budget.at_least > dearest:
             raise UserError(
-                f"--budget {budget}: this space reaches {figure(cheapest)} to {figure(dearest)} {budget.cost}"
+                f"--budget {budget}: this space reaches {format_cost(cheapest)} to {format_cost(dearest)} {budget.cost}"
             )
 
     def _find_legal(self, rng: np.random.Generator) -> Arch:

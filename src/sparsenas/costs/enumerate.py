@@ -13,7 +13,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices, Picks
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.costs.layer import Layer, Shape
-from sparsenas.costs.segments import Pieces
+from sparsenas.costs.segments import SegmentCosts
 from sparsenas.costs.trace import on_meta, trace, trace_through
 from sparsenas.errors import UserError
 
@@ -25,7 +25,7 @@ RANDOM = 50
 Answers = dict[str, Picks]
 
 
-def every_layer(net: nn.Module, shape: Shape, seed: int = 0) -> list[Layer]:
+def enumerate_layers(net: nn.Module, shape: Shape, seed: int = 0) -> list[Layer]:
     """The distinct layers of all architectures, in the network's order.
 
     A sequence of pieces is walked through: each piece under all answers to its choices, on every shape that the
@@ -37,7 +37,7 @@ def every_layer(net: nn.Module, shape: Shape, seed: int = 0) -> list[Layer]:
     net = on_meta(net)
     questions = choices(net)
     try:
-        found = _walk(questions, Pieces(net, shape, {}).parts, (1, *shape))
+        found = _walk(questions, SegmentCosts(net, shape, {}).parts, (1, *shape))
     except UserError:  # what is handed on is more than a tensor; if the shape is wrong, the samples will tell
         found = None
     if found is None:

@@ -81,7 +81,7 @@ def as_number(cost: str, value: float) -> float:
     return int(value) if cost in COSTS else float(value)
 
 
-def figure(value: float) -> str:
+def format_cost(value: float) -> str:
     """The value of a cost in print: a whole number in full, any other to four digits."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 

@@ -15,7 +15,7 @@ from sparsenas.costs.layer import Cost, Shape, total
 from sparsenas.costs.trace import trace_through
 
 
-class Pieces:
+class SegmentCosts:
     """The parts of an ``nn.Sequential`` that share no parameters; any other network is one piece.
 
     A block with 4 operations in 8 widths is traced 32 times at most, whatever the other blocks are, and such a trace is

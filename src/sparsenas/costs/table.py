@@ -17,7 +17,7 @@ from sparsenas.costs.candidates import candidate_costs
 from sparsenas.costs.dag_costs import LiveCosts
 from sparsenas.costs.extremes import Factor, cheapest, landmarks, meeting, minimise, neighbours, sparse
 from sparsenas.costs.layer import COSTS, Cost, Shape, as_number, total
-from sparsenas.costs.segments import Pieces
+from sparsenas.costs.segments import SegmentCosts
 from sparsenas.costs.trace import on_meta, trace_through
 from sparsenas.errors import UserError
 
@@ -53,7 +53,7 @@ class CostTable:
         self.choices: Choices = choices(net)
         self._traced: dict[Arch, Matrix] = {}
         self._largest: Matrix = np.zeros(len(costs))
-        self._pieces = Pieces(self.net, shape, costs)
+        self._pieces = SegmentCosts(self.net, shape, costs)
         sizes = [len(choice.options) for choice in self.choices.values()]
         self.columns = dict(zip(self.choices, itertools.accumulate(sizes, initial=0), strict=False))
         self.options = sum(sizes)

@@ -70,7 +70,7 @@ def _run(plain: nn.Module, shape: Shape) -> tuple[_Recorder, Any]:
         size = ",".join(map(str, shape[1:]))
         raise UserError(f"network does not run on an input of shape {size}: {reason}") from error
     finally:
-        recorder.let_go()
+        recorder.prune_ops()
     recorder.finish()
     return recorder, output
 
@@ -129,7 +129,7 @@ class _Recorder(TorchDispatchMode):
             self._note(module, replace(layer, bits=module.bits) if isinstance(module, Quantised) else layer)
         return output
 
-    def let_go(self) -> None:
+    def prune_ops(self) -> None:
         """Leaves the modules as they were found."""
         for hook in self.hooks:
             hook.remove()

@@ -34,7 +34,7 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take(self, indices: Tensor) -> Images:
+    def subset(self, indices: Tensor) -> Images:
         """The images at ``indices``."""
         ...
 
@@ -79,7 +79,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: Tensor) -> Split:
+    def subset(self, indices: Tensor) -> Split:
         """The images at ``indices``."""
         return Split(self.images[indices], self.labels[indices])
 
@@ -104,16 +104,16 @@ class Split:
         order = order_of(len(self), seed).to(self.labels.device)
         size = min(size, len(self))
         for start in range(skip * size, len(self) - size + 1, size):
-            yield self.take(order[start : start + size][share])
+            yield self.subset(order[start : start + size][share])
 
 
 @dataclass(frozen=True)
 class Data:
-    """Images of one classification task, split for search: selection sees ``train`` and ``held_out`` only."""
+    """Images of one classification task, split for search: selection sees ``train`` and ``val`` only."""
 
     classes: tuple[str, ...]
     train: Images
-    held_out: Images
+    val: Images
     test: Images
     mean: tuple[float, ...]
     """Mean of each channel, of pixels within 0..1."""
@@ -123,7 +123,7 @@ class Data:
     """Random augmentation of a float batch within 0..1, for training."""
     crop: int | None = None
     """The side of the middle square that is shown where there is no augmentation; ``None`` = the whole image."""
-    held_rows: Tensor | None = None
+    val_rows: Tensor | None = None
     """Which images are held out, by number as they were read; for the record."""
 
     @property
@@ -133,13 +133,13 @@ class Data:
         return (channels, height, width) if self.crop is None else (channels, self.crop, self.crop)
 
     @property
-    def seen(self) -> Images:
+    def train_val(self) -> Images:
         """Everything that may be learned from once the architecture is decided: all but the test images."""
-        return self.train.join(self.held_out)
+        return self.train.join(self.val)
 
     def to(self, device: torch.device) -> Data:
         """All splits on a device."""
-        return replace(self, train=self.train.to(device), held_out=self.held_out.to(device), test=self.test.to(device))
+        return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
 
     def inputs(self, images: Tensor, augment: bool = False, size: int | None = None) -> Tensor:
         """What the network is given: floats, augmented and resized if asked, normalised, channels last in memory."""
@@ -172,5 +172,5 @@ def stratified(labels: np.ndarray[tuple[int], np.dtype[np.int64]], share: float,
     try:
         first, second = train_test_split(indices, test_size=float(share), stratify=labels, random_state=seed)
     except ValueError as error:
-        raise UserError(f"--data.held_out: expected a share that leaves every class in both parts: {error}") from error
+        raise UserError(f"--data.val_share: expected a share that leaves every class in both parts: {error}") from error
     return torch.as_tensor(np.sort(first)), torch.as_tensor(np.sort(second))

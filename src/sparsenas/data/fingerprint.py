@@ -22,7 +22,7 @@ LARGEST = 96
 
 def summary(data: Data) -> dict[str, Any]:
     """Classes, shape, images of each part and class, and a picture of each class (of the first twenty)."""
-    parts = {"train": data.train, "held_out": data.held_out, "test": data.test}
+    parts = {"train": data.train, "val": data.val, "test": data.test}
     count = len(data.classes)
     return {
         "classes": list(data.classes),
@@ -37,12 +37,12 @@ def split(data: Data) -> dict[str, Any]:
 
     Images that were added or taken away show in it, others in the place of some do not.
     """
-    parts = {"train": data.train, "held_out": data.held_out, "test": data.test}
+    parts = {"train": data.train, "val": data.val, "test": data.test}
     labels = np.concatenate([part.labels.cpu().numpy() for part in parts.values()])
     return {
         **{name: len(part) for name, part in parts.items()},
         "labels_sha256": hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest(),
-        "held_out_images": None if data.held_rows is None else data.held_rows.tolist(),
+        "val_images": None if data.val_rows is None else data.val_rows.tolist(),
     }
 
 
@@ -60,7 +60,7 @@ def samples(data: Data) -> list[dict[str, Any]]:
     """The first training picture of each class that has one, as PNG in base64."""
     labels = data.train.labels.cpu()
     firsts = [int(rows[0]) for c in range(len(data.classes)) if len(rows := (labels == c).nonzero()[:, 0])]
-    found = data.train.take(torch.tensor(firsts[:MOST_SAMPLES], device=data.train.labels.device))
+    found = data.train.subset(torch.tensor(firsts[:MOST_SAMPLES], device=data.train.labels.device))
     batches = list(found.batches(MOST_SAMPLES))
     pairs = [pair for batch in batches for pair in zip(batch.labels.tolist(), batch.images.cpu(), strict=True)]
     return [{"label": label, "png": _png(image)} for label, image in pairs]

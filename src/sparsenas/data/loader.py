@@ -38,13 +38,13 @@ class Source(Protocol):
         """The file of a picture."""
         ...
 
-    def shelves(self, rows: Tensor) -> Tensor | None:
+    def row_groups(self, rows: Tensor) -> Tensor | None:
         """A number for each picture, the same for those that are read at once; ``None`` where each is read alone."""
         ...
 
 
 @dataclass(frozen=True)
-class Chained:
+class ConcatSource:
     """The pictures of one source and then those of another."""
 
     first: Source
@@ -61,11 +61,11 @@ class Chained:
         """The file, from the picture's own source."""
         return self.first.read(index) if index < len(self.first) else self.second.read(index - len(self.first))
 
-    def shelves(self, rows: Tensor) -> Tensor | None:
+    def row_groups(self, rows: Tensor) -> Tensor | None:
         """Those of the pictures' own sources."""
         count = len(self.first)
-        first = self.first.shelves(rows.clamp(max=count - 1))
-        second = self.second.shelves((rows - count).clamp(min=0))
+        first = self.first.row_groups(rows.clamp(max=count - 1))
+        second = self.second.row_groups((rows - count).clamp(min=0))
         return None if first is None or second is None else torch.where(rows < count, first, first.max() + 1 + second)
 
 
@@ -118,7 +118,7 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, indices: Tensor) -> Pictures:
+    def subset(self, indices: Tensor) -> Pictures:
         """The pictures at ``indices``."""
         return replace(self, rows=self.rows[indices.cpu()])
 
@@ -131,7 +131,7 @@ class Pictures:
         if other.source is self.source:
             return replace(self, rows=torch.cat([self.rows, other.rows]))
         rows = torch.cat([self.rows, other.rows + len(self.source)])
-        both = Chained(self.source, other.source)
+        both = ConcatSource(self.source, other.source)
         return replace(self, source=both, every=torch.cat([self.every, other.every]), rows=rows)
 
     def batches(self, size: int) -> Iterator[Split]:
@@ -143,8 +143,8 @@ class Pictures:
 
         Of every batch only ``share`` is decoded and shown, and of the first ``skip`` batches nothing.
         """
-        size, shelves = min(size, len(self)), self.source.shelves(self.rows)
-        order = order_of(len(self), seed) if shelves is None else by_windows(shelves, seed)
+        size, row_groups = min(size, len(self)), self.source.row_groups(self.rows)
+        order = order_of(len(self), seed) if row_groups is None else by_windows(row_groups, seed)
         rows = self.rows[order][: len(self) // size * size].view(-1, size)[skip:, share]
         return self._load(rows.flatten(), max(1, rows.shape[1]))
 
@@ -170,12 +170,12 @@ class Pictures:
                 yield Split(pixels.to(self.device, non_blocking=True), self.every[good].to(self.device))
 
 
-def by_windows(shelves: Tensor, seed: int) -> Tensor:
-    """The numbers of pictures in an order that ``seed`` decides, in which a few shelves are used up before others."""
+def by_windows(row_groups: Tensor, seed: int) -> Tensor:
+    """The numbers of pictures in an order that ``seed`` decides, in which a few row groups are used up before others."""
     generator = torch.Generator().manual_seed(seed)
-    number = shelves.unique(return_inverse=True)[1]
+    number = row_groups.unique(return_inverse=True)[1]
     window = torch.randperm(int(number.max()) + 1, generator=generator)[number] // WINDOW
-    mixed = torch.randperm(len(shelves), generator=generator)
+    mixed = torch.randperm(len(row_groups), generator=generator)
     return mixed[window[mixed].argsort(stable=True)]
 
 

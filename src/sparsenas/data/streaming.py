@@ -79,7 +79,7 @@ class StreamedTable:
         first = int(self.ends[number]) - self.groups[number].rows
         return self._cells(number, name)[row - first].as_py()
 
-    def shelves(self, rows: Tensor) -> Tensor:
+    def row_groups(self, rows: Tensor) -> Tensor:
         """The number of each row's group."""
         return torch.from_numpy(np.searchsorted(self.ends, rows.numpy(), side="right"))
 

@@ -46,9 +46,9 @@ class Shown:
 
     def data(self, classes: Sequence[str], parts: Sequence[Pictures]) -> Data:
         """The data of three parts: train, held-out and test."""
-        train, held_out, test = loaded(parts, self.memory)
+        train, val, test = loaded(parts, self.memory)
         augment, rows = self.augmentation(), parts[1].rows
-        return Data(tuple(classes), train, held_out, test, MEAN, STD, augment, crop=self.size, held_rows=rows)
+        return Data(tuple(classes), train, val, test, MEAN, STD, augment, crop=self.size, val_rows=rows)
 
     def augmentation(self) -> nn.Module:
         """For batches on any device."""
@@ -65,21 +65,19 @@ def colours(jitter: float) -> list[nn.Module]:
     return [ColorJitter(jitter, jitter, jitter)] if jitter > 0 else []
 
 
-def arranged(
-    parts: Mapping[str, Pictures], held_out: float, test: float, seed: int
-) -> tuple[Pictures, Pictures, Pictures]:
-    """Train, held-out and test pictures, out of ``train`` and perhaps ``held_out`` and ``test``.
+def arranged(parts: Mapping[str, Pictures], val: float, test: float, seed: int) -> tuple[Pictures, Pictures, Pictures]:
+    """Train, held-out and test pictures, out of ``train`` and perhaps ``val`` and ``test``.
 
     A single part beside train is for testing. What is missing is split off train: ``test`` of it for testing, always
-    the same pictures, then ``held_out`` of the rest as ``seed`` decides.
+    the same pictures, then ``val`` of the rest as ``seed`` decides.
     """
-    train, held, tested = parts["train"], parts.get("held_out"), parts.get("test")
+    train, held, tested = parts["train"], parts.get("val"), parts.get("test")
     if tested is None:
         held, tested = None, held
     if tested is None:
         rest, chosen = stratified(train.labels.numpy(), test, seed=0)
-        train, tested = train.take(rest), train.take(chosen)
+        train, tested = train.subset(rest), train.subset(chosen)
     if held is None:
-        rest, chosen = stratified(train.labels.numpy(), held_out, seed=seed)
-        train, held = train.take(rest), train.take(chosen)
+        rest, chosen = stratified(train.labels.numpy(), val, seed=seed)
+        train, held = train.subset(rest), train.subset(chosen)
     return train, held, tested

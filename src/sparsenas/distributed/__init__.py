@@ -1,0 +1,1 @@
+"""What several processes do together, and the devices they run on."""

@@ -27,12 +27,12 @@ def world() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def share() -> slice:
+def rank_slice() -> slice:
     """Which items of a list that all processes have are this one's."""
     return slice(rank(), None, world())
 
 
-def same(make: Callable[[], T]) -> T:
+def broadcast_from_rank0(make: Callable[[], T]) -> T:
     """Calls ``make`` in the first process only and returns its value, or raises its ``UserError``, in all of them."""
     if world() == 1:
         return make()
@@ -48,7 +48,7 @@ def same(make: Callable[[], T]) -> T:
     return told[0]  # type: ignore[return-value]
 
 
-def summed(x: Tensor) -> Tensor:
+def all_reduce_sum(x: Tensor) -> Tensor:
     """The sum of all processes' tensors."""
     if world() == 1:
         return x
@@ -57,7 +57,7 @@ def summed(x: Tensor) -> Tensor:
     return total.to(x.device)
 
 
-def gathered(x: Tensor) -> Tensor:
+def all_gather(x: Tensor) -> Tensor:
     """The tensors of all processes, which may differ in their first size, in the order of a list dealt by ``share``."""
     if world() == 1:
         return x
@@ -86,7 +86,7 @@ def average_gradients(parameters: Iterable[Tensor], alike: bool = True) -> None:
     parameters = [p for p in parameters if p.requires_grad]
     if not alike and parameters:
         used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=parameters[0].device)
-        for p, count in zip(parameters, summed(used).tolist(), strict=True):
+        for p, count in zip(parameters, all_reduce_sum(used).tolist(), strict=True):
             if p.grad is None and count > 0:
                 p.grad = torch.zeros_like(p)
     gradients = [p.grad for p in parameters if p.grad is not None]

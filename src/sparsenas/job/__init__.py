@@ -1,0 +1,1 @@
+"""One job from its parts: what it is about, and its stages. Nothing below knows command-line flags."""

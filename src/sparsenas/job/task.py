@@ -22,17 +22,17 @@ from sparsenas.costs import COSTS, Budget, Cost, CostTable, Limits, parse_budget
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.data.fingerprint import changed, split, summary
-from sparsenas.distributed.collectives import same
+from sparsenas.distributed.collectives import broadcast_from_rank0
 from sparsenas.errors import UserError
 from sparsenas.job.flags import CONFIG, from_config
 from sparsenas.job.plugin import Plugin
 from sparsenas.parsing import parse_yaml, read_text
-from sparsenas.rundir.folder import STRANGE, Run
-from sparsenas.rundir.logger import Journal
+from sparsenas.rundir.folder import LOAD_ERRORS, Run
+from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.provenance import trained_as
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
-from sparsenas.searching.population_evaluator import Exam, Scorer, make_exam
+from sparsenas.searching.population_evaluator import EvalBatches, Scorer, make_eval_batches
 from sparsenas.timing import read_table, write_table
 
 LATENCY_FILE, SPLIT = "latency.json", "split.json"
@@ -40,7 +40,7 @@ PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit
 
 
 @dataclass(frozen=True)
-class Saved:
+class RunFlags:
     """The flags of a run that later commands need."""
 
     space: Plugin
@@ -56,7 +56,7 @@ class Task:
     """Everything that the stages of a run share."""
 
     run: Run
-    journal: Journal
+    logger: RunLogger
     space: Plugin
     target: Plugin
     """The space at the size at which found networks are trained; costs and budgets are those of that size."""
@@ -80,18 +80,20 @@ class Task:
         """The exact costs of an architecture."""
         return self.limits.table.exact(arch)
 
-    def exam(self, scoring: Scoring) -> Exam:
+    def eval_batches(self, scoring: Scoring) -> EvalBatches:
         """The images candidates are scored on."""
-        return make_exam(self.data, scoring.calibration, scoring.held_out, scoring.batch, seed_of(self.seed, "exam"))
+        return make_eval_batches(
+            self.data, scoring.calibration, scoring.val, scoring.batch, seed_of(self.seed, "eval_batches")
+        )
 
     def scorer(self, net: nn.Module, scoring: Scoring) -> Scorer:
         """Scores candidates on the weights of a supernet."""
-        return Scorer(net, self.exam(scoring), scoring.cache_memory * 2**20)
+        return Scorer(net, self.eval_batches(scoring), scoring.cache_memory * 2**20)
 
     def alone(self) -> Task:
         """The same task for the first process only, once the others have nothing more to do."""
         run = Run(self.run.path)
-        return replace(self, run=run, journal=Journal(run))
+        return replace(self, run=run, logger=RunLogger(run))
 
     def begin(self, config: Mapping[str, Any], resume: bool) -> None:
         """Makes the run folder, or checks that the one to be resumed is this run's. Raises ``UserError``."""
@@ -142,7 +144,7 @@ def make_task(
     ``latency`` is the file of a latency table, which a run that has begun keeps a copy of; ``target`` are the flags of
     the space that differ in the network that is trained in the end, to which the budgets apply.
     """
-    run = Run(out, same)
+    run = Run(out, broadcast_from_rank0)
     source: Path | str = run / LATENCY_FILE if run.has(LATENCY_FILE) else "" if run.has(CONFIG) else latency
     table = read_table(source) if source else None
     budgets = parse_budgets(budget, COSTS if table is None else [*COSTS, LATENCY])
@@ -153,7 +155,7 @@ def make_task(
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
     final = Plugin(space.name, {**space.flags, **(target or {})})
     limits = limits_at(final, images, questions, budgets, table)
-    return Task(run, Journal(run), space, final, images, questions, limits, seed, table)
+    return Task(run, RunLogger(run), space, final, images, questions, limits, seed, table)
 
 
 def limits_at(
@@ -182,13 +184,13 @@ def open_task(
     ``how``, by default what net.json says of its trained network, may have a target and the limits that the target's
     width was fitted to, in place of the target and the budgets of the flags.
     """
-    folder = Run(run, same)
+    folder = Run(run, broadcast_from_rank0)
     path = folder.need(CONFIG, "search")
     where = f"{path}: expected the flags of a run"
     config = parse_yaml(folder.do(lambda: read_text(path, where)), where, {"target?": dict})
     how = trained_as(folder) if how is None else how
     changed = {flag: how[name] for flag, name in (("target", "target"), ("budget", "fit")) if name in how}
-    flags = from_config(Saved, {**config, **changed}, path)
+    flags = from_config(RunFlags, {**config, **changed}, path)
     task = make_task(run, flags.space, flags.data, flags.budget, flags.seed, device, target=flags.target)
     _check_choices(folder, task.choices)
     return task, config
@@ -244,7 +246,7 @@ def trained(task: Task) -> nn.Module:
     state = task.run.load("net.pt")
     try:
         net.load_state_dict(state)
-    except STRANGE as error:
+    except LOAD_ERRORS as error:
         raise UserError(
             f"{task.run / 'net.pt'}: expected the weights of the network in best.json, got others"
         ) from error

@@ -14,7 +14,7 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
 from sparsenas.costs import Budget, Cost, CostTable, parse_budgets
-from sparsenas.costs.layer import as_number, figure, total
+from sparsenas.costs.layer import as_number, format_cost, total
 from sparsenas.costs.trace import trace_through
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
@@ -59,7 +59,7 @@ def fitted(task: Task, arch: Arch, fit: Sequence[str]) -> Task:
         if not budget.allows(costs[budget.cost]):
             raise UserError(
                 f"--fit {budget}: the widest network that keeps the upper limits, of width {width}, has "
-                f"{figure(costs[budget.cost])} {budget.cost}"
+                f"{format_cost(costs[budget.cost])} {budget.cost}"
             )
     final = _at(task, width)
     return replace(task, target=final, limits=limits_at(final, task.data, task.choices, budgets, task.latency))
@@ -131,7 +131,7 @@ def _keeps(budgets: Sequence[Budget], costs: Mapping[str, float]) -> bool:
 
 def _refuse_above(budget: Budget, width: int, costs: Mapping[str, float]) -> None:
     if costs[budget.cost] > budget.at_most:
-        told = f"{figure(costs[budget.cost])} {budget.cost}"
+        told = f"{format_cost(costs[budget.cost])} {budget.cost}"
         raise UserError(f"--fit {budget}: even the narrowest network, of width {width}, has {told}")
 
 

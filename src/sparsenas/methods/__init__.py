@@ -1,4 +1,4 @@
-"""How answers are proposed and learned; one file a family."""
+"""How architectures are proposed and learned; one folder a family."""
 
 from sparsenas.methods.base import Method as Method
 from sparsenas.methods.dso.method import Dso as Dso
@@ -8,10 +8,10 @@ from sparsenas.methods.spos.method import Random as Random
 from sparsenas.methods.spos.method import Spos as Spos
 
 METHODS: dict[str, type[Method]] = {
-    "Spos": Spos,
-    "Random": Random,
-    "Ista": Ista,
-    "IstaOneStage": IstaOneStage,
-    "Dso": Dso,
+    "spos": Spos,
+    "random": Random,
+    "ista": Ista,
+    "ista_one_stage": IstaOneStage,
+    "dso": Dso,
 }
 """The methods the command line knows by name."""

@@ -14,7 +14,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices
 from sparsenas.core.gate import Gates
 from sparsenas.costs import Limits
-from sparsenas.searching.evolution import Parents, Search, Space
+from sparsenas.searching.evolution import Parents, Search, SearchProblem
 
 
 class Method(nn.Module, ABC):
@@ -25,11 +25,11 @@ class Method(nn.Module, ABC):
     ``Name(choices, limits, seed, **its own flags)``.
     """
 
-    held_out: ClassVar[bool] = False
+    learns_on_val: ClassVar[bool] = False
     """Whether it learns on the held-out half."""
     one_stage: ClassVar[bool] = False
     """Whether training the supernet trains the found network to its end, on all training images: no retraining then."""
-    norms_wait: ClassVar[bool] = False
+    freeze_norm_affine: ClassVar[bool] = False
     """Whether batch norms in the options of a choice keep their scale and shift while the choice's weights learn."""
 
     prunes: ClassVar[bool] = False
@@ -47,7 +47,7 @@ class Method(nn.Module, ABC):
         """The best legal answer now; ``None`` when the method learns none and the supernet is to be searched."""
         return None
 
-    def search(self, space: Space, rng: np.random.Generator, choose: Parents | None = None) -> Search | None:
+    def search(self, problem: SearchProblem, rng: np.random.Generator, choose: Parents | None = None) -> Search | None:
         """How to search the trained supernet, parents taken by ``choose``; ``None`` when ``arch`` is the answer."""
         return None
 
@@ -55,14 +55,14 @@ class Method(nn.Module, ABC):
         """The optimizer of the architecture parameters, if there are any."""
         return None
 
-    def decided(self) -> int | None:
+    def architecture_fixed_at(self) -> int | None:
         """The first epoch that is trained with the answer decided, ``None`` when it is not known yet.
 
         Schedules of learning rate and drop path begin there; at once for a method that trains a supernet to search it.
         """
         return 0
 
-    def learns(self, epoch: int, step: int) -> bool:
+    def takes_arch_step(self, epoch: int, step: int) -> bool:
         """Whether a method that learns on the held-out half takes a step of its own before this one of the weights."""
         return True
 

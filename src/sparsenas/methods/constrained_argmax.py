@@ -20,7 +20,7 @@ STARTS = 8
 """Random legal architectures that are improved where the strongest is not found at once."""
 
 
-def strongest_arch(
+def best_arch_within_budget(
     limits: Limits, strengths: Strengths, known: Arch | None = None, groups: Groups | None = None
 ) -> Arch:
     """The legal architecture of the largest sum of magnitudes that keeps no two options of one group.
@@ -29,7 +29,7 @@ def strongest_arch(
     ``known``, each improved one choice at a time. Raises ``UserError`` when none is found within groups and budgets.
     """
     groups = groups or {}
-    tops = {name: strongest(c, strengths[name], groups.get(name)) for name, c in limits.choices.items()}
+    tops = {name: topk_picks(c, strengths[name], groups.get(name)) for name, c in limits.choices.items()}
     arch = Arch(limits.choices, tops)
     if limits.legal([arch])[0]:
         return arch
@@ -44,7 +44,7 @@ def strongest_arch(
     return max((_improved(limits, strengths, start, groups) for start in starts), key=lambda a: _strength(a, strengths))
 
 
-def strongest(choice: Choice, strengths: NDArray[np.float64], groups: Sequence[int] | None) -> Picks:
+def topk_picks(choice: Choice, strengths: NDArray[np.float64], groups: Sequence[int] | None) -> Picks:
     """As ``Choice.strongest``, no two options being of one group: in turn the strongest that is left (a matroid)."""
     if groups is None:
         return choice.strongest(strengths.tolist())

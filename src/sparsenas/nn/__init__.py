@@ -1,0 +1,1 @@
+"""Plain PyTorch layers and tools; nothing here knows of choices."""

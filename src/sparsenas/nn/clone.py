@@ -7,7 +7,7 @@ import copy
 from torch import nn
 
 
-def twin(module: nn.Module, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
+def clone_sharing_parameters(module: nn.Module, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
     """A copy with the same parameters and its own buffers, submodules and hooks.
 
     Does what ``copy.deepcopy`` with the parameters in its memo does, about ten times as fast; other attributes
@@ -16,7 +16,7 @@ def twin(module: nn.Module, done: dict[nn.Module, nn.Module] | None = None) -> n
     done = {} if done is None else done
     if module not in done:
         done[module] = shallow(module)
-        children = {name: child and twin(child, done) for name, child in module._modules.items()}
+        children = {name: child and clone_sharing_parameters(child, done) for name, child in module._modules.items()}
         done[module]._modules = children
         buffers = module._buffers.items()
         done[module]._buffers = {name: None if b is None else b.detach().clone() for name, b in buffers}

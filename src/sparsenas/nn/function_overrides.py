@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 Replacements = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
-class Instead(TorchFunctionMode):
+class FunctionOverrides(TorchFunctionMode):
     """Inside it, functions of PyTorch's are replaced by others with the same parameters."""
 
     def __init__(self, replacements: Replacements) -> None:

@@ -33,7 +33,7 @@ def mix_slowly(weights: Tensor, sources: Sequence[Tensor]) -> tuple[Tensor, ...]
     return tuple(sum(w * x for w, x in zip(row, sources, strict=True)) for row in weights)
 
 
-def mix_values(
+def weighted_sum(
     reads: Sequence[Sequence[int]], weights: Sequence[Tensor], values: Sequence[Tensor | None]
 ) -> tuple[Tensor, ...]:
     """For each of some nodes the weighted sum of the values it reads, by position; ``None`` counts as nothing."""

@@ -22,7 +22,7 @@ _MOST_CLASSES = 100
 def accuracies(run: RunFiles) -> go.Figure | None:
     """Accuracies side by side: inherited, retrained, and every random architecture."""
     bars = {
-        "held-out, inherited": number(section(run.best, "held_out").get("accuracy")),
+        "held-out, inherited": number(section(run.best, "val").get("accuracy")),
         "test, inherited": run.accuracy("inherited"),
         f"test, {run.how_trained}": run.accuracy("retrained"),
     }
@@ -143,7 +143,7 @@ def _add_front(figure: go.Figure, run: RunFiles, cost: str) -> None:
 
 
 def _add_winner(figure: go.Figure, run: RunFiles, cost: str) -> None:
-    score = number(section(run.best, "held_out").get("accuracy"))
+    score = number(section(run.best, "val").get("accuracy"))
     value = run.costs.get(cost)
     if score is None or value is None:
         return

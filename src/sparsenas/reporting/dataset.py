@@ -13,7 +13,7 @@ from sparsenas.reporting.numbers import count, number, several
 from sparsenas.reporting.read import RunFiles, objects, section
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-_COLOURS = {"train": BLUE, "held_out": GREEN, "test": OTHER}
+_COLOURS = {"train": BLUE, "val": GREEN, "test": OTHER}
 _MOST_BARS = 200
 
 

@@ -54,7 +54,7 @@ def words(lines: Sequence[Json]) -> str:
     told = (
         f"The complete network was pruned by a penalty on its scales: of {several(before, 'option')} {left} are left."
     )
-    met = next((finished(line) for line in lines if section(line, "pruning").get("landed")), None)
+    met = next((finished(line) for line in lines if section(line, "pruning").get("budget_met")), None)
     return told if met is None else f"{told} The budget was met in epoch {met}."
 
 

@@ -77,7 +77,7 @@ def _add_points(figure: go.Figure, name: str, some: list[Point], marker: dict[st
 
 
 def _points(run: RunFiles, measure: Json) -> Iterator[Point]:
-    truth, setting = section(run.rank, "truth"), ("calibration", "held_out")
+    truth, setting = section(run.rank, "truth"), ("calibration", "val")
     scored = (line for line in run.ranked if measure and all(line.get(key) == measure.get(key) for key in setting))
     for text, line in {str(line.get("text")): line for line in scored}.items():
         score, true = number(line.get("accuracy")), number(truth.get(text))

@@ -70,7 +70,7 @@ def _place(value: float, low: float | None, high: float | None) -> str:
 def accuracies(run: RunFiles) -> Html:
     """Accuracy and loss of the found network, and of the random architectures together."""
     listed = [
-        ("Inherited weights, held-out images", section(run.best, "held_out")),
+        ("Inherited weights, held-out images", section(run.best, "val")),
         (
             f"Inherited weights, {section(run.results, 'inherited').get('split', 'test')} images",
             section(run.results, "inherited"),

@@ -137,8 +137,8 @@ def _budget(limit: Limit, value: float | None) -> Sentence:
 def _tested(run: RunFiles) -> Sentence:
     retrained, inherited = run.accuracy("retrained"), run.accuracy("inherited")
     if retrained is None and inherited is None:
-        held_out = number(section(run.best, "held_out").get("accuracy"))
-        scored = f" On held-out images, with inherited weights, it scored {percent(held_out)}." if held_out else ""
+        val = number(section(run.best, "val").get("accuracy"))
+        scored = f" On held-out images, with inherited weights, it scored {percent(val)}." if val else ""
         return Sentence("open", f"The found network has not been tested yet.{scored}")
     if retrained is None:
         text = f"Accuracy on the {_split(run, 'inherited')} set with inherited weights: {percent(inherited)}."

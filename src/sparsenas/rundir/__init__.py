@@ -1,0 +1,1 @@
+"""The run folder on disk: its files, records, checkpoints and log. Trains nothing."""

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sparsenas.distributed.collectives import same, world
+from sparsenas.distributed.collectives import broadcast_from_rank0, world
 from sparsenas.errors import UserError, first_line
-from sparsenas.rundir.folder import STRANGE, Run
-from sparsenas.rundir.logger import Journal
+from sparsenas.rundir.folder import LOAD_ERRORS, Run
+from sparsenas.rundir.logger import RunLogger
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 
@@ -38,7 +38,7 @@ class Checkpoint:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             return True
-        except STRANGE as error:
+        except LOAD_ERRORS as error:
             reason = f"expected the state of this run, got another: {first_line(error)}"
             raise UserError(f"{self.run / NEWEST}: {reason}") from error
 
@@ -51,7 +51,7 @@ class Checkpoint:
             except UserError as error:
                 if i == len(kept) - 1:
                     raise
-                Journal(self.run).note(self.stage, f"{error}; continuing from {kept[i + 1]}")
+                RunLogger(self.run).note(self.stage, f"{error}; continuing from {kept[i + 1]}")
         return {"stage": None}
 
     def save_within(self, step: int, parts: Mapping[str, Any]) -> None:
@@ -61,7 +61,7 @@ class Checkpoint:
 
     def save(self, parts: Mapping[str, Any]) -> None:
         """Writes the state of every part, if it is time."""
-        if same(lambda: time.monotonic() - self.saved >= self.seconds):
+        if broadcast_from_rank0(lambda: time.monotonic() - self.saved >= self.seconds):
             states = {name: part.state_dict() for name, part in parts.items()}
             self.run.save(NEWEST, {"stage": self.stage, **states}, keep_as=PREVIOUS)
             self.saved = time.monotonic()

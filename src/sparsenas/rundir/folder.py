@@ -20,7 +20,7 @@ from sparsenas.rundir.schema import FORMATS
 
 Record = Mapping[str, Any]
 T = TypeVar("T")
-STRANGE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError)
+LOAD_ERRORS = (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError)
 """What parts raise when they are given the state of something else."""
 
 
@@ -119,7 +119,7 @@ class Run:
         shape = FORMATS.get(name, dict)
         return [parse_json(line, f"{self / name}, line {i}", shape) for i, line in enumerate(lines[:-1], 1)]
 
-    def keep(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    def keep_lines(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Drops lines of a JSONL file, a torn last one included."""
         if self.has(name):
             self._write(
@@ -141,7 +141,7 @@ class Run:
         for key, part in parts.items():
             try:
                 part.load_state_dict(state[key])
-            except STRANGE as error:
+            except LOAD_ERRORS as error:
                 reason = f"expected the {key} of this run, got another: {first_line(error)}"
                 raise UserError(f"{self / name}: {reason}") from error
 

@@ -31,7 +31,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class Journal:
+class RunLogger:
     """Progress on the terminal and records in a run folder.
 
     On a terminal there is a live bar with the time left; in a log file plain lines, one every few seconds.
@@ -52,7 +52,7 @@ class Journal:
 
     def rewind(self, stage: str, epoch: int) -> None:
         """Forgets records of a stage from an epoch on: that part is about to be done again."""
-        self.run.keep("log.jsonl", lambda r: r.get("stage") != stage or r.get("epoch", -1) < epoch)
+        self.run.keep_lines("log.jsonl", lambda r: r.get("stage") != stage or r.get("epoch", -1) < epoch)
 
     def record(self, stage: str, **values: Any) -> None:
         """Keeps one record."""

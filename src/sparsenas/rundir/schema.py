@@ -15,7 +15,7 @@ FORMATS: Mapping[str, Shape] = {
         "arch": dict,
         "text": str,
         "costs": {str: float},
-        "held_out?": _MARKS,
+        "val?": _MARKS,
         "weights?": {str: [float]},
     },
     "choices.json": {"choices": [{"name": str, "options": [str], "least": int, "most": int}]},

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from sparsenas.core.arch import Arch
-from sparsenas.searching.evolution import Parents, Score, Worth, best_first
+from sparsenas.searching.evolution import Parents, Score, ScoreKey, best_first
 
 RIDGES = np.logspace(-2, 3, 11)
 """Penalties to choose from, by leaving one out. The weights are those of answers that are there or not."""
@@ -51,6 +51,6 @@ def shrinkage(scores: Mapping[Arch, Score], share: float) -> Callable[[Mapping[A
     return move
 
 
-def best_shrunk(share: float, worth: Worth) -> Parents:
+def best_shrunk(share: float, score_key: ScoreKey) -> Parents:
     """The choice of the best by shrunk scores; ``evolution.best_first`` where the share is 0."""
-    return lambda scores, count: best_first(shrinkage(scores, share)(scores), count, worth)
+    return lambda scores, count: best_first(shrinkage(scores, share)(scores), count, score_key)

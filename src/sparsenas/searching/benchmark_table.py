@@ -23,7 +23,7 @@ class _Row(NamedTuple):
     accuracy: object
 
 
-def read_truth(path: Path) -> dict[str, float]:
+def load_benchmark_table(path: Path) -> dict[str, float]:
     """Reads architectures as text, and their true accuracies as shares of one, in the file's order.
 
     Four shapes are read, told apart by what is in the file, not by its name:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sparsenas.errors import UserError
 from sparsenas.searching.additive_smoothing import best_shrunk
-from sparsenas.searching.evolution import Parents, Worth, by_accuracy, by_loss
+from sparsenas.searching.evolution import Parents, ScoreKey, by_accuracy, by_loss
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Scoring:
 
     calibration: int = 256
     """Training images whose statistics batch norm takes for a candidate; 0 = it keeps the supernet's own"""
-    held_out: int = 0
+    val: int = 0
     """Held-out images a candidate is scored on; 0 = all"""
     batch: int = 256
     """Images in a batch"""
@@ -30,17 +30,17 @@ class Scoring:
     """MiB in which what candidates share with those scored before is kept; 0 = none. Scores do not depend on it"""
 
     @property
-    def worth(self) -> Worth:
+    def score_key(self) -> ScoreKey:
         """The order of scores."""
         return by_loss if self.by == "loss" else by_accuracy
 
     @property
     def choose(self) -> Parents:
         """How the best are chosen."""
-        return best_shrunk(self.shrink, self.worth)
+        return best_shrunk(self.shrink, self.score_key)
 
     def __post_init__(self) -> None:
-        for name, low in (("calibration", 0), ("held_out", 0), ("batch", 1), ("finalists", 0), ("cache_memory", 0)):
+        for name, low in (("calibration", 0), ("val", 0), ("batch", 1), ("finalists", 0), ("cache_memory", 0)):
             if self.__dict__[name] < low:
                 raise UserError(f"--score.{name}: expected at least {low}, got {self.__dict__[name]}")
         if not 0 <= self.shrink <= 1:

@@ -24,7 +24,7 @@ class Score(NamedTuple):
     """Minus the mean cross-entropy on them: decides between equal accuracies."""
 
 
-Worth = Callable[[Score], tuple[float, ...]]
+ScoreKey = Callable[[Score], tuple[float, ...]]
 
 
 def by_accuracy(score: Score) -> tuple[float, ...]:
@@ -37,7 +37,7 @@ def by_loss(score: Score) -> tuple[float, ...]:
     return score.negative_loss, score.accuracy
 
 
-class Space(NamedTuple):
+class SearchProblem(NamedTuple):
     """What a search may propose."""
 
     choices: Choices
@@ -46,7 +46,7 @@ class Space(NamedTuple):
     legal: Callable[[Sequence[Arch]], Sequence[bool]]
     canonical: Callable[[Arch], Arch]
     """Equal networks made equal architectures."""
-    worth: Worth = by_accuracy
+    score_key: ScoreKey = by_accuracy
     """By what scores are compared."""
 
 
@@ -54,20 +54,20 @@ Parents = Callable[[Mapping[Arch, Score], int], list[Arch]]
 """Chooses so many parents from everything scored."""
 
 
-def best_first(scores: Mapping[Arch, Score], count: int, worth: Worth = by_accuracy) -> list[Arch]:
+def best_first(scores: Mapping[Arch, Score], count: int, score_key: ScoreKey = by_accuracy) -> list[Arch]:
     """The published choice of parents: the best."""
-    return sorted(scores, key=lambda arch: worth(scores[arch]), reverse=True)[:count]
+    return sorted(scores, key=lambda arch: score_key(scores[arch]), reverse=True)[:count]
 
 
 class Search(ABC):
     """Proposes architectures until it has no more; whoever scores them tells the scores.
 
     Deterministic for a given generator: told the same scores, it asks the same again. So a search is resumed by
-    replaying it with the scores already paid for.
+    replaying it with the scores already cached_scores for.
     """
 
-    def __init__(self, space: Space, rng: np.random.Generator) -> None:
-        self.space = space
+    def __init__(self, problem: SearchProblem, rng: np.random.Generator) -> None:
+        self.problem = problem
         self.rng = rng
         self.scores: dict[Arch, Score] = {}
         """Everything scored so far, in order."""
@@ -91,7 +91,7 @@ class Search(ABC):
     @property
     def best(self) -> Arch:
         """The best of all architectures scored so far; the earliest among equals."""
-        return max(self.scores, key=lambda arch: self.space.worth(self.scores[arch]))
+        return max(self.scores, key=lambda arch: self.problem.score_key(self.scores[arch]))
 
     def _random(self, count: int) -> list[Arch]:
         """Up to ``count`` random new architectures; fewer when a small space is exhausted."""
@@ -104,15 +104,15 @@ class Search(ABC):
         return archs
 
     def _draw_new(self) -> Arch | None:
-        found = self.space.draw(self.rng, lambda arch: self.space.canonical(arch) not in self._proposed)
-        if found is None and space_size(self.space.choices) <= MOST_ENUMERATED:
+        found = self.problem.draw(self.rng, lambda arch: self.problem.canonical(arch) not in self._proposed)
+        if found is None and space_size(self.problem.choices) <= MOST_ENUMERATED:
             found = self._pick_from_rest()
-        return None if found is None else self._propose(self.space.canonical(found))
+        return None if found is None else self._propose(self.problem.canonical(found))
 
     def _pick_from_rest(self) -> Arch | None:
-        every = dict.fromkeys(self.space.canonical(arch) for arch in every_arch(self.space.choices))
+        every = dict.fromkeys(self.problem.canonical(arch) for arch in every_arch(self.problem.choices))
         new = [arch for arch in every if arch not in self._proposed]
-        rest = [arch for arch, legal in zip(new, self.space.legal(new), strict=True) if legal] if new else []
+        rest = [arch for arch, legal in zip(new, self.problem.legal(new), strict=True) if legal] if new else []
         return rest[int(self.rng.integers(len(rest)))] if rest else None
 
     def _propose(self, arch: Arch) -> Arch:
@@ -123,8 +123,10 @@ class Search(ABC):
 class RandomSearch(Search):
     """The baseline: random legal architectures, as many as evolution would evaluate."""
 
-    def __init__(self, space: Space, rng: np.random.Generator, evaluations: int = 1050, block: int = 50) -> None:
-        super().__init__(space, rng)
+    def __init__(
+        self, problem: SearchProblem, rng: np.random.Generator, evaluations: int = 1050, block: int = 50
+    ) -> None:
+        super().__init__(problem, rng)
         self.evaluations, self.block = evaluations, block
 
     @property
@@ -148,7 +150,7 @@ class Evolution(Search):
 
     def __init__(
         self,
-        space: Space,
+        problem: SearchProblem,
         rng: np.random.Generator,
         population: int = 50,
         generations: int = 20,
@@ -158,8 +160,8 @@ class Evolution(Search):
         mutation: float = 0.1,
         choose: Parents | None = None,
     ) -> None:
-        super().__init__(space, rng)
-        self.choose = choose or partial(best_first, worth=space.worth)
+        super().__init__(problem, rng)
+        self.choose = choose or partial(best_first, score_key=problem.score_key)
         self.population, self.generations, self.parents = population, generations, parents
         self.mutants, self.crossovers, self.mutation = mutants, crossovers, mutation
 
@@ -187,8 +189,8 @@ class Evolution(Search):
             if len(children) == count:
                 break
             child = make()
-            if child not in self._proposed and self.space.legal([child])[0]:
-                child = self.space.canonical(child)
+            if child not in self._proposed and self.problem.legal([child])[0]:
+                child = self.problem.canonical(child)
                 children += [self._propose(child)] if child not in self._proposed else []
         return children
 

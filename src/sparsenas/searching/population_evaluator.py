@@ -24,9 +24,9 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.core.quant_choice import Bits
 from sparsenas.data import Data, Images
 from sparsenas.data.dataset import order_of
-from sparsenas.distributed.collectives import gathered, share, summed
+from sparsenas.distributed.collectives import all_gather, all_reduce_sum, rank_slice
 from sparsenas.nn.bn_folding import fold_batch_norms
-from sparsenas.nn.clone import twin
+from sparsenas.nn.clone import clone_sharing_parameters
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.lru import Cache
 
@@ -41,7 +41,7 @@ class Segmented(Protocol):
 
 
 @dataclass(frozen=True)
-class Exam:
+class EvalBatches:
     """The images that every candidate of a search is scored on, already normalised, in batches."""
 
     calibration: tuple[Tensor, ...]
@@ -54,21 +54,21 @@ class Exam:
         """How many images are asked."""
         return sum(len(labels) for _, labels in self.questions)
 
-    def part(self, share: slice) -> Exam:
+    def part(self, share: slice) -> EvalBatches:
         """Some of the batches."""
-        return Exam(self.calibration[share], self.questions[share])
+        return EvalBatches(self.calibration[share], self.questions[share])
 
 
-def make_exam(data: Data, calibration: int, held_out: int, batch: int, seed: int) -> Exam:
-    """Picks fixed, seeded images: ``calibration`` of the train split, ``held_out`` (0 = all) of the held-out split.
+def make_eval_batches(data: Data, calibration: int, val: int, batch: int, seed: int) -> EvalBatches:
+    """Picks fixed, seeded images: ``calibration`` of the train split, ``val`` (0 = all) of the held-out split.
 
     Calibration images are used in whole batches; 0 = batch norm keeps the supernet's own statistics.
     """
     shown = _subset(data.train, calibration, seed)
-    asked = _subset(data.held_out, held_out or len(data.held_out), seed)
+    asked = _subset(data.val, val or len(data.val), seed)
     size = max(1, min(batch, len(shown)))
     equal = [part for part in shown.batches(size) if len(part) == size]
-    return Exam(
+    return EvalBatches(
         tuple(data.inputs(part.images) for part in equal),
         tuple((data.inputs(part.images), part.labels) for part in asked.batches(batch)),
     )
@@ -76,7 +76,7 @@ def make_exam(data: Data, calibration: int, held_out: int, batch: int, seed: int
 
 def _subset(split: Images, count: int, seed: int) -> Images:
     order = order_of(len(split), seed)[:count]
-    return split.take(order.sort().values.to(split.labels.device))
+    return split.subset(order.sort().values.to(split.labels.device))
 
 
 def _sum_up(hits: Tensor, loss: Tensor, images: int) -> Score:
@@ -90,7 +90,7 @@ def _marks(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def score_one(net: nn.Module, arch: Arch, exam: Exam) -> Score:
+def score_one(net: nn.Module, arch: Arch, eval_batches: EvalBatches) -> Score:
     """The reference: one candidate on a copy of the supernet.
 
     Resets the batch-norm statistics, averages those of the calibration batches in train mode (dropout and the like stay
@@ -101,16 +101,16 @@ def score_one(net: nn.Module, arch: Arch, exam: Exam) -> Score:
     norms = [module for module in net.modules() if isinstance(module, _BatchNorm | SliceBatchNorm2d)]
     for norm in norms:
         norm.train()
-    for i, x in enumerate(exam.calibration):
+    for i, x in enumerate(eval_batches.calibration):
         for norm in norms:
             norm.momentum = 1 / (i + 1)  # the first batch replaces what was there, the i-th makes a running mean
         net(x)
     net.eval()
     hits, loss = torch.zeros(()), torch.zeros((), dtype=torch.double)
-    for x, labels in exam.questions:
+    for x, labels in eval_batches.questions:
         hit, lost = _marks(net(x), labels)
         hits, loss = hits.to(hit) + hit, loss.to(lost) + lost
-    return _sum_up(hits, loss, exam.images)
+    return _sum_up(hits, loss, eval_batches.images)
 
 
 Prefix = tuple[tuple[Picks, ...], ...]
@@ -141,7 +141,7 @@ class _Node:
     def shown(self) -> nn.Module:
         """The segment as the calibration images see it: with batch norms of its own in train mode."""
         if self._shown is None:
-            self._shown = twin(self.plain)
+            self._shown = clone_sharing_parameters(self.plain)
             for norm in _norms(self._shown):
                 norm.train()
                 norm.momentum = 1.0  # its statistics are those of the last batch
@@ -179,9 +179,9 @@ def _segments(net: nn.Module) -> list[nn.Module]:
 
 
 class Scorer:
-    """Scores populations on one supernet and one exam; equal to ``score_one`` of every candidate.
+    """Scores populations on one supernet and one eval_batches; equal to ``score_one`` of every candidate.
 
-    A whole population takes one pass over the exam, and candidates that share a prefix of picks share its
+    A whole population takes one pass over the eval_batches, and candidates that share a prefix of picks share its
     activations and batch-norm statistics, which depend on nothing else: also with earlier populations, as far as
     they fit into ``memory`` bytes. For the questions, batch norms are folded into the convolutions before them, which
     changes rounding only. The supernet's weights must not change between calls.
@@ -190,9 +190,9 @@ class Scorer:
     they are: what is found in a batch is added up in the order of the batches.
     """
 
-    def __init__(self, net: nn.Module, exam: Exam, memory: int = 0) -> None:
-        self.exam, self.images = exam.part(share()), exam.images
-        self.device = exam.questions[0][1].device
+    def __init__(self, net: nn.Module, eval_batches: EvalBatches, memory: int = 0) -> None:
+        self.eval_batches, self.images = eval_batches.part(rank_slice()), eval_batches.images
+        self.device = eval_batches.questions[0][1].device
         self.cache = Cache(memory)
         self.segments = [(segment, tuple(choices(segment))) for segment in _segments(net)]
         self.plain: dict[tuple[int, tuple[Picks, ...]], nn.Module] = {}
@@ -209,11 +209,11 @@ class Scorer:
         distinct = list(dict.fromkeys(archs))
         root = self._grow(distinct)
         self._calibrate(root)
-        marks = torch.zeros(len(self.exam.questions), 2, len(distinct), dtype=torch.double, device=self.device)
-        for batch, (x, labels) in enumerate(self.exam.questions):
+        marks = torch.zeros(len(self.eval_batches.questions), 2, len(distinct), dtype=torch.double, device=self.device)
+        for batch, (x, labels) in enumerate(self.eval_batches.questions):
             for leaf, logits in self._run(root, x, False, batch):
                 marks[batch, 0, leaf], marks[batch, 1, leaf] = _marks(logits, labels)
-        hits, losses = gathered(marks).cpu().sum(0)
+        hits, losses = all_gather(marks).cpu().sum(0)
         scores = [_sum_up(hit, loss, self.images) for hit, loss in zip(hits, losses, strict=True)]
         known = dict(zip(distinct, scores, strict=True))
         return [known[arch] for arch in archs]
@@ -239,11 +239,11 @@ class Scorer:
         new = self._unknown(root)
         statistics = [t for node in new for norm in _norms(node.shown) for t in _statistics(norm)]
         rows = [torch.empty(0, sum(len(t) for t in statistics), device=self.device)]
-        for batch, x in enumerate(self.exam.calibration):
+        for batch, x in enumerate(self.eval_batches.calibration):
             for _ in self._run(root, x, True, batch):
                 pass
             rows += [torch.cat(statistics)[None]] if statistics else []
-        seen = gathered(torch.cat(rows))
+        seen = all_gather(torch.cat(rows))
         if len(seen) > 0:
             for t, values in zip(statistics, seen.double().mean(0).split([len(t) for t in statistics]), strict=True):
                 t.copy_(values)
@@ -255,7 +255,9 @@ class Scorer:
     def _unknown(self, root: _Node) -> list[_Node]:
         """The nodes that are not calibrated yet, or not in every process, whose memories may hold different ones."""
         nodes = list(root.walk())
-        missing = summed(torch.tensor([node.asked is None for node in nodes], dtype=torch.long, device=self.device))
+        missing = all_reduce_sum(
+            torch.tensor([node.asked is None for node in nodes], dtype=torch.long, device=self.device)
+        )
         new = [node for node, count in zip(nodes, missing.tolist(), strict=True) if count > 0]
         for node in new:
             node.asked = None
@@ -292,6 +294,6 @@ class Scorer:
         return outputs
 
 
-def score_population(net: nn.Module, archs: Sequence[Arch], exam: Exam) -> list[Score]:
+def score_population(net: nn.Module, archs: Sequence[Arch], eval_batches: EvalBatches) -> list[Score]:
     """Scores candidates on a supernet whose weights may have changed since the last call."""
-    return Scorer(net, exam)(archs)
+    return Scorer(net, eval_batches)(archs)

@@ -82,7 +82,7 @@ def check(
 
 
 def layers_of(net: nn.Module, shape: Shape, archs: Iterable[Arch]) -> list[Layer]:
-    """All layers of some architectures; for a space so large that ``every_layer`` may miss some."""
+    """All layers of some architectures; for a space so large that ``enumerate_layers`` may miss some."""
     found = []
     for arch in archs:
         set_gates(net, arch.gates())

@@ -1,0 +1,1 @@
+"""The two training loops: a supernet under a method, and one plain network."""

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from sparsenas.core.dag import forget
+from sparsenas.core.dag import prune
 from sparsenas.core.gate import Gates, set_gates
 from sparsenas.core.join import Join
 from sparsenas.data import Images, Split
-from sparsenas.distributed.collectives import average_gradients, rank, share, world
+from sparsenas.distributed.collectives import average_gradients, rank, rank_slice, world
 from sparsenas.methods.base import Method
 
 
-class Learning:
+class ArchOptimizer:
     """Steps of a method's own optimizer; a method without one costs nothing.
 
     A method that learns on the held-out half takes its step before each step of the weights (two-stage, first order);
@@ -31,7 +31,7 @@ class Learning:
         fabric.to_device(method)
         optimizer = method.optimizer()
         self.optimizer = None if optimizer is None else cast(Optimizer, fabric.setup_optimizers(optimizer))
-        self.apart = self.optimizer is not None and method.held_out
+        self.apart = self.optimizer is not None and method.learns_on_val
 
     def parts(self) -> Mapping[str, Any]:
         """What a checkpoint needs."""
@@ -41,7 +41,7 @@ class Learning:
         """Held-out images without end, each round in a new order that ``seed`` decides, from batch ``skip`` on."""
         orders, whole = np.random.default_rng(seed), len(split) // min(size, len(split))
         while self.apart:
-            yield from split.shuffled(size, int(orders.integers(2**63)), share(), min(skip, whole))
+            yield from split.shuffled(size, int(orders.integers(2**63)), rank_slice(), min(skip, whole))
             skip = max(0, skip - whole)
 
     def settle(self, net: nn.Module, epochs: int) -> int:
@@ -49,17 +49,17 @@ class Learning:
 
         Returns the epoch at which schedules begin, the end of all ``epochs`` while nothing is decided.
         """
-        gates = self.method.gates() if self.method.norms_wait else {}
+        gates = self.method.gates() if self.method.freeze_norm_affine else {}
         for module in net.modules() if gates else ():
             if isinstance(module, Join):
                 weights = gates[module.choice.name].weights
                 norms = [norm for norm in module.ops.modules() if isinstance(norm, _BatchNorm)]
                 for parameter in (p for norm in norms for p in norm.parameters(recurse=False)):
                     parameter.requires_grad_(weights is None or not weights.requires_grad)
-        decided = self.method.decided()
+        decided = self.method.architecture_fixed_at()
         return epochs if decided is None else decided
 
-    def step_apart(self, loss: Tensor) -> None:
+    def bilevel_step(self, loss: Tensor) -> None:
         """One step on the loss of held-out images; gradients of the weights are not even computed."""
         self.fabric.backward(loss, inputs=list(self.method.parameters()))
         self.step()
@@ -80,7 +80,7 @@ class Learning:
     def end_epoch(self, epoch: int, follower: Follower) -> bool:
         """Ends an epoch of the method; the network and its optimizer forget what the method has pruned."""
         done = self.method.end_epoch(epoch)
-        if self.method.prunes and forget(follower.net, self.method.gates()):
+        if self.method.prunes and prune(follower.net, self.method.gates()):
             follower.follow()
         return done
 
@@ -91,7 +91,7 @@ class Learning:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def step_along(self) -> None:
+    def joint_step(self) -> None:
         """After a step of the weights: one on the gradients of the same backward pass, for a method that learns so."""
         if self.optimizer is not None and not self.apart:
             self.step()

@@ -15,27 +15,27 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sparsenas.core.gate import set_gates
 from sparsenas.data import Data, Images, Split, Target, blended, cutout
-from sparsenas.distributed.collectives import average_gradients, rank, share, world
+from sparsenas.distributed.collectives import average_gradients, rank, rank_slice, world
 from sparsenas.distributed.sync_batch_norm import SYNCED
 from sparsenas.errors import UserError
 from sparsenas.methods import Method
 from sparsenas.nn.auxiliary_head import Output, WithAuxiliary
 from sparsenas.nn.blocks import set_drop_path
 from sparsenas.nn.depthwise_grad import DEPTHWISE
-from sparsenas.nn.function_overrides import Instead
+from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.rundir.checkpoint import Checkpoint
-from sparsenas.rundir.logger import Bar, Journal
+from sparsenas.rundir.logger import Bar, RunLogger
 from sparsenas.rundir.seeds import seed_of
-from sparsenas.training.arch_optimizer import Follower, Learning
+from sparsenas.training.arch_optimizer import ArchOptimizer, Follower
 from sparsenas.training.metrics import Epoch
 from sparsenas.training.recipe import Recipe
 
-HELD_OUT = "held-out order"
+VAL_ORDER = "held-out order"
 
 
-def _tell(journal: Journal, bar: Bar, stage: str, step: int, optimizer: Optimizer, record: Mapping[str, Any]) -> None:
+def _tell(logger: RunLogger, bar: Bar, stage: str, step: int, optimizer: Optimizer, record: Mapping[str, Any]) -> None:
     """Keeps and shows the figures of an epoch."""
-    journal.record(stage, step=step, lr=optimizer.param_groups[0]["lr"], **record)
+    logger.record(stage, step=step, lr=optimizer.param_groups[0]["lr"], **record)
     rate = f"{record['images_per_s']:,.0f} images/s"
     bar.advance(f"loss {record['loss']:.3f}  accuracy {record['accuracy']:.3f}  {rate}")
 
@@ -62,7 +62,7 @@ def _output(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: i
     x, target = blended(x, batch.labels, recipe.mixup, recipe.cutmix)
     norms = SYNCED if world() > 1 and not recipe.own_paths else {}
     replaced = {**norms, **(DEPTHWISE if x.device.type == "cpu" else {})}
-    with Instead(replaced) if replaced else nullcontext():  # it takes every call through Python
+    with FunctionOverrides(replaced) if replaced else nullcontext():  # it takes every call through Python
         return model(x), target
 
 
@@ -95,7 +95,7 @@ def train_supernet(
     data: Data,
     recipe: Recipe,
     seed: int,
-    journal: Journal,
+    logger: RunLogger,
     checkpoint: Checkpoint,
 ) -> None:
     """Trains the shared weights, each step under the gates that ``method`` proposes, and what the method itself learns.
@@ -106,35 +106,35 @@ def train_supernet(
     same path and with the batch norm statistics of the whole batch.
     Raises ``UserError`` when the loss is no longer finite.
     """
-    stage, learning = checkpoint.stage, Learning(fabric, method)
-    split = data.seen if method.one_stage else data.train
+    stage, learning = checkpoint.stage, ArchOptimizer(fabric, method)
+    split = data.train_val if method.one_stage else data.train
     whole, model, optimizer = _trainee(fabric, net, recipe)
     epoch, follower, steps = Epoch(stage, recipe), Follower(optimizer, whole), _steps(split, recipe)
     parts = {"net": whole, "optimizer": follower, "method": method, "epoch": epoch, **learning.parts()}
     checkpoint.restore(parts)
-    journal.rewind(stage, epoch.number)
-    with journal.bar(stage, recipe.epochs, epoch.number) as bar:
+    logger.rewind(stage, epoch.number)
+    with logger.bar(stage, recipe.epochs, epoch.number) as bar:
         while (number := epoch.number) < recipe.epochs:
             first, since = number * steps, learning.settle(net, recipe.epochs)
             set_drop_path(net, recipe.drop_path_at(number, since))
-            asked = learning.batches(data.held_out, recipe.batch, seed_of(seed, stage, HELD_OUT, number), epoch.asked)
-            batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", number), share(), epoch.steps)
+            asked = learning.batches(data.val, recipe.batch, seed_of(seed, stage, VAL_ORDER, number), epoch.asked)
+            batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", number), rank_slice(), epoch.steps)
             for step, batch in enumerate(batches, first + epoch.steps):
                 torch.manual_seed(seed_of(seed, stage, step) + rank())
                 _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps, since * steps))
-                if learning.apart and method.learns(number, step):
+                if learning.apart and method.takes_arch_step(number, step):
                     set_gates(net, method.gates())
-                    learning.step_apart(_loss(model, data, next(asked), recipe, number))
+                    learning.bilevel_step(_loss(model, data, next(asked), recipe, number))
                     epoch.asked += 1
                 epoch.paths.append(learning.run(net, recipe.own_paths))
                 loss = epoch.loss(*_output(model, data, batch, recipe, number))
                 _step(fabric, model, optimizer, loss, recipe)
-                learning.step_along()
+                learning.joint_step()
                 checkpoint.save_within(step, parts)
             record = epoch.end()
             if learning.end_epoch(number, follower):
                 epoch.number = recipe.epochs  # so that nothing more is trained after a kill either
-            _tell(journal, bar, stage, first + steps, optimizer, {**record, **method.facts()})
+            _tell(logger, bar, stage, first + steps, optimizer, {**record, **method.facts()})
             checkpoint.save(parts)
 
 
@@ -145,7 +145,7 @@ def train_network(
     split: Images,
     recipe: Recipe,
     seed: int,
-    journal: Journal,
+    logger: RunLogger,
     checkpoint: Checkpoint,
 ) -> None:
     """Trains one plain network on ``split``; its weights are the moving average's where the recipe has one.
@@ -160,12 +160,12 @@ def train_network(
     parts = {"net": whole, "optimizer": optimizer, "epoch": epoch} | ({} if average is None else {"average": average})
     checkpoint.restore(parts)
     steps = _steps(split, recipe)
-    journal.rewind(stage, epoch.number)
-    with journal.bar(stage, recipe.epochs, epoch.number) as bar:
+    logger.rewind(stage, epoch.number)
+    with logger.bar(stage, recipe.epochs, epoch.number) as bar:
         while (number := epoch.number) < recipe.epochs:
             first = number * steps
             set_drop_path(net, recipe.drop_path_at(number))
-            batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", number), share(), epoch.steps)
+            batches = split.shuffled(recipe.batch, seed_of(seed, stage, "order", number), rank_slice(), epoch.steps)
             for step, batch in enumerate(batches, first + epoch.steps):
                 torch.manual_seed(seed_of(seed, stage, step) + rank())
                 _set_lr(optimizer, recipe.lr_at(step, recipe.epochs * steps))
@@ -174,7 +174,7 @@ def train_network(
                 if average is not None:
                     average.update_parameters(net)
                 checkpoint.save_within(step, parts)
-            _tell(journal, bar, stage, first + steps, optimizer, epoch.end())
+            _tell(logger, bar, stage, first + steps, optimizer, epoch.end())
             checkpoint.save(parts)
     if average is not None:
         net.load_state_dict(average.module.state_dict())

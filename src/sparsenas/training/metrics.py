@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparsenas.core.gate import Gates
 from sparsenas.data import Target
-from sparsenas.distributed.collectives import rank, summed, world
+from sparsenas.distributed.collectives import all_reduce_sum, rank, world
 from sparsenas.errors import UserError
 from sparsenas.nn.auxiliary_head import Output
 from sparsenas.training.recipe import Recipe
@@ -87,9 +87,9 @@ class Epoch:
     def _counted(self) -> tuple[Tensor, int, int]:
         """Mean losses, hits and images over all processes."""
         device = self.losses[-1].device
-        losses = summed(torch.stack([loss.to(device, torch.double) for loss in self.losses])) / world()
+        losses = all_reduce_sum(torch.stack([loss.to(device, torch.double) for loss in self.losses])) / world()
         hits = sum((hit.to(device) for hit in self.hits), torch.zeros((), dtype=torch.long, device=device))
-        counts = summed(torch.stack([hits, torch.tensor(self.images, device=device)])).tolist()
+        counts = all_reduce_sum(torch.stack([hits, torch.tensor(self.images, device=device)])).tolist()
         return losses, counts[0], counts[1]
 
     def _path(self, step: int) -> str:

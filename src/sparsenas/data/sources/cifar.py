@@ -27,7 +27,7 @@ SHIFT = 4
 """Pixels by which training images are moved at most, in each direction."""
 
 
-def cifar10(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0, jitter: float = 0.0) -> Data:
+def cifar10(root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, jitter: float = 0.0) -> Data:
     """Loads CIFAR-10: the official test images for testing, the others split into train and held-out.
 
     Training images are shifted by up to 4 pixels and mirrored.
@@ -35,26 +35,26 @@ def cifar10(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0, j
     Args:
         root: the folder with train-*.parquet and test-*.parquet, or with the official python or binary archive.
         seed: decides the held-out split.
-        held_out: share of the training images that is held out, with equal class shares.
+        val_share: share of the training images that is held out, with equal class shares.
         images: how many training images are used, held-out ones included, with equal class shares; 0 = all.
         jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
     """
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-    return _data(root, CIFAR10, CLASSES, mean, std, seed, held_out, images, jitter)
+    return _data(root, CIFAR10, CLASSES, mean, std, seed, val_share, images, jitter)
 
 
-def cifar100(root: Path, seed: int = 0, held_out: float = 0.1, images: int = 0, jitter: float = 0.0) -> Data:
+def cifar100(root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, jitter: float = 0.0) -> Data:
     """Loads CIFAR-100 with its 100 fine classes; in all else as cifar10.
 
     Args:
         root: the folder with train-*.parquet and test-*.parquet, or with the official python or binary archive.
         seed: decides the held-out split.
-        held_out: share of the training images that is held out, with equal class shares.
+        val_share: share of the training images that is held out, with equal class shares.
         images: how many training images are used, held-out ones included, with equal class shares; 0 = all.
         jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
     """
     mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, held_out, images, jitter)
+    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, val_share, images, jitter)
 
 
 def _data(
@@ -64,7 +64,7 @@ def _data(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     seed: int,
-    held_out: float,
+    val_share: float,
     images: int,
     jitter: float,
 ) -> Data:
@@ -82,6 +82,6 @@ def _data(
     chosen = torch.arange(len(shown))
     if 0 < images < len(shown):
         chosen = stratified(shown.labels.numpy(), images / len(shown), seed=0)[1]
-    learned, held = (chosen[rows] for rows in stratified(shown.labels[chosen].numpy(), held_out, seed=seed))
+    learned, held = (chosen[rows] for rows in stratified(shown.labels[chosen].numpy(), val_share, seed=seed))
     augment = nn.Sequential(RandomCrop((SIDE, SIDE), padding=SHIFT), RandomHorizontalFlip(), *colours(jitter))
-    return Data(classes, shown.take(learned), shown.take(held), parts["test"], mean, std, augment, held_rows=held)
+    return Data(classes, shown.subset(learned), shown.subset(held), parts["test"], mean, std, augment, val_rows=held)

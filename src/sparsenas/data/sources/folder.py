@@ -36,7 +36,7 @@ class PictureFiles:
         """The file."""
         return self.paths[index].read_bytes()
 
-    def shelves(self, rows: torch.Tensor) -> None:
+    def row_groups(self, rows: torch.Tensor) -> None:
         """Every file is read alone."""
 
 
@@ -44,7 +44,7 @@ def imagefolder(
     root: Path,
     seed: int = 0,
     size: int = 224,
-    held_out: float = 0.1,
+    val_share: float = 0.1,
     test: float = 0.2,
     jitter: float = 0.0,
     memory: float = 4096,
@@ -61,7 +61,7 @@ def imagefolder(
         root: the folder.
         seed: decides the held-out split.
         size: side of what the network sees.
-        held_out: share of the training pictures that is held out, with equal class shares.
+        val_share: share of the training pictures that is held out, with equal class shares.
         test: share of all pictures that is for testing, always the same, where there is no folder for that.
         jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
         memory: MiB of decoded pictures up to which all are kept in memory; more are decoded for each batch.
@@ -79,11 +79,11 @@ def imagefolder(
     for part, folder in folders.items():
         paths, labels = listed(folder, root, classes)
         parts[part] = show.pictures(PictureFiles(tuple(paths)), torch.tensor(labels))
-    return show.data(classes, arranged(parts, held_out, test, seed))
+    return show.data(classes, arranged(parts, val_share, test, seed))
 
 
 def _others(root: Path) -> dict[str, Path]:
-    names = {"held_out": ("val", "valid", "validation"), "test": ("test",)}
+    names = {"val": ("val", "valid", "validation"), "test": ("test",)}
     return {part: root / name for part, tried in names.items() for name in tried if (root / name).is_dir()}
 
 

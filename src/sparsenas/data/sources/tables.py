@@ -15,7 +15,7 @@ from sparsenas.data.loader import OnBad
 from sparsenas.data.transforms import Shown, arranged
 from sparsenas.errors import UserError
 
-PARTS = {"train": ("train",), "held_out": ("validation", "valid", "val"), "test": ("test",)}
+PARTS = {"train": ("train",), "val": ("validation", "valid", "val"), "test": ("test",)}
 KINDS = ("parquet", "arrow")
 
 
@@ -37,7 +37,7 @@ class Table(Protocol):
         """One cell."""
         ...
 
-    def shelves(self, rows: Tensor) -> Tensor | None:
+    def row_groups(self, rows: Tensor) -> Tensor | None:
         """As a source of pictures has them."""
         ...
 
@@ -65,7 +65,7 @@ class CachedTable:
         """One cell."""
         return self.rows[row][name]
 
-    def shelves(self, rows: Tensor) -> None:
+    def row_groups(self, rows: Tensor) -> None:
         """Every row is read alone."""
 
 
@@ -91,9 +91,9 @@ class PictureCells:
             cell = cell["bytes"] if cell.get("bytes") is not None else Path(cell["path"]).read_bytes()
         return bytes(cell)
 
-    def shelves(self, rows: Tensor) -> Tensor | None:
+    def row_groups(self, rows: Tensor) -> Tensor | None:
         """The table's."""
-        return self.table.shelves(rows)
+        return self.table.row_groups(rows)
 
 
 def parquet(
@@ -102,7 +102,7 @@ def parquet(
     size: int = 224,
     image: str = "image",
     label: str = "label",
-    held_out: float = 0.1,
+    val_share: float = 0.1,
     test: float = 0.2,
     jitter: float = 0.0,
     memory: float = 4096,
@@ -121,7 +121,7 @@ def parquet(
         size: side of what the network sees.
         image: the column of the pictures.
         label: the column of the classes: names, or numbers from 0.
-        held_out: share of the training pictures that is held out, with equal class shares.
+        val_share: share of the training pictures that is held out, with equal class shares.
         test: share of all pictures that is for testing, always the same, where there are no files for that.
         jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
         memory: MiB of decoded pictures up to which all are kept in memory; more are decoded for each batch.
@@ -135,7 +135,7 @@ def parquet(
     classes, labels = _classes(tables, label, root)
     show = Shown(size, jitter, memory, workers, on_bad)
     parts = {part: show.pictures(_rows(table, image, f"{root} {part}"), labels[part]) for part, table in tables.items()}
-    return show.data(classes, arranged(parts, held_out, test, seed))
+    return show.data(classes, arranged(parts, val_share, test, seed))
 
 
 def _rows(table: Table, column: str, title: str) -> PictureCells:

@@ -1,0 +1,1 @@
+"""The stages of a run; each reads and writes the run folder."""

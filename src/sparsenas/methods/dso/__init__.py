@@ -1,0 +1,1 @@
+"""DSO-NAS: pruning a completely connected network."""

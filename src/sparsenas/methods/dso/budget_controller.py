@@ -1,4 +1,4 @@
-"""A budget as the goal of a search that prunes: how far it is, and which of the last zeros to accept."""
+"""A budget as the goal of a search that prunes: how distance it is, and which of the last zeros to accept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAND = 0.05
 """A search ends at most this share below its budget, where single options are not too coarse for that."""
 
 
-class Goal:
+class BudgetController:
     """The upper bounds of a search; an architecture's ``reach`` is its cost in those of the tightest."""
 
     def __init__(self, limits: Limits, band: float = BAND) -> None:
@@ -38,7 +38,7 @@ class Goal:
         return bool(self.reach(row[None])[0] <= 1)
 
     def needed(self, row: Matrix, strengths: Matrix) -> float:
-        """The least threshold at which what is stronger meets the bounds: how far all strengths have to fall.
+        """The least threshold at which what is stronger meets the bounds: how distance all strengths have to fall.
 
         Args:
             row: the options kept, encoded.
@@ -70,13 +70,13 @@ class Goal:
                 row = less
         return row
 
-    def spared(self, kept: Matrix, gone: Mask) -> Mask:
+    def kept_alive(self, kept: Matrix, gone: Mask) -> Mask:
         """Which of the options that have just ``gone`` must stay, ``kept`` being all that are left without them."""
-        spared = np.zeros_like(gone)
+        kept_alive = np.zeros_like(gone)
         for span, least in self.demands:
             if kept[span].sum() < least:
-                spared[span] = gone[span]
-        return spared if self._high_enough(np.maximum(kept, spared)) else gone
+                kept_alive[span] = gone[span]
+        return kept_alive if self._high_enough(np.maximum(kept, kept_alive)) else gone
 
     def _high_enough(self, row: Matrix) -> bool:
         costs = self.limits.table.of_rows(row[None]) if self.floors else {}

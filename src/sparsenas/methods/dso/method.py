@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import skeleton, tidy
+from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.core.choice import Choices
 from sparsenas.core.dag import Dag
 from sparsenas.core.gate import Gate, Gates, set_gates
@@ -20,7 +20,7 @@ from sparsenas.errors import UserError
 from sparsenas.methods.base import Method
 from sparsenas.methods.dso.adaptive import Adapt, Penalties
 from sparsenas.methods.dso.apg import ApgNag
-from sparsenas.methods.dso.budget_controller import Goal, Mask, Matrix
+from sparsenas.methods.dso.budget_controller import BudgetController, Mask, Matrix
 
 MOST_GAIN = 10.0
 """By how much gamma may exceed what the pace of an indifferent scale asks for."""
@@ -38,7 +38,7 @@ class Dso(Method):
     that may keep all of their options.
     """
 
-    held_out: ClassVar[bool] = True
+    learns_on_val: ClassVar[bool] = True
     prunes: ClassVar[bool] = True
 
     alive: Tensor
@@ -57,7 +57,7 @@ class Dso(Method):
         pretrain: float = 0.5,
         prune_every: int = 5,
         adapt: Adapt = "flops",
-        arrive: float = 0.75,
+        deadline: float = 0.75,
     ) -> None:
         """Starts from the complete network. Raises ``UserError`` for choices that may not keep all of their options.
 
@@ -75,22 +75,22 @@ class Dso(Method):
             adapt: what gamma is multiplied by: flops = the share of its block's multiply-adds that is left;
                 memory_access = that of an option's operation, relative to the dearest of its block; latency = from a
                 half for the option that saves least time to 1 for the one that saves most; none = 1.
-            arrive: share of the epochs with scales after which a budget is to be met.
+            deadline: share of the epochs with scales after which a budget is to be met.
         """
         super().__init__(choices, limits, seed)
-        _check(choices, period, prune_every, pretrain, arrive, gamma, lr, momentum)
+        _check(choices, period, prune_every, pretrain, deadline, gamma, lr, momentum)
         self.epochs, self.gamma, self.rates = epochs, gamma, (lr, momentum)
         self.period, self.prune_every = period, prune_every
         self.first = min(round(pretrain * epochs), epochs - 1)
-        self.deadline = min(self.first + max(1, round(arrive * (epochs - self.first))), epochs)
-        self.goal, self.penalties = Goal(limits), Penalties(limits.table, adapt)
-        self.skeleton = [skeleton(limits.table.net)]  # in a list, so that it is no part of this module
+        self.deadline_epoch = min(self.first + max(1, round(deadline * (epochs - self.first))), epochs)
+        self.goal, self.penalties = BudgetController(limits), Penalties(limits.table, adapt)
+        self.meta_skeleton = [meta_skeleton(limits.table.net)]  # in a list, so that it is no part of this module
         self.scales = nn.Parameter(torch.ones(limits.table.options))
         self.register_buffer("alive", torch.ones(limits.table.options, dtype=torch.bool))
         self.register_buffer("penalty", torch.zeros(limits.table.options))
         self.epoch, self.steps, self.in_epoch = 0, 0, 0
-        self.far, self.gain = 0.0, 1.0
-        self.landed, self.ranked = not self.goal.bounds, 0
+        self.distance, self.gain = 0.0, 1.0
+        self.budget_met, self.ranked = not self.goal.bounds, 0
         self.since: int | None = None
         self.steered: ApgNag | None = None
         self.before = self.scales.detach().clone()
@@ -117,11 +117,11 @@ class Dso(Method):
         self.steered.register_step_post_hook(lambda *_: self._end_step())
         return self.steered
 
-    def learns(self, epoch: int, step: int) -> bool:
+    def takes_arch_step(self, epoch: int, step: int) -> bool:
         """Whether this step of the weights comes after one of the scales."""
         return epoch >= self.first and step % (self.period - 1) == 0
 
-    def decided(self) -> int | None:
+    def architecture_fixed_at(self) -> int | None:
         """The epoch after the one in which the budget was met; ``None`` until then, and without a budget."""
         return self.since
 
@@ -132,12 +132,12 @@ class Dso(Method):
             self._penalise(self.gamma)
             return False
         last = self.epoch == self.epochs
-        if not self.landed and (last or self.epoch >= self.deadline):
+        if not self.budget_met and (last or self.epoch >= self.deadline_epoch):
             self._land(self._ranked(self._kept()), self.epoch)
         elif last or searched % self.prune_every == 0:
             self._prune(self._kept())
         self.in_epoch, self.steps = self.steps, 0
-        if not self.landed:
+        if not self.budget_met:
             self._steer()
         elif self.goal.bounds:
             self._penalise(0.0)
@@ -150,13 +150,13 @@ class Dso(Method):
         row = self._kept()
         costs = self.limits.table.of_rows(row[None])
         bounded = {cost: float(costs[cost][0]) for cost in self.goal.bounds or ("flops",)}
-        left = survivors(self.skeleton[0], self._arch(row))
-        state = {"gamma": self.gamma, "landed": self.since is not None, "options": int(row.sum()), "costs": bounded}
+        left = survivors(self.meta_skeleton[0], self._arch(row))
+        state = {"gamma": self.gamma, "budget_met": self.since is not None, "options": int(row.sum()), "costs": bounded}
         return {"pruning": {**state, "blocks": left}}
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""
-        names = ("epoch", "steps", "in_epoch", "landed", "ranked", "since", "gamma", "gain", "far")
+        names = ("epoch", "steps", "in_epoch", "budget_met", "ranked", "since", "gamma", "gain", "distance")
         return {name: self.__dict__[name] for name in names}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -172,16 +172,18 @@ class Dso(Method):
         self.steps += 1
         kept, before = self._kept(), self.before.cpu().numpy()
         gone = self.alive.cpu().numpy() & (kept == 0) & (before > 0)
-        spared = gone if self.landed and self.goal.bounds else self.goal.spared(kept, gone)
-        self._revive(spared)
-        kept[spared] = 1
-        if not self.landed and gone.any() and self.goal.met(kept):
-            order = sorted(np.flatnonzero(gone & ~spared).tolist(), key=lambda i: before[i] / self.penalties.factors[i])
+        kept_alive = gone if self.budget_met and self.goal.bounds else self.goal.kept_alive(kept, gone)
+        self._revive(kept_alive)
+        kept[kept_alive] = 1
+        if not self.budget_met and gone.any() and self.goal.met(kept):
+            order = sorted(
+                np.flatnonzero(gone & ~kept_alive).tolist(), key=lambda i: before[i] / self.penalties.factors[i]
+            )
             row = self.goal.drop(np.maximum(kept, gone), order, self.goal.band)
             self._revive((row > 0) & (kept == 0))
             if self.goal.met(row):
                 self._land(row, self.epoch + 1)
-        if not self.landed and self.epoch == self.deadline - 1 and self.in_epoch:
+        if not self.budget_met and self.epoch == self.deadline_epoch - 1 and self.in_epoch:
             self._steer()
 
     def _kept(self) -> Matrix:
@@ -199,7 +201,7 @@ class Dso(Method):
         return row
 
     def _arch(self, row: Matrix) -> Arch:
-        return tidy(self.skeleton[0], self.limits.table.decode(row))
+        return canonicalize(self.meta_skeleton[0], self.limits.table.decode(row))
 
     def _revive(self, options: Mask) -> None:
         """Gives options the scales back that they had before the step."""
@@ -224,7 +226,7 @@ class Dso(Method):
         """From here on the architecture is ``row``; epochs from ``since`` on are trained with it."""
         self.ranked = int(((self._kept() > 0) & (row == 0)).sum())
         self._prune(row)
-        self.landed, self.since = True, since
+        self.budget_met, self.since = True, since
         self._penalise(0.0)
 
     def _steer(self) -> None:
@@ -234,16 +236,16 @@ class Dso(Method):
         factor times ``n - momentum (1 - momentum^n) / (1 - momentum)``. Where it is not, gamma gains by as much as the
         last epoch fell short of its share.
         """
-        left = max(1, self.in_epoch * (self.deadline - self.epoch) - self.steps)
+        left = max(1, self.in_epoch * (self.deadline_epoch - self.epoch) - self.steps)
         lr, momentum = self.rates
         effective = left - momentum * (1 - momentum**left) / (1 - momentum)
         kept, factors = self._kept(), self.penalties.at(self._kept())
-        far = self.goal.needed(kept, self.scales.detach().cpu().double().numpy() / factors)
-        if self.far > 0 and self.steps == 0:
-            share = self.far * self.in_epoch / (left + self.in_epoch)
-            self.gain = min(max(self.gain * share / max(self.far - far, share / 2), 1.0), MOST_GAIN)
-        self.far = far if self.steps == 0 else self.far
-        self._penalise(self.gain * far * (1 - momentum) / (lr * effective))
+        distance = self.goal.needed(kept, self.scales.detach().cpu().double().numpy() / factors)
+        if self.distance > 0 and self.steps == 0:
+            share = self.distance * self.in_epoch / (left + self.in_epoch)
+            self.gain = min(max(self.gain * share / max(self.distance - distance, share / 2), 1.0), MOST_GAIN)
+        self.distance = distance if self.steps == 0 else self.distance
+        self._penalise(self.gain * distance * (1 - momentum) / (lr * effective))
 
     def _penalise(self, gamma: float) -> None:
         self.gamma = gamma
@@ -260,15 +262,15 @@ def survivors(net: nn.Module, arch: Arch) -> list[dict[str, int]]:
     return [{"edges": count, "nodes": len(dag.live())} for dag, count in zip(dags, edges, strict=True)]
 
 
-def _check(choices: Choices, period: int, prune_every: int, pretrain: float, arrive: float, *positive: float) -> None:
+def _check(choices: Choices, period: int, prune_every: int, pretrain: float, deadline: float, *positive: float) -> None:
     for choice in choices.values():
         if choice.most < len(choice.options):
             raise UserError(
                 f"--method: choice {choice.name!r} keeps {choice.least} to {choice.most} of {len(choice.options)} "
                 "options; DSO-NAS starts from all and needs choices that may keep all, as in the space dso"
             )
-    if period < 2 or prune_every < 1 or not (0 <= pretrain < 1 and 0 < arrive <= 1 and min(positive) >= 0):
+    if period < 2 or prune_every < 1 or not (0 <= pretrain < 1 and 0 < deadline <= 1 and min(positive) >= 0):
         raise UserError(
-            "--method: expected period >= 2, prune_every >= 1, pretrain within [0, 1), arrive within (0, 1], gamma, lr "
-            f"and momentum >= 0, got {period}, {prune_every}, {pretrain}, {arrive}, {', '.join(map(str, positive))}"
+            "--method: expected period >= 2, prune_every >= 1, pretrain within [0, 1), deadline within (0, 1], gamma, "
+            f"lr and momentum >= 0, got {period}, {prune_every}, {pretrain}, {deadline}, {', '.join(map(str, positive))}"
         )

@@ -1,0 +1,1 @@
+"""ISTA-NAS: architectures as sparse codes."""

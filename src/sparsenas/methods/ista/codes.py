@@ -14,7 +14,7 @@ from sparsenas.core.choice import Choice, Picks
 from sparsenas.core.gate import Gate, Gates
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
-from sparsenas.methods.constrained_argmax import Strengths, strongest, strongest_arch
+from sparsenas.methods.constrained_argmax import Strengths, best_arch_within_budget, topk_picks
 from sparsenas.methods.ista.lasso import Matrix, lasso
 
 Dictionary = Literal["uniform", "tight"]
@@ -42,14 +42,14 @@ class Code(nn.Module):
         self.register_buffer("kept", torch.zeros(dictionary.shape[0], 0), persistent=False)
         self.register_buffer("bias", torch.zeros(0), persistent=False)
 
-    def recover(self, lam: float) -> float:
+    def solve(self, lam: float) -> float:
         """Solves for z; returns how far it moved."""
         a, b = (t.detach().cpu().double().numpy() for t in (self.dictionary, self.compressed))
         before = self.solution.clone()
         self.solution.copy_(torch.from_numpy(lasso(a, b, lam)))
         return float((self.solution - before).norm())
 
-    def misfit(self, picks: Picks) -> float:
+    def residual(self, picks: Picks) -> float:
         """How far A z is from b when only ``picks`` of z count, as a share of b."""
         z = torch.zeros_like(self.solution)
         z[list(picks)] = self.solution[list(picks)]
@@ -61,7 +61,7 @@ class Code(nn.Module):
         magnitudes: np.ndarray[Any, np.dtype[np.float64]] = np.abs(self.solution.cpu().double().numpy())
         return magnitudes
 
-    def keep(self, picks: Picks) -> None:
+    def fix_support(self, picks: Picks) -> None:
         """Fixes the support."""
         index = torch.tensor(picks, device=self.dictionary.device)
         self.kept = self.dictionary[:, index]
@@ -109,8 +109,8 @@ class Codes(nn.Module):
         self.arch: Arch | None = None
         self.facts: dict[str, Any] = {}
         """Figures of the last recovery, for the log."""
-        self.recover()
-        self.register_load_state_dict_post_hook(_keep)  # type: ignore[no-untyped-call]
+        self.solve()
+        self.register_load_state_dict_post_hook(_fix_support)  # type: ignore[no-untyped-call]
 
     def items(self) -> Iterator[tuple[str, Code]]:
         """The codes by the names of their choices."""
@@ -131,15 +131,15 @@ class Codes(nn.Module):
         assert self.arch is not None
         return self.arch
 
-    def recover(self) -> dict[str, float]:
+    def solve(self) -> dict[str, float]:
         """Solves for z where it is not frozen and fixes the new support; returns how far each z moved."""
-        moved = {name: code.recover(self.sparsity) for name, code in self.items() if name not in self.frozen}
+        moved = {name: code.solve(self.sparsity) for name, code in self.items() if name not in self.frozen}
         strengths = {name: code.strengths() for name, code in self.items()}
         top = 1 + max(float(strength.sum()) for strength in strengths.values())
         for name in self.frozen:
             strengths[name][list(self.answer()[name])] += FROZEN * top
-        before, self.arch = self.arch, strongest_arch(self.limits, strengths, self.arch, self.groups)
-        self.keep()
+        before, self.arch = self.arch, best_arch_within_budget(self.limits, strengths, self.arch, self.groups)
+        self.fix_support()
         self.facts = self._facts(before, moved, strengths)
         return moved
 
@@ -155,18 +155,18 @@ class Codes(nn.Module):
             "displaced": [
                 name
                 for name, choice in arch.choices.items()
-                if arch[name] != strongest(choice, strengths[name], self.groups.get(name))
+                if arch[name] != topk_picks(choice, strengths[name], self.groups.get(name))
             ],
             "frozen": sorted(self.frozen),
             "moved": {name: _short(distance) for name, distance in moved.items()},
-            "residual": {name: _short(code.misfit(tuple(range(len(code.solution))))) for name, code in codes.items()},
-            "gap": {name: _short(codes[name].misfit(picks)) for name, picks in arch.items()},
+            "residual": {name: _short(code.residual(tuple(range(len(code.solution))))) for name, code in codes.items()},
+            "gap": {name: _short(codes[name].residual(picks)) for name, picks in arch.items()},
         }
 
-    def keep(self) -> None:
+    def fix_support(self) -> None:
         """Makes the weights those of the support."""
         for name, code in self.items():
-            code.keep(self.answer()[name])
+            code.fix_support(self.answer()[name])
 
     def freeze(self, name: str) -> None:
         """Lets b and z of a choice be, for good."""
@@ -187,9 +187,9 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _keep(codes: nn.Module, _: object) -> None:
+def _fix_support(codes: nn.Module, _: object) -> None:
     assert isinstance(codes, Codes)
-    codes.keep()
+    codes.fix_support()
 
 
 def sources(choice: Choice) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ class Ista(Method):
     and keeps its first answer.
     """
 
-    held_out: ClassVar[bool] = True
+    learns_on_val: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Ista(Method):
 
     def end_epoch(self, epoch: int) -> bool:
         """Recovers z; only here may the support change."""
-        self.codes.recover()
+        self.codes.solve()
         return False
 
 
@@ -90,7 +90,7 @@ class IstaOneStage(Method):
     """
 
     one_stage: ClassVar[bool] = True
-    norms_wait: ClassVar[bool] = True
+    freeze_norm_affine: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class IstaOneStage(Method):
         """Adam, as published."""
         return _adam(self, *self.adam)
 
-    def decided(self) -> int | None:
+    def architecture_fixed_at(self) -> int | None:
         """The first epoch in which all are frozen."""
         return self.since
 
@@ -157,7 +157,7 @@ class IstaOneStage(Method):
 
     def end_epoch(self, epoch: int) -> bool:
         """Recovers z where it is not frozen, and freezes what has come to rest."""
-        for name, distance in self.codes.recover().items():
+        for name, distance in self.codes.solve().items():
             if (epoch > 0 and distance <= self.rest) or (self.last is not None and epoch + 1 >= self.last):
                 self.codes.freeze(name)
         if self.since is None and len(self.codes.frozen) == len(self.choices):

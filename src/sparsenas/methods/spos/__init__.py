@@ -1,0 +1,1 @@
+"""Single path one-shot (SPOS): uniform sampling, then evolution."""

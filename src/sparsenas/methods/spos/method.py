@@ -15,7 +15,7 @@ from sparsenas.costs.budget import check_cost
 from sparsenas.errors import UserError
 from sparsenas.methods.base import Method
 from sparsenas.methods.spos.sampling import Bins, BinSampler, FairSampler
-from sparsenas.searching.evolution import Evolution, Parents, RandomSearch, Search, Space
+from sparsenas.searching.evolution import Evolution, Parents, RandomSearch, Search, SearchProblem
 
 
 class Paths(nn.Module):
@@ -125,9 +125,9 @@ class Spos(Method):
         """A newly drawn path."""
         return self.paths.draw().gates()
 
-    def search(self, space: Space, rng: np.random.Generator, choose: Parents | None = None) -> Search:
+    def search(self, problem: SearchProblem, rng: np.random.Generator, choose: Parents | None = None) -> Search:
         """The published evolution."""
-        return Evolution(space, rng, *self.evolution, choose)
+        return Evolution(problem, rng, *self.evolution, choose)
 
 
 class Random(Method):
@@ -164,6 +164,6 @@ class Random(Method):
         """A newly drawn path."""
         return self.paths.draw().gates()
 
-    def search(self, space: Space, rng: np.random.Generator, choose: Parents | None = None) -> Search:
+    def search(self, problem: SearchProblem, rng: np.random.Generator, choose: Parents | None = None) -> Search:
         """Random search, which has no parents."""
-        return RandomSearch(space, rng, self.evaluations)
+        return RandomSearch(problem, rng, self.evaluations)
