@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from nets import seeds
 from sparsenas.__main__ import main
-from sparsenas.commands.retrain import COST_TOLERANCE, random_band
 from sparsenas.core.arch import Arch
 from sparsenas.costs import CostTable
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
+from sparsenas.job.stages.compare import COST_TOLERANCE, random_band
 from sparsenas.job.task import Task, found, load, make_task, open_task
 from sparsenas.job.width_fit import WIDE, check_fit, check_target, fitted, widest
 from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary

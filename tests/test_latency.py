@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from nets import SHAPE, random_net, seeds
 from sparsenas.__main__ import main
-from sparsenas.commands.latency import latency_stage
 from sparsenas.core.arch import Arch, every_arch, space_size
 from sparsenas.core.choice import Choices
 from sparsenas.core.gate import choices, set_gates
@@ -27,6 +26,7 @@ from sparsenas.costs import COSTS, Budget, CostTable, Layer, Limits, Shape, pars
 from sparsenas.costs.enumerate import enumerate_layers
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings, Timing, measured_part, takes_time
 from sparsenas.errors import UserError
+from sparsenas.job.stages.latency import latency_stage
 from sparsenas.job.task import open_task
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.results import drop_results

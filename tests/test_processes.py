@@ -19,7 +19,6 @@ from torch import distributed as dist
 from torch import multiprocessing, nn
 from torch.nn import functional as F
 
-from sparsenas.commands.search import make_method
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
 from sparsenas.data import Split
@@ -35,6 +34,7 @@ from sparsenas.distributed.collectives import (
 from sparsenas.distributed.sync_batch_norm import SYNCED
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
+from sparsenas.job.stages.search import make_method
 from sparsenas.job.task import Task, make_task
 from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.rundir.checkpoint import Checkpoint

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sparsenas.__main__ import main
-from sparsenas.commands.rank import read_known
 from sparsenas.core.arch import Arch, every_arch
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gate, choices, set_gates
@@ -25,6 +24,7 @@ from sparsenas.costs.trace import trace_through
 from sparsenas.data.sources import digits
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
+from sparsenas.job.stages.rank import read_known
 from sparsenas.job.task import make_task
 from sparsenas.rundir.folder import Run
 from sparsenas.searching.benchmark_table import load_benchmark_table

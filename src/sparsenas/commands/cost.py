@@ -12,11 +12,12 @@ from rich.table import Table
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices
-from sparsenas.costs import CostTable, Shape
+from sparsenas.costs import CostTable
 from sparsenas.costs.latency import LatencyTable
 from sparsenas.costs.layer import as_number, format_cost
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin, space_of
+from sparsenas.job.space_facts import input_shape
 from sparsenas.job.task import costs_with
 from sparsenas.spaces.published import read_arch
 from sparsenas.timing import read_table
@@ -88,19 +89,6 @@ def _costs(table: CostTable, archs: Sequence[Arch]) -> list[dict[str, float]]:
         return [table.exact(arch) for arch in archs]
     columns = table(archs)
     return [{name: as_number(name, values[row]) for name, values in columns.items()} for row in range(len(archs))]
-
-
-def input_shape(space: Plugin) -> Shape:
-    """The image shape a space is counted at: its flag, or the default of its parameter."""
-    import inspect
-
-    parameters = inspect.signature(space.callable("space")).parameters
-    shape = space.flags.get("shape") or (parameters["shape"].default if "shape" in parameters else None)
-    if shape is None:
-        raise UserError(
-            f"--space {space.name}: expected --space.shape CHANNELS,HEIGHT,WIDTH, since it has no shape of its own"
-        )
-    return tuple(shape)
 
 
 def _read_lines(path: str) -> list[str]:

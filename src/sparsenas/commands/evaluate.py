@@ -5,21 +5,11 @@ from __future__ import annotations
 import json as json_module
 from pathlib import Path
 
-import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-
-from sparsenas.core.arch import Arch
-from sparsenas.core.derive import derive
-from sparsenas.data import Images
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.exporting import onnx_logits
-from sparsenas.job.task import Task, found, inherited_gates, open_task, trained
-from sparsenas.rundir.provenance import trained_as
-from sparsenas.rundir.results import add_results, results
+from sparsenas.job.stages.evaluate import _onnx, inherited
+from sparsenas.job.task import found, open_task, trained
 from sparsenas.searching.config import Scoring
-from sparsenas.searching.population_evaluator import EvalBatches
 from sparsenas.spaces.published import read_arch
 from sparsenas.training.loops import evaluate as accuracy_of
 
@@ -59,46 +49,3 @@ def evaluate(
         print(json_module.dumps({"network": what, "split": split, "images": len(images), **marks}))
     else:
         print(f"{what}: {marks['accuracy']:.2%} of {len(images)} {split} images, loss {marks['loss']:.4f}")
-
-
-def evaluate_stage(task: Task, scoring: Scoring) -> None:
-    """Tests the found network on inherited and on retrained weights; each once in a run.
-
-    What was trained in one stage has no weights but those of the search.
-    """
-    known, arch, one_stage = results(task.run), found(task), bool(trained_as(task.run).get("one_stage"))
-    if "inherited" not in known and not one_stage:
-        net = inherited(task, arch, task.eval_batches(scoring))
-        add_results(task.run, {"inherited": {"split": "test", **accuracy_of(net, task.data, task.data.test)}})
-    if "retrained" not in known:
-        net = trained(task).to(task.data.test.labels.device)
-        facts = {"split": "test", **({"one_stage": True} if one_stage else {})}
-        add_results(task.run, {"retrained": {**facts, **accuracy_of(net, task.data, task.data.test)}})
-
-
-@torch.no_grad()
-def inherited(task: Task, arch: Arch, eval_batches: EvalBatches) -> nn.Module:
-    """The plain network of an architecture on the supernet's weights, its batch norm recalibrated on the calibration batches."""
-    supernet = task.network("supernet")
-    task.run.restore("supernet.pt", net=supernet)
-    net = derive(supernet, inherited_gates(task, arch)).to(task.data.test.labels.device).eval()
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)] if eval_batches.calibration else []
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    for x in eval_batches.calibration:
-        net(x)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    return net.eval()
-
-
-def _onnx(task: Task, images: Images) -> dict[str, float]:
-    hits, loss = 0, 0.0
-    for part in images.batches(500):
-        logits = torch.as_tensor(onnx_logits(task.run, task.data.inputs(part.images).cpu().contiguous().numpy()))
-        hits += int((logits.argmax(1) == part.labels.cpu()).sum())
-        loss += float(nn.functional.cross_entropy(logits, part.labels.cpu(), reduction="sum"))
-    return {"accuracy": hits / len(images), "loss": loss / len(images)}

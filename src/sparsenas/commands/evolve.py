@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sparsenas.commands.search import architectures, final, run_search, scored, search_randomly, write_best
-from sparsenas.core.arch import Arch
 from sparsenas.costs.budget import check_cost
 from sparsenas.distributed.fabric import Device
-from sparsenas.errors import UserError
 from sparsenas.job.flags import to_config
 from sparsenas.job.plugin import Plugin
-from sparsenas.job.task import LATENCY_FILE, Task, found, make_task, open_task
-from sparsenas.methods import Method
+from sparsenas.job.stages.evolve import search_again
+from sparsenas.job.task import LATENCY_FILE, found, make_task, open_task
 from sparsenas.reporting import report
-from sparsenas.rundir.folder import Run, write_atomic
-from sparsenas.rundir.seeds import seed_of
+from sparsenas.rundir.folder import write_atomic
 from sparsenas.searching.config import Scoring
-from sparsenas.searching.evolution import Score
-from sparsenas.searching.pareto import CostOf, crowded, front, hypervolume, objectives
 
 
 def evolve(
@@ -78,45 +68,3 @@ def evolve(
     told = f"{val['accuracy']:.2%} held-out, " if val else ""
     task.logger.say(f"found {best.text()}: {told}{task.costs(best)['flops']:,} flops")
     task.logger.say(f"report: {report(task.run.path)}")
-
-
-def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, pareto: str, random: int = 0) -> None:
-    """Runs the search on the trained supernet; writes best.json, and front.json for a front."""
-
-    def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
-        return task.limits.table(archs)[pareto]
-
-    choose = crowded(cost_of) if pareto else scoring.choose
-    strategy = learner.search(
-        architectures(task, scoring.score_key), np.random.default_rng(seed_of(task.seed, "evolution")), choose
-    )
-    if strategy is None:
-        raise UserError("--method: expected a method that searches a supernet, as Spos does")
-    net = task.network("supernet")
-    task.run.restore("supernet.pt", net=net)
-    net.to(task.data.test.labels.device)
-    scorer = task.scorer(net, scoring)
-    run_search(task, scorer, strategy, scored([source, task.run], task.choices))
-    search_randomly(task, scorer, random, [source, task.run])
-    if pareto:
-        write_front(task, strategy.scores, cost_of, pareto)
-    write_best(task, *final(task, net, strategy.scores, scoring))
-
-
-def write_front(task: Task, scores: Mapping[Arch, Score], cost_of: CostOf, cost: str) -> None:
-    """Writes front.json: the front, cheapest first, and its hypervolume below error 1 and the dearest cost."""
-    archs = front(scores, cost_of)
-    reference = [1.0, float(cost_of([task.limits.table.extremes(cost)[1]])[0])]
-    points = [
-        {
-            "arch": arch.to_json(),
-            "text": arch.text(),
-            "accuracy": scores[arch].accuracy,
-            "loss": -scores[arch].negative_loss,
-            **task.costs(arch),
-        }
-        for arch in archs
-    ]
-    area = hypervolume(objectives({arch: scores[arch] for arch in archs}, cost_of), reference)
-    task.run.write_json("front.json", {"cost": cost, "hypervolume": area, "reference": reference, "points": points})
-    task.logger.say(f"front of {len(archs)} architectures, hypervolume {area / reference[1]:.4f} of the possible")

@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.job.task import Task, found, open_task
+from sparsenas.job.stages.rank import cost_measures, read_known, sampled, scorings, standing, supernet_measures
+from sparsenas.job.task import open_task
 from sparsenas.reporting import report
-from sparsenas.rundir.seeds import seed_of
-from sparsenas.searching.additive_smoothing import shrinkage
 from sparsenas.searching.benchmark_table import load_benchmark_table
 from sparsenas.searching.config import Scoring
-from sparsenas.searching.evolution import Score
-from sparsenas.searching.population_evaluator import Scorer
-from sparsenas.searching.rank_correlation import Canonical, agreement, one_of_each, place
-from sparsenas.spaces.published import read_arch
-
-BASELINES = ("flops", "params")
-"""Costs that are shown as rankings of their own: a supernet must beat counting them."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """Architectures of known accuracy, tidied, in the table's order."""
-
-    archs: tuple[Arch, ...]
-    truth: tuple[float, ...]
-    networks: tuple[Arch, ...]
-    """The canonical architecture of each: equal ones are one network."""
-
-    def subset(self, rows: Sequence[int]) -> Known:
-        """Some of the rows."""
-        parts = (self.archs, self.truth, self.networks)
-        return Known(*(tuple(part[i] for i in rows) for part in parts))  # type: ignore[arg-type]
-
-    def distinct(self) -> list[int]:
-        """A row of every network."""
-        return one_of_each(self.archs, self.networks)
 
 
 def rank(
@@ -111,120 +80,6 @@ def rank(
     else:
         show(result)
     task.logger.say(f"report: {report(task.run.path)}")
-
-
-def scorings(task: Task, own: Scoring, calibration: Sequence[int] | None, val: int | None) -> list[Scoring]:
-    """On what to score: one entry a number of calibration images. Raises ``UserError`` when there are not so many."""
-    numbers = sorted(set([0, own.calibration] if calibration is None else calibration))
-    asked = own.val if val is None else val
-    most = len(task.data.train), len(task.data.val)
-    for flag, value, limit in [("calibration", n, most[0]) for n in numbers] + [("val", asked, most[1])]:
-        if not 0 <= value <= limit:
-            raise UserError(f"--{flag}: expected 0 to {limit} images, got {value}")
-    return [replace(own, calibration=number, val=asked) for number in numbers]
-
-
-def read_known(task: Task, path: Path, truth: Mapping[str, float]) -> Known:
-    """The rows of a table as architectures of the run's space. Raises ``UserError`` when they are not."""
-    net = task.limits.table.net
-    twin = meta_skeleton(net)
-    try:
-        archs = tuple(canonicalize(twin, read_arch(task.choices, text)) for text in truth)
-    except UserError as error:
-        raise UserError(f"{path}: expected architectures of the run's space: {error}") from error
-    networks = tuple(net.canonical(arch) for arch in archs) if isinstance(net, Canonical) else archs
-    return Known(archs, tuple(truth.values()), networks)
-
-
-def sampled(rows: int, count: int, seed: int) -> list[int]:
-    """``count`` rows (0 = all), in order; a larger sample has the smaller ones in it, whose scores are then known."""
-    order = np.random.default_rng(seed_of(seed, "rank")).permutation(rows)
-    return sorted(int(i) for i in order[: count or rows])
-
-
-def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], block: int) -> list[dict[str, Any]]:
-    """How well accuracy and loss on inherited weights rank the rows, in every setting."""
-    net = task.network("supernet")
-    task.run.restore("supernet.pt", net=net)
-    net.to(task.data.test.labels.device)
-    measures = []
-    task.run.keep_lines("rank.jsonl", lambda line: True)
-    for scoring in settings:
-        scorer = task.scorer(net, scoring)
-        images = sum(len(batch) for batch in scorer.eval_batches.calibration)
-        setting = {"calibration": scoring.calibration, "images": images, "val": scorer.eval_batches.images}
-        scores = score_rows(task, scorer, rows.archs, setting, block)
-        measures += [{**setting, **measure} for measure in compared_scores(rows, scores, scoring.shrink)]
-    return measures
-
-
-def compared_scores(rows: Known, scores: Sequence[Score], share: float) -> list[dict[str, Any]]:
-    """How well the scores rank the rows; also moved this share of the way to an additive model of them all."""
-    known = dict(zip(rows.archs, scores, strict=True))
-    ways = {"": known} | ({", shrunk": shrinkage(known, share)(known)} if share > 0 else {})
-    return [
-        {"by": f"{part}{way}", **compared([values[arch][i] for arch in rows.archs], rows)}
-        for way, values in ways.items()
-        for i, part in enumerate(("accuracy", "loss"))
-    ]
-
-
-def score_rows(
-    task: Task, scorer: Scorer, archs: Sequence[Arch], setting: Mapping[str, int], block: int
-) -> list[Score]:
-    """The scores of ``archs``, read from rank.jsonl or computed in blocks that share long prefixes, and kept there."""
-    lines = [line for line in task.run.records("rank.jsonl") if line.items() >= setting.items()]
-    known = {Arch.from_json(task.choices, line["arch"]): Score(line["accuracy"], -line["loss"]) for line in lines}
-    new = sorted(set(archs) - known.keys(), key=lambda arch: tuple(arch.values()))
-    if new:
-        title = f"rank ({setting['images']} calibration images)"
-        with task.logger.stage("rank") as facts, task.logger.bar(title, len(new)) as bar:
-            for part in (new[i : i + block] for i in range(0, len(new), block)):
-                scores = scorer(part)
-                known.update(zip(part, scores, strict=True))
-                task.run.append("rank.jsonl", [_line(setting, *pair) for pair in zip(part, scores, strict=True)])
-                bar.advance(by=len(part))
-            facts |= {"evaluations": len(new), "data_passes": -(-len(new) // block)}
-    return [known[arch] for arch in archs]
-
-
-def _line(setting: Mapping[str, int], arch: Arch, score: Score) -> dict[str, object]:
-    marks = {"accuracy": score.accuracy, "loss": -score.negative_loss}
-    return {**setting, "arch": arch.to_json(), "text": arch.text(), **marks}
-
-
-def cost_measures(task: Task, rows: Known) -> list[dict[str, Any]]:
-    """How well cost alone ranks the rows: the dearer, the better."""
-    costs = task.limits.table(rows.archs)
-    return [{"by": cost, **compared(costs[cost].tolist(), rows)} for cost in BASELINES]
-
-
-def compared(values: Sequence[float], rows: Known) -> dict[str, dict[str, Any]]:
-    """The agreement of values with the truth, over all rows and over distinct networks."""
-    some = rows.distinct()
-    distinct = agreement([values[i] for i in some], [rows.truth[i] for i in some])
-    return {"all": agreement(values, rows.truth)._asdict(), "distinct": distinct._asdict()}
-
-
-def standing(task: Task, known: Known) -> dict[str, Any] | None:
-    """Where the found architecture stands among all rows of the table; ``None`` when it is not in it, or not found."""
-    if not task.run.has("best.json"):
-        return None
-    arch, net = canonicalize(task.limits.table.net, found(task)), task.limits.table.net
-    network = net.canonical(arch) if isinstance(net, Canonical) else arch
-    same = [i for i, other in enumerate(known.networks) if other == network]
-    if not same:
-        return None
-    row = next((i for i in same if known.archs[i] == arch), same[0])
-    accuracy, distinct = known.truth[row], known.subset(known.distinct())
-    legal = [t for t, ok in zip(known.truth, task.limits.legal(known.archs), strict=True) if ok]
-    return {
-        "text": arch.text(),
-        "accuracy": accuracy,
-        "all": place(accuracy, known.truth)._asdict(),
-        "distinct": place(accuracy, distinct.truth)._asdict(),
-        "within_budget": place(accuracy, legal)._asdict() if task.limits.budgets else None,
-    }
 
 
 def show(result: Mapping[str, Any]) -> None:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json as json_module
 from decimal import Decimal
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from sparsenas.commands.cost import input_shape
-from sparsenas.core.arch import space_size
-from sparsenas.core.gate import choices
-from sparsenas.costs import CostTable
 from sparsenas.job.plugin import Plugin
-from sparsenas.job.task import reach
+from sparsenas.job.space_facts import describe
 from sparsenas.spaces import SPACES
 
 
@@ -40,16 +35,3 @@ def spaces(json: bool = False) -> None:
             *ranges,
         )
     Console().print(table)
-
-
-def describe(space: Plugin) -> dict[str, Any]:
-    """One space: its questions, how many architectures they span, and the range of each cost."""
-    net, shape = space.build("space"), input_shape(space)
-    questions = choices(net)
-    return {
-        "name": space.name,
-        "shape": list(shape),
-        "size": space_size(questions),
-        "choices": [vars(choice) | {"options": list(choice.options)} for choice in questions.values()],
-        "range": reach(CostTable(net, shape)),
-    }

@@ -18,8 +18,8 @@ def canonicalize(net: nn.Module, arch: Arch) -> Arch:
     """The canonical architecture of the same network: answers that nothing reads are set to the first options.
 
     Picks of dead sources are dropped where the choice's bounds allow. Idempotent; leaves ``net`` answering ``arch``.
-    Two architectures of one network get the same canonical one, except where a choice that must keep something can keep a
-    source
+    Two architectures of one network get the same canonical one, except where a choice that must keep something can
+    keep a source
     that nothing feeds (``least`` of 1 after a node with ``least`` of 0): then the dead picks may still differ.
     """
     live = _live(net, arch)
@@ -32,7 +32,7 @@ def canonicalize(net: nn.Module, arch: Arch) -> Arch:
 
 
 def meta_skeleton(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` without weights, for ``canonicalize`` alone: only choices and wiring are left, which is fast."""
+    """A copy of ``net`` without weights, for ``canonicalize`` alone: only choices and wiring are left."""
     small = copy.deepcopy(net).to("meta")
     for module in list(small.modules()):
         for name, child in module.named_children():

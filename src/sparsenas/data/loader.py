@@ -171,7 +171,7 @@ class Pictures:
 
 
 def by_windows(row_groups: Tensor, seed: int) -> Tensor:
-    """The numbers of pictures in an order that ``seed`` decides, in which a few row groups are used up before others."""
+    """The numbers of pictures in an order that ``seed`` decides, a few row groups at a time."""
     generator = torch.Generator().manual_seed(seed)
     number = row_groups.unique(return_inverse=True)[1]
     window = torch.randperm(int(number.max()) + 1, generator=generator)[number] // WINDOW

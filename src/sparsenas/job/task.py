@@ -26,6 +26,7 @@ from sparsenas.distributed.collectives import broadcast_from_rank0
 from sparsenas.errors import UserError
 from sparsenas.job.flags import CONFIG, from_config
 from sparsenas.job.plugin import Plugin
+from sparsenas.job.space_facts import reach
 from sparsenas.parsing import parse_yaml, read_text
 from sparsenas.rundir.folder import LOAD_ERRORS, Run
 from sparsenas.rundir.logger import RunLogger
@@ -210,11 +211,6 @@ def build_space(space: Plugin, data: Data) -> nn.Module:
     if not isinstance(net, nn.Module):
         raise UserError(f"--space {space.name}: expected it to return an nn.Module, got {type(net).__name__}")
     return net
-
-
-def reach(table: CostTable) -> dict[str, list[float]]:
-    """Lowest and highest cost of the space, by cost."""
-    return {cost: [table.exact(arch)[cost] for arch in table.extremes(cost)] for cost in table.costs}
 
 
 def found(task: Task) -> Arch:

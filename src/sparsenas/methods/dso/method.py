@@ -271,6 +271,7 @@ def _check(choices: Choices, period: int, prune_every: int, pretrain: float, dea
             )
     if period < 2 or prune_every < 1 or not (0 <= pretrain < 1 and 0 < deadline <= 1 and min(positive) >= 0):
         raise UserError(
-            "--method: expected period >= 2, prune_every >= 1, pretrain within [0, 1), deadline within (0, 1], gamma, "
-            f"lr and momentum >= 0, got {period}, {prune_every}, {pretrain}, {deadline}, {', '.join(map(str, positive))}"
+            "--method: expected period >= 2, prune_every >= 1, pretrain within [0, 1), deadline within (0, 1], "
+            f"gamma, lr and momentum >= 0, "
+            f"got {period}, {prune_every}, {pretrain}, {deadline}, {', '.join(map(str, positive))}"
         )

@@ -1,0 +1,79 @@
+"""Scoring what a search asks for, and the files that keep the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from sparsenas.core.arch import Arch
+from sparsenas.core.canonical import canonicalize, meta_skeleton
+from sparsenas.core.choice import Choices
+from sparsenas.costs.layer import as_number
+from sparsenas.job.task import Task
+from sparsenas.rundir.folder import Run
+from sparsenas.searching.evolution import (
+    MOST_ENUMERATED,
+    Score,
+    ScoreKey,
+    Search,
+    SearchProblem,
+    by_accuracy,
+)
+from sparsenas.searching.population_evaluator import Scorer
+
+FILES = {"evolution": "archs.jsonl", "random search": "random.jsonl"}
+"""Where the scores of a stage are kept."""
+
+
+def architectures(task: Task, score_key: ScoreKey = by_accuracy) -> SearchProblem:
+    """What may be proposed: legal architectures, equal networks being one."""
+    twin = meta_skeleton(task.limits.table.net)
+    return SearchProblem(
+        task.choices,
+        task.limits.draw,
+        lambda archs: [bool(x) for x in task.limits.legal(archs)],
+        lru_cache(MOST_ENUMERATED)(lambda arch: canonicalize(twin, arch)),
+        score_key,
+    )
+
+
+def run_search(
+    task: Task, scorer: Scorer, strategy: Search, cached_scores: Mapping[Arch, Score], stage: str = "evolution"
+) -> None:
+    """Scores what ``strategy`` asks for until it is satisfied, and keeps the scores in the stage's file.
+
+    Scores ``paid`` for are not computed again: so after a kill the same search is replayed up to where it was.
+    """
+    run, passes, file = task.run, 0, FILES[stage]
+    run.keep_lines(file, lambda record: True)
+    known, listed = dict(cached_scores), set(scored([run], task.choices, [file]))
+    with task.logger.stage(stage) as facts, task.logger.bar(stage, strategy.planned) as bar:
+        while archs := strategy.ask():
+            new = [arch for arch in archs if arch not in known]
+            known.update(zip(new, scorer(new) if new else [], strict=True))
+            passes += bool(new)
+            run.append(file, _lines(task, strategy.generation, [a for a in archs if a not in listed], known))
+            strategy.tell(archs, [known[arch] for arch in archs])
+            bar.advance(f"best {strategy.scores[strategy.best].accuracy:.4f}", len(archs))
+        facts |= {"evaluations": len(strategy.scores), "data_passes": passes}
+
+
+def scored(runs: Iterable[Run], choices: Choices, files: Iterable[str] = FILES.values()) -> dict[Arch, Score]:
+    """The scores that run folders have, in order."""
+    records = [record for run in runs for file in files for record in run.records(file)]
+    return {Arch.from_json(choices, r["arch"]): Score(r["accuracy"], -r["loss"]) for r in records}
+
+
+def _lines(task: Task, generation: int, archs: list[Arch], scores: Mapping[Arch, Score]) -> list[dict[str, object]]:
+    costs = task.limits.table(archs)
+    return [
+        {
+            "generation": generation,
+            "arch": arch.to_json(),
+            "text": arch.text(),
+            "accuracy": scores[arch].accuracy,
+            "loss": -scores[arch].negative_loss,
+            **{cost: as_number(cost, values[i]) for cost, values in costs.items()},
+        }
+        for i, arch in enumerate(archs)
+    ]

@@ -1,0 +1,87 @@
+"""Building latency tables, and measuring the found network whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from sparsenas.costs.enumerate import enumerate_layers
+from sparsenas.costs.latency import LATENCY, LatencyTable, Settings
+from sparsenas.errors import UserError
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.space_facts import input_shape
+from sparsenas.job.task import Task, found
+from sparsenas.rundir.logger import Bar
+from sparsenas.rundir.results import add_results, results
+from sparsenas.timing import (
+    ENGINES,
+    Checked,
+    Engine,
+    Timer,
+    check,
+    device_name,
+    fill,
+    layers_of,
+    measure_network,
+    missing,
+    open_table,
+    some_archs,
+    using_threads,
+    verdict,
+    write_table,
+)
+
+GPU_BURST = 20
+"""Runs timed as one on a GPU, where a single small layer takes less time than waiting for it."""
+
+
+def build(
+    space: Plugin, settings: Settings, out: Path, networks: int, seed: int, console: Console
+) -> tuple[LatencyTable, list[Checked]]:
+    """Measures what the file has not yet, then whole networks. Raises ``UserError``."""
+    net, shape = space.build("space"), input_shape(space)
+    engine, timer = ENGINES[settings.engine](settings), _timer(settings)
+    table = open_table(out, settings, engine)
+    console.print(f"{table.device}: looking for the layers of {space.name}", markup=False)
+    archs = some_archs(net, networks, seed)
+    wanted = missing(table, [*enumerate_layers(net, shape, seed), *layers_of(net, shape, archs)])
+    with using_threads(settings.threads):
+        with Bar(console, "layers", len(wanted), 0) as bar:
+            fill(table, wanted, engine, timer, out, bar.advance)
+        with Bar(console, "networks", len(archs), 0) as bar:
+            checked = check(table, net, shape, archs, engine, timer, bar.advance)
+    table.checks[space.words("space", shape=shape)] = verdict(checked)
+    write_table(out, table)
+    return table, checked
+
+
+def _timer(settings: Settings) -> Timer:
+    return Timer(settings.warmup, settings.repeats, GPU_BURST if settings.accelerator == "cuda" else 1)
+
+
+def latency_stage(task: Task) -> None:
+    """Measures the found network whole, as the run's table was measured; results.json keeps it beside the sum."""
+    table = task.latency
+    if table is None or "latency" in results(task.run):
+        return
+    arch, settings = found(task), table.settings
+    facts: dict[str, float | None] = {"table_ms": task.costs(arch)[LATENCY], "measured_ms": None, "spread": None}
+    try:
+        engine = _same_engine(table)
+        with task.logger.stage("latency"), using_threads(settings.threads):
+            timing = measure_network(
+                task.network("supernet", task.target), arch, task.data.shape, engine, _timer(settings)
+            )
+        facts |= {"measured_ms": timing.median_ms, "spread": timing.spread_ms}
+    except UserError as error:
+        task.logger.note("latency", f"the found network is not measured whole: {error}")
+    add_results(task.run, {"latency": facts})
+
+
+def _same_engine(table: LatencyTable) -> Engine:
+    """The engine that a table was measured with. Raises ``UserError`` where this is another device."""
+    here = device_name(table.settings.accelerator)
+    if here != table.device:
+        raise UserError(f"the table is of {table.device}, this is {here}")
+    return ENGINES[table.settings.engine](table.settings)

@@ -1,0 +1,45 @@
+"""The retrain stage: net.pt."""
+
+from __future__ import annotations
+
+from lightning_fabric import Fabric
+from torch import nn
+
+from sparsenas.core.arch import Arch
+from sparsenas.core.derive import derive
+from sparsenas.job.task import Task, found, inherited_gates
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.provenance import keep_trained, trained_as
+from sparsenas.rundir.results import drop_results
+from sparsenas.training.loops import train_network
+from sparsenas.training.recipe import Recipe
+
+
+def retrain_stage(
+    task: Task, fabric: Fabric, recipe: Recipe, every: float, inherit: bool = False, keep: bool = False
+) -> None:
+    """Makes net.pt and its test accuracy, unless they are there."""
+    arch = found(task)
+    if not task.run.has("net.pt"):
+        net = _inherited(task, arch) if inherit or keep else task.plain(arch, "retrain")
+        if keep:
+            keep_trained(task.run, net, {"one_stage": True})
+            return
+        how = {name: value for name, value in trained_as(task.run).items() if name in ("target", "fit")}
+        checkpoint = Checkpoint(task.run, "retrain", every)
+        with task.logger.stage("retrain"):
+            train_alike(task, fabric, net, recipe, checkpoint)
+        keep_trained(task.run, net, how)
+        checkpoint.finish()
+        drop_results(task.run, "retrained")
+
+
+def _inherited(task: Task, arch: Arch) -> nn.Module:
+    net = task.network("supernet")
+    task.run.restore("supernet.pt", net=net)
+    return derive(net, inherited_gates(task, arch))
+
+
+def train_alike(task: Task, fabric: Fabric, net: nn.Module, recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """All images but the test images: the architecture is decided, so the held-out ones may be learned from."""
+    train_network(fabric, net, task.data, task.data.train_val, recipe, task.seed, task.logger, checkpoint)

@@ -1,0 +1,126 @@
+"""The search stage: supernet.pt, then best.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from lightning_fabric import Fabric
+from torch import nn
+
+from sparsenas.core.arch import Arch
+from sparsenas.core.derive import derive
+from sparsenas.errors import UserError
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.stages.candidates import architectures, run_search, scored
+from sparsenas.job.task import Task
+from sparsenas.methods import Method
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.provenance import keep_trained
+from sparsenas.rundir.seeds import seed_of
+from sparsenas.searching.additive_smoothing import shrinkage
+from sparsenas.searching.config import Scoring
+from sparsenas.searching.evolution import (
+    RandomSearch,
+    Score,
+    best_first,
+)
+from sparsenas.searching.population_evaluator import Scorer, score_population
+from sparsenas.training.loops import train_supernet
+from sparsenas.training.recipe import Recipe
+
+
+def make_method(method: Plugin, task: Task, recipe: Recipe, random: int = 0) -> Method:
+    """Builds the method for the supernet's training. Raises ``UserError``."""
+    learner: Method = method.build("method", task.choices, task.limits, task.seed, epochs=recipe.epochs)
+    if learner.one_stage and task.target != task.space:
+        raise UserError(
+            f"--target: {method.name} trains the found network itself, which has the size of the space; use --space"
+        )
+    if learner.prunes and random > 0:
+        raise UserError(
+            f"--random_search: expected 0, got {random}: {method.name} leaves the weights of its answer only"
+        )
+    return learner
+
+
+def search_stage(
+    task: Task, learner: Method, fabric: Fabric, recipe: Recipe, scoring: Scoring, every: float, random: int = 0
+) -> None:
+    """Does what is not yet done of the search: supernet.pt, then best.json, before it the random search to compare."""
+    if task.run.has("best.json"):
+        return
+    net = task.network("supernet")
+    if task.run.has("supernet.pt"):
+        task.run.restore("supernet.pt", net=net, method=learner)
+        fabric.to_device(net)
+    else:
+        with task.logger.stage("supernet"):
+            checkpoint = Checkpoint(task.run, "supernet", every)
+            train_supernet(fabric, net, learner, task.data, recipe, task.seed, task.logger, checkpoint)
+        task.run.save("supernet.pt", {"net": net.state_dict(), "method": learner.state_dict()})
+        checkpoint.finish()
+    strategy = learner.search(
+        architectures(task, scoring.score_key), np.random.default_rng(seed_of(task.seed, "evolution")), scoring.choose
+    )
+    scorer = task.scorer(net, scoring)
+    weights: dict[str, list[float]] = {}
+    score: Score | None = None
+    if strategy is None:
+        best = learner.arch()
+        assert best is not None
+        gates = learner.gates()
+        weights = {name: gate.weights.tolist() for name, gate in gates.items() if gate.weights is not None}
+        if learner.one_stage:
+            keep_trained(task.run, derive(net, gates), {"one_stage": True})
+        else:
+            score = score_population(derive(net, gates), [Arch({}, {})], scorer.eval_batches)[0]
+    else:
+        run_search(task, scorer, strategy, scored([task.run], task.choices))
+        best, score = final(task, net, strategy.scores, scoring)
+    search_randomly(task, scorer, random, [task.run])
+    write_best(task, best, score, weights)
+
+
+def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Scoring) -> tuple[Arch, Score]:
+    """The best of everything scored; among the finalists, when such are asked for, by all held-out images."""
+    move = shrinkage(scores, scoring.shrink)
+    best = best_first(move(scores), max(1, scoring.finalists), scoring.score_key)
+    if scoring.finalists > 0:
+        with task.logger.stage("finalists") as facts:
+            again = Scorer(net, task.eval_batches(replace(scoring, val=0)))(best)
+            facts |= {"evaluations": len(best), "data_passes": 1}
+        scores = dict(zip(best, again, strict=True))
+        best = best_first(move(scores), 1, scoring.score_key)
+    winner = best[0]
+    return winner, scores[winner]
+
+
+def search_randomly(task: Task, scorer: Scorer, count: int, cached_scores: Sequence[Run]) -> None:
+    """Scores random legal architectures, to compare with; scores that these runs have are reused."""
+    if count > 0:
+        strategy = RandomSearch(architectures(task), np.random.default_rng(seed_of(task.seed, "random search")), count)
+        run_search(task, scorer, strategy, scored(cached_scores, task.choices), "random search")
+
+
+def write_best(task: Task, arch: Arch, score: Score | None, weights: Mapping[str, list[float]] | None = None) -> None:
+    """Writes best.json; by then the exact costs are known to keep the budgets.
+
+    ``score`` is that on held-out images, unless those were trained on; ``weights`` are those that a method has learned
+    for the options kept, by choice.
+    """
+    costs = task.costs(arch)
+    assert all(budget.allows(costs[budget.cost]) for budget in task.limits.budgets)
+    task.run.write_json(
+        "best.json",
+        {
+            "arch": arch.to_json(),
+            "text": arch.text(),
+            "costs": costs,
+            "budgets": [str(budget) for budget in task.limits.budgets],
+            **({"val": {"accuracy": score.accuracy, "loss": -score.negative_loss}} if score else {}),
+            **({"weights": weights} if weights else {}),
+        },
+    )
