@@ -1,41 +1,36 @@
-"""The rules of the house: who may import whom, how large things may get, and a few habits."""
+"""The rules of the code: who may import whom, how large things may get, and a few habits.
+
+The packages, their order and their rules are read from the table in ``docs/architecture.md``.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-SRC = Path(__file__).parent.parent / "src"
+ROOT = Path(__file__).parent.parent
+SRC = ROOT / "src"
 FILES = sorted(SRC.rglob("*.py"))
-MOST_LINES_OF_A_FILE = 300
-MOST_LINES_OF_A_FUNCTION = 40
+MOST_PACKAGES = 20
+MOST_LINES_OF_A_FILE, MEDIAN_LINES_OF_A_FILE = 300, 120
+MOST_LINES_OF_A_FUNCTION, MEDIAN_LINES_OF_A_FUNCTION = 40, 8
 MOST_OWN_CLASSES_DEEP = 2
 
-ROOMS = (
-    ("errors",),
-    ("parsing",),
-    ("nn",),
-    ("data",),
-    ("core",),
-    ("distributed",),
-    ("costs",),
-    ("searching",),
-    ("rundir",),
-    ("spaces",),
-    ("methods",),
-    ("training",),
-    ("exporting", "testing"),
-    ("timing",),
-    ("reporting",),
-    ("job",),
-    ("commands",),
-    ("", "__main__"),
-)
-"""The first part of each module's name below ``sparsenas``; a room imports from itself and from rooms above it only."""
-LAYER_OF = {name: number for number, names in enumerate(ROOMS) for name in names}
+
+def packages() -> dict[str, str]:
+    """The packages in the order of ``docs/architecture.md`` with their rules; ``__init__`` is the package itself."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## Packages and their rules")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)(?:/|\.py)` \| (.+) \|$", table, re.MULTILINE))
+
+
+PACKAGES = packages()
+LAYER_OF = {name: number for number, name in enumerate(PACKAGES)}
 
 
 def module_name(path: Path) -> str:
@@ -47,10 +42,9 @@ TREES = {module_name(path): ast.parse(path.read_text(encoding="utf-8"), str(path
 every_module = pytest.mark.parametrize("name", TREES)
 
 
-def layer(name: str) -> int:
-    part = name.partition(".")[2].partition(".")[0]
-    assert part in LAYER_OF, f"{name}: give {part!r} a layer in {Path(__file__).name} and in the design"
-    return LAYER_OF[part]
+def package(name: str) -> str:
+    """The package of a module: ``costs`` for ``sparsenas.costs.table``."""
+    return name.partition(".")[2].partition(".")[0] or "__init__"
 
 
 def imports(name: str) -> Iterator[str]:
@@ -68,10 +62,34 @@ def imports(name: str) -> Iterator[str]:
         yield from (module for module in found if module in TREES)
 
 
+def test_the_table_has_every_package() -> None:
+    there = {
+        path.stem for path in (SRC / "sparsenas").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert there == set(PACKAGES)
+    assert len(there) <= MOST_PACKAGES
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_begins_with_its_rule(name: str) -> None:
+    module = "sparsenas" if name == "__init__" else f"sparsenas.{name}"
+    docstring = ast.get_docstring(TREES[module]) or ""
+    assert docstring.partition("\n")[0] == PACKAGES[name], f"{module}: docs/architecture.md has another rule"
+
+
 @every_module
-def test_imports_go_up_the_layers(name: str) -> None:
-    below = {imported for imported in imports(name) if layer(imported) > layer(name)}
-    assert not below, f"{name} (layer {layer(name)}) imports from a later layer: {sorted(below)}"
+def test_imports_go_up_the_table(name: str) -> None:
+    below = {imported for imported in imports(name) if LAYER_OF[package(imported)] > LAYER_OF[package(name)]}
+    assert not below, f"{name} imports from packages below its own in docs/architecture.md: {sorted(below)}"
+
+
+@every_module
+def test_nothing_above_job_knows_the_command_line(name: str) -> None:
+    if LAYER_OF[package(name)] < LAYER_OF["job"]:
+        source = ast.unparse(TREES[name])
+        assert not re.search(r"\b(jsonargparse|argparse|argv)\b", source), (
+            f"{name}: the command line is known from job/ on"
+        )
 
 
 def test_imports_make_no_cycle() -> None:
@@ -89,21 +107,30 @@ def test_imports_make_no_cycle() -> None:
         visit(name, ())
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_files_are_short(path: Path) -> None:
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= MOST_LINES_OF_A_FILE, f"{path.name} has {lines} lines"
+def test_files_are_short() -> None:
+    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    long = {module_name(path): size for path, size in sizes.items() if size > MOST_LINES_OF_A_FILE}
+    assert not long, f"files of more than {MOST_LINES_OF_A_FILE} lines: {long}"
+    assert statistics.median(sizes.values()) <= MEDIAN_LINES_OF_A_FILE
 
 
-@every_module
-def test_functions_are_short(name: str) -> None:
-    functions = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    long = {node.name: lines(node) for node in functions if lines(node) > MOST_LINES_OF_A_FUNCTION}
-    assert not long, f"{name}: functions of more than {MOST_LINES_OF_A_FUNCTION} lines: {long}"
+def test_functions_are_short() -> None:
+    sizes = {f"{name}.{function.name}:{function.lineno}": lines(function) for name, function in functions()}
+    long = {name: size for name, size in sizes.items() if size > MOST_LINES_OF_A_FUNCTION}
+    assert not long, f"functions of more than {MOST_LINES_OF_A_FUNCTION} lines: {long}"
+    assert statistics.median(sizes.values()) <= MEDIAN_LINES_OF_A_FUNCTION
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """All functions and methods with the names of their modules."""
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield name, node
 
 
 def lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """How long a function is without its docstring, which for a command is the help text of all its flags."""
+    """The length of a function without its docstring, which for a command is the help text of all its flags."""
     docstring = function.body[:1] if ast.get_docstring(function) is not None else []
     return length(function) - sum(map(length, docstring))
 

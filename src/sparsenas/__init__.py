@@ -1,6 +1,6 @@
-"""Finds the best network for your data under a hard budget, in one training run.
+"""The public names, imported on first use.
 
-The names below are imported on first use, so that the command line answers at once.
+sparsenas finds the best network for your data under a hard budget, in one training run.
 """
 
 import lazy_loader

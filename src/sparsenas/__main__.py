@@ -1,4 +1,4 @@
-"""The command line: ``sparsenas COMMAND [FLAGS]``."""
+"""The command line: finds the command, prints mistakes in one line, sets the exit code."""
 
 from __future__ import annotations
 

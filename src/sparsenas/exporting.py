@@ -1,4 +1,4 @@
-"""Handing over: torch.export and ONNX files that run where this library is not installed."""
+"""The trained network as torch.export and ONNX files, which run without this library."""
 
 from __future__ import annotations
 

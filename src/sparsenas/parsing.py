@@ -1,4 +1,4 @@
-"""JSON and YAML as plain values, whoever wrote them: what is too deep, too large or of another form is refused."""
+"""JSON and YAML as plain values; input that is too deep, too large or of another form is refused."""
 
 from __future__ import annotations
 

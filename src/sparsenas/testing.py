@@ -1,4 +1,4 @@
-"""Conformance checks for spaces and methods, ours and other people's.
+"""Checks of spaces and methods, for the tests of their authors.
 
 Call them from a test of your own package::
 

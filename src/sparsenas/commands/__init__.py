@@ -1,1 +1,1 @@
-"""The commands: one file each, wiring only."""
+"""One file per command, which turns flags into arguments; no command imports another."""

@@ -1,1 +1,1 @@
-"""What an author of a search space imports: choices, the modules that offer them, and plain networks out of them."""
+"""All that the author of a search space imports: choices, the modules that run them, networks derived from them."""

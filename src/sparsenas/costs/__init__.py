@@ -1,4 +1,4 @@
-"""What an architecture costs: counted exactly, looked up for populations, bounded by budgets."""
+"""The costs of an architecture and the budgets on them."""
 
 from sparsenas.costs.budget import Budget as Budget
 from sparsenas.costs.budget import parse_budgets as parse_budgets

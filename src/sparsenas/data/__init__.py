@@ -1,4 +1,7 @@
-"""Images to search on; every source gives one ``Data`` object."""
+"""From files to batches of images.
+
+Every source of images gives one ``Data`` object.
+"""
 
 from collections.abc import Callable
 
@@ -21,4 +24,4 @@ DATA: dict[str, Callable[..., Data]] = {
     "imagefolder": imagefolder,
     "parquet": parquet,
 }
-"""The data the command line knows by name."""
+"""The data sets that the command line knows by name."""

@@ -1,1 +1,1 @@
-"""What several processes do together, and the devices they run on."""
+"""Devices, and the operations that several processes do together."""

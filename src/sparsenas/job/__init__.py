@@ -1,1 +1,1 @@
-"""One job from its parts: what it is about, and its stages. Nothing below knows command-line flags."""
+"""One job from its parts, callable from Python; nothing below it knows the command line."""

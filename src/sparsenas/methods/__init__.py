@@ -1,4 +1,4 @@
-"""How architectures are proposed and learned; one folder a family."""
+"""The search methods, one folder per family: how architectures are proposed and learned."""
 
 from sparsenas.methods.base import Method as Method
 from sparsenas.methods.dso.method import Dso as Dso
@@ -14,4 +14,4 @@ METHODS: dict[str, type[Method]] = {
     "ista_one_stage": IstaOneStage,
     "dso": Dso,
 }
-"""The methods the command line knows by name."""
+"""The methods that the command line knows by name."""

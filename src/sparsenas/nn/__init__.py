@@ -1,1 +1,1 @@
-"""Plain PyTorch layers and tools; nothing here knows of choices."""
+"""Plain PyTorch layers and tools that know nothing of choices."""

@@ -1,6 +1,6 @@
-"""One HTML file that tells what came out of a run.
+"""One HTML file from the files of a run folder; imports no space and no method.
 
-It is made from the run folder's files alone, so it can be made at any time: during a run, after it, on another machine.
+It can be made at any time: during a run, after it, or on another machine.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The run folder on disk: its files, records, checkpoints and log. Trains nothing."""
+"""The run folder on disk: files, records, checkpoints and log; trains nothing."""

@@ -1,1 +1,1 @@
-"""From scores to the best architecture: evolution, Pareto fronts, scoring of populations. Reads and writes no files."""
+"""From scores to the best architecture; reads and writes no files."""

@@ -1,4 +1,7 @@
-"""The built-in search spaces; one file a family. Any other ``nn.Module`` with choices in it is a space as well."""
+"""The built-in search spaces, one file per family.
+
+Any other ``nn.Module`` that contains choice modules is a search space as well.
+"""
 
 from collections.abc import Callable
 
@@ -29,4 +32,4 @@ SPACES: dict[str, Callable[..., nn.Module]] = {
     "dso": dso,
     "dso_imagenet": dso_imagenet,
 }
-"""The spaces the command line knows by name."""
+"""The spaces that the command line knows by name."""

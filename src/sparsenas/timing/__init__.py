@@ -1,7 +1,6 @@
-"""Taking the time of layers and whole networks on this device.
+"""Measures the latency of layers and of whole networks on this device.
 
-What is measured (``Engine``), how it is repeated (``Timer``) and what is kept (``costs.latency.LatencyTable``) know
-nothing of each other.
+``Engine`` runs a layer, ``Timer`` repeats it, ``costs.latency.LatencyTable`` keeps the result. None knows the others.
 """
 
 from sparsenas.timing.build import Checked as Checked

@@ -1,1 +1,1 @@
-"""The two training loops: a supernet under a method, and one plain network."""
+"""The training loops: of a supernet under a method, and of one plain network."""

@@ -1,1 +1,1 @@
-"""One file for each kind of data set; each makes one ``Data`` object."""
+"""One file per kind of data set; each makes one ``Data`` object."""

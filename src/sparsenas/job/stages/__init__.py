@@ -1,1 +1,1 @@
-"""The stages of a run; each reads and writes the run folder."""
+"""The stages of a run, one file per stage; each reads and writes the run folder."""

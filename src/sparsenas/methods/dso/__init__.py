@@ -1,1 +1,1 @@
-"""DSO-NAS: pruning a completely connected network."""
+"""DSO-NAS: prunes a completely connected network by sparse optimisation."""

@@ -1,1 +1,1 @@
-"""ISTA-NAS: architectures as sparse codes."""
+"""ISTA-NAS: learns architectures as sparse codes, in two stages or in one."""

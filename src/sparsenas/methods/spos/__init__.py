@@ -1,1 +1,1 @@
-"""Single path one-shot (SPOS): uniform sampling, then evolution."""
+"""SPOS, single path one-shot: trains one sampled path per step, then searches by evolution."""

@@ -1,0 +1,160 @@
+"""The pages keep up with the code: names, paths, links and command lines in them exist, and their words are plain."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+import sys
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsenas.job.flags import parse
+from sparsenas.job.plugin import Plugin
+from sparsenas.testing import check_space
+
+ROOT = Path(__file__).parent.parent
+SRC = ROOT / "src" / "sparsenas"
+README = ROOT / "README.md"
+PAGES = sorted(path for folder in (".", "docs", "experiments", "benchmarks") for path in (ROOT / folder).glob("*.md"))
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    broken = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    assert not broken
+
+
+@every_page
+def test_paths_and_names_exist(page: Path) -> None:
+    """``folder/``, ``file.py`` and ``file.py::Class.method``; also ``file.py`` at the beginning of a picture's line."""
+    text = page.read_text(encoding="utf-8")
+    pictures = re.findall(r"```\n(.*?)```", text, re.DOTALL)
+    named = [(path, "") for picture in pictures for path in re.findall(r"^ +([\w/]+\.py)\b", picture, re.MULTILINE)]
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    wrong = []
+    for path, name in named + re.findall(r"`([\w./-]+?(?:\.(?:py|md|sh|svg)|(?<!\.)/))(?:::([\w.]+))?`", text):
+        found = next((base / path for base in (ROOT, SRC, page.parent) if (base / path).exists()), None)
+        if path != "mynet.py" and (found is None or (name and name not in names(found))):
+            wrong.append(f"{path}::{name}" if name else path)
+    assert not wrong
+
+
+@cache
+def names(path: Path) -> set[str]:
+    """What a file defines at its top and in its classes."""
+
+    def defined(body: list[ast.stmt], prefix: str) -> set[str]:
+        found: set[str] = set()
+        for node in body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                found.add(prefix + node.name)
+            if isinstance(node, ast.ClassDef):
+                found |= defined(node.body, f"{prefix}{node.name}.")
+            if isinstance(node, ast.AnnAssign | ast.Assign):
+                targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
+                found |= {prefix + target.id for target in targets if isinstance(target, ast.Name)}
+        return found
+
+    return defined(ast.parse(path.read_text(encoding="utf-8")).body, "")
+
+
+@every_page
+def test_dotted_names_exist(page: Path) -> None:
+    """Names such as ``sparsenas.data.Data``."""
+    for name in re.findall(r"`(sparsenas(?:\.\w+)+)(?:\(.*?\))?`", page.read_text(encoding="utf-8")):
+        module, _, attribute = name.rpartition(".")
+        assert attribute in dir(import_module(module)) or import_module(name)
+
+
+@every_page
+def test_command_lines_parse(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mynet.py").write_text(own_network(), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mynet", raising=False)
+    monkeypatch.chdir(ROOT)
+    commands = command_lines(page.read_text(encoding="utf-8"))
+    for name, *flags in commands:
+        command = vars(import_module(f"sparsenas.commands.{name}"))[name]
+        parse(command, [flag for flag in flags if flag != "--resume"])
+    assert len(commands) >= 10 or page != README
+
+
+def test_the_network_in_the_readme_is_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mynet.py").write_text(own_network(), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mynet", raising=False)
+    own = Plugin("mynet:make").build("space")
+    check_space(lambda: own, (1, 8, 8), archs=18)
+
+
+def test_the_calls_in_the_readme_fit_the_functions() -> None:
+    """The example in Python: its imports work, and its calls of our functions bind."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    example = next(block for block in blocks if "sparsenas.load(" in block)
+    tree, scope = ast.parse(example), dict[str, Any]()
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(imports, []), "README", "exec"), scope)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for call in calls:
+        arguments = {str(word.arg): eval(ast.unparse(word.value), scope) for word in call.keywords}
+        inspect.signature(eval(ast.unparse(call.func), scope)).bind(*call.args, **arguments)
+    assert {"run", "sparsenas.load"} <= {ast.unparse(call.func) for call in calls}
+
+
+def own_network() -> str:
+    """The module ``mynet.py`` in the README."""
+    return README.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+
+
+def command_lines(text: str) -> list[list[str]]:
+    """The words of every ``sparsenas COMMAND ...`` in code, with numbers for the shell's variables."""
+    code = " ".join(re.findall(r"```.*?```|`sparsenas [a-z]+ [^`\n]*`", text, re.DOTALL)).replace("\\\n", " ")
+    lines = re.findall(r"(?:^|`|-m )\s*sparsenas ([a-z]+ [^`\n]*)", code, re.MULTILINE)
+    return [shlex.split(re.sub(r"\$\w+", "0", line), comments=True) for line in lines]
+
+
+ODD_WORDS = {
+    r"questions?|exams?": "choice, validation images",
+    r"answers?|answered|answering": "pick, result",
+    r"asks?|asked|asking": "name the requirement",
+    r"lands?|landed|landing": "meet the budget",
+    r"forget\w*|forgot\w*": "prune, evict",
+    r"borrow\w*": "shrink, share",
+    r"shown": "printed, drawn, escaped",
+    r"(?:came|comes?|coming) out|what (?:is|was|were|came|comes|has|had|did|must)": "name the thing",
+    r"reads? \d[\d.]* %": "has an accuracy of",
+    r"held[- ]out": "validation",
+    r"learners?": "method",
+    r"dear(?:er|est)?": "expensive, highest",
+    r"pictures?": "image",
+    r"mends?|mended|mending": "fix, correct",
+    r"twins?|misfits?|skeletons?|tid(?:y|ied|ies|ying)": "clone, residual, canonical",
+    r"hand(?:s|ed|ing)? over|handing-over": "export, return",
+    r"disturbs? nobody|told apart|gives? way|paid for|begun": "say it plainly",
+    r"as many \w+ as (?:it|they)|so many": "the number of",
+    r"(?:images|steps|paths|bytes|seconds|milliseconds|ms|MB|cores|JPEGs|epochs) an? \w+": "per",
+}
+"""Words that nobody in the field uses for these things, and the words to use."""
+
+
+def odd_words(text: str) -> list[str]:
+    """The places with a word of ``ODD_WORDS``, each with the word to use."""
+    return [
+        f"{found.group()!r} in {text[max(0, found.start() - 40) : found.end() + 20]!r}: {better}"
+        for odd, better in ODD_WORDS.items()
+        for found in re.finditer(rf"\b(?:{odd})\b", text, re.IGNORECASE)
+    ]
+
+
+@every_page
+def test_pages_use_the_words_of_the_field(page: Path) -> None:
+    odd = odd_words(page.read_text(encoding="utf-8"))
+    assert not odd, "\n".join(odd)
