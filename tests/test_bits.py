@@ -22,7 +22,7 @@ from sparsenas.core.elastic import SliceBatchNorm2d, Width
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.core.quant_choice import Bits, QuantConv2d, QuantLinear, alphas, parse_pairs
 from sparsenas.costs import CostTable, trace
-from sparsenas.data.sources import digits
+from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
 from sparsenas.nn.bn_folding import fold_batch_norms, scale_output
 from sparsenas.nn.quantize import (

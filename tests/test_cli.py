@@ -17,7 +17,7 @@ import sparsenas
 from sparsenas.__main__ import COMMANDS, main
 from sparsenas.commands.run import run as run_command
 from sparsenas.core.gate import choices
-from sparsenas.data.sources import digits
+from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
 from sparsenas.job.flags import parse
 from sparsenas.rundir.folder import Run
@@ -27,7 +27,7 @@ from sparsenas.spaces.published import read_arch
 QUICK = [
     "--space.width=8", "--space.blocks=3", "--search.epochs=3", "--retrain.epochs=3", "--method.population=6",
     "--method.generations=2", "--method.parents=3", "--method.mutants=3", "--method.crossovers=3", "--baselines=2",
-    "--accelerator=cpu", "--budget", "flops<=60e3", "--against=uniform:conv3,1.0x", "--score.finalists=3",
+    "--accelerator=cpu", "--budget", "flops<=60e3", "--compare=uniform:conv3,1.0x", "--score.finalists=3",
     "--score.shrink=0.5", "--search.sizes=6,8",
 ]  # fmt: skip
 
@@ -140,7 +140,7 @@ def test_a_users_own_network_is_searched(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "mynet.py").write_text(OWN_SPACE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    flags = [flag for flag in QUICK if not flag.startswith(("--space", "--against"))]
+    flags = [flag for flag in QUICK if not flag.startswith(("--space", "--compare"))]
     assert main(["run", "--space", "mynet:make", "--out", "own", *flags]) == 0
     best = json.loads(Path("own/best.json").read_text())
     assert set(best["arch"]) == {"first", "middle", "second"}
@@ -186,7 +186,7 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["cost", "--arch", '{"colour": "red"}'], "got unknown 'colour'"),
         (["cost", "--arch", "uniform:conv9"], "expected labels from"),
         (["cost", "--arch", "uniform:conv3,wide"], "expected labels from"),
-        (["run", "--against", "uniform:conv9"], "expected labels from"),
+        (["run", "--compare", "uniform:conv9"], "expected labels from"),
         (["run", "--search.sizes", "16,0"], "expected sizes >= 1, got 16,0"),
         (["run", "--score.finalists", "-1"], "--score.finalists: expected at least 0, got -1"),
         (["run", "--score.shrink", "2"], "--score.shrink: expected 0 to 1, got 2.0"),

@@ -20,7 +20,7 @@ from pyarrow import parquet
 
 from sparsenas.data import Data, cifar10, cifar100
 from sparsenas.data.fingerprint import summary
-from sparsenas.data.sources import digits
+from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
 
 COUNT = {"train": 120, "test": 20}
@@ -100,7 +100,7 @@ def test_training_images_are_shifted_and_mirrored(root: Path) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 2.0])
 def test_a_held_out_share_leaves_every_class_in_both_parts(root: Path, share: float) -> None:
     with pytest.raises(UserError, match="--data.val_share: expected a share"):
-        cifar10(root, val=share)
+        cifar10(root, val_share=share)
 
 
 def python_archive(folder: Path) -> None:

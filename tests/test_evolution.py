@@ -16,7 +16,7 @@ from sparsenas.searching.evolution import (
     RandomSearch,
     Score,
     Search,
-    Space,
+    SearchProblem,
     best_first,
     by_accuracy,
     by_loss,
@@ -25,7 +25,7 @@ from sparsenas.searching.evolution import (
 
 def make_space(
     blocks: int = 8, options: int = 4, legal: Callable[[Arch], bool] = lambda arch: True, tries: int = 2000
-) -> Space:
+) -> SearchProblem:
     choices = {f"c{i}": Choice(f"c{i}", tuple("abcdefgh"[:options])) for i in range(blocks)}
 
     def draw(rng: np.random.Generator, wanted: Callable[[Arch], bool]) -> Arch | None:
@@ -35,7 +35,7 @@ def make_space(
                 return arch
         return None
 
-    return Space(choices, draw, lambda archs: [legal(arch) for arch in archs], lambda arch: arch)
+    return SearchProblem(choices, draw, lambda archs: [legal(arch) for arch in archs], lambda arch: arch)
 
 
 def fitness(arch: Arch) -> Score:
@@ -87,7 +87,7 @@ def test_the_top_never_gets_worse_and_the_last_generation_counts() -> None:
 
 def test_crossover_takes_every_gene_from_a_parent() -> None:
     evolution = Evolution(make_space(), np.random.default_rng(0))
-    parents = [Arch.sample(evolution.space.choices, evolution.rng) for _ in range(2)]
+    parents = [Arch.sample(evolution.problem.choices, evolution.rng) for _ in range(2)]
     children = [evolution._crossover(parents) for _ in range(50)]
     assert all(child[n] in {p[n] for p in parents} for child in children for n in child)
     assert len(set(children)) > 10
@@ -104,14 +104,14 @@ def test_mutants_without_mutation_are_their_parents_and_so_rejected() -> None:
 
 def test_mutation_rate() -> None:
     evolution = Evolution(make_space(20, 8), np.random.default_rng(0), mutation=0.1)
-    parent = Arch.sample(evolution.space.choices, evolution.rng)
+    parent = Arch.sample(evolution.problem.choices, evolution.rng)
     changed = [
         sum(parent[n] != child[n] for n in parent) for child in (evolution._mutant([parent]) for _ in range(500))
     ]
     assert np.mean(changed) == pytest.approx(20 * 0.1 * 7 / 8, rel=0.1)
 
 
-def make_searches(space: Space, rng: np.random.Generator) -> Sequence[Search]:
+def make_searches(space: SearchProblem, rng: np.random.Generator) -> Sequence[Search]:
     return Evolution(space, rng), RandomSearch(space, rng)
 
 
@@ -126,7 +126,7 @@ def test_a_small_space_is_exhausted_and_the_search_ends(index: int) -> None:
 
 def test_equal_networks_are_proposed_once() -> None:
     plain = make_space(3, 3)
-    canonical = Space(plain.choices, plain.draw, plain.legal, lambda arch: arch.replace({"c2": (0,)}))
+    canonical = SearchProblem(plain.choices, plain.draw, plain.legal, lambda arch: arch.replace({"c2": (0,)}))
     search = RandomSearch(canonical, np.random.default_rng(0))
     play(search)
     assert len(search.scores) == 9

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices, set_gates
-from sparsenas.data.sources import digits
+from sparsenas.data.sources.digits import digits
 from sparsenas.spaces import tiny
 from sparsenas.training.loops import _output, _step
 from sparsenas.training.metrics import Epoch

@@ -23,7 +23,7 @@ from sparsenas.core.join import Join
 from sparsenas.costs import CostTable, Limits
 from sparsenas.costs.budget import Budget
 from sparsenas.data import Data
-from sparsenas.data.sources import digits
+from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
 from sparsenas.job.task import load
 from sparsenas.methods import Ista, IstaOneStage, Method, Spos

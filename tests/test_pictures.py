@@ -156,7 +156,7 @@ def test_decoding_for_each_batch_gives_the_same(tmp_path: Path) -> None:
     kept, decoded = load(tmp_path), imagefolder(tmp_path, size=14, memory=0, workers=1)
     assert isinstance(kept.train, Split)
     assert isinstance(decoded.train, Pictures)
-    for ours, theirs in ((kept.train, decoded.train), (kept.seen, decoded.seen)):
+    for ours, theirs in ((kept.train, decoded.train), (kept.train_val, decoded.train_val)):
         for size in (4, 5):
             for a, b in zip(ours.shuffled(size, 3), theirs.shuffled(size, 3), strict=True):
                 assert torch.equal(a.images, b.images)

@@ -21,7 +21,7 @@ from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.costs import CostTable, trace
 from sparsenas.costs.trace import trace_through
-from sparsenas.data.sources import digits
+from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.rank import read_known

@@ -16,7 +16,7 @@ from sparsenas.core.derive import derive
 from sparsenas.core.gate import choices
 from sparsenas.core.quant_choice import QuantConv2d
 from sparsenas.costs import CostTable, trace
-from sparsenas.data.sources import digits
+from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
 from sparsenas.nn.quantize import freeze_weights
 from sparsenas.searching.population_evaluator import make_eval_batches, score_one, score_population

@@ -14,7 +14,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices
 from sparsenas.core.join import Join
 from sparsenas.data import Data, Split
-from sparsenas.data.sources import digits
+from sparsenas.data.sources.digits import digits
 from sparsenas.nn.blocks import conv_bn
 from sparsenas.searching.population_evaluator import EvalBatches, Scorer, make_eval_batches, score_one, score_population
 from sparsenas.spaces import nasbench_macro, tiny

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sparsenas.__main__ import main
 from sparsenas.data.fingerprint import changed, split
-from sparsenas.data.sources import digits
+from sparsenas.data.sources.digits import digits
 
 FLAGS = ["--space.width=4", "--space.blocks=1", "--search.epochs=1", "--accelerator=cpu", "--method=random"]
 FLAGS += ["--method.evaluations=2", "--search.batch=4"]

@@ -68,7 +68,7 @@ def test_streamed_pictures_are_those_of_the_files(write: Write, workers: int, tm
         assert isinstance(ours, Pictures)
         assert torch.equal(torch.cat([batch.images for batch in ours.batches(16)]), theirs.images)
         assert torch.equal(ours.labels, theirs.labels)
-    both = streamed.seen
+    both = streamed.train_val
     seen = [label for batch in both.shuffled(16, seed=3) for label in batch.labels.tolist()]
     assert len(seen) == len(both) // 16 * 16
 

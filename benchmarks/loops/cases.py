@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices
 from sparsenas.data import Data, Split, cifar10
-from sparsenas.searching.evolution import Evolution, Score, Space
+from sparsenas.searching.evolution import Evolution, Score, SearchProblem
 from sparsenas.spaces import nasbench_macro, shufflenet
 from sparsenas.testing import shaken
 
@@ -74,7 +74,7 @@ class Case:
         def draw(rng: np.random.Generator, wanted: object) -> Arch:
             return Arch.sample(questions, rng)
 
-        space = Space(questions, draw, lambda archs: [True] * len(archs), lambda arch: arch)
+        space = SearchProblem(questions, draw, lambda archs: [True] * len(archs), lambda arch: arch)
         half = population // 2
         evolution = Evolution(space, rng, population, count - 1, 10, half, half)
         asked = []

@@ -37,6 +37,8 @@ from sparsenas.searching.population_evaluator import EvalBatches, Scorer, make_e
 from sparsenas.timing import read_table, write_table
 
 LATENCY_FILE, SPLIT = "latency.json", "split.json"
+EVAL_IMAGES = "exam"
+"""Purpose of the seed that picks the images candidates are scored on. Another word would pick other images."""
 PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit-learn")
 
 
@@ -83,9 +85,8 @@ class Task:
 
     def eval_batches(self, scoring: Scoring) -> EvalBatches:
         """The images candidates are scored on."""
-        return make_eval_batches(
-            self.data, scoring.calibration, scoring.val, scoring.batch, seed_of(self.seed, "eval_batches")
-        )
+        seed = seed_of(self.seed, EVAL_IMAGES)
+        return make_eval_batches(self.data, scoring.calibration, scoring.val, scoring.batch, seed)
 
     def scorer(self, net: nn.Module, scoring: Scoring) -> Scorer:
         """Scores candidates on the weights of a supernet."""
