@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict, astuple
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from sparsenas.rundir.folder import Run
 from sparsenas.searching.benchmark_table import load_benchmark_table
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.population_evaluator import EvalBatches, Scorer, make_eval_batches, score_one, score_population
-from sparsenas.searching.rank_correlation import Canonical, agreement, one_of_each, place
+from sparsenas.searching.rank_correlation import Agreement, Canonical, agreement, one_of_each, place
 from sparsenas.spaces import nasbench_macro, tiny
 from sparsenas.testing import shaken
 
@@ -74,10 +75,10 @@ def test_agreement_is_as_defined(rows: list[tuple[int, int]]) -> None:
 
 
 def test_agreement_of_next_to_nothing() -> None:
-    assert agreement([], []) == (0, None, None)
-    assert agreement([1.0], [2.0]) == (1, None, None)
-    assert agreement([1.0, math.nan], [1.0, 2.0]) == (2, None, None)
-    assert agreement([1.0, 2.0], [5.0, 3.0]) == pytest.approx((2, -1.0, -1.0))
+    assert agreement([], []) == Agreement(0, None, None)
+    assert agreement([1.0], [2.0]) == Agreement(1, None, None)
+    assert agreement([1.0, math.nan], [1.0, 2.0]) == Agreement(2, None, None)
+    assert astuple(agreement([1.0, 2.0], [5.0, 3.0])) == pytest.approx((2, -1.0, -1.0))
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.data())
@@ -209,7 +210,7 @@ def test_rank(searched: Path, table: Path, tmp_path: Path, capsys: pytest.Captur
         some = [line for line in scored if line["calibration"] == measure["calibration"]]
         sign = 1 if measure["by"] == "accuracy" else -1
         values = [sign * line[measure["by"]] for line in some]  # type: ignore[operator]
-        assert measure["distinct"] == agreement(values, [truth[line["text"]] for line in some])._asdict()
+        assert measure["distinct"] == asdict(agreement(values, [truth[line["text"]] for line in some]))
     best = json.loads(text(run, "best.json"))["text"]
     assert truth[best] == told["found"]["accuracy"]
     assert told["found"]["all"]["rank"] == 1 + sum(value > truth[best] for value in truth.values())

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from sparsenas.errors import UserError, first_line
 from sparsenas.nn.quantize import Quantised
-from sparsenas.rundir.folder import Run, write_atomic
+from sparsenas.rundir.files import write_atomic
+from sparsenas.rundir.folder import Run
 
 TOLERANCE = 1e-3
 """Largest difference of a logit between PyTorch and ONNX Runtime that is taken for rounding."""

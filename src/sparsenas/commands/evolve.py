@@ -12,7 +12,7 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.task import LATENCY_FILE, found, make_task, open_task
 from sparsenas.reporting import report
-from sparsenas.rundir.folder import write_atomic
+from sparsenas.rundir.files import write_atomic
 from sparsenas.searching.config import Scoring
 
 

@@ -28,10 +28,11 @@ from sparsenas.job.flags import CONFIG, from_config
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.space_facts import reach
 from sparsenas.parsing import parse_yaml, read_text
-from sparsenas.rundir.folder import LOAD_ERRORS, Run
+from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.provenance import trained_as
 from sparsenas.rundir.seeds import seed_of
+from sparsenas.rundir.tensors import LOAD_ERRORS
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.population_evaluator import EvalBatches, Scorer, make_eval_batches
 from sparsenas.timing import read_table, write_table

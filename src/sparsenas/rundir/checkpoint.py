@@ -8,8 +8,9 @@ from typing import Any
 
 from sparsenas.distributed.collectives import broadcast_from_rank0, world
 from sparsenas.errors import UserError, first_line
-from sparsenas.rundir.folder import LOAD_ERRORS, Run
+from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.tensors import LOAD_ERRORS
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 

@@ -2,72 +2,60 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import pickle
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-import torch
 import yaml
+from msgspec import Struct, to_builtins
 
 from sparsenas.errors import UserError, first_line
-from sparsenas.parsing import parse_json, read_text
+from sparsenas.parsing import parse_json, read_text, typed
+from sparsenas.rundir.files import append_lines, write_atomic
+from sparsenas.rundir.log import LOG, LogLine
 from sparsenas.rundir.schema import FORMATS
+from sparsenas.rundir.tensors import LOAD_ERRORS, load_tensors, save_tensors
 
-Record = Mapping[str, Any]
+
+class Record(Protocol):
+    """An object that is a JSON file of its own."""
+
+    FILE: ClassVar[str]
+
+
 T = TypeVar("T")
-LOAD_ERRORS = (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError)
-"""What parts raise when they are given the state of something else."""
+R = TypeVar("R", bound=Record)
+Damaged = Callable[[UserError], object]
+"""Is given the error of each line that cannot be read."""
 
 
 class Stateful(Protocol):
-    """Something that has a state, as modules and optimizers have."""
+    """An object with a state, as modules and optimizers have."""
 
     def load_state_dict(self, state: Any, /) -> Any:
         """Takes over a state."""
         ...
 
 
-def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Writes a file so that at any moment either the old or the new one is there, whole.
-
-    Raises ``UserError`` when the disk is full or the folder cannot be written; the old file is then untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}; what was there before is untouched") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 class Do(Protocol):
-    """How work on files is done."""
+    """How file operations are carried out."""
 
     def __call__(self, work: Callable[[], T], /) -> T:
-        """Has the work done; returns its value."""
+        """Runs ``work``; returns its value."""
         ...
 
 
 def here(work: Callable[[], T]) -> T:
-    """By this process."""
+    """Runs ``work`` in this process."""
     return work()
 
 
 class Run:
     """One run folder.
 
-    Of several processes that all do the same with it, the first works for all with ``do=processes.same``: files are
-    written once, and what one has read, all have, whatever another is about to write.
+    Where several processes share it, ``do=broadcast_from_rank0`` makes the first process do all file operations: files
+    are written once, and every process has what the first one has read.
     """
 
     def __init__(self, path: Path | str, do: Do = here) -> None:
@@ -77,7 +65,7 @@ class Run:
         return self.path / name
 
     def has(self, name: str) -> bool:
-        """Whether a file is there."""
+        """Whether a file exists."""
         return self.do((self.path / name).exists)
 
     def create(self) -> None:
@@ -85,7 +73,7 @@ class Run:
         self.do(lambda: _make(self.path))
 
     def need(self, name: str, command: str) -> Path:
-        """The path of a file that must be there. Raises ``UserError`` naming the command that makes it."""
+        """The path of a file that must exist. Raises ``UserError`` naming the command that makes it."""
         if not self.has(name):
             raise UserError(
                 f"{self.path}: expected a run folder with {name}, found none; `sparsenas {command}` makes it"
@@ -102,14 +90,44 @@ class Run:
         text = self.do(lambda: read_text(path, path))
         return parse_json(text, path, FORMATS.get(name, dict))
 
-    def write_yaml(self, name: str, value: object) -> None:
-        """Writes one YAML file."""
-        self._write(name, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    def read(self, kind: type[R], command: str = "run") -> R:
+        """Reads a record. Raises ``UserError`` when its file is missing or damaged."""
+        path = self.need(kind.FILE, command)
+        text = self.do(lambda: read_text(path, path))
+        return typed(parse_json(text, path), kind, path)
 
-    def append(self, name: str, records: Iterable[Record]) -> None:
+    def find(self, kind: type[R]) -> R | None:
+        """Reads a record, ``None`` where there is no file. Raises ``UserError`` when the file is damaged."""
+        return self.read(kind) if self.has(kind.FILE) else None
+
+    def write(self, record: Record, indent: int | None = 1) -> None:
+        """Writes a record, in one line where ``indent`` is ``None``. Raises ``UserError``."""
+        self._write(record.FILE, json.dumps(to_builtins(record), indent=indent, ensure_ascii=False) + "\n")
+
+    def lines(self, name: str, kind: type[T], damaged: Damaged | None = None) -> list[T]:
+        """The lines of a JSONL file as records; none where there is no file.
+
+        A last line without its end, which a kill has left, is ignored. Another line that cannot be read raises
+        ``UserError``, or is left out where ``damaged`` takes the error.
+        """
+        return self._lines(name, kind, damaged)
+
+    def log(self, damaged: Damaged | None = None) -> list[LogLine]:
+        """The lines of ``log.jsonl``, read as ``lines`` does."""
+        return self._lines(LOG, LogLine, damaged)
+
+    def append(self, name: str, records: Iterable[Struct | Mapping[str, Any]]) -> None:
         """Appends lines to a JSONL file. Raises ``UserError`` when they cannot be written."""
-        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        self.do(lambda: _append(self / name, text))
+        text = _jsonl(records)
+        self.do(lambda: append_lines(self / name, text))
+
+    def write_lines(self, name: str, records: Iterable[Struct]) -> None:
+        """Replaces the lines of a JSONL file. Raises ``UserError`` when they cannot be written."""
+        self._write(name, _jsonl(records))
+
+    def write_yaml(self, name: str, value: object) -> None:
+        """Writes a YAML file. Raises ``UserError`` when it cannot be written."""
+        self._write(name, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
 
     def records(self, name: str) -> list[dict[str, Any]]:
         """The lines of a JSONL file; a last line torn by a kill is ignored. Raises ``UserError`` on other damage."""
@@ -127,16 +145,16 @@ class Run:
             )
 
     def save(self, name: str, state: object, keep_as: str | None = None) -> None:
-        """Writes tensors and plain values with ``torch.save``; what was there before is kept under another name."""
-        self.do(lambda: _save(self / name, state, None if keep_as is None else self / keep_as))
+        """Writes tensors and plain values; an earlier file is kept as ``keep_as``. Raises ``UserError``."""
+        self.do(lambda: save_tensors(self / name, state, None if keep_as is None else self / keep_as))
 
     def load(self, name: str) -> Any:
-        """Reads what ``save`` wrote, never executing code from it. Raises ``UserError`` when the file is damaged."""
+        """Reads what ``save`` wrote, without running code from it. Raises ``UserError`` when the file is damaged."""
         path = self.need(name, "search")
-        return self.do(lambda: _load(path))
+        return self.do(lambda: load_tensors(path))
 
     def restore(self, name: str, **parts: Stateful) -> None:
-        """Loads the state that ``save`` wrote of several parts. Raises ``UserError`` when it is that of others."""
+        """Loads the state of several parts. Raises ``UserError`` when it is that of others."""
         state = self.load(name)
         for key, part in parts.items():
             try:
@@ -146,8 +164,23 @@ class Run:
                 raise UserError(f"{self / name}: {reason}") from error
 
     def remove(self, name: str) -> None:
-        """Removes a file if it is there."""
+        """Removes a file if it exists."""
         self.do(lambda: (self / name).unlink(missing_ok=True))
+
+    def _lines(self, name: str, kind: Any, damaged: Damaged | None) -> list[Any]:
+        if not self.has(name):
+            return []
+        found = []
+        texts = self.do(lambda: read_text(self / name, self / name, "replace")).split("\n")
+        for number, text in enumerate(texts[:-1], 1):
+            where = f"{self / name}, line {number}"
+            try:
+                found.append(typed(parse_json(text, where), kind, where))
+            except UserError as error:
+                if damaged is None:
+                    raise
+                damaged(error)
+        return found
 
     def _write(self, name: str, text: str) -> None:
         self.do(lambda: write_atomic(self / name, lambda file: file.write(text.encode())))
@@ -160,41 +193,5 @@ def _make(path: Path) -> None:
         raise UserError(f"--out {path}: expected a folder that can be made, got: {error.strerror}") from error
 
 
-def _append(path: Path, text: str) -> None:
-    try:
-        # A link is not followed: the folder may come from elsewhere, and what is written stays in it.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-        with open(path, "ab", opener=lambda path, _: os.open(path, flags, 0o666)) as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def _save(path: Path, state: object, keep_as: Path | None) -> None:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    if keep_as is not None and path.exists():
-        os.replace(path, keep_as)
-    write_atomic(path, lambda file: file.write(buffer.getbuffer()))
-
-
-def _load(path: Path) -> Any:
-    """Checksums are compared first, which ``torch.load`` alone does not do."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if (bad := archive.testzip()) is not None:
-                raise zipfile.BadZipFile(f"the checksum of {bad} is wrong")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        EOFError,
-        ValueError,
-        KeyError,
-    ) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(f"{path}: expected tensors saved by sparsenas, got a damaged file: {reason}") from error
+def _jsonl(records: Iterable[Struct | Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(to_builtins(record), ensure_ascii=False) + "\n" for record in records)

@@ -1,11 +1,83 @@
-"""results.json: what was measured of a run's networks."""
+"""``results.json``: what was measured of a run's networks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.records import ArchLabels, Costs
+
+
+class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The found network on one set of images."""
+
+    split: str
+    """The set: test or val."""
+    accuracy: float
+    """Share of correct predictions, 0 to 1."""
+    loss: float
+    """Mean cross-entropy."""
+    one_stage: bool = False
+    """The weights are those of the search; the network was not retrained."""
+
+
+class Compared(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Another architecture, trained and tested in the same way as the found one."""
+
+    text: str
+    """The architecture as compact text."""
+    arch: ArchLabels
+    costs: Costs
+    accuracy: float
+    """On test images, 0 to 1."""
+    loss: float
+    """Mean cross-entropy on test images."""
+    name: str = ""
+    """As given on the command line; empty for a random architecture."""
+
+
+class ExportCheck(Struct, frozen=True, kw_only=True):
+    """The exported files compared with the PyTorch network."""
+
+    images: int
+    """Images compared."""
+    pt2_max_difference: float
+    """Largest absolute difference of a logit, ``net.pt2``."""
+    onnx_max_difference: float
+    """Largest absolute difference of a logit, ``net.onnx`` in ONNX Runtime."""
+    same_predictions: int
+    """Images whose predicted class is the same in ONNX Runtime."""
+
+
+class MeasuredLatency(Struct, frozen=True, kw_only=True):
+    """Latency of the found network: by the table, and measured as a whole."""
+
+    table_ms: float
+    """Sum of the table's entries."""
+    measured_ms: float | None
+    """Median; null where this machine is not the table's."""
+    spread_ms: float | None
+    """Interquartile range."""
+
+
+class Results(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``results.json``."""
+
+    FILE: ClassVar[str] = "results.json"
+    inherited: Evaluation | None = None
+    """The found network with inherited weights."""
+    retrained: Evaluation | None = None
+    """The found network with the weights of ``net.pt``."""
+    baselines: list[Compared] = []
+    """Random architectures of about the same cost."""
+    compared: list[Compared] = []
+    """Architectures named by ``--compare``."""
+    export: ExportCheck | None = None
+    latency: MeasuredLatency | None = None
 
 
 def results(run: Run) -> dict[str, Any]:
@@ -22,3 +94,11 @@ def drop_results(run: Run, *names: str) -> None:
     """Forgets results that no longer hold."""
     if run.has("results.json"):
         run.write_json("results.json", {n: value for n, value in results(run).items() if n not in names})
+
+
+def update_results(run: Run, **changes: Any) -> None:
+    """Replaces fields of ``results.json``; ``None`` or an empty list removes one."""
+    before = run.find(Results) or Results()
+    after = replace(before, **changes)
+    if after != before:
+        run.write(after)

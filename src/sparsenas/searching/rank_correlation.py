@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,7 +20,8 @@ class Canonical(Protocol):
         ...
 
 
-class Agreement(NamedTuple):
+@dataclass(frozen=True)
+class Agreement:
     """How far two rankings of the same rows agree; ``None`` where that is undefined, as when one side is all equal."""
 
     rows: int
@@ -29,7 +31,8 @@ class Agreement(NamedTuple):
     """Spearman's rho: the correlation of the ranks, equal values sharing their mean rank."""
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True)
+class Place:
     """Where one stands among many."""
 
     rank: int

@@ -9,7 +9,8 @@ from pathlib import Path
 from sparsenas.costs.latency import LatencyTable, Settings
 from sparsenas.errors import UserError
 from sparsenas.parsing import parse_json, read_text
-from sparsenas.rundir.folder import Run, write_atomic
+from sparsenas.rundir.files import write_atomic
+from sparsenas.rundir.folder import Run
 from sparsenas.timing.engines import ACCELERATORS, ENGINES, Engine, device_name
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def compared(values: Sequence[float], rows: Known) -> dict[str, dict[str, Any]]:
     """The agreement of values with the truth, over all rows and over distinct networks."""
     some = rows.distinct()
     distinct = agreement([values[i] for i in some], [rows.truth[i] for i in some])
-    return {"all": agreement(values, rows.truth)._asdict(), "distinct": distinct._asdict()}
+    return {"all": asdict(agreement(values, rows.truth)), "distinct": asdict(distinct)}
 
 
 def standing(task: Task, known: Known) -> dict[str, Any] | None:
@@ -152,7 +152,7 @@ def standing(task: Task, known: Known) -> dict[str, Any] | None:
     return {
         "text": arch.text(),
         "accuracy": accuracy,
-        "all": place(accuracy, known.truth)._asdict(),
-        "distinct": place(accuracy, distinct.truth)._asdict(),
-        "within_budget": place(accuracy, legal)._asdict() if task.limits.budgets else None,
+        "all": asdict(place(accuracy, known.truth)),
+        "distinct": asdict(place(accuracy, distinct.truth)),
+        "within_budget": asdict(place(accuracy, legal)) if task.limits.budgets else None,
     }

@@ -1,0 +1,56 @@
+"""The lines of ``log.jsonl``, told apart by their ``event``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+LOG = "log.jsonl"
+
+
+class EpochEnd(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="epoch"):
+    """An epoch of training has ended."""
+
+    stage: str
+    """supernet, retrain, baseline1, ..."""
+    epoch: int
+    """From 0."""
+    epochs: int
+    """Epochs of the whole stage."""
+    step: int
+    """Training steps since the stage began."""
+    lr: float
+    """Learning rate of the last step."""
+    loss: float
+    """Mean training loss of the epoch."""
+    accuracy: float
+    """Training accuracy of the epoch, 0 to 1."""
+    images_per_s: float
+    """Training images per second, all processes together."""
+    method: dict[str, Any] = {}
+    """Figures of the search method's own (``Method.facts``), for its panel in the report."""
+
+
+class StageEnd(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="done"):
+    """A stage has ended."""
+
+    stage: str
+    seconds: float
+    """Duration; of a resumed stage since it was resumed."""
+    peak_memory_mib: int | None = None
+    """Largest resident memory of the process so far, in MiB; null where the system does not tell."""
+    evaluations: int | None = None
+    """Architectures scored."""
+    data_passes: int | None = None
+    """Passes over the validation images."""
+
+
+class Note(Struct, frozen=True, kw_only=True, tag_field="event", tag="note"):
+    """A message that was shown to the user."""
+
+    stage: str
+    message: str
+
+
+LogLine = EpochEnd | StageEnd | Note

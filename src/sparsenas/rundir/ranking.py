@@ -1,0 +1,77 @@
+"""``rank.json`` and ``rank.jsonl``: how well scores rank architectures of known accuracy."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from sparsenas.rundir.records import ArchLabels
+from sparsenas.searching.rank_correlation import Agreement, Place
+
+
+class Ranked(Struct, frozen=True, kw_only=True):
+    """A line of ``rank.jsonl``: the score of an architecture of known accuracy."""
+
+    calibration: int
+    """Training images asked for to recalibrate batch norm."""
+    images: int
+    """Training images used to recalibrate batch norm."""
+    val: int
+    """Validation images."""
+    arch: ArchLabels
+    text: str
+    """The architecture as compact text."""
+    accuracy: float
+    """On validation images, 0 to 1."""
+    loss: float
+    """Mean cross-entropy on validation images."""
+
+
+class Measure(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How well one score, or one cost, ranks the architectures."""
+
+    by: str
+    """accuracy, loss, "accuracy, shrunk", "loss, shrunk", or the name of a cost."""
+    all: Agreement
+    """Over all rows."""
+    distinct: Agreement
+    """Over one row of each distinct network."""
+    calibration: int | None = None
+    """Training images asked for to recalibrate batch norm; null for a cost."""
+    images: int | None = None
+    """Training images used to recalibrate batch norm; null for a cost."""
+    val: int | None = None
+    """Validation images; null for a cost."""
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """The rank of the found architecture in the table."""
+
+    text: str
+    """The architecture as compact text."""
+    accuracy: float
+    """True accuracy, 0 to 1."""
+    all: Place
+    """Among all rows."""
+    distinct: Place
+    """Among distinct networks."""
+    within_budget: Place | None
+    """Among rows within the budgets; null where there are none."""
+
+
+class Ranking(Struct, frozen=True, kw_only=True):
+    """``rank.json``."""
+
+    FILE: ClassVar[str] = "rank.json"
+    table: str
+    """File name of the table."""
+    rows: int
+    """Architectures of the table."""
+    networks: int
+    """Distinct networks of the table."""
+    measures: list[Measure]
+    found: Standing | None
+    """null where the table lacks the found architecture, or none was found yet."""
+    truth: dict[str, float]
+    """True accuracy of the scored architectures, by compact text."""

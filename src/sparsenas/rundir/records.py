@@ -1,0 +1,180 @@
+"""The records of a run folder: one class per JSON file, or per line of a JSONL file.
+
+``Run.read``, ``Run.find`` and ``Run.write`` take records with a ``FILE``. ``Run.lines`` and ``Run.append`` take the
+lines of JSONL files. A required field is always written; with ``omit_defaults`` a field is left out at its default.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+Costs = dict[str, int | float]
+"""Exact costs by name: multiply-adds (``flops``), parameters (``params``), ..., milliseconds (``latency_ms``)."""
+ArchLabels = dict[str, str | list[str]]
+"""The kept options by name of the choice; a label where exactly one option is kept, else a list of labels."""
+ARCHS, RANDOM, RANKED = "archs.jsonl", "random.jsonl", "rank.jsonl"
+
+
+class RunInfo(Struct, frozen=True, kw_only=True):
+    """``run.json``: which program made the run folder, and where."""
+
+    FILE: ClassVar[str] = "run.json"
+    format: int
+    """Version of the files of the folder."""
+    command: str
+    """The command that began the run."""
+    versions: dict[str, str]
+    """Version by package, and of Python."""
+    machine: str
+    """Processor architecture and operating system."""
+
+
+class ChoiceInfo(Struct, frozen=True, kw_only=True):
+    """One choice of the space."""
+
+    name: str
+    options: list[str]
+    """Labels."""
+    least: int
+    """Fewest options that are kept."""
+    most: int
+    """Most options that are kept."""
+
+
+class SpaceInfo(Struct, frozen=True, kw_only=True):
+    """``choices.json``: the search space of the run."""
+
+    FILE: ClassVar[str] = "choices.json"
+    shape: list[int]
+    """Channels, height and width of an image."""
+    classes: list[str]
+    """Names of the classes."""
+    size: int
+    """Number of architectures."""
+    choices: list[ChoiceInfo]
+    """In the order of the network."""
+    range: dict[str, tuple[int | float, int | float]]
+    """Lowest and highest cost of an architecture, by cost."""
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """An example image."""
+
+    label: int
+    """Index of its class."""
+    png: str
+    """PNG file, base64."""
+
+
+class DataInfo(Struct, frozen=True, kw_only=True):
+    """``data.json``: the data set in numbers and example images."""
+
+    FILE: ClassVar[str] = "data.json"
+    classes: list[str]
+    """Names of the classes."""
+    shape: list[int]
+    """Channels, height and width of an image."""
+    parts: dict[str, list[int]]
+    """Images per class, by part: train, val, test."""
+    samples: list[Sample]
+    """An image of each of the first classes."""
+
+
+class SplitInfo(Struct, frozen=True, kw_only=True):
+    """``split.json``: which images serve for what. A resumed run compares it with the data set."""
+
+    FILE: ClassVar[str] = "split.json"
+    train: int
+    """Training images of the search."""
+    val: int
+    """Validation images."""
+    test: int
+    """Test images."""
+    labels_sha256: str
+    """SHA-256 of all labels in order, as little-endian 64-bit integers."""
+    val_images: list[int] | None
+    """Rows of the training set that are validation images; null where they are a part of their own."""
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    """Accuracy and loss on one set of images."""
+
+    accuracy: float
+    """Share of correct predictions, 0 to 1."""
+    loss: float
+    """Mean cross-entropy."""
+
+
+class Best(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``best.json``: the architecture that the search found."""
+
+    FILE: ClassVar[str] = "best.json"
+    arch: ArchLabels
+    text: str
+    """The architecture as compact text."""
+    costs: Costs
+    """At the size at which the network is trained."""
+    budgets: list[str]
+    """The budgets of the search."""
+    val: Metrics | None = None
+    """On validation images, with inherited weights; null where the method trains on them."""
+    weights: dict[str, list[float]] | None = None
+    """Learned weights of the kept options, by choice."""
+    fit: list[str] | None = None
+    """The budgets to which the width was scaled."""
+
+
+class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``net.json``: how the weights of ``net.pt`` were made, where not by plain retraining."""
+
+    FILE: ClassVar[str] = "net.json"
+    one_stage: bool = False
+    """The weights are those of the search; the network was not retrained."""
+    target: dict[str, Any] | None = None
+    """Flags of the space that differ from those of the search."""
+    fit: list[str] | None = None
+    """The budgets to which the width was scaled."""
+
+
+class Scored(Struct, frozen=True, kw_only=True):
+    """A line of ``archs.jsonl`` or ``random.jsonl``: an architecture with its score on inherited weights."""
+
+    generation: int
+    """Generation of the evolution, from 0."""
+    arch: ArchLabels
+    text: str
+    """The architecture as compact text."""
+    accuracy: float
+    """On validation images, 0 to 1."""
+    loss: float
+    """Mean cross-entropy on validation images."""
+    costs: Costs
+
+
+class FrontPoint(Struct, frozen=True, kw_only=True):
+    """An architecture of a Pareto front."""
+
+    arch: ArchLabels
+    text: str
+    """The architecture as compact text."""
+    accuracy: float
+    """On validation images, 0 to 1."""
+    loss: float
+    """Mean cross-entropy on validation images."""
+    costs: Costs
+
+
+class Front(Struct, frozen=True, kw_only=True):
+    """``front.json``: the Pareto front of accuracy against one cost."""
+
+    FILE: ClassVar[str] = "front.json"
+    cost: str
+    """Name of the cost."""
+    hypervolume: float
+    """Area between the front and ``reference``, in error times cost."""
+    reference: tuple[float, float]
+    """Error 1 and the highest cost of the space."""
+    points: list[FrontPoint]
+    """Cheapest first."""
