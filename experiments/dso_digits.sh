@@ -1,6 +1,6 @@
 #!/bin/sh
 # DSO-NAS on the handwritten digits at a quarter, a half and three quarters of the complete network's 1,368,896
-# multiply-adds, each beside 2 random networks of equal cost. Results: dso_digits.md. Resumable: run it again.
+# multiply-adds, each with 2 random networks of equal cost. Results: dso_digits.md. Run it again to continue it.
 set -e
 for share in 25 50 75; do
     sparsenas run --space dso --space.width 8 --space.depth 1 --method dso --budget "flops<=$((1368896 * share / 100))" \

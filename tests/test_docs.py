@@ -74,6 +74,14 @@ def test_dotted_names_exist(page: Path) -> None:
         assert attribute in dir(import_module(module)) or import_module(name)
 
 
+def test_make_has_the_targets_that_pages_and_ci_name() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    named = {target for text in texts for target in re.findall(r"(?:`|^)make (\w+)", text, re.MULTILINE)}
+    named |= set(re.findall(r"^make (\w+)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert {"demo", "test", "lint", "bench"} <= named <= targets
+
+
 @every_page
 def test_command_lines_parse(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "mynet.py").write_text(own_network(), encoding="utf-8")
