@@ -500,5 +500,5 @@ def test_a_killed_search_ends_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     text = report(whole).read_text()
     assert "The complete network was pruned by a penalty" in text
     assert "stage1.block1: " in text
-    retrain(whole, keep=True, accelerator="cpu")
+    retrain(whole, no_training=True, accelerator="cpu")
     assert not load(whole).training

@@ -20,7 +20,7 @@ from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.compare import COST_TOLERANCE, random_band
 from sparsenas.job.task import Task, found, load, make_task, open_task
-from sparsenas.job.width_fit import WIDE, check_fit, check_target, fitted, widest
+from sparsenas.job.width_fit import WIDE, check_scale_to, check_target, fitted, widest
 from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
 from sparsenas.reporting import report
 from sparsenas.spaces import dso
@@ -84,36 +84,43 @@ def test_random_networks_are_in_the_band_of_what_was_fitted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fit", "expected"),
+    ("limits", "expected"),
     [
-        (["params<=10"], r"--fit params<=10: even the narrowest network, of width 2, has [\d,]+ params"),
-        (["params>=10"], "--fit: expected an upper limit, as in params<=3e6, got params>=10"),
-        (["params<3"], "--fit 'params<3': expected COST<=NUMBER"),
-        (["size<=3"], "--fit 'size<=3': expected one of the costs flops"),
-        (["params<=9e3", "flops>=1e9"], "--fit flops>=1000000000: the widest network that keeps the upper limits, of"),
-        (["bitops<=9"], "--fit: expected limits that grow with the width, a width of 16384 keeps bitops<=9"),
+        (["params<=10"], r"--scale-to params<=10: even the narrowest network, of width 2, has [\d,]+ params"),
+        (["params>=10"], "--scale-to: expected an upper limit, as in params<=3e6, got params>=10"),
+        (["params<3"], "--scale-to 'params<3': expected COST<=NUMBER"),
+        (["size<=3"], "--scale-to 'size<=3': expected one of the costs flops"),
+        (
+            ["params<=9e3", "flops>=1e9"],
+            "--scale-to flops>=1000000000: the widest network that keeps the upper limits",
+        ),
+        (["bitops<=9"], "--scale-to: expected limits that grow with the width, a width of 16384 keeps bitops<=9"),
     ],
 )
-def test_limits_that_cannot_be_fitted(fit: list[str], expected: str) -> None:
+def test_limits_that_cannot_be_fitted(limits: list[str], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
-        fitted(TASK, TASK.limits.table.reference, fit)
+        fitted(TASK, TASK.limits.table.reference, limits)
 
 
 def test_mistakes_are_told_before_anything_trains() -> None:
-    check_fit(TASK, ["params<=9e3"])
+    check_scale_to(TASK, ["params<=9e3"])
     check_target({"dropout": 0.4})
-    with pytest.raises(UserError, match=r"--fit: expected no --target.width besides, since --fit finds it, got 9"):
+    with pytest.raises(
+        UserError, match=r"--target.width: expected none beside --scale-to, which finds the width, got 9"
+    ):
         check_target({"width": 9})
-    with pytest.raises(UserError, match=r"--fit params<=10: even the narrowest network, of width 2, has [\d,]+ params"):
-        check_fit(TASK, ["params<=10"])
-    with pytest.raises(UserError, match=r"--fit: expected a space with a flag --space.width, nasbench_macro has "):
-        check_fit(task(Plugin("nasbench_macro")), ["params<=9e3"])
+    with pytest.raises(
+        UserError, match=r"--scale-to params<=10: even the narrowest network, of width 2, has [\d,]+ params"
+    ):
+        check_scale_to(TASK, ["params<=10"])
+    with pytest.raises(UserError, match=r"--scale-to: expected a space with a flag --space.width, nasbench_macro has "):
+        check_scale_to(task(Plugin("nasbench_macro")), ["params<=9e3"])
 
 
 def test_one_stage_has_the_size_of_its_search(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=ista_one_stage", "--search.epochs=1"]
-    assert main(["run", *flags, "--fit=params<=9e3", "--accelerator=cpu", "--out", str(tmp_path / "run")]) == 2
-    assert "--fit: IstaOneStage trains the found network itself" in capsys.readouterr().err
+    assert main(["run", *flags, "--scale-to=params<=9e3", "--accelerator=cpu", "--out", str(tmp_path / "run")]) == 2
+    assert "--scale-to: IstaOneStage trains the found network itself" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -134,7 +141,7 @@ def test_a_run_fits_and_ends_the_same_after_a_kill(
 ) -> None:
     """By the paper's recipe; and the network may be fitted again, or trained at a size of one's own."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    flags = [*FLAGS, "--fit=params<=12e3", "--fit=flops<=9e6"]
+    flags = [*FLAGS, "--scale-to=params<=12e3", "--scale-to=flops<=9e6"]
     assert main(["run", *flags, "--out", str(whole)]) == 0
     rate = Recipe.drop_path_at
 
@@ -155,7 +162,7 @@ def test_a_run_fits_and_ends_the_same_after_a_kill(
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
     best, how = read(whole / "best.json"), read(whole / "net.json")
-    assert how["fit"] == best["fit"] == ["params<=12e3", "flops<=9e6"]
+    assert how["scale_to"] == best["scale_to"] == ["params<=12e3", "flops<=9e6"]
     assert how["target"]["dropout"] == 0.4
     opened, _ = open_task(whole, CPU)
     assert [str(budget) for budget in opened.limits.budgets] == ["params<=12000", "flops<=9000000"]
@@ -173,16 +180,16 @@ def test_a_run_fits_and_ends_the_same_after_a_kill(
     again = ["retrain", str(whole), "--retrain.epochs=1", "--retrain.batch=256", "--accelerator=cpu"]
     capsys.readouterr()
     before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
-    for wrong in (["--inherit=true"], ["--keep=true"], ["--target.width=3"]):
-        assert main([*again, "--fit=params<=6e3", *wrong]) == 2
-        assert "--fit" in capsys.readouterr().err
-    assert main([*again, "--fit=params<=6"]) == 2
+    for wrong in (["--inherit=true"], ["--no-training"], ["--target.width=3"]):
+        assert main([*again, "--scale-to=params<=6e3", *wrong]) == 2
+        assert "--scale-to" in capsys.readouterr().err
+    assert main([*again, "--scale-to=params<=6"]) == 2
     assert "even the narrowest network" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in whole.iterdir() if path.is_file()} == before
-    assert main([*again, "--fit=params<=6e3"]) == 0
+    assert main([*again, "--scale-to=params<=6e3"]) == 0
     narrower = sum(p.numel() for p in load(whole).parameters())
     assert narrower == read(whole / "best.json")["costs"]["params"] <= 6e3
     assert read(whole / "net.json")["target"]["dropout"] == 0.4
     assert main([*again, "--target.width=2"]) == 0
     assert read(whole / "net.json") == {"target": {"width": 2}}
-    assert "fit" not in read(whole / "best.json")
+    assert "scale_to" not in read(whole / "best.json")

@@ -113,8 +113,8 @@ def test_the_published_recipe_searches_small_and_trains_large() -> None:
 def test_the_published_recipe_of_dso_trains_as_wide_as_fits() -> None:
     assert "dso_cifar10" in shipped()
     flags = parse(run, ["--config", "dso_cifar10", "--data.root", "x"])
-    assert (flags["fit"], flags["target"]) == (["params<=3.0e6"], {"dropout": 0.4})
-    assert parse_budgets(flags["fit"]) == [Budget("params", at_most=3e6)]
+    assert (flags["scale_to"], flags["target"]) == (["params<=3.0e6"], {"dropout": 0.4})
+    assert parse_budgets(flags["scale_to"]) == [Budget("params", at_most=3e6)]
     search, retrain = flags["search"], flags["retrain"]
     assert [search.lr_at(step, 240) for step in (0, 239)] == [0.1, 0.1]
     assert (search.epochs * flags["method"].flags["pretrain"], search.batch) == (120, 128)

@@ -12,7 +12,7 @@ from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
 from sparsenas.job.stages.compare import compare_stages
 from sparsenas.job.stages.retrain import retrain_stage
-from sparsenas.job.stages.scale import fit_stage, recount
+from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.task import Task, open_task
 from sparsenas.job.width_fit import check_target
 from sparsenas.rundir.results import drop_results
@@ -25,11 +25,11 @@ def retrain(
     run: Path,
     retrain: Recipe = RETRAIN,
     baselines: int = 0,
-    against: list[str] | None = None,
+    compare: list[str] | None = None,
     inherit: bool = False,
-    keep: bool = False,
+    no_training: bool = False,
     target: dict[str, Any] | None = None,
-    fit: list[str] | None = None,
+    scale_to: list[str] | None = None,
     accelerator: str = "auto",
     devices: str = "1",
     num_nodes: int = 1,
@@ -45,13 +45,13 @@ def retrain(
         run: the run folder of a search.
         retrain: how the network is trained.
         baselines: how many random architectures of the same budget band are trained the same way.
-        against: an architecture trained the same way, to compare with, as in uniform:w2a4; may be given several times.
+        compare: an architecture trained the same way, to compare with, as in uniform:w2a4; may be given several times.
         inherit: start from the supernet's weights instead of fresh ones.
-        keep: do not train at all: keep the weights of the search, with what it learned for the options folded in.
+        no_training: keep the weights of the search, with what it learned for the options folded in.
         target: flags of the space that differ in the network to be trained, as in --target.width 36; the flags that the
             search was given unless any is.
-        fit: a limit, as in params<=3e6, that the found network is made as wide as it allows for, by the space's flag
-            width; in place of the budgets of the search, which were met at its own size; may be given several times.
+        scale_to: a limit, as in params<=3e6; the found network is made as wide as it allows; in place
+            of the budgets of the search; may be given several times.
         accelerator: cpu, cuda, mps or auto.
         devices: how many devices.
         num_nodes: how many machines.
@@ -60,24 +60,26 @@ def retrain(
         checkpoint_seconds: least time between two checkpoints of training.
     """
     fabric = Device(accelerator, devices, num_nodes, precision, threads).fabric()
-    task = _task(run, fabric.device, target or {}, fit or [], "keep" if keep else "inherit" if inherit else "")
+    task = _task(
+        run, fabric.device, target or {}, scale_to or [], "no-training" if no_training else "inherit" if inherit else ""
+    )
     task.check_split()
     task.run.remove("net.pt")
-    drop_results(task.run, "retrained", "baselines", "against")
-    retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit, keep)
-    compare_stages(task, fabric, retrain, checkpoint_seconds, baselines, against or [])
+    drop_results(task.run, "retrained", "baselines", "compare")
+    retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit, no_training)
+    compare_stages(task, fabric, retrain, checkpoint_seconds, baselines, compare or [])
 
 
-def _task(run: Path, device: torch.device, target: Mapping[str, Any], fit: Sequence[str], inherits: str) -> Task:
+def _task(run: Path, device: torch.device, target: Mapping[str, Any], scale_to: Sequence[str], inherits: str) -> Task:
     """The run's task at the size at which its network is to be trained; ``inherits`` is the flag that fixes that."""
-    if inherits and fit:
-        raise UserError(f"--{inherits}: expected no --fit, since the supernet's weights are of its own size")
+    if inherits and scale_to:
+        raise UserError(f"--{inherits}: expected no --scale-to, since the supernet's weights are of its own size")
     how = {"target": target} if target else {}
-    if not fit:
+    if not scale_to:
         task, _ = open_task(run, device, how or None)
         if inherits and task.target != task.space:
             raise UserError(f"--{inherits}: expected no --target, since the supernet's weights are of its own size")
         recount(task, how)
         return task
     check_target(target)
-    return fit_stage(open_task(run, device, {**how, "fit": []})[0], fit)
+    return scale_stage(open_task(run, device, {**how, "scale_to": []})[0], scale_to)

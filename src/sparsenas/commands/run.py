@@ -15,10 +15,10 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.compare import compare_stages, named
 from sparsenas.job.stages.finish import finish
 from sparsenas.job.stages.retrain import retrain_stage
-from sparsenas.job.stages.scale import fit_stage
+from sparsenas.job.stages.scale import scale_stage
 from sparsenas.job.stages.search import make_method, search_stage
 from sparsenas.job.task import Task, make_task
-from sparsenas.job.width_fit import check_fit, check_target
+from sparsenas.job.width_fit import check_scale_to, check_target
 from sparsenas.methods import Method
 from sparsenas.searching.config import Scoring
 from sparsenas.training.recipe import Recipe
@@ -30,7 +30,7 @@ def run(
     method: str | Plugin = "spos",
     budget: list[str] | None = None,
     target: dict[str, Any] | None = None,
-    fit: list[str] | None = None,
+    scale_to: list[str] | None = None,
     latency: str = "",
     out: Path = Path("runs/run"),
     seed: int = 0,
@@ -39,7 +39,7 @@ def run(
     retrain: Recipe = RETRAIN,
     random_search: int = 0,
     baselines: int = 8,
-    against: list[str] | None = None,
+    compare: list[str] | None = None,
     accelerator: str = "auto",
     devices: str = "1",
     num_nodes: int = 1,
@@ -58,8 +58,8 @@ def run(
         method: how to search.
         budget: a limit, as in flops<=330e6 or params>=1e5; may be given several times.
         target: flags of the space that differ in the network to be trained in the end; budgets apply to that.
-        fit: a limit, as in params<=3e6, that the found network is made as wide as it allows for before it is retrained,
-            by the space's flag width; may be given several times.
+        scale_to: a limit, as in params<=3e6; the found network is made as wide as it allows before it
+            is retrained; may be given several times.
         latency: a latency table of a device, made by sparsenas latency; it gives the cost latency_ms.
         out: the run folder.
         seed: all randomness follows from it.
@@ -68,7 +68,7 @@ def run(
         retrain: how the found network is trained.
         random_search: score so many random architectures as well, to compare with; random.jsonl keeps them.
         baselines: how many random architectures of the same budget band are trained the same way, to compare.
-        against: an architecture trained the same way, to compare with, as in uniform:w2a4; may be given several times.
+        compare: an architecture trained the same way, to compare with, as in uniform:w2a4; may be given several times.
         accelerator: cpu, cuda, mps or auto.
         devices: how many devices.
         num_nodes: how many machines.
@@ -82,25 +82,29 @@ def run(
     task = make_task(out, space, data, budget or [], seed, fabric.device, latency, target)
     learner = make_method(method, task, search, random_search)
     config = to_config(
-        "run", space=space, data=data, method=method, budget=budget or [], target=target or {}, fit=fit or [],
+        "run", space=space, data=data, method=method, budget=budget or [], target=target or {}, scale_to=scale_to or [],
         latency=latency, seed=seed, search=search, score=score, retrain=retrain, random_search=random_search,
-        baselines=baselines, against=against or [], **vars(device), checkpoint_seconds=checkpoint_seconds,
+        baselines=baselines, compare=compare or [], **vars(device), checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
-    _check(task, learner, target or {}, fit or [], against or [])
+    _check(task, learner, target or {}, scale_to or [], compare or [])
     task.begin(config, resume)
     search_stage(task, learner, fabric, search, score, checkpoint_seconds, random_search)
-    task = fit_stage(task, fit) if fit else task
+    task = scale_stage(task, scale_to) if scale_to else task
     retrain_stage(task, fabric, retrain, checkpoint_seconds)
-    compare_stages(task, fabric, retrain, checkpoint_seconds, baselines, against or [])
+    compare_stages(task, fabric, retrain, checkpoint_seconds, baselines, compare or [])
     finish(task, score)
 
 
-def _check(task: Task, learner: Method, target: Mapping[str, Any], fit: Sequence[str], against: Sequence[str]) -> None:
+def _check(
+    task: Task, learner: Method, target: Mapping[str, Any], scale_to: Sequence[str], compare: Sequence[str]
+) -> None:
     """Raises ``UserError`` for mistakes that are better told now than after the search."""
-    named(task, against)
-    if fit and learner.one_stage:
+    named(task, compare)
+    if scale_to and learner.one_stage:
         name = type(learner).__name__
-        raise UserError(f"--fit: {name} trains the found network itself, which has the size of the space; use --budget")
-    if fit:
+        raise UserError(
+            f"--scale-to: {name} trains the found network itself, which has the size of the space; use --budget"
+        )
+    if scale_to:
         check_target(target)
-        check_fit(task, fit)
+        check_scale_to(task, scale_to)

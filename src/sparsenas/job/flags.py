@@ -172,6 +172,9 @@ def _normalised(command: Command, argv: Sequence[str]) -> list[str]:
     while rest:
         word = rest.pop(0)
         flag, equals, value = word.partition("=")
+        if word.startswith("--"):
+            flag = "--" + flag[2:].replace("-", "_")
+            word = flag + equals + value
         if flag in switches and not equals and (not rest or rest[0] not in ("true", "false")):
             words.append(f"{flag}=true")
         elif flag == "--config" and (equals or rest):

@@ -192,7 +192,7 @@ def open_task(
     where = f"{path}: expected the flags of a run"
     config = parse_yaml(folder.do(lambda: read_text(path, where)), where, {"target?": dict})
     how = trained_as(folder) if how is None else how
-    changed = {flag: how[name] for flag, name in (("target", "target"), ("budget", "fit")) if name in how}
+    changed = {flag: how[name] for flag, name in (("target", "target"), ("budget", "scale_to")) if name in how}
     flags = from_config(RunFlags, {**config, **changed}, path)
     task = make_task(run, flags.space, flags.data, flags.budget, flags.seed, device, target=flags.target)
     _check_choices(folder, task.choices)

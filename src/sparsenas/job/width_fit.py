@@ -29,23 +29,23 @@ NARROW, WIDE = 64, 1 << 14
 def check_target(target: Mapping[str, Any]) -> None:
     """Raises ``UserError`` when the flags given for the network that is trained in the end have a width already."""
     if WIDTH in target:
-        raise UserError(f"--fit: expected no --target.width besides, since --fit finds it, got {target[WIDTH]}")
+        raise UserError(f"--target.width: expected none beside --scale-to, which finds the width, got {target[WIDTH]}")
 
 
-def check_fit(task: Task, fit: Sequence[str]) -> None:
+def check_scale_to(task: Task, scale_to: Sequence[str]) -> None:
     """Raises ``UserError`` for limits that no architecture of the space keeps at any width, before one is found."""
-    budgets, least = _budgets(task, fit), _narrowest(task)
+    budgets, least = _budgets(task, scale_to), _narrowest(task)
     table = CostTable(_network(task, least), task.data.shape, _bounded(task, budgets))
     for budget in budgets:
         _refuse_above(budget, least, table.exact(table.extremes(budget.cost)[0]))
 
 
-def fitted(task: Task, arch: Arch, fit: Sequence[str]) -> Task:
-    """The task with its target as wide as ``arch`` keeps the limits of ``fit``, which are its budgets then.
+def fitted(task: Task, arch: Arch, scale_to: Sequence[str]) -> Task:
+    """The task with its target as wide as ``arch`` keeps the limits of ``scale_to``, which are its budgets then.
 
     Raises ``UserError`` when even the narrowest network breaks a limit, or the widest is below one.
     """
-    budgets, least = _budgets(task, fit), _narrowest(task)
+    budgets, least = _budgets(task, scale_to), _narrowest(task)
     uppers = [replace(budget, at_least=0.0) for budget in budgets]
     counted = _bounded(task, budgets)
     narrow = _costs(task, arch, least, counted)
@@ -53,12 +53,14 @@ def fitted(task: Task, arch: Arch, fit: Sequence[str]) -> Task:
         _refuse_above(budget, least, narrow)
     width = widest(lambda width: _keeps(uppers, _costs(task, arch, width, counted)), least)
     if width is None:
-        raise UserError(f"--fit: expected limits that grow with the width, a width of {WIDE} keeps {_names(budgets)}")
+        raise UserError(
+            f"--scale-to: expected limits that grow with the width, a width of {WIDE} keeps {_names(budgets)}"
+        )
     costs = _costs(task, arch, width, counted)
     for budget in budgets:
         if not budget.allows(costs[budget.cost]):
             raise UserError(
-                f"--fit {budget}: the widest network that keeps the upper limits, of width {width}, has "
+                f"--scale-to {budget}: the widest network that keeps the upper limits, of width {width}, has "
                 f"{format_cost(costs[budget.cost])} {budget.cost}"
             )
     final = _at(task, width)
@@ -81,13 +83,15 @@ def widest(fits: Callable[[int], bool], least: int) -> int | None:
     return low
 
 
-def _budgets(task: Task, fit: Sequence[str]) -> list[Budget]:
+def _budgets(task: Task, scale_to: Sequence[str]) -> list[Budget]:
     takes = inspect.signature(task.space.callable("space")).parameters
     if WIDTH not in takes:
-        raise UserError(f"--fit: expected a space with a flag --space.width, {task.space.name} has {', '.join(takes)}")
-    budgets = parse_budgets(fit, task.limits.table.costs, "--fit")
+        raise UserError(
+            f"--scale-to: expected a space with a flag --space.width, {task.space.name} has {', '.join(takes)}"
+        )
+    budgets = parse_budgets(scale_to, task.limits.table.costs, "--scale-to")
     if all(budget.at_most == math.inf for budget in budgets):
-        raise UserError(f"--fit: expected an upper limit, as in params<=3e6, got {_names(budgets)}")
+        raise UserError(f"--scale-to: expected an upper limit, as in params<=3e6, got {_names(budgets)}")
     return budgets
 
 
@@ -99,7 +103,7 @@ def _narrowest(task: Task) -> int:
         except UserError:
             continue
         return width
-    raise UserError(f"--fit: expected a space that can have a width below {NARROW}, {task.space.name} cannot")
+    raise UserError(f"--scale-to: expected a space that can have a width below {NARROW}, {task.space.name} cannot")
 
 
 def _at(task: Task, width: int) -> Plugin:
@@ -132,7 +136,7 @@ def _keeps(budgets: Sequence[Budget], costs: Mapping[str, float]) -> bool:
 def _refuse_above(budget: Budget, width: int, costs: Mapping[str, float]) -> None:
     if costs[budget.cost] > budget.at_most:
         told = f"{format_cost(costs[budget.cost])} {budget.cost}"
-        raise UserError(f"--fit {budget}: even the narrowest network, of width {width}, has {told}")
+        raise UserError(f"--scale-to {budget}: even the narrowest network, of width {width}, has {told}")
 
 
 def _names(budgets: Sequence[Budget]) -> str:

@@ -135,7 +135,7 @@ def accuracy(run: RunFiles) -> Html:
     ]
     if number(section(run.results, "retrained").get("accuracy")) is None:
         parts.append(missing("The found network has not been retrained yet."))
-    if run.baselines or run.against:
+    if run.baselines or run.compared:
         parts.append(folded("Every architecture trained to compare with", tables.baselines(run)))
     if not run.baselines:
         parts.append(missing("No random architectures have been trained for comparison yet."))

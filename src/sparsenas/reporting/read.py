@@ -75,7 +75,7 @@ class RunFiles:
     @property
     def budgets(self) -> list[str]:
         """The budgets of the network that is handed over: what its width was fitted to, else those of the search."""
-        return _texts(self.best["fit"]) if "fit" in self.best else self.searched_under
+        return _texts(self.best["scale_to"]) if "scale_to" in self.best else self.searched_under
 
     @property
     def searched_under(self) -> list[str]:
@@ -105,9 +105,9 @@ class RunFiles:
         return [baseline for baseline in listed if number(baseline.get("accuracy")) is not None]
 
     @property
-    def against(self) -> list[Json]:
+    def compared(self) -> list[Json]:
         """The named architectures trained for comparison that have an accuracy."""
-        listed = objects(self.results.get("against"))
+        listed = objects(self.results.get("compare"))
         return [entry for entry in listed if number(entry.get("accuracy")) is not None]
 
     def accuracy(self, which: str) -> float | None:

@@ -85,7 +85,7 @@ def accuracies(run: RunFiles) -> Html:
     if values:
         rows.append([f"Random architectures ({len(values)}), mean", percent(statistics.fmean(values)), _mean_loss(run)])
         rows.append(["Random architectures, best", percent(max(values)), NONE])
-    for entry in run.against:
+    for entry in run.compared:
         rows.append([str(entry.get("name", "")), percent(number(entry.get("accuracy"))), _loss(entry.get("loss"))])
     return table(["", "accuracy", "loss"], rows)
 
@@ -102,7 +102,7 @@ def _mean_loss(run: RunFiles) -> str:
 
 def baselines(run: RunFiles) -> Html:
     """Every architecture trained to compare with, best first, the found one among them."""
-    others = [*run.baselines, *run.against]
+    others = [*run.baselines, *run.compared]
     listed = [(cost, value) for one in others for cost, value in numbers(section(one, "costs")).items()]
     named = [*dict.fromkeys(cost for cost, value in listed if value or cost not in _OFTEN_ZERO)]
     entries = [(str(one.get("name", one.get("text", ""))), one, section(one, "costs"), False) for one in others]
@@ -130,7 +130,7 @@ def front(run: RunFiles) -> Html:
     return table(["architecture", "accuracy", "loss", *named], rows)
 
 
-_MANY = {"baselines": "baseline", "against": "against"}
+_MANY = {"baselines": "baseline", "compare": "compare"}
 """Stages that train one network after another, and how the names of those trainings begin."""
 
 

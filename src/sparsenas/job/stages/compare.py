@@ -29,11 +29,11 @@ SIZE = "params"
 
 
 def compare_stages(
-    task: Task, fabric: Fabric, recipe: Recipe, every: float, baselines: int, against: Sequence[str]
+    task: Task, fabric: Fabric, recipe: Recipe, every: float, baselines: int, compare: Sequence[str]
 ) -> None:
     """Trains other architectures alike: so many random ones, and those named."""
     baselines_stage(task, fabric, recipe, every, baselines)
-    against_stage(task, fabric, recipe, every, against)
+    named_stage(task, fabric, recipe, every, compare)
 
 
 def baselines_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, count: int) -> None:
@@ -43,14 +43,14 @@ def baselines_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, co
         _train_each(task, fabric, recipe, every, "baselines", archs)
 
 
-def against_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, names: Sequence[str]) -> None:
+def named_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, names: Sequence[str]) -> None:
     """Trains named architectures alike and tests them; results.json keeps them.
 
     Raises ``UserError`` when one is not of the space; a budget is no reason, for its costs are shown.
     """
     if names:
-        with task.logger.stage("against"):
-            _train_each(task, fabric, recipe, every, "against", named(task, names), names)
+        with task.logger.stage("compare"):
+            _train_each(task, fabric, recipe, every, "compare", named(task, names), names)
 
 
 def named(task: Task, names: Sequence[str]) -> list[Arch]:

@@ -16,16 +16,16 @@ from sparsenas.training.recipe import Recipe
 
 
 def retrain_stage(
-    task: Task, fabric: Fabric, recipe: Recipe, every: float, inherit: bool = False, keep: bool = False
+    task: Task, fabric: Fabric, recipe: Recipe, every: float, inherit: bool = False, no_training: bool = False
 ) -> None:
     """Makes net.pt and its test accuracy, unless they are there."""
     arch = found(task)
     if not task.run.has("net.pt"):
-        net = _inherited(task, arch) if inherit or keep else task.plain(arch, "retrain")
-        if keep:
+        net = _inherited(task, arch) if inherit or no_training else task.plain(arch, "retrain")
+        if no_training:
             keep_trained(task.run, net, {"one_stage": True})
             return
-        how = {name: value for name, value in trained_as(task.run).items() if name in ("target", "fit")}
+        how = {name: value for name, value in trained_as(task.run).items() if name in ("target", "scale_to")}
         checkpoint = Checkpoint(task.run, "retrain", every)
         with task.logger.stage("retrain"):
             train_alike(task, fabric, net, recipe, checkpoint)

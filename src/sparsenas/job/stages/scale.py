@@ -20,17 +20,17 @@ def recount(task: Task, how: Mapping[str, Any]) -> None:
         if not budget.allows(costs[budget.cost]):
             raise UserError(f"--target: the found network would have {costs[budget.cost]} {budget.cost}, not {budget}")
     if how:
-        best = {name: value for name, value in task.run.read_json("best.json").items() if name != "fit"}
-        fit = {"fit": how["fit"]} if "fit" in how else {}
+        best = {name: value for name, value in task.run.read_json("best.json").items() if name != "scale_to"}
+        limits = {"scale_to": how["scale_to"]} if "scale_to" in how else {}
         task.run.write_json("net.json", how)
-        task.run.write_json("best.json", {**best, "costs": costs, **fit})
+        task.run.write_json("best.json", {**best, "costs": costs, **limits})
 
 
-def fit_stage(task: Task, fit: Sequence[str]) -> Task:
-    """The task at the width at which the found network fits; net.json and best.json note it. Raises ``UserError``."""
-    fits = fitted(task, found(task), fit)
+def scale_stage(task: Task, scale_to: Sequence[str]) -> Task:
+    """The task at the largest width within the limits; net.json and best.json keep it. Raises ``UserError``."""
+    fits = fitted(task, found(task), scale_to)
     flags = fits.target.flags
     changed = {name: value for name, value in flags.items() if (name, value) not in task.space.flags.items()}
-    recount(fits, {"target": {**changed, WIDTH: flags[WIDTH]}, "fit": list(fit)})
-    task.logger.say(f"fit: width {flags[WIDTH]}")
+    recount(fits, {"target": {**changed, WIDTH: flags[WIDTH]}, "scale_to": list(scale_to)})
+    task.logger.say(f"scale_to: width {flags[WIDTH]}")
     return fits
