@@ -86,7 +86,7 @@ def test_the_main_job_leaves_everything(finished: Path) -> None:
     assert best["val"]["accuracy"] == max(line["accuracy"] for line in lines)
     results = json.loads((finished / "results.json").read_text())
     assert len(results["baselines"]) == 2
-    assert [one["name"] for one in results["compare"]] == ["uniform:conv3,1.0x"]
+    assert [one["name"] for one in results["compared"]] == ["uniform:conv3,1.0x"]
     assert all(0.9 * best["costs"]["flops"] <= b["costs"]["flops"] <= 60e3 for b in results["baselines"])
     config = yaml.safe_load((finished / "config.yaml").read_text())
     assert config["versions"]["torch"] == version("torch")

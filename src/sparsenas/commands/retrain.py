@@ -65,7 +65,7 @@ def retrain(
     )
     task.check_split()
     task.run.remove("net.pt")
-    drop_results(task.run, "retrained", "baselines", "compare")
+    drop_results(task.run, "retrained", "baselines", "compared")
     retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit, no_training)
     compare_stages(task, fabric, retrain, checkpoint_seconds, baselines, compare or [])
 

@@ -107,7 +107,7 @@ class RunFiles:
     @property
     def compared(self) -> list[Json]:
         """The named architectures trained for comparison that have an accuracy."""
-        listed = objects(self.results.get("compare"))
+        listed = objects(self.results.get("compared"))
         return [entry for entry in listed if number(entry.get("accuracy")) is not None]
 
     def accuracy(self, which: str) -> float | None:

@@ -122,7 +122,7 @@ class Best(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """On validation images, with inherited weights; null where the method trains on them."""
     weights: dict[str, list[float]] | None = None
     """Learned weights of the kept options, by choice."""
-    fit: list[str] | None = None
+    scale_to: list[str] | None = None
     """The budgets to which the width was scaled."""
 
 
@@ -134,7 +134,7 @@ class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The weights are those of the search; the network was not retrained."""
     target: dict[str, Any] | None = None
     """Flags of the space that differ from those of the search."""
-    fit: list[str] | None = None
+    scale_to: list[str] | None = None
     """The budgets to which the width was scaled."""
 
 

@@ -24,7 +24,7 @@ FORMATS: Mapping[str, Shape] = {
         "inherited?": _MARKS,
         "retrained?": {"one_stage?": bool, **_MARKS},
         "baselines?": [_TRAINED],
-        "compare?": [{"name": str, **_TRAINED}],
+        "compared?": [{"name": str, **_TRAINED}],
         "latency?": {"measured_ms?": float, "spread?": float},
     },
     "archs.jsonl": _SCORED,

@@ -50,7 +50,7 @@ def named_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, names:
     """
     if names:
         with task.logger.stage("compare"):
-            _train_each(task, fabric, recipe, every, "compare", named(task, names), names)
+            _train_each(task, fabric, recipe, every, "compared", named(task, names), names)
 
 
 def named(task: Task, names: Sequence[str]) -> list[Arch]:

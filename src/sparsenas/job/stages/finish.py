@@ -51,6 +51,6 @@ def summary(task: Task) -> Table:
         mean, spread = statistics.mean(others), statistics.stdev(others) if len(others) > 1 else 0.0
         verdict = "beaten" if tested["retrained"]["accuracy"] > mean else "NOT beaten"
         table.add_row(f"mean of {len(others)} random networks", f"{mean:.2%} +- {spread:.2%}: {verdict}")
-    for entry in tested.get("compare", []):
+    for entry in tested.get("compared", []):
         table.add_row(f"test accuracy, {entry['name']}", f"{entry['accuracy']:.2%}")
     return table
