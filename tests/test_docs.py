@@ -117,6 +117,16 @@ def test_the_calls_in_the_readme_fit_the_functions() -> None:
     assert {"run", "sparsenas.load"} <= {ast.unparse(call.func) for call in calls}
 
 
+def test_the_readme_has_every_file_of_a_run() -> None:
+    table = README.read_text(encoding="utf-8").partition("## Files of a run")[2]
+    folders = (SRC / "rundir", SRC / "job", SRC / "reporting")
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for folder in folders for path in folder.rglob("*.py")]
+    texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    files = {text for text in texts if re.fullmatch(r"[a-z.]+\.(?:json|jsonl|pt|pt2|yaml|onnx|html)", str(text))}
+    assert {"best.json", "net.pt", "report.html"} <= files
+    assert not [file for file in sorted(files) if f"`{file}`" not in table]
+
+
 def own_network() -> str:
     """The module ``mynet.py`` in the README."""
     return README.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
