@@ -39,7 +39,8 @@ from sparsenas.methods import Dso, Ista, IstaOneStage, Method, Spos
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.searching.population_evaluator import Scorer, make_eval_batches
+from sparsenas.searching.eval_batches import make_eval_batches
+from sparsenas.searching.population_evaluator import Scorer
 from sparsenas.spaces import darts, darts_imagenet, dso, dso_imagenet, nasbench_macro, shufflenet
 from sparsenas.training.loops import train_supernet
 from sparsenas.training.recipe import Recipe

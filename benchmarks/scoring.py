@@ -21,7 +21,9 @@ from sparsenas.core.derive import derive
 from sparsenas.core.gate import set_gates
 from sparsenas.nn.bn_folding import fold_batch_norms
 from sparsenas.nn.malloc import keep_heap
-from sparsenas.searching.population_evaluator import EvalBatches, Score, Scorer, make_eval_batches
+from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
+from sparsenas.searching.evolution import Score
+from sparsenas.searching.population_evaluator import Scorer
 
 CANDIDATES = 4
 GENERATIONS = 3
@@ -69,7 +71,7 @@ def plain_population(case: Case, population: int) -> Job:
     net, eval_batches = plain.published(case.supernet()), _exam(case)
     contiguous = EvalBatches(
         tuple(x.contiguous() for x in eval_batches.calibration),
-        tuple((x.contiguous(), y) for x, y in eval_batches.questions),
+        tuple((x.contiguous(), y) for x, y in eval_batches.val_batches),
     )
     archs = [arch for generation in case.generations(population, GENERATIONS) for arch in generation]
     return Job(lambda: _numbers([plain.score(net, arch, contiguous) for arch in archs]))

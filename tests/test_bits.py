@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nets import seeds, unsettle
+from scoring_reference import score_one
 from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
 from sparsenas.core.elastic import SliceBatchNorm2d, Width
@@ -33,7 +34,8 @@ from sparsenas.nn.quantize import (
     quantise_activations,
     quantise_weights,
 )
-from sparsenas.searching.population_evaluator import make_eval_batches, score_one, score_population
+from sparsenas.searching.eval_batches import make_eval_batches
+from sparsenas.searching.population_evaluator import score_population
 from sparsenas.testing import check_space
 
 PAIRS = ((1, 2), (2, 2), (3, 4), (4, 4))

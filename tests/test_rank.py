@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from scoring_reference import score_one
 from sparsenas.__main__ import main
 from sparsenas.core.arch import Arch, every_arch
 from sparsenas.core.derive import derive
@@ -29,8 +30,9 @@ from sparsenas.job.stages.rank import read_known
 from sparsenas.job.task import make_task
 from sparsenas.rundir.folder import Run
 from sparsenas.searching.benchmark_table import load_benchmark_table
+from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
 from sparsenas.searching.evolution import Score
-from sparsenas.searching.population_evaluator import EvalBatches, Scorer, make_eval_batches, score_one, score_population
+from sparsenas.searching.population_evaluator import Scorer, score_population
 from sparsenas.searching.rank_correlation import Agreement, Canonical, agreement, one_of_each, place
 from sparsenas.spaces import nasbench_macro, tiny
 from sparsenas.testing import shaken
@@ -145,10 +147,10 @@ def test_without_calibration_statistics_stay() -> None:
     assert np.allclose([s.negative_loss for s in ours], [s.negative_loss for s in reference], rtol=1e-5)
     for arch, score in zip(archs, ours, strict=True):
         set_gates(net, arch.gates())
-        hits = sum(int((net(x).argmax(1) == labels).sum()) for x, labels in eval_batches.questions)
+        hits = sum(int((net(x).argmax(1) == labels).sum()) for x, labels in eval_batches.val_batches)
         assert score.accuracy == hits / 120
     calibrated = make_eval_batches(data, 100, 120, 50, 0)
-    assert score_population(net, archs, EvalBatches(calibrated.calibration, eval_batches.questions)) != ours
+    assert score_population(net, archs, EvalBatches(calibrated.calibration, eval_batches.val_batches)) != ours
 
 
 @pytest.fixture(scope="module")

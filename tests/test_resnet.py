@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from scoring_reference import score_one
 from sparsenas.__main__ import main
 from sparsenas.core.arch import Arch, space_size
 from sparsenas.core.derive import derive
@@ -19,7 +20,8 @@ from sparsenas.costs import CostTable, trace
 from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
 from sparsenas.nn.quantize import freeze_weights
-from sparsenas.searching.population_evaluator import make_eval_batches, score_one, score_population
+from sparsenas.searching.eval_batches import make_eval_batches
+from sparsenas.searching.population_evaluator import score_population
 from sparsenas.spaces import SPACES
 from sparsenas.spaces.published import read_arch
 from sparsenas.spaces.resnet import resnet18, resnet34

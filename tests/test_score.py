@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from scoring_reference import score_one
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices
 from sparsenas.core.join import Join
 from sparsenas.data import Data, Split
 from sparsenas.data.sources.digits import digits
 from sparsenas.nn.blocks import conv_bn
-from sparsenas.searching.population_evaluator import EvalBatches, Scorer, make_eval_batches, score_one, score_population
+from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
+from sparsenas.searching.population_evaluator import Scorer, score_population
 from sparsenas.spaces import nasbench_macro, tiny
 
 
@@ -108,7 +110,7 @@ def test_statistics_come_from_the_calibration_images_alone(eval_batches: EvalBat
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean = torch.randn_like(module.bias)
     assert score_one(net, arch, eval_batches) == before == score_one(net, arch, eval_batches)
-    fewer = EvalBatches(eval_batches.calibration[:1], eval_batches.questions)
+    fewer = EvalBatches(eval_batches.calibration[:1], eval_batches.val_batches)
     assert score_one(net, arch, fewer) != before
 
 
@@ -117,7 +119,7 @@ def test_an_exam_is_fixed_and_from_the_right_splits(data: Data) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.calibration, second.calibration, strict=True))
     assert first.images == 100
     val = {tuple(image.flatten().tolist()) for image in data.inputs(data.val.images)}
-    asked = torch.cat([x for x, _ in first.questions])
+    asked = torch.cat([x for x, _ in first.val_batches])
     assert all(tuple(image.flatten().tolist()) in val for image in asked)
 
 

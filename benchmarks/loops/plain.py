@@ -13,8 +13,8 @@ from torch.optim import SGD, Optimizer
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
 from sparsenas.methods import Method
+from sparsenas.searching.eval_batches import EvalBatches
 from sparsenas.searching.evolution import Score
-from sparsenas.searching.population_evaluator import EvalBatches
 from sparsenas.spaces.shufflenet import ShuffleUnit
 from sparsenas.training.recipe import Recipe
 
@@ -89,7 +89,7 @@ def score(net: nn.Module, arch: Arch, eval_batches: EvalBatches) -> Score:
         net(x)
     net.eval()
     hits, loss = 0, 0.0
-    for x, labels in eval_batches.questions:
+    for x, labels in eval_batches.val_batches:
         logits = net(x)
         hits += int((logits.argmax(1) == labels).sum())
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))

@@ -34,7 +34,8 @@ from sparsenas.rundir.provenance import trained_as
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.rundir.tensors import LOAD_ERRORS
 from sparsenas.searching.config import Scoring
-from sparsenas.searching.population_evaluator import EvalBatches, Scorer, make_eval_batches
+from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
+from sparsenas.searching.population_evaluator import Scorer
 from sparsenas.timing import read_table, write_table
 
 LATENCY_FILE, SPLIT = "latency.json", "split.json"

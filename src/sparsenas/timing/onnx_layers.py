@@ -37,24 +37,24 @@ def model_of(layer: Layer, batch: int, copies: int = 1) -> Model:
     rng = np.random.default_rng(0)
     feeds = {name: _random(rng, shape) for name, shape in zip("xy", inputs_of(layer, batch), strict=False)}
     op, settings = _operation(layer)
-    nodes: list[Node] = []
+    nodes: list[OnnxNode] = []
     weights: dict[str, Array] = {}
     for i in range(copies):
         own = {f"{name}{i}": value for name, value in _weights(layer, rng).items()}
         weights |= own
-        nodes.append(Node(op, [*feeds, *own], f"out{i}", settings))
+        nodes.append(OnnxNode(op, [*feeds, *own], f"out{i}", settings))
         if i:
-            nodes.append(Node("Add", [f"out{i}", nodes[-2].writes], f"sum{i}", {}))
+            nodes.append(OnnxNode("Add", [f"out{i}", nodes[-2].writes], f"sum{i}", {}))
     return Model(_graph(nodes, feeds, weights), feeds)
 
 
 def empty_model() -> Model:
     """A model that does nothing; running it shows what a run costs by itself."""
     feeds: dict[str, Array] = {"x": np.zeros((1, 1), np.float32)}
-    return Model(_graph([Node("Identity", ["x"], "y", {})], feeds, {}), feeds)
+    return Model(_graph([OnnxNode("Identity", ["x"], "y", {})], feeds, {}), feeds)
 
 
-class Node(NamedTuple):
+class OnnxNode(NamedTuple):
     """An operation of a graph."""
 
     op: str
@@ -63,7 +63,7 @@ class Node(NamedTuple):
     settings: dict[str, Any]
 
 
-def _graph(nodes: Sequence[Node], feeds: Mapping[str, Array], weights: Mapping[str, Array]) -> bytes:
+def _graph(nodes: Sequence[OnnxNode], feeds: Mapping[str, Array], weights: Mapping[str, Array]) -> bytes:
     """The nodes as a model whose output is that of the last one."""
     from onnx import TensorProto, helper, numpy_helper
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
 from sparsenas.data import Images
 from sparsenas.exporting import onnx_logits
 from sparsenas.job.task import Task, found, inherited_gates, trained
+from sparsenas.nn.recalibration import recalibrate
 from sparsenas.rundir.provenance import trained_as
 from sparsenas.rundir.results import add_results, results
 from sparsenas.searching.config import Scoring
-from sparsenas.searching.population_evaluator import EvalBatches
+from sparsenas.searching.eval_batches import EvalBatches
 from sparsenas.training.loops import evaluate as accuracy_of
 
 
@@ -33,22 +33,12 @@ def evaluate_stage(task: Task, scoring: Scoring) -> None:
         add_results(task.run, {"retrained": {**facts, **accuracy_of(net, task.data, task.data.test)}})
 
 
-@torch.no_grad()
 def inherited(task: Task, arch: Arch, eval_batches: EvalBatches) -> nn.Module:
     """The plain network of an architecture on the supernet's weights, its batch norm recalibrated."""
     supernet = task.network("supernet")
     task.run.restore("supernet.pt", net=supernet)
-    net = derive(supernet, inherited_gates(task, arch)).to(task.data.test.labels.device).eval()
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)] if eval_batches.calibration else []
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    for x in eval_batches.calibration:
-        net(x)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    net = derive(supernet, inherited_gates(task, arch)).to(task.data.test.labels.device)
+    recalibrate(net, eval_batches.calibration)
     return net.eval()
 
 

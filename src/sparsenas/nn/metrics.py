@@ -1,0 +1,49 @@
+"""How well a network does on labelled images: sums that add up over batches and processes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+class Result(NamedTuple):
+    """What the sums of some images come to."""
+
+    accuracy: float
+    """Share of the images whose largest logit is that of the label."""
+    loss: float
+    """Mean cross-entropy."""
+
+
+class Classification:
+    """What is counted where each image has one label.
+
+    The sums of some images are one tensor (3): hits, summed cross-entropy and images, in double precision and on the
+    device of the logits. Sums of several batches or processes are added up.
+    """
+
+    def sums(self, logits: Tensor, labels: Tensor, loss: Tensor | None = None) -> Tensor:
+        """The sums of a batch. It never waits for a device.
+
+        Args:
+            logits: (images, classes).
+            labels: (images).
+            loss: the mean loss of the batch to count in place of the cross-entropy.
+        """
+        logits = logits.detach().float()
+        hits = (logits.argmax(1) == labels).sum().double()
+        mean = None if loss is None else loss.detach().double()
+        total = functional.cross_entropy(logits, labels, reduction="sum") if mean is None else mean * len(labels)
+        return torch.stack([hits, total.double(), torch.full_like(hits, len(labels))])
+
+    def result(self, sums: Tensor) -> Result:
+        """The accuracy and the mean loss."""
+        hits, loss, images = sums.tolist()
+        return Result(hits / images, loss / images)
+
+    def same(self, logits: Tensor, others: Tensor) -> int:
+        """For how many images two networks predict the same."""
+        return int((logits.argmax(1) == others.argmax(1)).sum())
