@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sparsenas.errors import UserError, first_line
+from sparsenas.nn.metrics import Classification
 from sparsenas.nn.quantize import Quantised
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
@@ -43,12 +44,12 @@ def export_network(run: Run, net: nn.Module, images: Tensor) -> dict[str, Any]:
     with torch.no_grad():
         expected = net(images)
         exported = torch.export.load(io.BytesIO(buffer.getvalue())).module()(images)
-    found = torch.as_tensor(onnx_logits(run, images.numpy()))
+    found = onnx_network(run)(images)
     facts = {
         "images": len(images),
         "pt2_max_difference": float((expected - exported).abs().max()),
         "onnx_max_difference": float((expected - found).abs().max()),
-        "same_predictions": int((expected.argmax(1) == found.argmax(1)).sum()),
+        "same_predictions": Classification().same(expected, found),
     }
     largest = max(facts["pt2_max_difference"], facts["onnx_max_difference"])
     rounds = any(isinstance(module, Quantised) for module in net.modules())
@@ -66,30 +67,46 @@ def onnx_model(net: nn.Module, example: Tensor, axes: Mapping[int, Any] | None =
     return bytes(program.model_proto.SerializeToString())
 
 
-def onnx_logits(run: Run, images: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """What ``net.onnx`` computes in ONNX Runtime: logits (images, classes).
+def onnx_network(run: Run) -> Callable[[Tensor], Tensor]:
+    """``net.onnx`` as a function in ONNX Runtime: images to logits, on the device of the images.
 
-    Raises ``UserError`` when there is no such file, it is damaged, or its weights are in other files: those could be
-    anywhere on this machine.
+    Raises ``UserError``, now or when called, when there is no such file, it is damaged, or it keeps its weights in
+    other files: those could be anywhere on this machine.
     """
+    path = run.need("net.onnx", "export")
+    with _refusing(path):
+        session = _session(path.read_bytes())
+        name = session.get_inputs()[0].name
+
+    def forward(images: Tensor) -> Tensor:
+        with _refusing(path):
+            logits = session.run(None, {name: images.cpu().contiguous().numpy()})[0]
+            if logits.ndim < 2 or len(logits) != len(images):
+                raise ValueError(f"an output of {logits.shape}")
+        return torch.as_tensor(logits).to(images.device)
+
+    return forward
+
+
+def _session(content: bytes) -> Any:
     import onnx
     import onnxruntime
 
-    path = run.need("net.onnx", "export")
+    tensors = _tensors(onnx.ModelProto.FromString(content))
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
+        raise ValueError("one that refers to other files")
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Makes any error a ``UserError``: ONNX Runtime raises classes of its own that share no base but ``Exception``."""
     try:
-        content = path.read_bytes()
-        if any(
-            tensor.data_location == onnx.TensorProto.EXTERNAL
-            for tensor in _tensors(onnx.ModelProto.FromString(content))
-        ):
-            raise ValueError("one that refers to other files")
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        logits: np.ndarray[Any, np.dtype[np.float32]] = session.run(None, {session.get_inputs()[0].name: images})[0]
-        if logits.ndim < 2 or len(logits) != len(images):
-            raise ValueError(f"an output of {logits.shape}")
-    except Exception as error:  # ONNX Runtime raises classes of its own that share no base but Exception
+        yield
+    except ImportError as error:
+        raise UserError(f"{path}: needs more packages: pip install 'sparsenas[onnx]'") from error
+    except Exception as error:
         raise UserError(f"{path}: expected an ONNX network, got: {first_line(error)}") from error
-    return logits
 
 
 def _tensors(message: Any) -> Iterator[Any]:

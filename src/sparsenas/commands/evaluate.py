@@ -7,11 +7,13 @@ from pathlib import Path
 
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.job.stages.evaluate import _onnx, inherited
+from sparsenas.exporting import onnx_network
+from sparsenas.job.stages.evaluate import inherited
 from sparsenas.job.task import found, open_task, trained
 from sparsenas.searching.config import Scoring
 from sparsenas.spaces.published import read_arch
-from sparsenas.training.loops import evaluate as accuracy_of
+from sparsenas.training.evaluation import evaluate as accuracy_of
+from sparsenas.training.evaluation import evaluate_function
 
 
 def evaluate(
@@ -38,7 +40,7 @@ def evaluate(
     if images is None:
         raise UserError(f"--split: expected test or val, got {split!r}")
     if onnx:
-        what, marks = "net.onnx", _onnx(task, images)
+        what, marks = "net.onnx", evaluate_function(onnx_network(task.run), task.data, images)
     elif arch is not None:
         chosen = found(task) if arch == "found" else read_arch(task.choices, arch)
         what = f"{chosen.text()} on inherited weights"

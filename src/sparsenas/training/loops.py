@@ -9,7 +9,6 @@ from typing import Any, cast
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -179,16 +178,3 @@ def train_network(
     if average is not None:
         net.load_state_dict(average.module.state_dict())
     net.eval()
-
-
-@torch.no_grad()
-def evaluate(net: nn.Module, data: Data, split: Images, batch: int = 500) -> dict[str, float]:
-    """Accuracy and mean cross-entropy of a network in eval mode."""
-    net.eval()
-    hits, loss, images = 0, 0.0, 0  # pictures that had to be skipped are not counted
-    for part in split.batches(batch):
-        images += len(part)
-        logits = net(data.inputs(part.images)).float()
-        hits += int((logits.argmax(1) == part.labels).sum())
-        loss += float(F.cross_entropy(logits, part.labels, reduction="sum"))
-    return {"accuracy": hits / images, "loss": loss / images}

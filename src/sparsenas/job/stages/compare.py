@@ -17,7 +17,7 @@ from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.results import add_results, results
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.spaces.published import read_arch
-from sparsenas.training.loops import evaluate
+from sparsenas.training.evaluation import evaluate
 from sparsenas.training.recipe import Recipe
 
 COST_TOLERANCE = 0.1

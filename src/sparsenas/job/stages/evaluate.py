@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
-from sparsenas.data import Images
-from sparsenas.exporting import onnx_logits
 from sparsenas.job.task import Task, found, inherited_gates, trained
 from sparsenas.nn.recalibration import recalibrate
 from sparsenas.rundir.provenance import trained_as
 from sparsenas.rundir.results import add_results, results
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.eval_batches import EvalBatches
-from sparsenas.training.loops import evaluate as accuracy_of
+from sparsenas.training.evaluation import evaluate
 
 
 def evaluate_stage(task: Task, scoring: Scoring) -> None:
@@ -26,11 +23,11 @@ def evaluate_stage(task: Task, scoring: Scoring) -> None:
     known, arch, one_stage = results(task.run), found(task), bool(trained_as(task.run).get("one_stage"))
     if "inherited" not in known and not one_stage:
         net = inherited(task, arch, task.eval_batches(scoring))
-        add_results(task.run, {"inherited": {"split": "test", **accuracy_of(net, task.data, task.data.test)}})
+        add_results(task.run, {"inherited": {"split": "test", **evaluate(net, task.data, task.data.test)}})
     if "retrained" not in known:
         net = trained(task).to(task.data.test.labels.device)
         facts = {"split": "test", **({"one_stage": True} if one_stage else {})}
-        add_results(task.run, {"retrained": {**facts, **accuracy_of(net, task.data, task.data.test)}})
+        add_results(task.run, {"retrained": {**facts, **evaluate(net, task.data, task.data.test)}})
 
 
 def inherited(task: Task, arch: Arch, eval_batches: EvalBatches) -> nn.Module:
@@ -40,12 +37,3 @@ def inherited(task: Task, arch: Arch, eval_batches: EvalBatches) -> nn.Module:
     net = derive(supernet, inherited_gates(task, arch)).to(task.data.test.labels.device)
     recalibrate(net, eval_batches.calibration)
     return net.eval()
-
-
-def _onnx(task: Task, images: Images) -> dict[str, float]:
-    hits, loss = 0, 0.0
-    for part in images.batches(500):
-        logits = torch.as_tensor(onnx_logits(task.run, task.data.inputs(part.images).cpu().contiguous().numpy()))
-        hits += int((logits.argmax(1) == part.labels.cpu()).sum())
-        loss += float(nn.functional.cross_entropy(logits, part.labels.cpu(), reduction="sum"))
-    return {"accuracy": hits / len(images), "loss": loss / len(images)}
