@@ -40,8 +40,9 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.spaces import dso, dso_imagenet, tiny
 from sparsenas.testing import check_method, check_space, shaken
-from sparsenas.training import loops as training
-from sparsenas.training.arch_optimizer import Follower
+from sparsenas.training import trainer
+from sparsenas.training.arch_optimizer import PrunableOptimizer
+from sparsenas.training.loops import train_supernet
 from sparsenas.training.recipe import Recipe
 
 SHAPE = (1, 8, 8)
@@ -189,7 +190,7 @@ def test_the_shrunk_network_trains_as_the_whole_one(seed: int) -> None:
         for step, (answer, (x, labels)) in enumerate(zip(gates, batches, strict=True)):
             if shrinks and step == 1:
                 assert prune(net, answer)
-                Follower(optimizer, net).follow()
+                PrunableOptimizer(optimizer, net).drop_pruned()
             set_gates(net, answer)
             loss = functional.cross_entropy(net(x), labels)
             optimizer.zero_grad(set_to_none=True)
@@ -379,7 +380,7 @@ def events_of(period: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     """Each step of a training of an epoch without and two with scales, and the numbers of the images it saw."""
     events: list[tuple[str, frozenset[int]]] = []
     seen: list[frozenset[int]] = []
-    inputs, step, end_step = Data.inputs, training._step, Dso._end_step
+    inputs, step, end_step = Data.inputs, trainer.update, Dso._end_step
 
     def shown(self: Data, images: Tensor, *args: Any) -> Tensor:
         seen.append(frozenset(images[:, 0, 0, 0].tolist()))
@@ -394,7 +395,7 @@ def events_of(period: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         events.append(("scales", seen.pop()))
 
     monkeypatch.setattr(Data, "inputs", shown)
-    monkeypatch.setattr(training, "_step", of_weights)
+    monkeypatch.setattr(trainer, "update", of_weights)
     monkeypatch.setattr(Dso, "_end_step", of_scales)
     images = torch.zeros(120, *SHAPE, dtype=torch.uint8)
     images[:, 0, 0, 0] = torch.arange(120)
@@ -405,7 +406,7 @@ def events_of(period: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, epochs=3, pretrain=1 / 3, period=period)
     run, fabric = Run(folder), Device("cpu").fabric()
     recipe, logger = Recipe(epochs=3, batch=6), RunLogger(run, quiet=True)
-    training.train_supernet(fabric, net, method, data, recipe, 0, logger, Checkpoint(run, "supernet", 1e9))
+    train_supernet(fabric, net, method, data, recipe, 0, logger, Checkpoint(run, "supernet", 1e9))
     assert not seen
     return events
 

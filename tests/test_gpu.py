@@ -15,9 +15,9 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.data.sources.digits import digits
 from sparsenas.spaces import tiny
-from sparsenas.training.loops import _output, _step
-from sparsenas.training.metrics import Epoch
+from sparsenas.training.epoch import Epoch
 from sparsenas.training.recipe import Recipe
+from sparsenas.training.step import forward, update
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def test_a_step_does_not_wait_for_the_device(blend: dict[str, float], no_waiting
             torch.cuda.set_sync_debug_mode("error")
         torch.manual_seed(i)
         set_gates(net, Arch.sample(choices(net), rng).gates())
-        loss = figures.loss(*_output(model, data, batch, recipe, 0))
-        _step(fabric, model, optimizer, loss, recipe)
+        loss = figures.loss(*forward(model, data, batch, recipe, 0))
+        update(fabric, model, optimizer, loss, recipe)
     torch.cuda.set_sync_debug_mode("default")
     assert np.isfinite(figures.end()["loss"])
 

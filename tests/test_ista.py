@@ -205,7 +205,7 @@ def test_frozen_choices_stay_and_their_norms_learn() -> None:
     before = copy.deepcopy(method.state_dict())
     frozen = method.gates()["b"]
     for epoch in range(10):
-        learning.settle(net, 10)
+        learning.begin_epoch(net, 10)
         for module in net.modules():
             if isinstance(module, Join):
                 norms = [norm for norm in module.ops.modules() if isinstance(norm, nn.BatchNorm2d)]
@@ -266,7 +266,7 @@ def test_held_out_images_do_not_train_weights() -> None:
 
 def test_a_method_that_learns_nothing_takes_no_steps() -> None:
     learning = ArchOptimizer(FABRIC, Spos(TABLE.choices, Limits(TABLE), 0))
-    assert not learning.apart
+    assert not learning.bilevel
     assert not learning.parts()
     assert list(learning.batches(DATA.val, 8, 0)) == []
 

@@ -21,8 +21,8 @@ from sparsenas.errors import UserError
 from sparsenas.job.flags import RECIPES, parse, shipped
 from sparsenas.methods import METHODS
 from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
-from sparsenas.training.loops import _step
 from sparsenas.training.recipe import Recipe
+from sparsenas.training.step import update
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -140,7 +140,7 @@ def test_gradients_are_limited_number_by_number_and_then_as_a_whole() -> None:
         fabric = Fabric(accelerator="cpu", devices=1)
         fabric.launch()
         model, fabricated = fabric.setup(net, optimizer)
-        _step(fabric, model, fabricated, model(torch.tensor([[0.5, -3.0, 40.0]])).sum(), recipe)
+        update(fabric, model, fabricated, model(torch.tensor([[0.5, -3.0, 40.0]])).sum(), recipe)
         return (before - net.weight.detach()).flatten()
 
     whole = torch.tensor([0.5, -3.0, 40.0])

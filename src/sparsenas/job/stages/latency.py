@@ -12,7 +12,7 @@ from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.space_facts import input_shape
 from sparsenas.job.task import Task, found
-from sparsenas.rundir.logger import Bar
+from sparsenas.rundir.progress import Bar
 from sparsenas.rundir.results import add_results, results
 from sparsenas.timing import (
     ENGINES,

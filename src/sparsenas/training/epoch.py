@@ -1,0 +1,107 @@
+"""The running epoch: what was counted in it, and how far it is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparsenas.core.gate import Gates
+from sparsenas.data import Target
+from sparsenas.distributed.collectives import all_reduce_sum, rank, world
+from sparsenas.errors import UserError
+from sparsenas.nn.auxiliary_head import Output
+from sparsenas.nn.metrics import Classification
+from sparsenas.training.recipe import Recipe
+
+
+class Epoch:
+    """Counts losses and hits on the device, and waits for the device only when they are read.
+
+    Its state is of the whole job: where there are several processes, all of them call ``state_dict``, or none.
+    """
+
+    def __init__(self, stage: str, recipe: Recipe) -> None:
+        self.stage, self.recipe, self.metric = stage, recipe, Classification()
+        self._begin(0, [])
+
+    def _begin(self, number: int, rows: list[Tensor]) -> None:
+        self.number = number
+        self.rows = rows
+        """The sums of each step."""
+        self.paths: list[Gates] = []
+        self.val_steps = 0
+        """Steps of the architecture on validation images."""
+        self.images = self.images_before = 0
+        self.start = time.monotonic()
+
+    @property
+    def steps(self) -> int:
+        """The steps that are done."""
+        return len(self.rows)
+
+    def loss(self, output: Output, target: Target) -> Tensor:
+        """The training loss of a batch, which is counted. Blended images count as hits by their own labels."""
+        loss = self.recipe.loss(output, *target)
+        logits = output[0] if isinstance(output, tuple) else output
+        self.rows.append(self.metric.sums(logits, target.labels, loss))
+        self.images += len(target.labels)
+        return loss
+
+    def progress(self, steps: int) -> str:
+        """The epoch so far, of ``steps`` steps, in words: of this process alone. It waits for the device."""
+        device = self.rows[-1].device
+        loss = self.metric.result(torch.stack([row.to(device) for row in self.rows]).sum(0)).loss
+        rate = self.images * world() / max(1e-9, time.monotonic() - self.start)
+        return f"epoch {self.number + 1}: {self.steps / steps:.0%}  loss {loss:.3f}  {rate:,.0f} images/s"
+
+    def end(self) -> dict[str, Any]:
+        """The results of the epoch; another one begins.
+
+        Raises ``UserError`` at the first loss that is not finite, with its step.
+        """
+        rows = self._all_rows()
+        for step, loss in enumerate((rows[:, 1] / rows[:, 2]).tolist()):
+            if not np.isfinite(loss):
+                raise UserError(
+                    f"{self.stage}: the loss became {loss} in epoch {self.number + 1}, step {step + 1}"
+                    f"{self._path(step)}; try a learning rate below {self.recipe.lr:g}"
+                )
+        found, images = self.metric.result(rows.sum(0)), int(rows[:, 2].sum())
+        rate = (images - self.images_before) / max(1e-9, time.monotonic() - self.start)
+        record = {
+            "epoch": self.number,
+            "epochs": self.recipe.epochs,
+            "loss": found.loss,
+            "accuracy": found.accuracy,
+            "images_per_s": round(rate, 1),
+        }
+        self._begin(self.number + 1, [])
+        return record
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was counted so far."""
+        return {"number": self.number, "rows": self._all_rows(), "val_steps": self.val_steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on with an epoch; what all processes have counted, the first one has."""
+        rows = state["rows"]
+        self._begin(state["number"], list(rows if rank() == 0 else torch.zeros_like(rows)))
+        self.val_steps, self.images_before = state["val_steps"], int(rows[:, 2].sum())
+
+    def _all_rows(self) -> Tensor:
+        """The sums of each step over all processes, in main memory."""
+        if not self.rows:
+            return torch.empty(0, 3, dtype=torch.double)
+        device = self.rows[-1].device
+        return all_reduce_sum(torch.stack([row.to(device) for row in self.rows])).cpu()
+
+    def _path(self, step: int) -> str:
+        """The path of a step, if the step was made since the epoch began here."""
+        number = step - self.steps + len(self.paths)
+        if not 0 <= number < len(self.paths):
+            return ""
+        return f" on path {','.join('+'.join(map(str, gate.picks)) or '-' for gate in self.paths[number].values())}"

@@ -1,0 +1,43 @@
+"""One step of a training: forward pass, backward pass and update of the weights."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from sparsenas.data import Data, Split, Target, blended, cutout
+from sparsenas.distributed.collectives import average_gradients, world
+from sparsenas.distributed.sync_batch_norm import SYNCED
+from sparsenas.nn.auxiliary_head import Output
+from sparsenas.nn.depthwise_grad import DEPTHWISE
+from sparsenas.nn.function_overrides import FunctionOverrides
+from sparsenas.training.recipe import Recipe
+
+
+def forward(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> tuple[Output, Target]:
+    """The output for a batch of images, augmented as the recipe says, and the labels to compare it with.
+
+    Several processes on the same path share the statistics of batch norms.
+    """
+    x = data.inputs(batch.images, recipe.augment, recipe.size_at(epoch))
+    x = cutout(x, recipe.cutout) if recipe.cutout > 0 else x
+    x, target = blended(x, batch.labels, recipe.mixup, recipe.cutmix)
+    norms = SYNCED if world() > 1 and not recipe.own_paths else {}
+    replaced = {**norms, **(DEPTHWISE if x.device.type == "cpu" else {})}
+    with FunctionOverrides(replaced) if replaced else nullcontext():  # it takes every call through Python
+        return model(x), target
+
+
+def update(fabric: Fabric, model: nn.Module, optimizer: Optimizer, loss: Tensor, recipe: Recipe) -> None:
+    """One step of the optimizer on the gradients of ``loss``, averaged over processes and clipped."""
+    fabric.backward(loss)
+    average_gradients(model.parameters(), alike=not recipe.own_paths)
+    if recipe.clip_value > 0:
+        fabric.clip_gradients(model, optimizer, clip_val=recipe.clip_value)
+    if recipe.clip > 0:
+        fabric.clip_gradients(model, optimizer, max_norm=recipe.clip, error_if_nonfinite=False)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,122 @@
+"""What both training loops do: epochs, batches, steps, records and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from sparsenas.data import Data, Images, Split
+from sparsenas.distributed.collectives import rank, rank_slice, world
+from sparsenas.errors import UserError
+from sparsenas.nn.auxiliary_head import WithAuxiliary
+from sparsenas.nn.blocks import set_drop_path
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.seeds import seed_of
+from sparsenas.training.arch_optimizer import PrunableOptimizer
+from sparsenas.training.epoch import Epoch
+from sparsenas.training.recipe import Recipe
+from sparsenas.training.step import forward, update
+
+
+class Trainer:
+    """The training of the weights of one network, supernet or plain.
+
+    All randomness of a step follows from the seed and the numbers of the step and the process. The images of a batch
+    are shared among the processes.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        net: nn.Module,
+        data: Data,
+        split: Images,
+        recipe: Recipe,
+        seed: int,
+        logger: RunLogger,
+        checkpoint: Checkpoint,
+    ) -> None:
+        """Raises ``UserError`` when the processes cannot share a batch evenly."""
+        self.fabric, self.data, self.split, self.recipe = fabric, data, split, recipe
+        self.seed, self.logger, self.checkpoint, self.stage = seed, logger, checkpoint, checkpoint.stage
+        self.net = net
+        self.whole = net
+        """What is trained: the network, with an auxiliary head if the recipe has one."""
+        if recipe.auxiliary > 0:
+            self.whole = WithAuxiliary(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Before the optimizer, whose state is of the type and on the device of the weights.
+        self.model = fabric.setup_module(self.whole)
+        self.optimizer = cast(Optimizer, fabric.setup_optimizers(recipe.optimizer(self.whole.train())))
+        self.prunable = PrunableOptimizer(self.optimizer, self.whole)
+        self.epoch, self.steps = Epoch(self.stage, recipe), _steps(split, recipe)
+        self.parts: dict[str, Any] = {"net": self.whole, "optimizer": self.prunable, "epoch": self.epoch}
+
+    @contextmanager
+    def resumed(self, parts: Mapping[str, Any]) -> Iterator[None]:
+        """Continues from the checkpoint, if there is one, and shows progress; ``parts`` are checkpointed as well."""
+        self.parts |= parts
+        self.checkpoint.restore(self.parts)
+        self.logger.rewind(self.stage, self.epoch.number)
+        done = self.epoch.number + self.epoch.steps / self.steps
+        with self.logger.bar(self.stage, self.recipe.epochs, done) as self.bar:
+            yield
+
+    def epochs(self) -> Iterator[int]:
+        """The numbers of the epochs that are not done."""
+        while self.epoch.number < self.recipe.epochs:
+            yield self.epoch.number
+
+    def batches(self, since: int = 0) -> Iterator[tuple[int, Split]]:
+        """The rest of the epoch: number of the step, counted from the first epoch, and batch.
+
+        Schedules begin in epoch ``since``.
+        """
+        number, recipe, steps = self.epoch.number, self.recipe, self.steps
+        set_drop_path(self.net, recipe.drop_path_at(number, since))
+        batches = self.split.shuffled(recipe.batch, self.seed_of("order", number), rank_slice(), self.epoch.steps)
+        for step, batch in enumerate(batches, number * steps + self.epoch.steps):
+            torch.manual_seed(self.seed_of(step) + rank())
+            for group in self.optimizer.param_groups:
+                group["lr"] = recipe.lr_at(step, recipe.epochs * steps, since * steps)
+            yield step, batch
+            self.checkpoint.save_within(step, self.parts)
+            self.bar.within(self.epoch.steps / steps, lambda: self.epoch.progress(steps))
+
+    def seed_of(self, *purpose: str | int) -> int:
+        """A seed of this stage."""
+        return seed_of(self.seed, self.stage, *purpose)
+
+    def loss(self, batch: Split) -> Tensor:
+        """The training loss of a batch, which is not counted."""
+        output, target = forward(self.model, self.data, batch, self.recipe, self.epoch.number)
+        return self.recipe.loss(output, *target)
+
+    def step(self, batch: Split) -> None:
+        """One step of the weights."""
+        loss = self.epoch.loss(*forward(self.model, self.data, batch, self.recipe, self.epoch.number))
+        update(self.fabric, self.model, self.optimizer, loss, self.recipe)
+
+    def end_epoch(self, record: Mapping[str, Any], converged: bool = False) -> None:
+        """Keeps and shows the results of an epoch; ``converged`` ends the training."""
+        if converged:
+            self.epoch.number = self.recipe.epochs  # so that nothing more is trained after a kill either
+        step, lr = (record["epoch"] + 1) * self.steps, self.optimizer.param_groups[0]["lr"]
+        self.logger.record(self.stage, step=step, lr=lr, **record)
+        rate = f"{record['images_per_s']:,.0f} images/s"
+        self.bar.advance(f"loss {record['loss']:.3f}  accuracy {record['accuracy']:.3f}  {rate}")
+        self.checkpoint.save(self.parts)
+
+
+def _steps(split: Images, recipe: Recipe) -> int:
+    """The steps of an epoch. Raises ``UserError`` when the processes cannot share a batch evenly."""
+    size = min(recipe.batch, len(split))
+    if size % world() > 0:
+        raise UserError(f"batch: expected a multiple of the number of processes, which is {world()}, got {size}")
+    return len(split) // size
