@@ -152,3 +152,22 @@ def test_kept_prefixes_are_not_run_again(memory: int, runs_stem: bool, eval_batc
     hook.remove()
     assert (1 in inputs) == runs_stem  # only the stem reads one channel
     assert len(inputs) > 0
+
+
+def test_progress_counts_candidates(eval_batches: EvalBatches) -> None:
+    net, rng = shake(tiny()), np.random.default_rng(0)
+    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(5)))
+    told: list[float] = []
+    Scorer(net, eval_batches)([*archs, archs[0]], told.append)
+    assert told == sorted(told)
+    assert len(told) == len(archs) * (len(eval_batches.calibration) + len(eval_batches.val_batches))
+    assert told[-1] == len(archs)
+
+
+def test_many_batches_add_up_alike_for_any_number_of_candidates(data: Data) -> None:
+    """The order in which a tensor is summed over one dimension depends on its other dimensions."""
+    net, rng = shake(tiny()), np.random.default_rng(0)
+    many = make_eval_batches(data, calibration=20, val=0, batch=4, seed=0)
+    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(16)))
+    together = score_population(net, archs, many)
+    assert [score_population(net, [arch], many)[0] for arch in archs] == together

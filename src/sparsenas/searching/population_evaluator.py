@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import torch
@@ -18,8 +19,8 @@ from sparsenas.searching.evolution import Score
 from sparsenas.searching.lru import Cache
 from sparsenas.searching.trie import Node, Trie
 
-Progress = Callable[[float], None]
-"""Called with the share of the candidates' batches that is done."""
+Progress = Callable[[float], object]
+"""Called with the number of candidates that are scored, of which parts count."""
 
 
 class Scorer:
@@ -46,12 +47,12 @@ class Scorer:
         self.folds = not any(isinstance(module, Bits) for module in net.modules())
 
     @torch.no_grad()
-    def __call__(self, archs: Sequence[Arch], progress: Progress = lambda share: None) -> list[Score]:
+    def __call__(self, archs: Sequence[Arch], progress: Progress = lambda candidates: None) -> list[Score]:
         """The scores of the candidates, in order."""
         self.cache.begin()
         distinct = list(dict.fromkeys(archs))
         root = self.trie.grow(distinct, self.cache)
-        tick = self._counter(len(distinct), progress)
+        tick = self._counter(progress)
         self._calibrate(root, tick)
         val = self.eval_batches.val_batches
         sums = torch.zeros(len(val), len(distinct), 3, dtype=torch.double, device=self.device)
@@ -64,13 +65,12 @@ class Scorer:
         known = {arch: Score(found.accuracy, -found.loss) for arch, found in zip(distinct, results, strict=True)}
         return [known[arch] for arch in archs]
 
-    def _counter(self, candidates: int, progress: Progress) -> Callable[[], None]:
-        """What to call after each batch of a candidate."""
-        whole = candidates * (len(self.eval_batches.calibration) + len(self.eval_batches.val_batches))
-        done = iter(range(1, whole + 1))
-        return lambda: progress(next(done) / whole)
+    def _counter(self, progress: Progress) -> Callable[[], object]:
+        """The function to call after each batch of a candidate."""
+        batches, done = len(self.eval_batches.calibration) + len(self.eval_batches.val_batches), itertools.count(1)
+        return lambda: progress(next(done) / batches)
 
-    def _calibrate(self, root: Node, tick: Callable[[], None]) -> None:
+    def _calibrate(self, root: Node, tick: Callable[[], object]) -> None:
         """Gives every new node the mean statistics of the calibration batches."""
         new = self._unknown(root)
         statistics = MeanStatistics(node.calibrating for node in new)

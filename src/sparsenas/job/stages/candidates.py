@@ -50,7 +50,7 @@ def run_search(
     with task.logger.stage(stage) as facts, task.logger.bar(stage, strategy.planned) as bar:
         while archs := strategy.ask():
             new = [arch for arch in archs if arch not in known]
-            known.update(zip(new, scorer(new) if new else [], strict=True))
+            known.update(zip(new, scorer(new, bar.within) if new else [], strict=True))
             passes += bool(new)
             run.append(file, _lines(task, strategy.generation, [a for a in archs if a not in listed], known))
             strategy.tell(archs, [known[arch] for arch in archs])

@@ -111,7 +111,7 @@ def score_rows(
         title = f"rank ({setting['images']} calibration images)"
         with task.logger.stage("rank") as facts, task.logger.bar(title, len(new)) as bar:
             for part in (new[i : i + block] for i in range(0, len(new), block)):
-                scores = scorer(part)
+                scores = scorer(part, bar.within)
                 known.update(zip(part, scores, strict=True))
                 task.run.append("rank.jsonl", [_line(setting, *pair) for pair in zip(part, scores, strict=True)])
                 bar.advance(by=len(part))

@@ -89,8 +89,9 @@ def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Sco
     move = shrinkage(scores, scoring.shrink)
     best = best_first(move(scores), max(1, scoring.finalists), scoring.score_key)
     if scoring.finalists > 0:
-        with task.logger.stage("finalists") as facts:
-            again = Scorer(net, task.eval_batches(replace(scoring, val=0)))(best)
+        with task.logger.stage("finalists") as facts, task.logger.bar("finalists", len(best)) as bar:
+            again = Scorer(net, task.eval_batches(replace(scoring, val=0)))(best, bar.within)
+            bar.advance(by=len(best))
             facts |= {"evaluations": len(best), "data_passes": 1}
         scores = dict(zip(best, again, strict=True))
         best = best_first(move(scores), 1, scoring.score_key)
