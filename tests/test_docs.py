@@ -16,6 +16,7 @@ import pytest
 
 from sparsenas.job.flags import parse
 from sparsenas.job.plugin import Plugin
+from sparsenas.methods import METHODS
 from sparsenas.testing import check_space
 
 ROOT = Path(__file__).parent.parent
@@ -64,6 +65,29 @@ def names(path: Path) -> set[str]:
         return found
 
     return defined(ast.parse(path.read_text(encoding="utf-8")).body, "")
+
+
+def section(title: str) -> str:
+    """A section of the architecture page."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    return page.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_the_architecture_page_has_every_recalibration() -> None:
+    users = [path for path in SRC.rglob("*.py") if "sparsenas.nn.recalibration" in path.read_text(encoding="utf-8")]
+    assert users
+    for user in users:
+        assert f"`{user.relative_to(SRC)}" in section("Where batch norm is recalibrated")
+
+
+def test_the_architecture_page_has_the_budgets_of_every_method() -> None:
+    assert not [name for name in METHODS if f"`{name}`" not in section("Where a budget applies")]
+
+
+def test_the_architecture_page_has_every_stage() -> None:
+    stages = [path.name for path in (SRC / "job" / "stages").glob("[a-z]*.py")]
+    assert "search.py" in stages
+    assert not [stage for stage in stages if f"job/stages/{stage}" not in section("The way of a run")]
 
 
 @every_page
