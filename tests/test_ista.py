@@ -69,7 +69,7 @@ def test_weights_are_z_where_b_is_its_image(seed: int, n: int) -> None:
     with torch.no_grad():
         node.solution.zero_()[list(picks)] = torch.tensor(rng.standard_normal(2))
         node.compressed.copy_(node.dictionary @ node.solution)
-    node.keep(picks)
+    node.fix_support(picks)
     torch.testing.assert_close(node.weights(), node.solution[list(picks)])
     a, z = node.dictionary, node.solution
     torch.testing.assert_close(a.T @ (a @ z) - (a.T @ a - torch.eye(n, dtype=torch.double)) @ z, z)
@@ -81,7 +81,7 @@ def test_the_gradient_is_that_of_the_kept_columns(seed: int) -> None:
     node, rng = code(seed), np.random.default_rng(seed)
     node.solve(1e-5)
     picks = (2, 9)
-    node.keep(picks)
+    node.fix_support(picks)
     direction = torch.tensor(rng.standard_normal(2))
     node.weights().backward(direction)
     assert node.compressed.grad is not None
@@ -389,7 +389,7 @@ def test_one_stage_trains_on_all_images_and_has_no_other_size(
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 4 * ((len(DATA.train) + len(DATA.val)) // 32)
     assert main(["run", *ONE_STAGE, "--target.width=6", "--out", str(tmp_path / "other")]) == 2
-    assert "--target: IstaOneStage trains the found network itself" in capsys.readouterr().err
+    assert "--target: ista_one_stage trains the found network itself" in capsys.readouterr().err
 
 
 def test_networks_may_be_trained_at_another_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
