@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from sparsenas.core.elastic import SliceBatchNorm2d, Width
+from sparsenas.core.quant_choice import QuantConv2d
 from sparsenas.spaces import tiny
 from sparsenas.training.recipe import Recipe
 
@@ -41,6 +44,29 @@ def test_steps_equal_the_reference(momentum: float, nesterov: bool) -> None:
     assert len(momenta) > 100
     for p, q in zip(ours.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(p, q)
+
+
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        ("weights", {"0.weight", "2.alpha", "2.layer.weight"}),
+        ("scales", {"0.weight", "1.weight", "2.alpha", "2.layer.weight", "3.weight"}),
+        ("all", {"0.weight", "0.bias", "1.weight", "1.bias", "2.alpha", "2.layer.weight", "3.weight", "3.bias"}),
+    ],
+)
+def test_what_decays(decay: Literal["weights", "scales", "all"], expected: set[str]) -> None:
+    width = Width("width", (2, 4))
+    quantized = QuantConv2d(4, width, 1, (2, 2), bias=False)
+    net = nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), quantized, SliceBatchNorm2d(width))
+    start = {name: p.detach().clone() for name, p in net.named_parameters()}
+    for parameter in net.parameters():
+        parameter.data.add_(1)
+        parameter.grad = torch.zeros_like(parameter)
+    Recipe(lr=0.1, weight_decay=0.01, momentum=0.0, decay=decay).optimizer(net).step()
+    now = dict(net.named_parameters())
+    assert {name for name, p in start.items() if not torch.equal(p + 1, now[name])} == expected
+    for name in expected:
+        torch.testing.assert_close(now[name].detach(), (start[name] + 1) * (1 - 0.1 * 0.01))
 
 
 def test_a_restored_optimizer_goes_on_the_same() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import cos, pi
 from typing import Literal
@@ -9,8 +10,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD
 
+from sparsenas.core.elastic import SliceBatchNorm2d
 from sparsenas.core.quant_choice import alphas
 from sparsenas.errors import UserError
 from sparsenas.nn.auxiliary_head import Output
@@ -39,7 +42,10 @@ class Recipe:
     nesterov: bool = True
     """Nesterov's form of the momentum"""
     weight_decay: float = 4e-5
-    """Weight decay on weights of convolutions and linear layers; none on biases and norms"""
+    """Weight decay (L2)"""
+    decay: Literal["weights", "scales", "all"] = "weights"
+    """What decays: weights = weights of convolutions and linear layers; scales = those and the scales of batch norms;
+    all = every parameter"""
     smoothing: float = 0.1
     """Label smoothing"""
     clip: float = 5.0
@@ -123,14 +129,11 @@ class Recipe:
         return loss if others is None else share * loss + (1 - share) * self.loss(output, others)
 
     def optimizer(self, net: nn.Module) -> SGD:
-        """SGD that decays matrices, filters and the clipping levels of activation quantisers (as PACT does) only.
-
-        Weights without gradient are not touched by a step. The network must be on its device by now.
-        """
-        clips = {id(p) for p in alphas(net)}
-        weights = [p for p in net.parameters() if p.dim() > 1 or id(p) in clips]
-        others = [p for p in net.parameters() if p.dim() <= 1 and id(p) not in clips]
-        groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        """SGD. Parameters without gradient are not touched by a step. The network must be on its device by now."""
+        decaying = {id(p) for p in self._decaying(net)}
+        decayed = [p for p in net.parameters() if id(p) in decaying]
+        others = [p for p in net.parameters() if id(p) not in decaying]
+        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
         cpu = all(p.device.type == "cpu" for p in net.parameters())
         optimizer = SGD(
             groups,
@@ -144,6 +147,15 @@ class Recipe:
             # What SGD begins with at a weight's first gradient; fused, it wants all or none to have had theirs.
             optimizer.state.update({p: {"momentum_buffer": torch.zeros_like(p)} for p in net.parameters()})
         return optimizer
+
+    def _decaying(self, net: nn.Module) -> Iterator[Tensor]:
+        """The parameters that decay; the clipping levels of activation quantizers always do, as in PACT."""
+        yield from alphas(net)
+        for module in net.modules():
+            scales = isinstance(module, _BatchNorm | SliceBatchNorm2d) and self.decay == "scales"
+            for name, parameter in module.named_parameters(recurse=False):
+                if self.decay == "all" or parameter.dim() > 1 or (scales and name == "weight"):
+                    yield parameter
 
 
 def _since_restart(epoch: float) -> float:
