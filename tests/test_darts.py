@@ -161,6 +161,16 @@ def test_drop_path_reaches_found_networks() -> None:
     assert not torch.allclose(before, plain(x))
 
 
+@pytest.mark.parametrize(("closing_norms", "spared"), [("none", True), ("pools", True), ("all", False)])
+def test_drop_path_spares_the_bare_identity_only(closing_norms: ClosingNorms, spared: bool) -> None:
+    """An identity with a closing norm is dropped like any other operation, as in the released one-stage code."""
+    joins = [module for module in small(closing_norms).modules() if isinstance(module, Join)]
+    ops = [(option, op) for join in joins for option, op in zip(join.choice.options, join.ops, strict=True)]
+    kept = [(option, op) for option, op in ops if not any(isinstance(part, DropPath) for part in op.modules())]
+    assert bool(kept) == spared
+    assert all(option.endswith("skip_connect") and type(op) is nn.Identity for option, op in kept)
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("closing_norms", ["pools", "all"])
 def test_connection_weights_fold_into_the_found_network(closing_norms: ClosingNorms, training: bool) -> None:

@@ -142,9 +142,10 @@ def _nodes(kind: str, width: int, closing_norms: ClosingNorms, affine: bool) -> 
 
 
 def _op(name: str, width: int, stride: int, closing_norms: ClosingNorms, affine: bool) -> nn.Module:
+    """An operation, which drop path may drop, unless it is the bare identity."""
     norm = nn.BatchNorm2d(width, affine=affine)
     if name == "skip_connect" and stride == 1:
-        return nn.Sequential(norm) if closing_norms == "all" else nn.Identity()
+        return nn.Sequential(norm, DropPath()) if closing_norms == "all" else nn.Identity()
     if name == "skip_connect":
         return nn.Sequential(*factorized_reduce(width, width, affine), DropPath())
     kind, _, size = name.rpartition("_")
