@@ -227,13 +227,26 @@ def test_frozen_choices_stay_and_their_norms_learn() -> None:
     assert same == {name for name, value in before.items() if isinstance(value, torch.Tensor)} - changing
 
 
-def test_what_rests_is_frozen_but_not_at_once() -> None:
+def test_what_rests_is_frozen_from_the_first_epoch_on() -> None:
+    """And one more epoch is trained before the schedules begin, as the released code does."""
     method = IstaOneStage(TABLE.choices, Limits(TABLE), 0)
-    method.end_epoch(0)
     assert not method.codes.frozen
-    method.end_epoch(1)
+    method.end_epoch(0)
     assert method.codes.frozen == set(TABLE.choices)
+    assert method.architecture_fixed_at() == 2
     assert not any(gate.weights is None or gate.weights.requires_grad for gate in method.gates().values())
+
+
+@pytest.mark.parametrize("epochs", [8, 20])
+def test_what_never_rests_is_frozen_in_time(epochs: int) -> None:
+    method = IstaOneStage(TABLE.choices, Limits(TABLE), 0, latest=0.5, epochs=epochs)
+    for epoch in range(epochs):
+        assert (len(method.codes.frozen) == len(TABLE.choices)) == (epoch + 1 >= epochs / 2)
+        with torch.no_grad():
+            for _, node in method.codes.items():
+                node.compressed.mul_(2)
+        method.end_epoch(epoch)
+    assert method.architecture_fixed_at() == epochs / 2
 
 
 def test_a_budget_does_not_displace_what_is_frozen() -> None:
@@ -365,7 +378,7 @@ def test_the_log_tells_of_every_recovery(one_stage: Path) -> None:
     lines = [line for line in log if line["stage"] == "supernet" and "epoch" in line]
     assert [line["codes"]["frozen"] for line in lines if "codes" in line][-1] == ["a", "b", "c"]
     assert len(lines) == 4
-    assert sum("codes" in line for line in lines) == 2  # then all are frozen
+    assert sum("codes" in line for line in lines) == 1  # then all are frozen: an epoch before the rate falls
     for codes in (line["codes"] for line in lines if "codes" in line):
         assert codes["kept"].keys() == codes["gap"].keys() == codes["residual"].keys() == codes["moved"].keys()
         assert all(codes["residual"][name] <= codes["gap"][name] for name in codes["gap"])

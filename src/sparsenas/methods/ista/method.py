@@ -123,8 +123,9 @@ class IstaOneStage(Method):
             lr: learning rate of Adam.
             weight_decay: weight decay of b.
             distinct_sources: DARTS's rule that the options a node keeps read distinct predecessors.
-            rest: a choice is frozen when z moves no more than this in an epoch after the first.
-            latest: after this share of the epochs all that still moves is frozen.
+            rest: a choice is frozen when z moves no more than this in an epoch.
+            latest: share of the epochs after which the schedules of the found network begin at the latest; what still
+                moves is frozen an epoch earlier.
             epochs: epochs of the training; 0 = no end that is known.
         """
         super().__init__(choices, limits, seed)
@@ -148,7 +149,7 @@ class IstaOneStage(Method):
         return _adam(self, *self.adam)
 
     def architecture_fixed_at(self) -> int | None:
-        """The first epoch in which all are frozen."""
+        """The second epoch with every choice frozen: the released code trains one more epoch of the search with it."""
         return self.since
 
     def facts(self) -> Mapping[str, Any]:
@@ -158,10 +159,10 @@ class IstaOneStage(Method):
     def end_epoch(self, epoch: int) -> bool:
         """Recovers z where it is not frozen, and freezes what has come to rest."""
         for name, distance in self.codes.solve().items():
-            if (epoch > 0 and distance <= self.rest) or (self.last is not None and epoch + 1 >= self.last):
+            if distance <= self.rest or (self.last is not None and epoch + 2 >= self.last):
                 self.codes.freeze(name)
         if self.since is None and len(self.codes.frozen) == len(self.choices):
-            self.since = epoch + 1
+            self.since = epoch + 2
         return False
 
     def get_extra_state(self) -> dict[str, Any]:
