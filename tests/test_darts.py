@@ -197,6 +197,12 @@ def test_the_auxiliary_head_is_for_training_only(pixels: int) -> None:
     torch.testing.assert_close(whole.eval()(x), plain(x))
 
 
+@pytest.mark.parametrize(("space", "norms"), [(darts, [128, 768]), (darts_imagenet, [128])])
+def test_the_auxiliary_head_for_imagenet_has_one_norm_less(space: type, norms: list[int]) -> None:
+    head = WithAuxiliary(space(width=4, cells=3, shape=(3, 64, 64))).auxiliary
+    assert [layer.num_features for layer in head if isinstance(layer, nn.BatchNorm2d)] == norms
+
+
 def test_images_of_odd_size_are_halved() -> None:
     assert FactorizedReduce(4, 5)(torch.randn(2, 4, 7, 9)).shape == (2, 5, 4, 5)
     assert FactorizedReduce(4, 4)(torch.randn(2, 4, 1, 1)).shape == (2, 4, 1, 1)

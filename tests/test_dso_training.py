@@ -115,9 +115,13 @@ def test_features_are_those_behind_the_last_reduction(space: type, reduced: int)
     x = torch.randn(2, 3, 64, 64)
     logits, features = plain.with_features(x)
     assert torch.equal(logits, plain(x))
-    assert features.shape[1] == plain.deep_channels == 4 * 2**reduced
+    assert features.shape[1] == plain.auxiliary.channels == 4 * 2**reduced
     assert torch.equal(nn.Sequential(*list(plain)[plain.deep + 1 :])(features), logits)
-    outputs = WithAuxiliary(plain).train()(x)
+    whole = WithAuxiliary(plain).train()
+    assert isinstance(whole.auxiliary[0], nn.BatchNorm2d)  # a batch norm of the features comes first
+    norms = [layer for layer in whole.auxiliary if isinstance(layer, nn.BatchNorm2d)]
+    assert [(norm.num_features, norm.eps) for norm in norms] == [(features.shape[1], 2e-5), (128, 2e-5), (768, 2e-5)]
+    outputs = whole(x)
     assert [output.shape for output in outputs] == [(2, 5), (2, 5)]
 
 

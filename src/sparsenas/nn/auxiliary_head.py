@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,26 +11,58 @@ from torch.nn import functional
 from sparsenas.errors import UserError
 
 Output = Tensor | tuple[Tensor, Tensor]
-"""What a network gives in training: logits, or those and an auxiliary head's."""
+"""The output of a network in training: logits, or those and the auxiliary head's."""
+
+
+class AuxiliaryHead(NamedTuple):
+    """The layers of an auxiliary head: pooling to 2x2 pixels, a 1x1 and a 2x2 convolution, a linear layer (DARTS).
+
+    DSO-NAS has a batch norm before them. DARTS and ISTA-NAS have none after the second convolution on ImageNet.
+    DSO-NAS's last pooling is left out: it would average a single pixel.
+    """
+
+    channels: int
+    """Channels of the features."""
+    classes: int
+    first_norm: bool = False
+    """Whether a batch norm comes first."""
+    last_norm: bool = True
+    """Whether a batch norm follows the second convolution."""
+    eps: float = 1e-5
+    """Of the batch norms."""
+
+    def build(self) -> nn.Sequential:
+        """A new head."""
+        return nn.Sequential(*self._layers())
+
+    def _layers(self) -> Iterator[nn.Module]:
+        if self.first_norm:
+            yield nn.BatchNorm2d(self.channels, self.eps)
+        yield from (nn.ReLU(), _ToFour())
+        yield from (nn.Conv2d(self.channels, 128, 1, bias=False), nn.BatchNorm2d(128, self.eps), nn.ReLU(inplace=True))
+        yield nn.Conv2d(128, 768, 2, bias=False)
+        if self.last_norm:
+            yield nn.BatchNorm2d(768, self.eps)
+        yield from (nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(768, self.classes))
 
 
 @runtime_checkable
 class Deep(Protocol):
-    """A network whose features on the way an auxiliary head can read."""
+    """A network that offers features to an auxiliary head."""
 
-    deep_channels: int
-    classes: int
+    auxiliary: AuxiliaryHead
+    """The layers of its head."""
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and features of ``deep_channels`` channels."""
+        """Logits and features."""
         ...
 
 
 class WithAuxiliary(nn.Module):
-    """A network and, for training only, a second classifier that reads features on the way (DARTS).
+    """A network and its auxiliary head.
 
-    In training ``forward`` returns both logits, else those of ``net``. The second classifier is no part of ``net``,
-    so ``net`` is what is kept, counted and exported.
+    In training ``forward`` returns the logits of both, else those of ``net``. The head is no part of ``net``, so
+    ``net`` is what is kept, counted and exported.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -41,12 +74,7 @@ class WithAuxiliary(nn.Module):
                 f"dso; {type(net).__name__} has no with_features"
             )
         self.net: nn.Module = net
-        self.auxiliary = nn.Sequential(
-            *(nn.ReLU(), _ToFour()),
-            *(nn.Conv2d(net.deep_channels, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True)),
-            *(nn.Conv2d(128, 768, 2, bias=False), nn.BatchNorm2d(768), nn.ReLU(inplace=True)),
-            *(nn.Flatten(), nn.Linear(768, net.classes)),
-        )
+        self.auxiliary = net.auxiliary.build()
 
     def forward(self, x: Tensor) -> Output:
         if not self.training:

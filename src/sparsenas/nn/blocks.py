@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from sparsenas.nn.auxiliary_head import AuxiliaryHead
+
 
 def conv_bn(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, relu: bool = True
@@ -106,14 +108,14 @@ class Sum(nn.Module):
 
 
 class DeepSequential(nn.Sequential):
-    """Parts in a row; an auxiliary head may read what part number ``deep`` makes."""
+    """Parts in a row; an auxiliary head may read the output of part number ``deep``."""
 
-    def __init__(self, *parts: nn.Module, deep: int, deep_channels: int, classes: int) -> None:
+    def __init__(self, *parts: nn.Module, deep: int, auxiliary: AuxiliaryHead) -> None:
         super().__init__(*parts)
-        self.deep, self.deep_channels, self.classes = deep, deep_channels, classes
+        self.deep, self.auxiliary = deep, auxiliary
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and what part number ``deep`` makes."""
+        """Logits, and the output of part number ``deep``."""
         features = x
         for i, part in enumerate(self):
             x = part(x)

@@ -10,6 +10,7 @@ from sparsenas.core.choice import Choice
 from sparsenas.core.dag import Dag
 from sparsenas.core.join import Join
 from sparsenas.errors import UserError
+from sparsenas.nn.auxiliary_head import AuxiliaryHead
 from sparsenas.nn.blocks import Concat, DropPath, dilated_conv, factorized_reduce, relu_conv_bn, separable_conv
 from sparsenas.spaces.genotype import KEPT, NODES, OPS, node_name
 
@@ -57,6 +58,9 @@ def darts_imagenet(
 ) -> nn.Module:
     """Builds the space for large images: the same cells behind a stem that halves the image three times.
 
+    As in the released codes of DARTS and ISTA-NAS, the auxiliary head lacks a batch norm that the one for small images
+    has.
+
     Args:
         width: channels of the nodes of the first cells.
         cells: number of cells, 3 or more.
@@ -67,7 +71,8 @@ def darts_imagenet(
     """
     stem = nn.Sequential(*_halving(shape[0], width // 2), nn.ReLU(inplace=True), *_halving(width // 2, width))
     second = nn.Sequential(nn.ReLU(), *_halving(width, width))
-    return CellNetwork(stem, second, _cells(width, width, width, cells, True, closing_norms, affine), classes)
+    body = _cells(width, width, width, cells, True, closing_norms, affine)
+    return CellNetwork(stem, second, body, classes, last_norm=False)
 
 
 class Cell(nn.Module):
@@ -85,19 +90,21 @@ class Cell(nn.Module):
 class CellNetwork(nn.Module):
     """Cells that each read the outputs of the two before; the classifier reads the last."""
 
-    def __init__(self, stem: nn.Module, second: nn.Module, cells: list[Cell], classes: int) -> None:
+    def __init__(
+        self, stem: nn.Module, second: nn.Module, cells: list[Cell], classes: int, last_norm: bool = True
+    ) -> None:
         super().__init__()
-        self.stem, self.second, self.cells, self.classes = stem, second, nn.ModuleList(cells), classes
+        self.stem, self.second, self.cells = stem, second, nn.ModuleList(cells)
         self.deep = 2 * len(cells) // 3
         """The last cell that halves the image, where an auxiliary head is put."""
-        self.deep_channels = cells[self.deep].outputs
+        self.auxiliary = AuxiliaryHead(cells[self.deep].outputs, classes, last_norm=last_norm)
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cells[-1].outputs, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.with_features(x)[0]
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and what the last cell that halves the image makes."""
+        """Logits, and the output of the last cell that halves the image."""
         before = self.stem(x)
         last = deep = self.second(before)
         for i, cell in enumerate(self.cells):

@@ -12,12 +12,15 @@ from sparsenas.core.choice import Choice
 from sparsenas.core.dag import Dag
 from sparsenas.core.join import Join
 from sparsenas.errors import UserError
+from sparsenas.nn.auxiliary_head import AuxiliaryHead
 from sparsenas.nn.blocks import DeepSequential, Sum
 from sparsenas.spaces.strides import kept_strides
 
 OPERATIONS = ("sep3", "sep5", "max3", "avg3")
 """The operations of a level, in order."""
 LEVELS = 4
+EPS = 2e-5
+"""Of the batch norms."""
 PUBLISHED_LEVELS, PUBLISHED_BLOCKS = 110, 24
 """By what the published code reckons how deep a block is."""
 
@@ -97,10 +100,10 @@ def drop_shares(depths: Sequence[int]) -> list[float]:
 def _network(
     stem: Sequence[nn.Module], stages: Sequence[nn.Module], channels: int, dropout: float, classes: int
 ) -> DeepSequential:
-    """The parts in a row; an auxiliary head reads what the last reduction block makes."""
+    """The parts in a row; an auxiliary head reads the output of the last reduction block."""
     parts = [*stem, *stages, _head(channels, dropout, classes)]
     deep = max(i for i, part in enumerate(parts) if isinstance(part, Join))
-    net = DeepSequential(*parts, deep=deep, deep_channels=channels, classes=classes)
+    net = DeepSequential(*parts, deep=deep, auxiliary=AuxiliaryHead(channels, classes, first_norm=True, eps=EPS))
     net.apply(_start)
     return net
 
@@ -176,7 +179,7 @@ def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, gain: bool
 
 def _norm(channels: int, gain: bool = True) -> nn.BatchNorm2d:
     """Batch norm; its gain is fixed to 1 where the scales of edges do its work, until the network is derived."""
-    norm = nn.BatchNorm2d(channels, eps=2e-5)
+    norm = nn.BatchNorm2d(channels, eps=EPS)
     norm.weight.requires_grad_(gain)
     return norm
 
