@@ -97,6 +97,18 @@ def test_training_images_are_shifted_and_mirrored(root: Path) -> None:
     assert len({x.numpy().tobytes() for x in data.inputs(image)}) == 1
 
 
+@pytest.mark.parametrize("fill", [0, 127])
+def test_shifted_images_are_filled_with_a_grey(fill: int, root: Path) -> None:
+    """Images of one colour: what is not of that colour was beyond the edge."""
+    data = cifar10(root, fill=fill)
+    torch.manual_seed(0)
+    x = data.inputs(torch.full((64, 3, 32, 32), 200, dtype=torch.uint8), augment=True)
+    pixels = x * x.new_tensor(data.std).view(3, 1, 1) + x.new_tensor(data.mean).view(3, 1, 1)
+    assert set((255 * pixels).round().int().unique().tolist()) == {fill, 200}
+    with pytest.raises(UserError, match="--data.fill: expected 0 to 255, got 256"):
+        cifar10(root, fill=256)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 2.0])
 def test_a_held_out_share_leaves_every_class_in_both_parts(root: Path, share: float) -> None:
     with pytest.raises(UserError, match="--data.val_share: expected a share"):

@@ -27,7 +27,9 @@ SHIFT = 4
 """Pixels by which training images are moved at most, in each direction."""
 
 
-def cifar10(root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, jitter: float = 0.0) -> Data:
+def cifar10(
+    root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, jitter: float = 0.0, fill: int = 0
+) -> Data:
     """Loads CIFAR-10: the official test images for testing, the others split into train and held-out.
 
     Training images are shifted by up to 4 pixels and mirrored.
@@ -38,12 +40,15 @@ def cifar10(root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, 
         val_share: share of the training images that is held out, with equal class shares.
         images: how many training images are used, held-out ones included, with equal class shares; 0 = all.
         jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
+        fill: grey level of the pixels beyond the edges that shifted images show, from 0 to 255; 0 = black.
     """
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-    return _data(root, CIFAR10, CLASSES, mean, std, seed, val_share, images, jitter)
+    return _data(root, CIFAR10, CLASSES, mean, std, seed, val_share, images, jitter, fill)
 
 
-def cifar100(root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, jitter: float = 0.0) -> Data:
+def cifar100(
+    root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, jitter: float = 0.0, fill: int = 0
+) -> Data:
     """Loads CIFAR-100 with its 100 fine classes; in all else as cifar10.
 
     Args:
@@ -52,9 +57,10 @@ def cifar100(root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0,
         val_share: share of the training images that is held out, with equal class shares.
         images: how many training images are used, held-out ones included, with equal class shares; 0 = all.
         jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
+        fill: grey level of the pixels beyond the edges that shifted images show, from 0 to 255; 0 = black.
     """
     mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, val_share, images, jitter)
+    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, val_share, images, jitter, fill)
 
 
 def _data(
@@ -67,6 +73,7 @@ def _data(
     val_share: float,
     images: int,
     jitter: float,
+    fill: int,
 ) -> Data:
     from kornia.augmentation import RandomCrop, RandomHorizontalFlip
 
@@ -79,9 +86,12 @@ def _data(
         raise UserError(f"--data.images: expected 0 to {len(shown)}, got {images}")
     if jitter < 0:
         raise UserError(f"--data.jitter: expected at least 0, got {jitter}")
+    if not 0 <= fill <= 255:
+        raise UserError(f"--data.fill: expected 0 to 255, got {fill}")
     chosen = torch.arange(len(shown))
     if 0 < images < len(shown):
         chosen = stratified(shown.labels.numpy(), images / len(shown), seed=0)[1]
     learned, held = (chosen[rows] for rows in stratified(shown.labels[chosen].numpy(), val_share, seed=seed))
-    augment = nn.Sequential(RandomCrop((SIDE, SIDE), padding=SHIFT), RandomHorizontalFlip(), *colours(jitter))
+    shifted = RandomCrop((SIDE, SIDE), padding=SHIFT, fill=fill / 255)
+    augment = nn.Sequential(shifted, RandomHorizontalFlip(), *colours(jitter))
     return Data(classes, shown.subset(learned), shown.subset(held), parts["test"], mean, std, augment, val_rows=held)
