@@ -24,8 +24,10 @@ class Penalties:
         """Raises ``UserError`` when the costs that are asked for are not known."""
         self.table, self.adapt = table, adapt
         self.cost = {"flops": "flops", "memory_access": "memory_access", "latency": LATENCY}.get(adapt)
-        self.factors: Matrix = np.ones(table.options)
-        """As they were last asked for."""
+        self.every_step = adapt == "flops"
+        """Whether they are renewed at every step of the scales, as in the released code, which times once an epoch."""
+        self._row: Matrix | None = None
+        self._factors: Matrix = np.ones(table.options)
         if adapt != "none" and self.cost is None:
             raise UserError(f"--method.adapt: expected none, flops, memory_access or latency, got {adapt!r}")
         if self.cost is not None and self.cost not in table.costs:
@@ -37,16 +39,17 @@ class Penalties:
 
     def at(self, row: Matrix) -> Matrix:
         """The factors for an encoded architecture, within 0..1."""
-        if self.cost is not None and self.table.live is not None:
-            column = list(self.table.costs).index(self.cost)
-            if self.adapt == "flops":
-                self.factors = self.table.live.shares(row, column)
-            elif self.adapt == "memory_access":
-                self.factors = self.table.live.operations(column)
-            else:
-                self.factors = self._by_saving(row)
-            self.factors = np.maximum(self.factors, LEAST)
-        return self.factors
+        if self._row is None or not np.array_equal(row, self._row):
+            self._row, self._factors = row, np.maximum(self._renewed(row), LEAST)
+        return self._factors
+
+    def _renewed(self, row: Matrix) -> Matrix:
+        if self.cost is None or self.table.live is None:
+            return np.ones(self.table.options)
+        column = list(self.table.costs).index(self.cost)
+        if self.adapt == "flops":
+            return self.table.live.shares(row, column)
+        return self.table.live.operations(column) if self.adapt == "memory_access" else self._by_saving(row)
 
     def _by_saving(self, row: Matrix) -> Matrix:
         """From a half for the option that saves least to 1 for the one that saves most, of those kept."""

@@ -176,15 +176,16 @@ class Dso(Method):
         self._revive(kept_alive)
         kept[kept_alive] = 1
         if not self.budget_met and gone.any() and self.goal.met(kept):
-            order = sorted(
-                np.flatnonzero(gone & ~kept_alive).tolist(), key=lambda i: before[i] / self.penalties.factors[i]
-            )
+            by = before / self.penalty.cpu().numpy().clip(1e-30)
+            order = sorted(np.flatnonzero(gone & ~kept_alive).tolist(), key=lambda i: by[i])
             row = self.goal.drop(np.maximum(kept, gone), order, self.goal.band)
             self._revive((row > 0) & (kept == 0))
             if self.goal.met(row):
                 self._land(row, self.epoch + 1)
         if not self.budget_met and self.epoch == self.deadline_epoch - 1 and self.in_epoch:
             self._steer()
+        elif self.gamma > 0 and self.penalties.every_step:
+            self._penalise(self.gamma)
 
     def _kept(self) -> Matrix:
         """The options of scales above 0, encoded."""
