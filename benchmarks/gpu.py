@@ -38,6 +38,7 @@ from sparsenas.data import Data, Split
 from sparsenas.methods import Dso, Ista, IstaOneStage, Method, Spos
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.searching.eval_batches import make_eval_batches
 from sparsenas.searching.population_evaluator import Scorer
@@ -164,8 +165,8 @@ def our_training(work: Workload, steps: int, fabric: Fabric, compiled: bool = Fa
         with Timer(fabric.device) as timer:
             checkpoint = Checkpoint(run, "supernet", seconds=1e9)
             train_supernet(fabric, net, method, data, recipe, 0, RunLogger(run, quiet=True), checkpoint)
-        logged = [record for record in run.records("log.jsonl") if "images_per_s" in record]
-    return logged[-1]["images_per_s"], timer.mebibytes
+        logged = [line for line in run.log() if isinstance(line, EpochEnd)]
+    return logged[-1].images_per_s, timer.mebibytes
 
 
 def plain_training(work: Workload, steps: int, device: torch.device) -> tuple[float, float | None]:

@@ -27,6 +27,7 @@ def written(folder: Path, arch: object, lines: list[dict[str, Any]], **results: 
     """The page of a run folder with these files."""
     folder.mkdir()
     (folder / "config.yaml").write_text("{space: {name: darts}, method: {name: ista_one_stage}, data: {name: digits}}")
+    (folder / "run.json").write_text('{"format": 2, "command": "run", "versions": {}, "machine": "-"}')
     questions = [{"name": name, "options": kept, "least": 2, "most": 2} for name, kept in ARCH.items()]
     (folder / "choices.json").write_text(json.dumps({"choices": questions, "size": 10, "shape": [1, 8, 8]}))
     (folder / "best.json").write_text(json.dumps({"arch": arch, "text": "0", "costs": {"params": 10}}))

@@ -14,6 +14,7 @@ from torch import nn
 from sparsenas.errors import UserError
 from sparsenas.rundir.checkpoint import NEWEST, PREVIOUS, Checkpoint
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.log import Note
 
 
 def weight(epoch: int) -> nn.Linear:
@@ -69,10 +70,10 @@ def test_a_damaged_newest_gives_way_to_the_one_before(damage: str, tmp_path: Pat
     run = written(tmp_path, 3)
     DAMAGE[damage](run / NEWEST)
     assert restored(run) == 2
-    told = run.records("log.jsonl")
+    told = [line for line in run.log() if isinstance(line, Note)]
     if damage != "gone":
-        assert "checkpoint.pt" in told[0]["message"]
-        assert told[0]["message"].endswith(f"continuing from {PREVIOUS}")
+        assert "checkpoint.pt" in told[0].message
+        assert told[0].message.endswith(f"continuing from {PREVIOUS}")
 
 
 @settings(max_examples=60, deadline=None)

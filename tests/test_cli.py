@@ -21,6 +21,7 @@ from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
 from sparsenas.job.flags import parse
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.records import ARCHS, Front, Scored
 from sparsenas.spaces import SPACES, tiny
 from sparsenas.spaces.published import read_arch
 
@@ -75,22 +76,23 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 
 def test_the_main_job_leaves_everything(finished: Path) -> None:
-    texts = "config.yaml choices.json data.json split.json log.jsonl archs.jsonl best.json results.json report.html"
-    names = f"{texts} supernet.pt net.pt net.pt2 net.onnx"
+    texts = "run.json config.yaml choices.json data.json split.json log.jsonl archs.jsonl best.json results.json"
+    names = f"{texts} report.html supernet.pt net.pt net.pt2 net.onnx"
     assert {path.name for path in finished.iterdir()} == set(names.split())
     best = json.loads((finished / "best.json").read_text())
     assert best["costs"]["flops"] <= 60e3
     lines = [json.loads(line) for line in (finished / "archs.jsonl").read_text().splitlines()]
     assert len(lines) == len({line["text"] for line in lines}) <= 18
-    assert all(line["flops"] <= 60e3 for line in lines)
+    assert all(line["costs"]["flops"] <= 60e3 for line in lines)
     assert best["val"]["accuracy"] == max(line["accuracy"] for line in lines)
     results = json.loads((finished / "results.json").read_text())
     assert len(results["baselines"]) == 2
     assert [one["name"] for one in results["compared"]] == ["uniform:conv3,1.0x"]
     assert all(0.9 * best["costs"]["flops"] <= b["costs"]["flops"] <= 60e3 for b in results["baselines"])
     config = yaml.safe_load((finished / "config.yaml").read_text())
-    assert config["versions"]["torch"] == version("torch")
     assert config["seed"] == 0
+    info = json.loads((finished / "run.json").read_text())
+    assert (info["format"], info["command"], info["versions"]["torch"]) == (2, "run", version("torch"))
 
 
 def test_the_three_forms_of_the_network_agree(finished: Path) -> None:
@@ -297,7 +299,7 @@ def test_the_supernet_is_searched_again(finished: Path, tmp_path: Path, capsys: 
     assert (out / "supernet.pt").read_bytes() == (finished / "supernet.pt").read_bytes()
     lines = [json.loads(line) for line in (out / "archs.jsonl").read_text().splitlines()]
     assert 6 <= len(lines) == len({line["text"] for line in lines})
-    assert all(line["flops"] <= 30e3 for line in lines)
+    assert all(line["costs"]["flops"] <= 30e3 for line in lines)
     assert main(["retrain", str(out), "--retrain.epochs=1"]) == 0
     assert main(["evolve", str(finished), "--out", str(out), "--resume"]) == 0
     assert "expected one of the costs flops" in fails(capsys, "evolve", str(finished), "--pareto", "watts")
@@ -306,17 +308,16 @@ def test_the_supernet_is_searched_again(finished: Path, tmp_path: Path, capsys: 
 def test_a_front_is_not_dominated(finished: Path, tmp_path: Path) -> None:
     flags = [flag for flag in QUICK if flag.startswith("--method")]
     assert main(["evolve", str(finished), "--pareto", "flops", "--out", str(tmp_path / "front"), *flags]) == 0
-    found = json.loads((tmp_path / "front" / "front.json").read_text())
-    scored = [json.loads(line) for line in (tmp_path / "front" / "archs.jsonl").read_text().splitlines()]
-    assert [p["flops"] for p in found["points"]] == sorted(p["flops"] for p in found["points"])
-    for point in found["points"]:
-        assert not any(
-            s["accuracy"] >= point["accuracy"] and s["flops"] <= point["flops"]
-            and (s["accuracy"], s["flops"]) != (point["accuracy"], point["flops"]) for s in scored
-        )  # fmt: skip
-    error, dearest = found["reference"]
-    rest, area = error, 0.0
-    for point, following in zip(found["points"], [*found["points"][1:], {"flops": dearest}], strict=True):
-        area += (following["flops"] - point["flops"]) * point["accuracy"]
-    assert rest == 1.0
-    assert found["hypervolume"] == pytest.approx(area)
+    run = Run(tmp_path / "front")
+    found, scored = run.read(Front), run.lines(ARCHS, Scored)
+    points = [(point.costs["flops"], point.accuracy) for point in found.points]
+    assert points == sorted(points)
+    known = [(line.costs["flops"], line.accuracy) for line in scored]
+    for flops, accuracy in points:
+        assert not any(a >= accuracy and f <= flops and (f, a) != (flops, accuracy) for f, a in known)
+    error, dearest = found.reference
+    area = 0.0
+    for (flops, accuracy), (following, _) in zip(points, [*points[1:], (dearest, 0.0)], strict=True):
+        area += (following - flops) * accuracy
+    assert error == 1.0
+    assert found.hypervolume == pytest.approx(area)

@@ -22,14 +22,32 @@ from tests.test_report import HOSTILE, Page, fake_run
 
 from sparsenas.__main__ import main
 from sparsenas.errors import UserError
-from sparsenas.parsing import check, parse_json, parse_yaml
+from sparsenas.parsing import parse_json, parse_yaml, typed
 from sparsenas.reporting import report
-from sparsenas.rundir.folder import Run
+from sparsenas.rundir.folder import Record, Run
+from sparsenas.rundir.log import LOG, Note
+from sparsenas.rundir.ranking import Ranked, Ranking
+from sparsenas.rundir.records import (
+    ARCHS,
+    RANKED,
+    Best,
+    DataInfo,
+    Front,
+    Provenance,
+    RunInfo,
+    Scored,
+    SpaceInfo,
+    SplitInfo,
+)  # fmt: skip
+from sparsenas.rundir.results import Results
 
 SPACE = ["--space.width=4", "--space.blocks=2", "--search.epochs=1", "--accelerator=cpu", "--data.val_share=0.1"]
 QUICK = ["--method.population=4", "--method.generations=1", "--method.parents=2", "--method.mutants=2"]
 QUICK += ["--method.crossovers=2"]
 DEEP = "[" * 100_000
+RECORDS: tuple[type[Record], ...] = (
+    RunInfo, SpaceInfo, DataInfo, SplitInfo, Best, Provenance, Results, Front, Ranking
+)  # fmt: skip
 NO_OBJECTS = ("[]", '"x"', "null", "NaN", "1e999", "1" * 5000, DEEP, '{"a":' * 50_000, "[" * 60 + "]" * 60, "\xff", "")
 
 
@@ -162,7 +180,7 @@ def bomb() -> str:
 @pytest.mark.parametrize("text", [*NO_OBJECTS, bomb(), "a: &a [*a]", "a: 2001-99-99", "a: !!int x", "? {a: b}\n: c"])
 def test_texts_that_are_no_flags(text: str) -> None:
     with pytest.raises(UserError, match=r"^here: "):
-        parse_yaml(text, "here", {"a": int})
+        typed(parse_yaml(text, "here"), dict[str, int], "here")
 
 
 @pytest.mark.parametrize(
@@ -187,14 +205,17 @@ def test_flags_of_other_types(changed: dict[str, Any], run: Path, refused: Refus
 @pytest.mark.parametrize("text", NO_OBJECTS)
 def test_texts_that_are_no_objects(text: str, tmp_path: Path) -> None:
     run = Run(tmp_path)
-    for name in ("best.json", "choices.json", "net.json", "results.json", "split.json"):
-        (tmp_path / name).write_text(text, encoding="latin1")
-        with pytest.raises(UserError, match=name):
-            run.read_json(name)
-    for name in ("archs.jsonl", "log.jsonl"):
+    for kind in RECORDS:
+        (tmp_path / kind.FILE).write_text(text, encoding="latin1")
+        with pytest.raises(UserError, match=kind.FILE):
+            run.read(kind)
+    for name, line in ((ARCHS, Scored), (RANKED, Ranked)):
         (tmp_path / name).write_text(text + "\n", encoding="latin1")
         with pytest.raises(UserError, match=f"{name}, line 1: expected "):
-            run.records(name)
+            run.lines(name, line)
+    (tmp_path / LOG).write_text(text + "\n", encoding="latin1")
+    with pytest.raises(UserError, match=f"{LOG}, line 1: expected "):
+        run.log()
 
 
 def test_json_of_other_types(run: Path, refused: Refused) -> None:
@@ -229,16 +250,7 @@ def test_architectures_as_flags(arch: str, tmp_path: Path, refused: Refused) -> 
     refused("cost", "--archs", tmp_path / "archs", "--space.blocks=2")
 
 
-def test_shapes() -> None:
-    check({"a": 1, "b": None, "c": [{"x": 2.5}]}, {"a": float, "b?": int, "c": [{str: float}]}, "here")
-    for value, shape, told in (
-        ({"a": True}, {"a": int}, "here, a: expected a whole number, got True"),
-        ({"a": [1, "x"]}, {"a": [int]}, "here, a, entry 2: expected a whole number, got 'x'"),
-        ({}, {"a": int}, "here: expected 'a', which is missing"),
-        ({"a": {"b": []}}, {"a": {str: str}}, "here, a, b: expected text, got list"),
-    ):
-        with pytest.raises(UserError, match=told):
-            check(value, shape, "here")
+def test_json_is_plain_values() -> None:
     assert parse_json('{"a": [[1]]}', "here") == {"a": [[1]]}
 
 
@@ -317,7 +329,7 @@ def test_nothing_outside_is_written(run: Path, tmp_path: Path) -> None:
     (run / "archs.jsonl").unlink()
     (run / "archs.jsonl").symlink_to(tmp_path / "other.jsonl")
     with pytest.raises(UserError, match="archs.jsonl: cannot be written: Too many levels of symbolic links"):
-        Run(run).append("archs.jsonl", [{"a": 1}])
+        Run(run).append(ARCHS, [Note(stage="a", message="b")])
     for name in ("log.jsonl", "net.pt", "report.html"):
         (tmp_path / name).write_text("")
         (run / name).unlink(missing_ok=True)

@@ -376,10 +376,10 @@ def test_its_network_is_the_supernet_with_the_codes_absorbed(one_stage: Path) ->
 def test_the_log_tells_of_every_recovery(one_stage: Path) -> None:
     log = [json.loads(line) for line in (one_stage / "log.jsonl").read_text().splitlines()]
     lines = [line for line in log if line["stage"] == "supernet" and "epoch" in line]
-    assert [line["codes"]["frozen"] for line in lines if "codes" in line][-1] == ["a", "b", "c"]
+    assert [line["method"]["codes"]["frozen"] for line in lines if "method" in line][-1] == ["a", "b", "c"]
     assert len(lines) == 4
-    assert sum("codes" in line for line in lines) == 1  # then all are frozen: an epoch before the rate falls
-    for codes in (line["codes"] for line in lines if "codes" in line):
+    assert sum("method" in line for line in lines) == 1  # then all are frozen: an epoch before the rate falls
+    for codes in (line["method"]["codes"] for line in lines if "method" in line):
         assert codes["kept"].keys() == codes["gap"].keys() == codes["residual"].keys() == codes["moved"].keys()
         assert all(codes["residual"][name] <= codes["gap"][name] for name in codes["gap"])
         assert codes["displaced"] == []

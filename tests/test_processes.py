@@ -38,6 +38,7 @@ from sparsenas.job.stages.search import make_method
 from sparsenas.job.task import Task, make_task
 from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.training.loops import train_network, train_supernet
@@ -124,7 +125,7 @@ def _losses(out: Path, name: str, precision: str) -> list[float]:
         learner = make_method(Plugin(name, flags), task, recipe)
         net = task.network("supernet")
         train_supernet(fabric, net, learner, task.data, recipe, 0, task.logger, checkpoint)
-    return [record["loss"] for record in task.run.records("log.jsonl")]
+    return [line.loss for line in task.run.log() if isinstance(line, EpochEnd)]
 
 
 def _own_paths_differ(out: Path) -> float:

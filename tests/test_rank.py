@@ -29,6 +29,7 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.rank import read_known
 from sparsenas.job.task import make_task
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.records import Best
 from sparsenas.searching.benchmark_table import load_benchmark_table
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
 from sparsenas.searching.evolution import Score
@@ -336,7 +337,7 @@ def test_random_search_beside_the_evolution(searched: Path, tmp_path: Path, coun
     """As many as asked, legal, distinct, and none that the evolution had cached_scores for is scored again."""
     evolved, random = lines(searched, "archs.jsonl"), lines(searched, "random.jsonl")
     assert len(random) == len({line["text"] for line in random}) == 14
-    assert all(line.keys() == evolved[0].keys() and line["flops"] <= 60e3 for line in random)  # type: ignore[operator]
+    assert all(line.keys() == evolved[0].keys() and line["costs"]["flops"] <= 60e3 for line in random)  # type: ignore[operator]
     both = {line["text"]: line["accuracy"] for line in evolved}
     assert all(both.get(line["text"], line["accuracy"]) == line["accuracy"] for line in random)
     run = shutil.copytree(searched, tmp_path / "run")
@@ -360,7 +361,8 @@ def test_random_search_beside_the_evolution(searched: Path, tmp_path: Path, coun
 def test_evaluation_calibrates_as_the_search_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = [flag for flag in QUICK if "val" not in flag]
     assert main(["search", "--out", str(tmp_path), *flags, "--score.calibration=0", "--method.generations=1"]) == 0
-    best = Run(tmp_path).read_json("best.json")
+    best = Run(tmp_path).read(Best)
+    assert best.val is not None
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path), "--arch", "found", "--split", "val", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy"] == best["val"]["accuracy"]
+    assert json.loads(capsys.readouterr().out)["accuracy"] == best.val.accuracy

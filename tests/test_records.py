@@ -12,13 +12,14 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sparsenas.core.choice import Choice
 from sparsenas.errors import UserError
 from sparsenas.parsing import typed
 from sparsenas.rundir import files
 from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import LOG, EpochEnd, LogLine, Note, StageEnd
-from sparsenas.rundir.records import ARCHS, Best, ChoiceInfo, Metrics, Provenance, Scored, SpaceInfo
+from sparsenas.rundir.records import ARCHS, Best, Metrics, Provenance, Scored, SpaceInfo
 from sparsenas.rundir.results import Evaluation, Results, update_results
 
 BEST = Best(
@@ -41,13 +42,13 @@ def scored(text: str, loss: float = 1.0) -> Scored:
 
 def test_records_are_read_as_written(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    choice = ChoiceInfo(name="block1", options=["a", "b"], least=1, most=1)
+    choice = Choice("block1", ("a", "b"), 0, 2)
     space = SpaceInfo(shape=[1, 8, 8], classes=["0"], size=10**400, choices=[choice], range={"flops": (1, 2.5)})
     for record in (
         BEST,
         space,
         Results(retrained=Evaluation(split="test", accuracy=1.0, loss=0.0)),
-        Provenance(fit=[]),
+        Provenance(scale_to=[]),
     ):
         run.write(record)
         assert run.read(type(record)) == record

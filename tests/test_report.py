@@ -18,16 +18,21 @@ from sparsenas.reporting import report
 from sparsenas.reporting.numbers import count, mebibytes, number, percent, points, seconds, short
 from sparsenas.reporting.read import read_run
 from sparsenas.reporting.verdict import headline, verdict
+from sparsenas.rundir.config import FORMAT
 
 HOSTILE = '<script>alert("1")</script>&amp;<img src=http://evil.example/x onerror=alert(2)>'
 OPTIONS = ("conv3", "conv5", "skip")
 WEIGHT = {"conv3": 60_000, "conv5": 150_000, "skip": 4_000}
+INFO = {
+    "command": "run",
+    "versions": {"python": "3.12.3", "torch": "2.13.0", "sparsenas": "0.1.0", "numpy": "2.4.6"},
+    "machine": "Linux x86_64, 2 cores",
+}
 FULL = ("config.yaml", "choices.json", "log.jsonl", "archs.jsonl", "best.json", "results.json", "data.json")
 
 
 def config() -> dict[str, Any]:
     return {
-        "command": "run",
         "space": {"name": "tiny", "width": 16, "shape": [1, 8, 8], "classes": 10},
         "data": {"name": "digits", "root": None},
         "method": {"name": "spos", "population": 50, "generations": 18},
@@ -38,8 +43,6 @@ def config() -> dict[str, Any]:
         "retrain": {"epochs": 40, "batch": 96, "lr": 0.5},
         "baselines": 8,
         "resume": False,
-        "versions": {"python": "3.12.3", "torch": "2.13.0", "sparsenas": "0.1.0", "numpy": "2.4.6"},
-        "machine": "Linux x86_64, 2 cores",
     }
 
 
@@ -155,6 +158,7 @@ def fake_run(folder: Path, files: tuple[str, ...] = FULL, **replaced: Any) -> Pa
         content = contents[stem]
         lines = "".join(json.dumps(line) + "\n" for line in content) if ending == "jsonl" else json.dumps(content)
         (folder / file).write_text(yaml.safe_dump(content) if ending == "yaml" else lines, encoding="utf-8")
+    (folder / "run.json").write_text(json.dumps({"format": FORMAT, **INFO, **replaced.get("info", {})}))
     return folder
 
 
@@ -233,7 +237,7 @@ def hostile_run(folder: Path) -> Path:
     asked["choices"] = [{"name": HOSTILE, "options": [HOSTILE, "a"], "least": 0, "most": 2}]
     row = {"generation": 0, "arch": {HOSTILE: [HOSTILE]}, "text": HOSTILE, "accuracy": 0.5, "flops": 9}
     found = {"arch": {HOSTILE: [HOSTILE]}, "text": HOSTILE, "costs": {HOSTILE: 3.0, "flops": 9}, "budgets": [HOSTILE]}
-    flags = {**config(), HOSTILE: {HOSTILE: HOSTILE}, "machine": HOSTILE, "method": {"name": HOSTILE}}
+    flags = {**config(), HOSTILE: {HOSTILE: HOSTILE}, "method": {"name": HOSTILE}}
     lines = [*training(HOSTILE, 2, 0.9, rng), {"stage": HOSTILE, "event": "note", "message": HOSTILE}]
     tested = results(rng)
     tested["baselines"][0]["text"] = HOSTILE
@@ -247,6 +251,7 @@ def hostile_run(folder: Path) -> Path:
     ]
     contents: dict[str, Any] = {
         "config": flags,
+        "info": {"machine": HOSTILE, "versions": {HOSTILE: HOSTILE}},
         "data": shown,
         "choices": asked,
         "log": lines,
@@ -311,14 +316,14 @@ def test_without_baselines(tmp_path: Path) -> None:
 
 
 def test_folder_that_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"expected a run folder with a config\.yaml"):
+    with pytest.raises(UserError, match=r"expected a run folder with config\.yaml"):
         report(tmp_path)
     run = fake_run(tmp_path)
     (run / "best.json").write_text("{")
     with pytest.raises(UserError, match=r"best\.json: expected JSON"):
         report(run)
     (run / "best.json").write_text("[]")
-    with pytest.raises(UserError, match=r"best\.json: expected an object of named values, got list"):
+    with pytest.raises(UserError, match=r"best\.json: expected an object of named values, got a list"):
         report(run)
 
 
@@ -403,7 +408,7 @@ def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
     (run / "report.html").mkdir()
     with pytest.raises(UserError, match=r"report\.html: cannot be written"):
         report(run)
-    assert {path.name for path in run.iterdir()} == {*FULL, "report.html"}
+    assert {path.name for path in run.iterdir()} == {*FULL, "run.json", "report.html"}
 
 
 def test_numbers() -> None:
@@ -510,7 +515,7 @@ def test_evolution_against_random_search(tmp_path: Path) -> None:
         chart for name, chart in charts(report(run)).items() if name.startswith("Best score against the number")
     ]
     ours, random = chart["data"]
-    assert (ours["name"], random["name"]) == ("Spos", "random search")
+    assert (ours["name"], random["name"]) == ("spos", "random search")
     scores = [row["accuracy"] for row in read_run(run).random]
     assert (random["x"][-1], random["y"][-1]) == (300, max(scores))
     for x, y in zip(random["x"], random["y"], strict=True):

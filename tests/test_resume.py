@@ -20,7 +20,7 @@ Begun = Callable[[Path], bool]
 
 def epochs(out: Path, stage: str) -> int:
     path = out / "log.jsonl"
-    return path.read_text().count(f'"stage": "{stage}", "step"') if path.exists() else 0
+    return path.read_text().count(f'"event": "epoch", "stage": "{stage}"') if path.exists() else 0
 
 
 def after(stage: str, count: int = 1) -> Begun:

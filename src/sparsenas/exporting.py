@@ -18,6 +18,7 @@ from sparsenas.nn.metrics import Classification
 from sparsenas.nn.quantize import Quantised
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.results import ExportCheck
 
 TOLERANCE = 1e-3
 """Largest difference of a logit between PyTorch and ONNX Runtime that is taken for rounding."""
@@ -25,7 +26,7 @@ SAME = 0.95
 """Share of predictions that must be equal where a network quantises: there a last digit may tip a value by a level."""
 
 
-def export_network(run: Run, net: nn.Module, images: Tensor) -> dict[str, Any]:
+def export_network(run: Run, net: nn.Module, images: Tensor) -> ExportCheck:
     """Writes ``net.pt2`` and ``net.onnx``, both for any batch size, and checks both on real, normalised ``images``.
 
     Returns what the check found. Raises ``UserError`` when an exported file does not compute what the network computes.
@@ -45,17 +46,17 @@ def export_network(run: Run, net: nn.Module, images: Tensor) -> dict[str, Any]:
         expected = net(images)
         exported = torch.export.load(io.BytesIO(buffer.getvalue())).module()(images)
     found = onnx_network(run)(images)
-    facts = {
-        "images": len(images),
-        "pt2_max_difference": float((expected - exported).abs().max()),
-        "onnx_max_difference": float((expected - found).abs().max()),
-        "same_predictions": Classification().same(expected, found),
-    }
-    largest = max(facts["pt2_max_difference"], facts["onnx_max_difference"])
+    check = ExportCheck(
+        images=len(images),
+        pt2_max_difference=float((expected - exported).abs().max()),
+        onnx_max_difference=float((expected - found).abs().max()),
+        same_predictions=Classification().same(expected, found),
+    )
+    largest = max(check.pt2_max_difference, check.onnx_max_difference)
     rounds = any(isinstance(module, Quantised) for module in net.modules())
-    if not (facts["same_predictions"] >= SAME * len(images) if rounds else largest <= TOLERANCE):
-        raise UserError(f"{run.path}: the exported network differs from the trained one: {facts}")
-    return facts
+    if not (check.same_predictions >= SAME * len(images) if rounds else largest <= TOLERANCE):
+        raise UserError(f"{run.path}: the exported network differs from the trained one: {check}")
+    return check
 
 
 def onnx_model(net: nn.Module, example: Tensor, axes: Mapping[int, Any] | None = None) -> bytes:

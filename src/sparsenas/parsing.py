@@ -1,4 +1,4 @@
-"""JSON and YAML as plain values; input that is too deep, too large or of another form is refused."""
+"""JSON and YAML as plain or typed values; input that is too deep, too large or of another form is refused."""
 
 from __future__ import annotations
 
@@ -14,11 +14,6 @@ import yaml
 from sparsenas.errors import UserError
 
 T = TypeVar("T")
-Shape = type | list[Any] | Mapping[Any, Any]
-"""``int``, ``float`` (any number), ``str``, ``bool``, ``dict`` or ``list``; ``[shape]`` is a list of such,
-``{str: shape}`` an object of such, and ``{"name": shape}`` an object that has this and maybe more; ``"name?"`` may be
-missing or null."""
-
 DEEPEST = 50
 MOST_VALUES = 10_000_000
 """An aliased YAML value counts at each use: nine lines of YAML can expand to a billion values."""
@@ -34,37 +29,23 @@ TYPES: Mapping[str, str] = {
 """What messages call the types of JSON, by msgspec's names."""
 
 
-NAMES: Mapping[type, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    bool: "true or false",
-    dict: "an object of named values",
-    list: "a list",
-}
-
-
-def parse_json(text: str, where: object, shape: Shape | None = None) -> Any:
+def parse_json(text: str, where: object) -> Any:
     """The plain values of a JSON text. Raises ``UserError`` naming ``where``."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: expected JSON, got: {error}") from error
     _count(value, where, (), {})
-    if shape is not None:
-        check(value, shape, where)
     return value
 
 
-def parse_yaml(text: str, where: object, shape: Shape | None = None) -> Any:
+def parse_yaml(text: str, where: object) -> Any:
     """The plain values of a YAML text, which may not create other objects. Raises ``UserError`` naming ``where``."""
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError) as error:
         raise UserError(f"{where}: expected YAML, got: {error}") from error
     _count(value, where, (), {})
-    if shape is not None:
-        check(value, shape, where)
     return value
 
 
@@ -121,39 +102,9 @@ def _message(told: str) -> str:
         return f"expected another value, got {other[1]}"
     if "`" not in told:
         return f"expected another value, got: {told}"
-    return re.sub("`([^`]+)`", lambda names: _type_names(names[1]), told[0].lower() + told[1:])
+    return re.sub("`([^`]+)`", lambda names: _names(names[1]), told[0].lower() + told[1:])
 
 
-def _type_names(types: str) -> str:
+def _names(types: str) -> str:
     names = types.split(" | ")
     return " or ".join(TYPES.get(name, name) for name in names if name != "int" or "float" not in names)
-
-
-def check(value: object, shape: Shape, where: object) -> None:
-    """Raises ``UserError`` that names the place when a value does not have a shape."""
-    kind: type = shape if isinstance(shape, type) else dict if isinstance(shape, Mapping) else list
-    kinds: type | tuple[type, ...] = (int, float) if kind is float else kind
-    if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{where}: expected {NAMES[kind]}, got {_short(value)}")
-    if isinstance(shape, list) and isinstance(value, list):
-        for i, part in enumerate(value):
-            check(part, shape[0], f"{where}, entry {i + 1}")
-    if isinstance(shape, Mapping) and isinstance(value, dict):
-        for name, part in _parts(value, shape, where):
-            check(value[name], part, f"{where}, {name}")
-
-
-def _parts(value: Mapping[Any, Any], shape: Mapping[Any, Any], where: object) -> list[tuple[Any, Shape]]:
-    """The names of an object that have a shape."""
-    if str in shape:
-        return [(name, shape[str]) for name in value]
-    missing = [name for name in shape if not name.endswith("?") and name not in value]
-    if missing:
-        raise UserError(f"{where}: expected {missing[0]!r}, which is missing")
-    wanted = [(name.removesuffix("?"), part) for name, part in shape.items()]
-    return [(name, part) for name, part in wanted if value.get(name) is not None or name in shape]
-
-
-def _short(value: object) -> str:
-    text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
-    return text if len(text) <= 40 else f"{text[:40]}..."

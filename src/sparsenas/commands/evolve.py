@@ -10,9 +10,10 @@ from sparsenas.distributed.fabric import Device
 from sparsenas.job.flags import to_config
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.evolve import search_again
-from sparsenas.job.task import LATENCY_FILE, found, make_task, open_task
+from sparsenas.job.task import LATENCY_FILE, make_task, open_task
 from sparsenas.reporting import report
 from sparsenas.rundir.files import write_atomic
+from sparsenas.rundir.records import Best
 from sparsenas.searching.config import Scoring
 
 
@@ -62,9 +63,9 @@ def evolve(
     if not task.run.has("supernet.pt"):
         with open(source.run / "supernet.pt", "rb") as supernet:
             write_atomic(task.run / "supernet.pt", lambda file: shutil.copyfileobj(supernet, file))
-    if not task.run.has("best.json"):
+    if not task.run.has(Best.FILE):
         search_again(task, learner, Scoring(**config["score"]), source.run, pareto, random_search)
-    val, best = task.run.read_json("best.json").get("val"), found(task)
-    told = f"{val['accuracy']:.2%} held-out, " if val else ""
-    task.logger.say(f"found {best.text()}: {told}{task.costs(best)['flops']:,} flops")
+    best = task.run.read(Best)
+    told = f"{best.val.accuracy:.2%} on validation images, " if best.val else ""
+    task.logger.say(f"found {best.text}: {told}{best.costs['flops']:,} flops")
     task.logger.say(f"report: {report(task.run.path)}")

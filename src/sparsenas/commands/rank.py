@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from msgspec import to_builtins
 from rich.console import Console
 from rich.table import Table
 
@@ -15,8 +14,10 @@ from sparsenas.errors import UserError
 from sparsenas.job.stages.rank import cost_measures, read_known, sampled, scorings, standing, supernet_measures
 from sparsenas.job.task import open_task
 from sparsenas.reporting import report
+from sparsenas.rundir.ranking import Ranking, Standing
 from sparsenas.searching.benchmark_table import load_benchmark_table
 from sparsenas.searching.config import Scoring
+from sparsenas.searching.rank_correlation import Agreement
 
 
 def rank(
@@ -66,48 +67,47 @@ def rank(
     known = read_known(task, table, truth)
     asked = known.subset(sampled(len(known.archs), sample, task.seed))
     measures = supernet_measures(task, asked, settings, block) + cost_measures(task, asked)
-    result: dict[str, Any] = {
-        "table": table.name,
-        "rows": len(known.archs),
-        "networks": len(known.distinct()),
-        "measures": measures,
-        "found": standing(task, known),
-    }
-    truths = {arch.text(): accuracy for arch, accuracy in zip(asked.archs, asked.truth, strict=True)}
-    task.run.write_json("rank.json", {**result, "truth": truths})
+    ranking = Ranking(
+        table=table.name,
+        rows=len(known.archs),
+        networks=len(known.distinct()),
+        measures=measures,
+        found=standing(task, known),
+        truth={arch.text(): accuracy for arch, accuracy in zip(asked.archs, asked.truth, strict=True)},
+    )
+    task.run.write(ranking)
     if json:
-        print(json_module.dumps(result))
+        print(json_module.dumps({name: value for name, value in to_builtins(ranking).items() if name != "truth"}))
     else:
-        show(result)
+        show(ranking)
     task.logger.say(f"report: {report(task.run.path)}")
 
 
-def show(result: Mapping[str, Any]) -> None:
-    """Prints the result as a table."""
-    title = f"{result['table']}: {result['rows']:,} architectures, {result['networks']:,} distinct networks"
+def show(ranking: Ranking) -> None:
+    """Prints the ranking as a table."""
+    title = f"{ranking.table}: {ranking.rows:,} architectures, {ranking.networks:,} distinct networks"
     table = Table("score", title=title, title_justify="left")
     for heading in ("calibration", "rows", "tau", "rho", "distinct", "tau", "rho"):
         table.add_column(heading, justify="right")
-    for measure in result["measures"]:
-        cells = [_numbers(measure[group]) for group in ("all", "distinct")]
-        images = str(measure.get("images", ""))
-        table.add_row(measure["by"], "none" if images == "0" else images, *cells[0], *cells[1])
+    for measure in ranking.measures:
+        images = "" if measure.images is None else str(measure.images or "none")
+        table.add_row(measure.by, images, *_numbers(measure.all), *_numbers(measure.distinct))
     console = Console()
     console.print(table)
-    console.print(_standing(result["found"]), highlight=False, soft_wrap=True, markup=False)
+    console.print(_standing(ranking.found), highlight=False, soft_wrap=True, markup=False)
 
 
-def _numbers(agreed: Mapping[str, Any]) -> list[str]:
-    known = ["-" if agreed[name] is None else f"{agreed[name]:.3f}" for name in ("tau", "rho")]
-    return [f"{agreed['rows']:,}", *known]
+def _numbers(agreed: Agreement) -> list[str]:
+    known = ["-" if value is None else f"{value:.3f}" for value in (agreed.tau, agreed.rho)]
+    return [f"{agreed.rows:,}", *known]
 
 
-def _standing(found: Mapping[str, Any] | None) -> str:
+def _standing(found: Standing | None) -> str:
     if found is None:
         return "the table does not have the architecture that was found, or none was found yet"
-    told = f"found {found['text']}: true accuracy {found['accuracy']:.2%}"
-    groups = {"all": "rows", "distinct": "distinct networks", "within_budget": "rows within the budget"}
-    for group, among in groups.items():
-        if (at := found[group]) is not None:
-            told += f"; rank {at['rank']:,} of {at['of']:,} {among}, {100 * at['gap']:.2f} points below their best"
+    told = f"found {found.text}: true accuracy {found.accuracy:.2%}"
+    groups = {"rows": found.all, "distinct networks": found.distinct, "rows within the budget": found.within_budget}
+    for among, at in groups.items():
+        if at is not None:
+            told += f"; rank {at.rank:,} of {at.of:,} {among}, {100 * at.gap:.2f} points below their best"
     return told

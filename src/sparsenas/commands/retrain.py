@@ -15,7 +15,9 @@ from sparsenas.job.stages.retrain import retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.task import Task, open_task
 from sparsenas.job.width_fit import check_target
-from sparsenas.rundir.results import drop_results
+from sparsenas.rundir.provenance import NET
+from sparsenas.rundir.records import Provenance
+from sparsenas.rundir.results import update_results
 from sparsenas.training.recipe import Recipe
 
 RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
@@ -64,8 +66,8 @@ def retrain(
         run, fabric.device, target or {}, scale_to or [], "no-training" if no_training else "inherit" if inherit else ""
     )
     task.check_split()
-    task.run.remove("net.pt")
-    drop_results(task.run, "retrained", "baselines", "compared")
+    task.run.remove(NET)
+    update_results(task.run, retrained=None, baselines=[], compared=[])
     retrain_stage(task, fabric, retrain, checkpoint_seconds, inherit, no_training)
     compare_stages(task, fabric, retrain, checkpoint_seconds, baselines, compare or [])
 
@@ -74,12 +76,12 @@ def _task(run: Path, device: torch.device, target: Mapping[str, Any], scale_to: 
     """The run's task at the size at which its network is to be trained; ``inherits`` is the flag that fixes that."""
     if inherits and scale_to:
         raise UserError(f"--{inherits}: expected no --scale-to, since the supernet's weights are of its own size")
-    how = {"target": target} if target else {}
+    how = Provenance(target=dict(target)) if target else None
     if not scale_to:
-        task, _ = open_task(run, device, how or None)
+        task, _ = open_task(run, device, how)
         if inherits and task.target != task.space:
             raise UserError(f"--{inherits}: expected no --target, since the supernet's weights are of its own size")
-        recount(task, how)
+        recount(task, how or Provenance())
         return task
     check_target(target)
-    return scale_stage(open_task(run, device, {**how, "scale_to": []})[0], scale_to)
+    return scale_stage(open_task(run, device, Provenance(target=how.target if how else None, scale_to=[]))[0], scale_to)

@@ -15,7 +15,9 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_s
 
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import TABLES, Plugin, resolve
-from sparsenas.parsing import parse_yaml, read_text
+from sparsenas.parsing import parse_yaml, read_text, typed
+from sparsenas.rundir.config import CONFIG, has_begun, read_config
+from sparsenas.rundir.folder import Run
 from sparsenas.spaces.published import PUBLISHED
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -24,7 +26,6 @@ GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits",
 """Arguments that a command supplies itself, so that they are no flags."""
 LISTS = (".shape", ".widths", ".depths", ".bin_range", ".sizes")
 """Flags of numbers separated by commas."""
-CONFIG = "config.yaml"
 RECIPES = Path(__file__).parent / "recipes"
 TARGET = "target"
 """The parameter of commands whose flags are those of the space at another size."""
@@ -64,6 +65,7 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
 def from_config(flags: Callable[..., Flags], config: Mapping[str, Any], where: object) -> Flags:
     """A dataclass of flags from what a run folder keeps of them, checked as flags are. Raises ``UserError``."""
     saved = {name: value for name, value in config.items() if name in inspect.signature(flags).parameters}
+    _checked(saved, f"{where}: expected the flags of a run")
     try:
         plugins = _plugin_names(flags, [], saved)
         parser = _parser(flags, plugins)
@@ -155,7 +157,7 @@ def _space_of_run(argv: Sequence[str]) -> str:
     """The space of the run folder among the words, else the smallest one."""
     for word in argv:
         if (Path(word) / CONFIG).is_file():
-            section = _yaml(str(Path(word) / CONFIG)).get("space")
+            section = read_config(Run(word)).get("space")
             return str(section.get("name")) if isinstance(section, Mapping) else str(section)
     return next(iter(TABLES["space"]))
 
@@ -235,9 +237,10 @@ def _value(argv: Sequence[str], flag: str) -> str | None:
 def _saved(command: Command, argv: Sequence[str]) -> dict[str, Any] | None:
     """The command's flags in the run folder that is to be resumed, if it has been begun."""
     out = _value(argv, "--out")
-    if "--resume=true" not in argv or out is None or not (Path(out) / CONFIG).exists():
+    if "--resume=true" not in argv or out is None or not has_begun(Run(out)):
         return None
-    return {n: v for n, v in _yaml(str(Path(out) / CONFIG)).items() if n in inspect.signature(command).parameters}
+    flags = _checked(read_config(Run(out)), Path(out) / CONFIG)
+    return {name: value for name, value in flags.items() if name in inspect.signature(command).parameters}
 
 
 def _required(plugins: Mapping[str, str], saved: Mapping[str, Any]) -> list[str]:
@@ -251,7 +254,14 @@ def _yaml(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
     where = f"--config {path}: expected a YAML file of flags"
-    return {str(n): v for n, v in parse_yaml(read_text(Path(path), where), where, {f"{TARGET}?": dict}).items()}
+    return _checked(typed(parse_yaml(read_text(Path(path), where), where), dict[str, Any], where), where)
+
+
+def _checked(flags: dict[str, Any], where: object) -> dict[str, Any]:
+    """The flags of a file, if their target has flags of its own, which the parser does not check."""
+    if flags.get(TARGET) is not None:
+        typed(flags[TARGET], dict[str, Any], f"{where}, {TARGET}")
+    return flags
 
 
 def _one_line(text: str) -> str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec import convert
+from msgspec.structs import asdict
 from torch import nn
 
 from sparsenas.core.arch import Arch, space_size
-from sparsenas.core.choice import Choice, Choices
+from sparsenas.core.choice import Choices
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gate, Gates, choices
 from sparsenas.costs import COSTS, Budget, Cost, CostTable, Limits, parse_budgets
@@ -24,13 +24,14 @@ from sparsenas.data import Data
 from sparsenas.data.fingerprint import changed, split, summary
 from sparsenas.distributed.collectives import broadcast_from_rank0
 from sparsenas.errors import UserError
-from sparsenas.job.flags import CONFIG, from_config
+from sparsenas.job.flags import from_config
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.space_facts import reach
-from sparsenas.parsing import parse_yaml, read_text
+from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.provenance import trained_as
+from sparsenas.rundir.provenance import NET, provenance
+from sparsenas.rundir.records import Best, DataInfo, Provenance, SpaceInfo, SplitInfo
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.rundir.tensors import LOAD_ERRORS
 from sparsenas.searching.config import Scoring
@@ -38,10 +39,9 @@ from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
 from sparsenas.searching.population_evaluator import Scorer
 from sparsenas.timing import read_table, write_table
 
-LATENCY_FILE, SPLIT = "latency.json", "split.json"
+LATENCY_FILE = "latency.json"
 EVAL_IMAGES = "exam"
 """Purpose of the seed that picks the images candidates are scored on. Another word would pick other images."""
-PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,7 @@ class Task:
 
     def begin(self, config: Mapping[str, Any], resume: bool) -> None:
         """Makes the run folder, or checks that the one to be resumed is this run's. Raises ``UserError``."""
-        facts = {
-            "shape": list(self.data.shape),
-            "classes": list(self.data.classes),
-            "size": space_size(self.choices),
-            "choices": [vars(choice) | {"options": list(choice.options)} for choice in self.choices.values()],
-            "range": reach(self.limits.table),
-        }
-        if self.run.has(CONFIG):
+        if has_begun(self.run):
             if not resume:
                 raise UserError(
                     f"--out {self.run.path}: expected a new folder, this one has a run; --resume continues it"
@@ -117,20 +110,27 @@ class Task:
             self.check_split()
             return
         self.run.create()
-        self.run.write_json(SPLIT, split(self.data), indent=None)
-        self.run.write_json("choices.json", facts)
-        self.run.write_json("data.json", summary(self.data))
+        self.run.write(convert(split(self.data), SplitInfo), indent=None)
+        self.run.write(self._space_info())
+        self.run.write(convert(summary(self.data), DataInfo))
         if self.latency is not None:
             self.run.do(partial(write_table, self.run / LATENCY_FILE, self.latency))
-        versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-        machine = f"{platform.machine()} {platform.system()}"
-        self.run.write_yaml(CONFIG, {**config, "versions": versions, "machine": machine})
+        begin_run(self.run, config["command"], {name: value for name, value in config.items() if name != "command"})
+
+    def _space_info(self) -> SpaceInfo:
+        return SpaceInfo(
+            shape=list(self.data.shape),
+            classes=list(self.data.classes),
+            size=space_size(self.choices),
+            choices=list(self.choices.values()),
+            range={cost: (low, high) for cost, (low, high) in reach(self.limits.table).items()},
+        )
 
     def check_split(self) -> None:
         """Raises ``UserError`` when the images, or what they serve for, are not those that the run began with."""
-        saved = self.run.read_json(SPLIT) if self.run.has(SPLIT) else {}
-        if told := changed(saved, self.data):
-            raise UserError(f"{self.run / SPLIT}: the data set has changed since this run began: {told}")
+        saved = self.run.find(SplitInfo)
+        if saved is not None and (told := changed(asdict(saved), self.data)):
+            raise UserError(f"{self.run / saved.FILE}: the data set has changed since this run began: {told}")
 
 
 def make_task(
@@ -180,21 +180,16 @@ def costs_with(table: LatencyTable | None, flags: str) -> Mapping[str, Cost]:
     return {**COSTS, LATENCY: table.cost(f"`sparsenas latency {flags} --out {table.source}` adds it")}
 
 
-def open_task(
-    run: Path | str, device: torch.device, how: Mapping[str, Any] | None = None
-) -> tuple[Task, dict[str, Any]]:
+def open_task(run: Path | str, device: torch.device, how: Provenance | None = None) -> tuple[Task, dict[str, Any]]:
     """The task of an existing run folder, and its flags. Raises ``UserError`` when it is not one.
 
-    ``how``, by default what net.json says of its trained network, may have a target and the limits that the target's
-    width was fitted to, in place of the target and the budgets of the flags.
+    The target and the limits of ``how``, by default of ``net.json``, replace the target and the budgets of the flags.
     """
     folder = Run(run, broadcast_from_rank0)
-    path = folder.need(CONFIG, "search")
-    where = f"{path}: expected the flags of a run"
-    config = parse_yaml(folder.do(lambda: read_text(path, where)), where, {"target?": dict})
-    how = trained_as(folder) if how is None else how
-    changed = {flag: how[name] for flag, name in (("target", "target"), ("budget", "scale_to")) if name in how}
-    flags = from_config(RunFlags, {**config, **changed}, path)
+    config, how = read_config(folder), provenance(folder) if how is None else how
+    scaled = {"target": how.target, "budget": how.scale_to}
+    changed = {name: value for name, value in scaled.items() if value is not None}
+    flags = from_config(RunFlags, {**config, **changed}, folder / CONFIG)
     task = make_task(run, flags.space, flags.data, flags.budget, flags.seed, device, target=flags.target)
     _check_choices(folder, task.choices)
     return task, config
@@ -218,16 +213,16 @@ def build_space(space: Plugin, data: Data) -> nn.Module:
 
 def found(task: Task) -> Arch:
     """The architecture a search found. Raises ``UserError`` when there is none yet."""
-    return Arch.from_json(task.choices, task.run.read_json("best.json", "search")["arch"])
+    return Arch.from_json(task.choices, task.run.read(Best, "search").arch)
 
 
 def inherited_gates(task: Task, arch: Arch) -> Gates:
     """How an architecture runs on the supernet's weights: the found one with the weights learned for its options."""
-    best = task.run.read_json("best.json") if task.run.has("best.json") else {}
-    weights = best.get("weights") or {} if best.get("arch") == arch.to_json() else {}
+    best = task.run.find(Best)
+    weights = best.weights or {} if best is not None and best.arch == arch.to_json() else {}
     for name, values in weights.items():
         if len(values) != len(arch.get(name, ())) or not all(map(isfinite, values)):
-            raise UserError(f"{task.run / 'best.json'}: expected a weight for each option kept of {name}, got others")
+            raise UserError(f"{task.run / Best.FILE}: expected a weight for each option kept of {name}, got others")
     return {n: Gate(p, torch.tensor(weights[n]) if n in weights else None) for n, p in arch.items()}
 
 
@@ -238,27 +233,21 @@ def load(run: Path | str) -> nn.Module:
 
 def trained(task: Task) -> nn.Module:
     """The network of ``net.pt``. Raises ``UserError`` when there is none or it is not that of ``best.json``."""
-    task.run.need("net.pt", "retrain")
+    task.run.need(NET, "retrain")
     arch = found(task)
-    weights = inherited_gates(task, arch) if trained_as(task.run).get("one_stage") else None
+    weights = inherited_gates(task, arch) if provenance(task.run).one_stage else None
     net = task.plain(arch, "load", weights)
-    state = task.run.load("net.pt")
+    state = task.run.load(NET)
     try:
         net.load_state_dict(state)
     except LOAD_ERRORS as error:
-        raise UserError(
-            f"{task.run / 'net.pt'}: expected the weights of the network in best.json, got others"
-        ) from error
+        raise UserError(f"{task.run / NET}: expected the weights of the network in best.json, got others") from error
     return net
 
 
 def _check_choices(run: Run, questions: Choices) -> None:
     """Refuses a run folder of another space."""
-    facts = run.read_json("choices.json", "search")
-    try:
-        saved = [Choice(c["name"], tuple(c["options"]), c["least"], c["most"]) for c in facts["choices"]]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{run / 'choices.json'}: expected the choices of a space, got something else") from error
+    saved = run.read(SpaceInfo, "search").choices
     if saved != list(questions.values()):
         raise UserError(
             f"{run.path}: this run folder is of another space: it has choices {_names(c.name for c in saved)}, "

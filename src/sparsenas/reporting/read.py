@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from sparsenas.errors import UserError
-from sparsenas.parsing import parse_json, parse_yaml, read_text
+from sparsenas.parsing import parse_json, read_text, typed
 from sparsenas.reporting.numbers import number
+from sparsenas.rundir.config import read_config
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.records import RunInfo
 
 Json = Mapping[str, Any]
 
@@ -138,7 +143,7 @@ def read_run(folder: Path) -> RunFiles:
     log = _read_lines(folder / "log.jsonl", notes)
     return RunFiles(
         folder=folder,
-        config=_read_config(folder / "config.yaml"),
+        config=_read_config(folder),
         space=_read_object(folder / "choices.json"),
         log=log,
         candidates=_read_scored(folder / "archs.jsonl", notes),
@@ -147,7 +152,7 @@ def read_run(folder: Path) -> RunFiles:
         results=_read_object(folder / "results.json"),
         notes=notes,
         random=_read_scored(folder / "random.jsonl", notes),
-        front=_read_object(folder / "front.json"),
+        front=_flat_front(_read_object(folder / "front.json")),
         rank=_read_object(folder / "rank.json"),
         ranked=_read_lines(folder / "rank.jsonl", notes),
     )
@@ -197,31 +202,32 @@ def _question(choice: Json, answers: Json) -> Question:
     return Question(name, labels, frozenset(map(str, answer if isinstance(answer, list) else [answer])))
 
 
-def _read_config(path: Path) -> Json:
-    if not path.exists():
-        raise UserError(f"{path.parent}: expected a run folder with a config.yaml, found none")
-    return _named(parse_yaml(read_text(path, path), path, dict))
+def _read_config(folder: Path) -> Json:
+    run = Run(folder)
+    return {**read_config(run), **asdict(run.read(RunInfo))}
 
 
 def _read_object(path: Path) -> Json:
-    return _named(parse_json(read_text(path, path), path, dict)) if path.exists() else {}
-
-
-def _named(value: Json) -> Json:
-    return {str(key): entry for key, entry in value.items()}
+    return typed(parse_json(read_text(path, path), path), dict[str, Any], path) if path.exists() else {}
 
 
 def _read_lines(path: Path, notes: list[str]) -> list[Json]:
     """One object a line. A last line that was cut off while being written does not count."""
-    try:
-        *whole, last = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    except FileNotFoundError:
-        return []
-    wanted = [line for line in whole if line.strip()]
-    read = list(_parsed(wanted))
-    if len(read) < len(wanted):
-        notes.append(f"{path.name}: {len(wanted) - len(read)} unreadable line(s) left out.")
-    return [*read, *_parsed([last])]
+    damaged: list[UserError] = []
+    read = Run(path.parent).lines(path.name, dict[str, Any], damaged.append)
+    if damaged:
+        notes.append(f"{path.name}: {len(damaged)} unreadable line(s) left out.")
+    return [_flat(line) for line in read]
+
+
+def _flat(line: Json) -> Json:
+    """A line with the costs, and the figures of the method, beside the other values."""
+    flat = {**line, **section(line, "method"), **section(line, "costs")}
+    return {name: value for name, value in flat.items() if (name, value) != ("event", "epoch")}
+
+
+def _flat_front(front: Json) -> Json:
+    return {**front, **({"points": [_flat(point) for point in objects(front["points"])]} if "points" in front else {})}
 
 
 def _read_scored(path: Path, notes: list[str]) -> list[Json]:
@@ -229,14 +235,6 @@ def _read_scored(path: Path, notes: list[str]) -> list[Json]:
     scored = _read_lines(path, notes)
     unique = {(str(line.get("generation")), str(line.get("text", i))): line for i, line in enumerate(scored)}
     return list(unique.values())
-
-
-def _parsed(lines: Iterable[str]) -> Iterable[Json]:
-    for line in lines:
-        try:
-            yield parse_json(line, "", dict)
-        except UserError:
-            continue
 
 
 def _texts(given: Any) -> list[str]:

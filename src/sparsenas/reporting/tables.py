@@ -130,7 +130,7 @@ def front(run: RunFiles) -> Html:
     return table(["architecture", "accuracy", "loss", *named], rows)
 
 
-_MANY = {"baselines": "baseline", "compare": "compared"}
+_MANY = {"baselines": "baseline", "compare": "against"}
 """Stages that train one network after another, and how the names of those trainings begin."""
 
 

@@ -1,4 +1,4 @@
-"""The resume file of a stage: written whole, kept twice, checked when it is read."""
+"""The checkpoint of a stage: written atomically, kept twice, checked when it is read."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.tensors import LOAD_ERRORS
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
-
-
 AGREE_EVERY = 50
-"""After so many steps several processes ask one another whether it is time for a checkpoint."""
+"""Several processes agree at every so many steps whether a checkpoint is due."""
 
 
 class Checkpoint:
-    """The state of one stage between two steps, written at most every few seconds; the last two are kept."""
+    """The state of one stage between two steps, written at most every ``seconds``; the last two are kept."""
 
     def __init__(self, run: Run, stage: str, seconds: float = 10.0) -> None:
         self.run, self.stage, self.seconds = run, stage, seconds
         self.saved = time.monotonic()
 
     def restore(self, parts: Mapping[str, Any]) -> bool:
-        """Loads the state of every part if this stage was begun; says if it was.
+        """Loads the state of every part if there is a checkpoint of this stage; returns whether there is one.
 
-        Where the newest file is damaged the one before serves, and that is noted in the log.
-        Raises ``UserError`` when both are damaged, or the only one.
+        Where the newest file is damaged the previous one is used, and the log notes it.
+        Raises ``UserError`` when no file is undamaged.
         """
         state = self._newest()
         try:
@@ -56,18 +54,18 @@ class Checkpoint:
         return {"stage": None}
 
     def save_within(self, step: int, parts: Mapping[str, Any]) -> None:
-        """Writes the state of every part after ``step``, if it is time."""
+        """Within an epoch, after ``step``: writes the state of every part if a checkpoint is due."""
         if world() == 1 or step % AGREE_EVERY == 0:
             self.save(parts)
 
     def save(self, parts: Mapping[str, Any]) -> None:
-        """Writes the state of every part, if it is time."""
+        """Writes the state of every part if a checkpoint is due."""
         if broadcast_from_rank0(lambda: time.monotonic() - self.saved >= self.seconds):
             states = {name: part.state_dict() for name, part in parts.items()}
             self.run.save(NEWEST, {"stage": self.stage, **states}, keep_as=PREVIOUS)
             self.saved = time.monotonic()
 
     def finish(self) -> None:
-        """Forgets the stage: its result is written."""
+        """Removes the checkpoints: the result of the stage is written."""
         for name in (NEWEST, PREVIOUS):
             self.run.remove(name)

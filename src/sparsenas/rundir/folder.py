@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -14,7 +14,6 @@ from sparsenas.errors import UserError, first_line
 from sparsenas.parsing import parse_json, read_text, typed
 from sparsenas.rundir.files import append_lines, write_atomic
 from sparsenas.rundir.log import LOG, LogLine
-from sparsenas.rundir.schema import FORMATS
 from sparsenas.rundir.tensors import LOAD_ERRORS, load_tensors, save_tensors
 
 
@@ -80,16 +79,6 @@ class Run:
             )
         return self.path / name
 
-    def write_json(self, name: str, value: object, indent: int | None = 1) -> None:
-        """Writes one JSON file, in one line where ``indent`` is ``None``."""
-        self._write(name, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
-
-    def read_json(self, name: str, command: str = "run") -> Any:
-        """Reads one JSON file, an object. Raises ``UserError`` when it is missing, malformed or of another form."""
-        path = self.need(name, command)
-        text = self.do(lambda: read_text(path, path))
-        return parse_json(text, path, FORMATS.get(name, dict))
-
     def read(self, kind: type[R], command: str = "run") -> R:
         """Reads a record. Raises ``UserError`` when its file is missing or damaged."""
         path = self.need(kind.FILE, command)
@@ -116,7 +105,7 @@ class Run:
         """The lines of ``log.jsonl``, read as ``lines`` does."""
         return self._lines(LOG, LogLine, damaged)
 
-    def append(self, name: str, records: Iterable[Struct | Mapping[str, Any]]) -> None:
+    def append(self, name: str, records: Iterable[Struct]) -> None:
         """Appends lines to a JSONL file. Raises ``UserError`` when they cannot be written."""
         text = _jsonl(records)
         self.do(lambda: append_lines(self / name, text))
@@ -128,21 +117,6 @@ class Run:
     def write_yaml(self, name: str, value: object) -> None:
         """Writes a YAML file. Raises ``UserError`` when it cannot be written."""
         self._write(name, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
-
-    def records(self, name: str) -> list[dict[str, Any]]:
-        """The lines of a JSONL file; a last line torn by a kill is ignored. Raises ``UserError`` on other damage."""
-        if not self.has(name):
-            return []
-        lines = self.do(lambda: (self / name).read_text(errors="replace")).split("\n")
-        shape = FORMATS.get(name, dict)
-        return [parse_json(line, f"{self / name}, line {i}", shape) for i, line in enumerate(lines[:-1], 1)]
-
-    def keep_lines(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
-        """Drops lines of a JSONL file, a torn last one included."""
-        if self.has(name):
-            self._write(
-                name, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self.records(name) if wanted(r))
-            )
 
     def save(self, name: str, state: object, keep_as: str | None = None) -> None:
         """Writes tensors and plain values; an earlier file is kept as ``keep_as``. Raises ``UserError``."""
@@ -193,5 +167,5 @@ def _make(path: Path) -> None:
         raise UserError(f"--out {path}: expected a folder that can be made, got: {error.strerror}") from error
 
 
-def _jsonl(records: Iterable[Struct | Mapping[str, Any]]) -> str:
+def _jsonl(records: Iterable[Struct]) -> str:
     return "".join(json.dumps(to_builtins(record), ensure_ascii=False) + "\n" for record in records)

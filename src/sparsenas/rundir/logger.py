@@ -1,23 +1,39 @@
-"""What a user sees while work goes on, and what stays of it in ``log.jsonl``."""
+"""Progress on the terminal, and the records of ``log.jsonl``."""
 
 from __future__ import annotations
 
-import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from rich.console import Console
 
 from sparsenas.distributed.collectives import rank
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.log import LOG, EpochEnd, LogLine, Note, StageEnd
 from sparsenas.rundir.progress import Bar
 
 
-def peak_memory_mib() -> int:
-    """The most memory this process has held so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+@dataclass
+class StageCounts:
+    """What a stage has counted, for its last line in the log."""
+
+    evaluations: int | None = None
+    """Architectures scored."""
+    data_passes: int | None = None
+    """Passes over the validation images."""
+
+
+def peak_memory_mib() -> int | None:
+    """The largest resident memory of this process so far, in MiB; ``None`` on Windows, which does not tell it so."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
 
 
 class RunLogger:
@@ -32,27 +48,33 @@ class RunLogger:
         self.console.print(message, markup=False, soft_wrap=True)
 
     def note(self, stage: str, message: str) -> None:
-        """Prints one line and keeps it."""
-        self.run.append("log.jsonl", [{"stage": stage, "event": "note", "message": message}])
+        """Prints one line and records it."""
+        self.record(Note(stage=stage, message=message))
         self.say(f"{stage}: {message}")
 
-    def rewind(self, stage: str, epoch: int) -> None:
-        """Forgets records of a stage from an epoch on: that part is about to be done again."""
-        self.run.keep_lines("log.jsonl", lambda r: r.get("stage") != stage or r.get("epoch", -1) < epoch)
+    def record(self, line: LogLine) -> None:
+        """Appends one line to the log."""
+        self.run.append(LOG, [line])
 
-    def record(self, stage: str, **values: Any) -> None:
-        """Keeps one record."""
-        self.run.append("log.jsonl", [{"stage": stage, **values}])
+    def rewind(self, stage: str, epoch: int) -> None:
+        """Drops the epochs of a stage from ``epoch`` on: they are about to be trained again."""
+        if self.run.has(LOG):
+            lines = self.run.log()
+            self.run.write_lines(LOG, [line for line in lines if _before(line, stage, epoch)])
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[dict[str, Any]]:
-        """Times a stage; what the caller puts into the dictionary is recorded with it."""
-        start = time.monotonic()
-        facts: dict[str, Any] = {}
-        yield facts
+    def stage(self, name: str) -> Iterator[StageCounts]:
+        """Times a stage and records its end, with the counts that the caller has set."""
+        start, counts = time.monotonic(), StageCounts()
+        yield counts
         seconds = round(time.monotonic() - start, 2)
-        self.record(name, event="done", seconds=seconds, peak_memory_mib=peak_memory_mib(), **facts)
+        self.record(StageEnd(stage=name, seconds=seconds, peak_memory_mib=peak_memory_mib(), **asdict(counts)))
 
     def bar(self, title: str, total: int, done: float = 0) -> Bar:
         """A progress bar over ``total`` units of which some may be done already."""
         return Bar(self.console, title, total, done)
+
+
+def _before(line: LogLine, stage: str, epoch: int) -> bool:
+    """Whether a line is no epoch of the stage, or one before ``epoch``."""
+    return not isinstance(line, EpochEnd) or line.stage != stage or line.epoch < epoch

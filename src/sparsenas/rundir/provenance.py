@@ -1,24 +1,24 @@
-"""How the trained network of a run folder came about."""
+"""``net.pt`` and ``net.json``: the trained network, and how its weights were made."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 from torch import nn
 
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.records import Provenance
+
+NET = "net.pt"
 
 
-def keep_trained(run: Run, net: nn.Module, how: Mapping[str, Any]) -> None:
-    """Writes net.pt, and before it net.json, which says how it came about where there is something to say."""
-    if how:
-        run.write_json("net.json", how)
+def save_net(run: Run, net: nn.Module, how: Provenance) -> None:
+    """Writes ``net.pt``, and before it ``net.json`` where the network was not made by plain retraining."""
+    if how != Provenance():
+        run.write(how)
     else:
-        run.remove("net.json")
-    run.save("net.pt", net.state_dict())
+        run.remove(Provenance.FILE)
+    run.save(NET, net.state_dict())
 
 
-def trained_as(run: Run) -> dict[str, Any]:
-    """How ``net.pt`` came about: its target and what that was fitted to, and whether in one stage with the search."""
-    return dict(run.read_json("net.json")) if run.has("net.json") else {}
+def provenance(run: Run) -> Provenance:
+    """How ``net.pt`` was made. Raises ``UserError`` where ``net.json`` is damaged."""
+    return run.find(Provenance) or Provenance()

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from sparsenas.core.choice import Choice
+
 Costs = dict[str, int | float]
 """Exact costs by name: multiply-adds (``flops``), parameters (``params``), ..., milliseconds (``latency_ms``)."""
 ArchLabels = dict[str, str | list[str]]
@@ -31,18 +33,6 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Processor architecture and operating system."""
 
 
-class ChoiceInfo(Struct, frozen=True, kw_only=True):
-    """One choice of the space."""
-
-    name: str
-    options: list[str]
-    """Labels."""
-    least: int
-    """Fewest options that are kept."""
-    most: int
-    """Most options that are kept."""
-
-
 class SpaceInfo(Struct, frozen=True, kw_only=True):
     """``choices.json``: the search space of the run."""
 
@@ -53,7 +43,7 @@ class SpaceInfo(Struct, frozen=True, kw_only=True):
     """Names of the classes."""
     size: int
     """Number of architectures."""
-    choices: list[ChoiceInfo]
+    choices: list[Choice]
     """In the order of the network."""
     range: dict[str, tuple[int | float, int | float]]
     """Lowest and highest cost of an architecture, by cost."""

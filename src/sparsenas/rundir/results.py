@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -80,25 +79,14 @@ class Results(Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency: MeasuredLatency | None = None
 
 
-def results(run: Run) -> dict[str, Any]:
-    """results.json, or nothing yet."""
-    return dict(run.read_json("results.json")) if run.has("results.json") else {}
-
-
-def add_results(run: Run, new: Mapping[str, Any]) -> None:
-    """Adds to results.json."""
-    run.write_json("results.json", {**results(run), **new})
-
-
-def drop_results(run: Run, *names: str) -> None:
-    """Forgets results that no longer hold."""
-    if run.has("results.json"):
-        run.write_json("results.json", {n: value for n, value in results(run).items() if n not in names})
+def results(run: Run) -> Results:
+    """The results so far. Raises ``UserError`` where the file is damaged."""
+    return run.find(Results) or Results()
 
 
 def update_results(run: Run, **changes: Any) -> None:
     """Replaces fields of ``results.json``; ``None`` or an empty list removes one."""
-    before = run.find(Results) or Results()
+    before = results(run)
     after = replace(before, **changes)
     if after != before:
         run.write(after)

@@ -1,4 +1,4 @@
-"""Seeds that follow from the seed of a run."""
+"""Seeds derived from the seed of a run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import numpy as np
 
 
 def seed_of(seed: int, *purpose: str | int) -> int:
-    """A seed for one purpose, independent of the seeds for others."""
+    """The seed for one purpose; seeds for different purposes are independent."""
     words = [seed, *(zlib.crc32(str(part).encode()) for part in purpose)]
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))

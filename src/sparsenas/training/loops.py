@@ -53,7 +53,7 @@ def train_supernet(
                 arch.joint_step()
             record = state.end()
             converged = arch.end_epoch(epoch, trainer.prunable)
-            trainer.end_epoch({**record, **method.facts()}, converged)
+            trainer.end_epoch(record, method.facts(), converged)
 
 
 def train_network(

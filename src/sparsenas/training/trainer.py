@@ -17,6 +17,7 @@ from sparsenas.errors import UserError
 from sparsenas.nn.auxiliary_head import WithAuxiliary
 from sparsenas.nn.blocks import set_drop_path
 from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.training.arch_optimizer import PrunableOptimizer
@@ -103,12 +104,14 @@ class Trainer:
         loss = self.epoch.loss(*forward(self.model, self.data, batch, self.recipe, self.epoch.number))
         update(self.fabric, self.model, self.optimizer, loss, self.recipe)
 
-    def end_epoch(self, record: Mapping[str, Any], converged: bool = False) -> None:
-        """Keeps and shows the results of an epoch; ``converged`` ends the training."""
+    def end_epoch(
+        self, record: Mapping[str, Any], method: Mapping[str, Any] | None = None, converged: bool = False
+    ) -> None:
+        """Records and shows the results of an epoch, with figures of the method; ``converged`` ends the training."""
         if converged:
             self.epoch.number = self.recipe.epochs  # so that nothing more is trained after a kill either
         step, lr = (record["epoch"] + 1) * self.steps, self.optimizer.param_groups[0]["lr"]
-        self.logger.record(self.stage, step=step, lr=lr, **record)
+        self.logger.record(EpochEnd(stage=self.stage, step=step, lr=lr, method=dict(method or {}), **record))
         rate = f"{record['images_per_s']:,.0f} images/s"
         self.bar.advance(f"loss {record['loss']:.3f}  accuracy {record['accuracy']:.3f}  {rate}")
         self.checkpoint.save(self.parts)

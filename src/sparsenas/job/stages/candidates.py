@@ -11,6 +11,7 @@ from sparsenas.core.choice import Choices
 from sparsenas.costs.layer import as_number
 from sparsenas.job.task import Task
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.records import ARCHS, RANDOM, Scored
 from sparsenas.searching.evolution import (
     MOST_ENUMERATED,
     Score,
@@ -21,7 +22,7 @@ from sparsenas.searching.evolution import (
 )
 from sparsenas.searching.population_evaluator import Scorer
 
-FILES = {"evolution": "archs.jsonl", "random search": "random.jsonl"}
+FILES = {"evolution": ARCHS, "random search": RANDOM}
 """Where the scores of a stage are kept."""
 
 
@@ -45,9 +46,8 @@ def run_search(
     Scores ``paid`` for are not computed again: so after a kill the same search is replayed up to where it was.
     """
     run, passes, file = task.run, 0, FILES[stage]
-    run.keep_lines(file, lambda record: True)
     known, listed = dict(cached_scores), set(scored([run], task.choices, [file]))
-    with task.logger.stage(stage) as facts, task.logger.bar(stage, strategy.planned) as bar:
+    with task.logger.stage(stage) as counts, task.logger.bar(stage, strategy.planned) as bar:
         while archs := strategy.ask():
             new = [arch for arch in archs if arch not in known]
             known.update(zip(new, scorer(new, bar.within) if new else [], strict=True))
@@ -55,25 +55,25 @@ def run_search(
             run.append(file, _lines(task, strategy.generation, [a for a in archs if a not in listed], known))
             strategy.tell(archs, [known[arch] for arch in archs])
             bar.advance(f"best {strategy.scores[strategy.best].accuracy:.4f}", len(archs))
-        facts |= {"evaluations": len(strategy.scores), "data_passes": passes}
+        counts.evaluations, counts.data_passes = len(strategy.scores), passes
 
 
 def scored(runs: Iterable[Run], choices: Choices, files: Iterable[str] = FILES.values()) -> dict[Arch, Score]:
     """The scores that run folders have, in order."""
-    records = [record for run in runs for file in files for record in run.records(file)]
-    return {Arch.from_json(choices, r["arch"]): Score(r["accuracy"], -r["loss"]) for r in records}
+    lines = [line for run in runs for file in files for line in run.lines(file, Scored)]
+    return {Arch.from_json(choices, line.arch): Score(line.accuracy, -line.loss) for line in lines}
 
 
-def _lines(task: Task, generation: int, archs: list[Arch], scores: Mapping[Arch, Score]) -> list[dict[str, object]]:
+def _lines(task: Task, generation: int, archs: list[Arch], scores: Mapping[Arch, Score]) -> list[Scored]:
     costs = task.limits.table(archs)
     return [
-        {
-            "generation": generation,
-            "arch": arch.to_json(),
-            "text": arch.text(),
-            "accuracy": scores[arch].accuracy,
-            "loss": -scores[arch].negative_loss,
-            **{cost: as_number(cost, values[i]) for cost, values in costs.items()},
-        }
+        Scored(
+            generation=generation,
+            arch=arch.to_json(),
+            text=arch.text(),
+            accuracy=scores[arch].accuracy,
+            loss=-scores[arch].negative_loss,
+            costs={cost: as_number(cost, values[i]) for cost, values in costs.items()},
+        )
         for i, arch in enumerate(archs)
     ]

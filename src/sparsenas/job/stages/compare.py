@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -14,7 +13,7 @@ from sparsenas.costs import Limits
 from sparsenas.job.stages.retrain import train_alike
 from sparsenas.job.task import Task, found
 from sparsenas.rundir.checkpoint import Checkpoint
-from sparsenas.rundir.results import add_results, results
+from sparsenas.rundir.results import Compared, results, update_results
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.spaces.published import read_arch
 from sparsenas.training.evaluation import evaluate
@@ -24,6 +23,8 @@ COST_TOLERANCE = 0.1
 """Random baselines cost at most this share less than the found network, in every budgeted cost."""
 
 
+COMPARED = "against"
+"""Beginning of the names of the trainings of named architectures. Another word would give other initial weights."""
 SIZE = "params"
 """The cost that random baselines share where there is no budget."""
 
@@ -37,20 +38,23 @@ def compare_stages(
 
 
 def baselines_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, count: int) -> None:
-    """Trains random architectures of the found one's budget band alike and tests them; results.json keeps them."""
-    archs = random_band(task, found(task), count)
+    """Trains random architectures of about the found one's cost like it and tests them; results.json keeps them."""
+    archs, known = random_band(task, found(task), count), results(task.run).baselines
     with task.logger.stage("baselines"):
-        _train_each(task, fabric, recipe, every, "baselines", archs)
+        for tested in _train_each(task, fabric, recipe, every, "baseline", archs, [""] * len(archs), known):
+            update_results(task.run, baselines=tested)
 
 
 def named_stage(task: Task, fabric: Fabric, recipe: Recipe, every: float, names: Sequence[str]) -> None:
-    """Trains named architectures alike and tests them; results.json keeps them.
+    """Trains named architectures like the found one and tests them; results.json keeps them.
 
-    Raises ``UserError`` when one is not of the space; a budget is no reason, for its costs are shown.
+    Raises ``UserError`` when one is not of the space. One that breaks a budget is trained too; its costs are recorded.
     """
     if names:
+        archs, known = named(task, names), results(task.run).compared
         with task.logger.stage("compare"):
-            _train_each(task, fabric, recipe, every, "compared", named(task, names), names)
+            for tested in _train_each(task, fabric, recipe, every, COMPARED, archs, names, known):
+                update_results(task.run, compared=tested)
 
 
 def named(task: Task, names: Sequence[str]) -> list[Arch]:
@@ -59,20 +63,30 @@ def named(task: Task, names: Sequence[str]) -> list[Arch]:
 
 
 def _train_each(
-    task: Task, fabric: Fabric, recipe: Recipe, every: float, key: str, archs: Sequence[Arch], names: Sequence[str] = ()
-) -> None:
-    """Trains and tests architectures one after another, but those that results.json already has under ``key``."""
-    for i, arch in enumerate(archs):
-        known = results(task.run).get(key, [])
-        if i < len(known) and known[i]["text"] == arch.text():
+    task: Task,
+    fabric: Fabric,
+    recipe: Recipe,
+    every: float,
+    stage: str,
+    archs: Sequence[Arch],
+    names: Sequence[str],
+    known: Sequence[Compared],
+) -> Iterator[list[Compared]]:
+    """Trains and tests architectures in turn, save those that are known; yields all so far after each.
+
+    The initial weights follow from the name of the stage.
+    """  # fmt: skip
+    done: list[Compared] = []
+    for i, (arch, name) in enumerate(zip(archs, names, strict=True)):
+        if i < len(known) and known[i].text == arch.text():
+            done.append(known[i])
             continue
-        stage = f"{key.removesuffix('s')}{i + 1}"
-        net, checkpoint = task.plain(arch, stage), Checkpoint(task.run, stage, every)
+        purpose = f"{stage}{i + 1}"
+        net, checkpoint = task.plain(arch, purpose), Checkpoint(task.run, purpose, every)
         train_alike(task, fabric, net, recipe, checkpoint)
-        entry: dict[str, Any] = {"name": names[i]} if names else {}
-        entry |= {"text": arch.text(), "arch": arch.to_json(), "costs": task.costs(arch)}
-        entry |= evaluate(net, task.data, task.data.test)
-        add_results(task.run, {key: [*known[:i], entry]})
+        marks = evaluate(net, task.data, task.data.test)
+        done.append(Compared(name=name, text=arch.text(), arch=arch.to_json(), costs=task.costs(arch), **marks))
+        yield done
         checkpoint.finish()
 
 

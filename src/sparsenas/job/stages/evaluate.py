@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
 from sparsenas.job.task import Task, found, inherited_gates, trained
 from sparsenas.nn.recalibration import recalibrate
-from sparsenas.rundir.provenance import trained_as
-from sparsenas.rundir.results import add_results, results
+from sparsenas.rundir.provenance import provenance
+from sparsenas.rundir.results import Evaluation, results, update_results
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.eval_batches import EvalBatches
 from sparsenas.training.evaluation import evaluate
@@ -20,14 +21,18 @@ def evaluate_stage(task: Task, scoring: Scoring) -> None:
 
     What was trained in one stage has no weights but those of the search.
     """
-    known, arch, one_stage = results(task.run), found(task), bool(trained_as(task.run).get("one_stage"))
-    if "inherited" not in known and not one_stage:
+    known, arch, one_stage = results(task.run), found(task), provenance(task.run).one_stage
+    if known.inherited is None and not one_stage:
         net = inherited(task, arch, task.eval_batches(scoring))
-        add_results(task.run, {"inherited": {"split": "test", **evaluate(net, task.data, task.data.test)}})
-    if "retrained" not in known:
+        update_results(task.run, inherited=_tested(task, net))
+    if known.retrained is None:
         net = trained(task).to(task.data.test.labels.device)
-        facts = {"split": "test", **({"one_stage": True} if one_stage else {})}
-        add_results(task.run, {"retrained": {**facts, **evaluate(net, task.data, task.data.test)}})
+        update_results(task.run, retrained=replace(_tested(task, net), one_stage=one_stage))
+
+
+def _tested(task: Task, net: nn.Module) -> Evaluation:
+    marks = evaluate(net, task.data, task.data.test)
+    return Evaluation(split="test", accuracy=marks["accuracy"], loss=marks["loss"])
 
 
 def inherited(task: Task, arch: Arch, eval_batches: EvalBatches) -> nn.Module:

@@ -14,6 +14,7 @@ from sparsenas.job.stages.search import final, search_randomly, write_best
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.records import Front, FrontPoint
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Score
@@ -46,17 +47,17 @@ def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, par
 def write_front(task: Task, scores: Mapping[Arch, Score], cost_of: CostOf, cost: str) -> None:
     """Writes front.json: the front, cheapest first, and its hypervolume below error 1 and the dearest cost."""
     archs = front(scores, cost_of)
-    reference = [1.0, float(cost_of([task.limits.table.extremes(cost)[1]])[0])]
+    reference = (1.0, float(cost_of([task.limits.table.extremes(cost)[1]])[0]))
     points = [
-        {
-            "arch": arch.to_json(),
-            "text": arch.text(),
-            "accuracy": scores[arch].accuracy,
-            "loss": -scores[arch].negative_loss,
-            **task.costs(arch),
-        }
+        FrontPoint(
+            arch=arch.to_json(),
+            text=arch.text(),
+            accuracy=scores[arch].accuracy,
+            loss=-scores[arch].negative_loss,
+            costs=task.costs(arch),
+        )
         for arch in archs
     ]
     area = hypervolume(objectives({arch: scores[arch] for arch in archs}, cost_of), reference)
-    task.run.write_json("front.json", {"cost": cost, "hypervolume": area, "reference": reference, "points": points})
+    task.run.write(Front(cost=cost, hypervolume=area, reference=reference, points=points))
     task.logger.say(f"front of {len(archs)} architectures, hypervolume {area / reference[1]:.4f} of the possible")

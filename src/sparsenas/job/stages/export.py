@@ -5,7 +5,7 @@ from __future__ import annotations
 from sparsenas.exporting import export_network
 from sparsenas.job.task import Task, trained
 from sparsenas.nn.quantize import freeze_weights
-from sparsenas.rundir.results import add_results
+from sparsenas.rundir.results import update_results
 
 IMAGES = 64
 
@@ -16,9 +16,9 @@ def export_stage(task: Task) -> None:
     freeze_weights(net)
     images = task.data.inputs(next(task.data.val.batches(IMAGES)).images)
     with task.logger.stage("export"):
-        facts = export_network(task.run, net, images)
-    add_results(task.run, {"export": facts})
+        check = export_network(task.run, net, images)
+    update_results(task.run, export=check)
     task.logger.say(
-        f"export: {facts['same_predictions']} of {facts['images']} predictions equal in ONNX Runtime, "
-        f"largest difference {facts['onnx_max_difference']:.1e}"
+        f"export: {check.same_predictions} of {check.images} predictions equal in ONNX Runtime, "
+        f"largest difference {check.onnx_max_difference:.1e}"
     )

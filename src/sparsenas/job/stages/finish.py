@@ -13,7 +13,8 @@ from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.latency import latency_stage
 from sparsenas.job.task import Task
 from sparsenas.reporting import report
-from sparsenas.rundir.results import results
+from sparsenas.rundir.records import Best
+from sparsenas.rundir.results import Evaluation, Results, results
 from sparsenas.searching.config import Scoring
 
 
@@ -32,25 +33,31 @@ def finish(task: Task, scoring: Scoring) -> None:
 
 def summary(task: Task) -> Table:
     """The closing table: what was found and how good it is."""
-    best, tested = task.run.read_json("best.json"), results(task.run)
-    table = Table(title=f"Found {best['text']} in {task.run.path}", show_header=False, title_justify="left")
-    for cost, value in best["costs"].items():
+    best, tested = task.run.read(Best), results(task.run)
+    table = Table(title=f"Found {best.text} in {task.run.path}", show_header=False, title_justify="left")
+    for cost, value in best.costs.items():
         limits = [str(budget) for budget in task.limits.budgets if budget.cost == cost]
         table.add_row(cost, format_cost(value) + (f"  (budget {limits[0]})" if limits else ""))
-    latency = tested.get("latency", {})
-    if latency.get("measured_ms") is not None:
-        whole = format_cost(latency["measured_ms"]), format_cost(latency["spread"])
+    latency = tested.latency
+    if latency is not None and latency.measured_ms is not None and latency.spread_ms is not None:
+        whole = format_cost(latency.measured_ms), format_cost(latency.spread_ms)
         table.add_row("latency_ms, measured whole", " +- ".join(whole))
-    if "inherited" in tested and "val" in best:
-        table.add_row("held-out accuracy, inherited weights", f"{best['val']['accuracy']:.2%}")
-        table.add_row("test accuracy, inherited weights", f"{tested['inherited']['accuracy']:.2%}")
-    how = "trained in one stage" if tested["retrained"].get("one_stage") else "retrained"
-    table.add_row(f"test accuracy, {how}", f"{tested['retrained']['accuracy']:.2%}")
-    others = [entry["accuracy"] for entry in tested.get("baselines", [])]
+    if tested.inherited is not None and best.val is not None:
+        table.add_row("validation accuracy, inherited weights", f"{best.val.accuracy:.2%}")
+        table.add_row("test accuracy, inherited weights", f"{tested.inherited.accuracy:.2%}")
+    if tested.retrained is not None:
+        _add_retrained(table, tested, tested.retrained)
+    for other in tested.compared:
+        table.add_row(f"test accuracy, {other.name}", f"{other.accuracy:.2%}")
+    return table
+
+
+def _add_retrained(table: Table, tested: Results, found: Evaluation) -> None:
+    """Adds the accuracy of the found network, and beside it that of random ones."""
+    how = "trained in one stage" if found.one_stage else "retrained"
+    table.add_row(f"test accuracy, {how}", f"{found.accuracy:.2%}")
+    others = [other.accuracy for other in tested.baselines]
     if others:
         mean, spread = statistics.mean(others), statistics.stdev(others) if len(others) > 1 else 0.0
-        verdict = "beaten" if tested["retrained"]["accuracy"] > mean else "NOT beaten"
+        verdict = "beaten" if found.accuracy > mean else "NOT beaten"
         table.add_row(f"mean of {len(others)} random networks", f"{mean:.2%} +- {spread:.2%}: {verdict}")
-    for entry in tested.get("compared", []):
-        table.add_row(f"test accuracy, {entry['name']}", f"{entry['accuracy']:.2%}")
-    return table

@@ -13,7 +13,7 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.job.space_facts import input_shape
 from sparsenas.job.task import Task, found
 from sparsenas.rundir.progress import Bar
-from sparsenas.rundir.results import add_results, results
+from sparsenas.rundir.results import MeasuredLatency, results, update_results
 from sparsenas.timing import (
     ENGINES,
     Checked,
@@ -63,20 +63,21 @@ def _timer(settings: Settings) -> Timer:
 def latency_stage(task: Task) -> None:
     """Measures the found network whole, as the run's table was measured; results.json keeps it beside the sum."""
     table = task.latency
-    if table is None or "latency" in results(task.run):
+    if table is None or results(task.run).latency is not None:
         return
     arch, settings = found(task), table.settings
-    facts: dict[str, float | None] = {"table_ms": task.costs(arch)[LATENCY], "measured_ms": None, "spread": None}
+    median, spread = None, None
     try:
         engine = _same_engine(table)
         with task.logger.stage("latency"), using_threads(settings.threads):
             timing = measure_network(
                 task.network("supernet", task.target), arch, task.data.shape, engine, _timer(settings)
             )
-        facts |= {"measured_ms": timing.median_ms, "spread": timing.spread_ms}
+        median, spread = timing.median_ms, timing.spread_ms
     except UserError as error:
         task.logger.note("latency", f"the found network is not measured whole: {error}")
-    add_results(task.run, {"latency": facts})
+    summed = task.costs(arch)[LATENCY]
+    update_results(task.run, latency=MeasuredLatency(table_ms=summed, measured_ms=median, spread_ms=spread))
 
 
 def _same_engine(table: LatencyTable) -> Engine:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.errors import UserError
 from sparsenas.job.task import Task, found
+from sparsenas.rundir.ranking import Measure, Ranked, Standing
+from sparsenas.rundir.records import RANKED, Best
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.additive_smoothing import shrinkage
 from sparsenas.searching.config import Scoring
@@ -23,6 +25,14 @@ from sparsenas.spaces.published import read_arch
 
 BASELINES = ("flops", "params")
 """Costs that are shown as rankings of their own: a supernet must beat counting them."""
+
+
+class Setting(NamedTuple):
+    """On how many images architectures are scored; the fields of ``Ranked`` and ``Measure``."""
+
+    calibration: int
+    images: int
+    val: int
 
 
 @dataclass(frozen=True)
@@ -73,73 +83,72 @@ def sampled(rows: int, count: int, seed: int) -> list[int]:
     return sorted(int(i) for i in order[: count or rows])
 
 
-def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], block: int) -> list[dict[str, Any]]:
+def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], block: int) -> list[Measure]:
     """How well accuracy and loss on inherited weights rank the rows, in every setting."""
     net = task.network("supernet")
     task.run.restore("supernet.pt", net=net)
     net.to(task.data.test.labels.device)
-    measures = []
-    task.run.keep_lines("rank.jsonl", lambda line: True)
+    measures: list[Measure] = []
     for scoring in settings:
         scorer = task.scorer(net, scoring)
         images = sum(len(batch) for batch in scorer.eval_batches.calibration)
-        setting = {"calibration": scoring.calibration, "images": images, "val": scorer.eval_batches.images}
+        setting = Setting(scoring.calibration, images, scorer.eval_batches.images)
         scores = score_rows(task, scorer, rows.archs, setting, block)
-        measures += [{**setting, **measure} for measure in compared_scores(rows, scores, scoring.shrink)]
+        measures += compared_scores(rows, scores, setting, scoring.shrink)
     return measures
 
 
-def compared_scores(rows: Known, scores: Sequence[Score], share: float) -> list[dict[str, Any]]:
+def compared_scores(rows: Known, scores: Sequence[Score], setting: Setting, share: float) -> list[Measure]:
     """How well the scores rank the rows; also moved this share of the way to an additive model of them all."""
     known = dict(zip(rows.archs, scores, strict=True))
     ways = {"": known} | ({", shrunk": shrinkage(known, share)(known)} if share > 0 else {})
     return [
-        {"by": f"{part}{way}", **compared([values[arch][i] for arch in rows.archs], rows)}
+        measure(f"{part}{way}", [values[arch][i] for arch in rows.archs], rows, setting)
         for way, values in ways.items()
         for i, part in enumerate(("accuracy", "loss"))
     ]
 
 
-def score_rows(
-    task: Task, scorer: Scorer, archs: Sequence[Arch], setting: Mapping[str, int], block: int
-) -> list[Score]:
+def score_rows(task: Task, scorer: Scorer, archs: Sequence[Arch], setting: Setting, block: int) -> list[Score]:
     """The scores of ``archs``, read from rank.jsonl or computed in blocks that share long prefixes, and kept there."""
-    lines = [line for line in task.run.records("rank.jsonl") if line.items() >= setting.items()]
-    known = {Arch.from_json(task.choices, line["arch"]): Score(line["accuracy"], -line["loss"]) for line in lines}
+    every = task.run.lines(RANKED, Ranked)
+    lines = [line for line in every if (line.calibration, line.images, line.val) == setting]
+    known = {Arch.from_json(task.choices, line.arch): Score(line.accuracy, -line.loss) for line in lines}
     new = sorted(set(archs) - known.keys(), key=lambda arch: tuple(arch.values()))
     if new:
-        title = f"rank ({setting['images']} calibration images)"
-        with task.logger.stage("rank") as facts, task.logger.bar(title, len(new)) as bar:
+        title = f"rank ({setting.images} calibration images)"
+        with task.logger.stage("rank") as counts, task.logger.bar(title, len(new)) as bar:
             for part in (new[i : i + block] for i in range(0, len(new), block)):
                 scores = scorer(part, bar.within)
                 known.update(zip(part, scores, strict=True))
-                task.run.append("rank.jsonl", [_line(setting, *pair) for pair in zip(part, scores, strict=True)])
+                task.run.append(RANKED, [_line(setting, *pair) for pair in zip(part, scores, strict=True)])
                 bar.advance(by=len(part))
-            facts |= {"evaluations": len(new), "data_passes": -(-len(new) // block)}
+            counts.evaluations, counts.data_passes = len(new), -(-len(new) // block)
     return [known[arch] for arch in archs]
 
 
-def _line(setting: Mapping[str, int], arch: Arch, score: Score) -> dict[str, object]:
-    marks = {"accuracy": score.accuracy, "loss": -score.negative_loss}
-    return {**setting, "arch": arch.to_json(), "text": arch.text(), **marks}
+def _line(setting: Setting, arch: Arch, score: Score) -> Ranked:
+    labels, loss = arch.to_json(), -score.negative_loss
+    return Ranked(**setting._asdict(), arch=labels, text=arch.text(), accuracy=score.accuracy, loss=loss)
 
 
-def cost_measures(task: Task, rows: Known) -> list[dict[str, Any]]:
+def cost_measures(task: Task, rows: Known) -> list[Measure]:
     """How well cost alone ranks the rows: the dearer, the better."""
     costs = task.limits.table(rows.archs)
-    return [{"by": cost, **compared(costs[cost].tolist(), rows)} for cost in BASELINES]
+    return [measure(cost, costs[cost].tolist(), rows) for cost in BASELINES]
 
 
-def compared(values: Sequence[float], rows: Known) -> dict[str, dict[str, Any]]:
+def measure(by: str, values: Sequence[float], rows: Known, setting: Setting | None = None) -> Measure:
     """The agreement of values with the truth, over all rows and over distinct networks."""
     some = rows.distinct()
     distinct = agreement([values[i] for i in some], [rows.truth[i] for i in some])
-    return {"all": asdict(agreement(values, rows.truth)), "distinct": asdict(distinct)}
+    images = {} if setting is None else setting._asdict()
+    return Measure(by=by, all=agreement(values, rows.truth), distinct=distinct, **images)
 
 
-def standing(task: Task, known: Known) -> dict[str, Any] | None:
+def standing(task: Task, known: Known) -> Standing | None:
     """Where the found architecture stands among all rows of the table; ``None`` when it is not in it, or not found."""
-    if not task.run.has("best.json"):
+    if not task.run.has(Best.FILE):
         return None
     arch, net = canonicalize(task.limits.table.net, found(task)), task.limits.table.net
     network = net.canonical(arch) if isinstance(net, Canonical) else arch
@@ -149,10 +158,10 @@ def standing(task: Task, known: Known) -> dict[str, Any] | None:
     row = next((i for i in same if known.archs[i] == arch), same[0])
     accuracy, distinct = known.truth[row], known.subset(known.distinct())
     legal = [t for t, ok in zip(known.truth, task.limits.legal(known.archs), strict=True) if ok]
-    return {
-        "text": arch.text(),
-        "accuracy": accuracy,
-        "all": asdict(place(accuracy, known.truth)),
-        "distinct": asdict(place(accuracy, distinct.truth)),
-        "within_budget": asdict(place(accuracy, legal)) if task.limits.budgets else None,
-    }
+    return Standing(
+        text=arch.text(),
+        accuracy=accuracy,
+        all=place(accuracy, known.truth),
+        distinct=place(accuracy, distinct.truth),
+        within_budget=place(accuracy, legal) if task.limits.budgets else None,
+    )

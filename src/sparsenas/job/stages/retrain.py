@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from lightning_fabric import Fabric
+from msgspec.structs import replace
 from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
 from sparsenas.job.task import Task, found, inherited_gates
 from sparsenas.rundir.checkpoint import Checkpoint
-from sparsenas.rundir.provenance import keep_trained, trained_as
-from sparsenas.rundir.results import drop_results
+from sparsenas.rundir.provenance import NET, provenance, save_net
+from sparsenas.rundir.records import Provenance
+from sparsenas.rundir.results import update_results
 from sparsenas.training.loops import train_network
 from sparsenas.training.recipe import Recipe
 
@@ -20,18 +22,18 @@ def retrain_stage(
 ) -> None:
     """Makes net.pt and its test accuracy, unless they are there."""
     arch = found(task)
-    if not task.run.has("net.pt"):
+    if not task.run.has(NET):
         net = _inherited(task, arch) if inherit or no_training else task.plain(arch, "retrain")
         if no_training:
-            keep_trained(task.run, net, {"one_stage": True})
+            save_net(task.run, net, Provenance(one_stage=True))
             return
-        how = {name: value for name, value in trained_as(task.run).items() if name in ("target", "scale_to")}
+        how = replace(provenance(task.run), one_stage=False)
         checkpoint = Checkpoint(task.run, "retrain", every)
         with task.logger.stage("retrain"):
             train_alike(task, fabric, net, recipe, checkpoint)
-        keep_trained(task.run, net, how)
+        save_net(task.run, net, how)
         checkpoint.finish()
-        drop_results(task.run, "retrained")
+        update_results(task.run, retrained=None)
 
 
 def _inherited(task: Task, arch: Arch) -> nn.Module:

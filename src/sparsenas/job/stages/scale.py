@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from sparsenas.errors import UserError
 from sparsenas.job.task import Task, found
 from sparsenas.job.width_fit import WIDTH, fitted
+from sparsenas.rundir.records import Best, Provenance
 
 
-def recount(task: Task, how: Mapping[str, Any]) -> None:
+def recount(task: Task, how: Provenance) -> None:
     """Notes how the size came about, if it was asked for, and what the found network costs there.
 
     Raises ``UserError`` when it breaks a budget.
@@ -19,11 +21,9 @@ def recount(task: Task, how: Mapping[str, Any]) -> None:
     for budget in task.limits.budgets:
         if not budget.allows(costs[budget.cost]):
             raise UserError(f"--target: the found network would have {costs[budget.cost]} {budget.cost}, not {budget}")
-    if how:
-        best = {name: value for name, value in task.run.read_json("best.json").items() if name != "scale_to"}
-        limits = {"scale_to": how["scale_to"]} if "scale_to" in how else {}
-        task.run.write_json("net.json", how)
-        task.run.write_json("best.json", {**best, "costs": costs, **limits})
+    if how != Provenance():
+        task.run.write(how)
+        task.run.write(replace(task.run.read(Best), costs=costs, scale_to=how.scale_to))
 
 
 def scale_stage(task: Task, scale_to: Sequence[str]) -> Task:
@@ -31,6 +31,6 @@ def scale_stage(task: Task, scale_to: Sequence[str]) -> Task:
     fits = fitted(task, found(task), scale_to)
     flags = fits.target.flags
     changed = {name: value for name, value in flags.items() if (name, value) not in task.space.flags.items()}
-    recount(fits, {"target": {**changed, WIDTH: flags[WIDTH]}, "scale_to": list(scale_to)})
+    recount(fits, Provenance(target={**changed, WIDTH: flags[WIDTH]}, scale_to=list(scale_to)))
     task.logger.say(f"scale_to: width {flags[WIDTH]}")
     return fits

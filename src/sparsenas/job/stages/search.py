@@ -18,7 +18,8 @@ from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.provenance import keep_trained
+from sparsenas.rundir.provenance import save_net
+from sparsenas.rundir.records import Best, Metrics, Provenance
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.additive_smoothing import shrinkage
 from sparsenas.searching.config import Scoring
@@ -50,7 +51,7 @@ def search_stage(
     task: Task, learner: Method, fabric: Fabric, recipe: Recipe, scoring: Scoring, every: float, random: int = 0
 ) -> None:
     """Does what is not yet done of the search: supernet.pt, then best.json, before it the random search to compare."""
-    if task.run.has("best.json"):
+    if task.run.has(Best.FILE):
         return
     net = task.network("supernet")
     if task.run.has("supernet.pt"):
@@ -74,7 +75,7 @@ def search_stage(
         gates = learner.gates()
         weights = {name: gate.weights.tolist() for name, gate in gates.items() if gate.weights is not None}
         if learner.one_stage:
-            keep_trained(task.run, derive(net, gates), {"one_stage": True})
+            save_net(task.run, derive(net, gates), Provenance(one_stage=True))
         else:
             score = score_population(derive(net, gates), [Arch({}, {})], scorer.eval_batches)[0]
     else:
@@ -89,10 +90,10 @@ def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Sco
     move = shrinkage(scores, scoring.shrink)
     best = best_first(move(scores), max(1, scoring.finalists), scoring.score_key)
     if scoring.finalists > 0:
-        with task.logger.stage("finalists") as facts, task.logger.bar("finalists", len(best)) as bar:
+        with task.logger.stage("finalists") as counts, task.logger.bar("finalists", len(best)) as bar:
             again = Scorer(net, task.eval_batches(replace(scoring, val=0)))(best, bar.within)
             bar.advance(by=len(best))
-            facts |= {"evaluations": len(best), "data_passes": 1}
+            counts.evaluations, counts.data_passes = len(best), 1
         scores = dict(zip(best, again, strict=True))
         best = best_first(move(scores), 1, scoring.score_key)
     winner = best[0]
@@ -106,7 +107,7 @@ def search_randomly(task: Task, scorer: Scorer, count: int, cached_scores: Seque
         run_search(task, scorer, strategy, scored(cached_scores, task.choices), "random search")
 
 
-def write_best(task: Task, arch: Arch, score: Score | None, weights: Mapping[str, list[float]] | None = None) -> None:
+def write_best(task: Task, arch: Arch, score: Score | None, weights: dict[str, list[float]] | None = None) -> None:
     """Writes best.json; by then the exact costs are known to keep the budgets.
 
     ``score`` is that on held-out images, unless those were trained on; ``weights`` are those that a method has learned
@@ -114,14 +115,7 @@ def write_best(task: Task, arch: Arch, score: Score | None, weights: Mapping[str
     """
     costs = task.costs(arch)
     assert all(budget.allows(costs[budget.cost]) for budget in task.limits.budgets)
-    task.run.write_json(
-        "best.json",
-        {
-            "arch": arch.to_json(),
-            "text": arch.text(),
-            "costs": costs,
-            "budgets": [str(budget) for budget in task.limits.budgets],
-            **({"val": {"accuracy": score.accuracy, "loss": -score.negative_loss}} if score else {}),
-            **({"weights": weights} if weights else {}),
-        },
-    )
+    val = Metrics(accuracy=score.accuracy, loss=-score.negative_loss) if score else None
+    budgets = [str(budget) for budget in task.limits.budgets]
+    best = Best(arch=arch.to_json(), text=arch.text(), costs=costs, budgets=budgets, val=val, weights=weights or None)
+    task.run.write(best)
