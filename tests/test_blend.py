@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sparsenas.data import blended
-from sparsenas.data.blend import cut_in
+from sparsenas.data.transforms import cut_in
 from sparsenas.errors import UserError
 from sparsenas.training.recipe import Recipe
 

@@ -15,8 +15,8 @@ from pyarrow import parquet as files
 
 from sparsenas.data import Data, imagefolder, parquet
 from sparsenas.data.dataset import Split
-from sparsenas.data.decode import BadPicture, decode
-from sparsenas.data.loader import Pictures
+from sparsenas.data.decode import UnreadableImage, decode
+from sparsenas.data.encoded import EncodedImages
 from sparsenas.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -79,14 +79,14 @@ def test_a_photograph_taken_sideways_is_turned() -> None:
     "file", [b"", b"hello", ODD["jpeg"][0][:300], ODD["plain"][0][:60], b"\x89PNG\r\n\x1a\n" + bytes(40)]
 )
 def test_what_is_no_picture_is_refused(file: bytes) -> None:
-    with pytest.raises(BadPicture):
+    with pytest.raises(UnreadableImage):
         decode(file)
 
 
 def test_a_bomb_is_refused() -> None:
     bomb = encoded(Image.new("1", (20_000, 20_000)))
     assert len(bomb) < 100_000
-    with pytest.raises(BadPicture, match="more pixels"):
+    with pytest.raises(UnreadableImage, match="more pixels"):
         decode(bomb)
 
 
@@ -155,7 +155,7 @@ def test_decoding_for_each_batch_gives_the_same(tmp_path: Path) -> None:
     fill(tmp_path)
     kept, decoded = load(tmp_path), imagefolder(tmp_path, size=14, memory=0, workers=1)
     assert isinstance(kept.train, Split)
-    assert isinstance(decoded.train, Pictures)
+    assert isinstance(decoded.train, EncodedImages)
     for ours, theirs in ((kept.train, decoded.train), (kept.train_val, decoded.train_val)):
         for size in (4, 5):
             for a, b in zip(ours.shuffled(size, 3), theirs.shuffled(size, 3), strict=True):
@@ -205,7 +205,7 @@ def test_damaged_files_are_refused_or_skipped(
 def test_an_empty_class_is_refused_or_skipped(tmp_path: Path) -> None:
     fill(tmp_path)
     (tmp_path / "cow").mkdir()
-    with pytest.raises(UserError, match="cow: expected pictures"):
+    with pytest.raises(UserError, match="cow: expected images"):
         load(tmp_path)
     assert load(tmp_path, on_bad="skip").classes == ("ant", "bee")
 
@@ -249,7 +249,7 @@ def test_mistakes_in_tables(tmp_path: Path, write: Write) -> None:
     with pytest.raises(UserError, match="expected a folder with parquet or arrow files, found none"):
         parquet(tmp_path)
     write("data.parquet", [b"no picture", *(cell["bytes"] for cell in cells(19))], [0, 1] * 10)  # type: ignore[index]
-    with pytest.raises(UserError, match=r"1 of \d+ pictures cannot be read: .* train, row 1 \(no picture"):
+    with pytest.raises(UserError, match=r"1 of \d+ images are unreadable: .* train, row 1 \(not an image file"):
         parquet(tmp_path, size=14, workers=0)
     with pytest.raises(UserError, match="--data.image: expected one of the columns image, label, got 'photo'"):
         parquet(tmp_path, size=14, workers=0, image="photo")
@@ -262,3 +262,20 @@ def test_mistakes_in_tables(tmp_path: Path, write: Write) -> None:
     (tmp_path / "train.parquet").write_bytes(b"torn")
     with pytest.raises(UserError, match="expected parquet files that can be read"):
         parquet(tmp_path, size=14, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [("size", 0, ">= 1"), ("workers", -1, ">= 0"), ("jitter", -0.5, ">= 0"), ("memory", -1.0, ">= 0")],
+)
+def test_a_bad_flag_is_named_alone(flag: str, value: float, expected: str, tmp_path: Path) -> None:
+    fill(tmp_path)
+    with pytest.raises(UserError, match=f"^--data.{flag}: expected {expected}, got {value}$"):
+        imagefolder(tmp_path, **{flag: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("flag", ["val_share", "test_share"])
+def test_a_bad_share_is_named(flag: str, tmp_path: Path) -> None:
+    fill(tmp_path)
+    with pytest.raises(UserError, match=f"^--data.{flag}: expected a share .*, got 0.001$"):
+        load(tmp_path, **{flag: 0.001})

@@ -18,8 +18,8 @@ from PIL import Image as Picture
 from pyarrow import ipc, parquet
 
 from sparsenas.data import parquet as load
-from sparsenas.data.loader import WINDOW, ConcatSource, Pictures, by_windows
-from sparsenas.data.sources.tables import PictureCells
+from sparsenas.data.encoded import WINDOW, ConcatSource, EncodedImages, shuffled_by_windows
+from sparsenas.data.sources.tables import ImageCells
 from sparsenas.data.streaming import Group, StreamedTable
 from sparsenas.errors import UserError
 
@@ -65,7 +65,7 @@ def test_streamed_pictures_are_those_of_the_files(write: Write, workers: int, tm
     held = load(tmp_path, size=7, workers=0)
     for part in ("train", "val", "test"):
         ours, theirs = getattr(streamed, part), getattr(held, part)
-        assert isinstance(ours, Pictures)
+        assert isinstance(ours, EncodedImages)
         assert torch.equal(torch.cat([batch.images for batch in ours.batches(16)]), theirs.images)
         assert torch.equal(ours.labels, theirs.labels)
     both = streamed.train_val
@@ -95,9 +95,9 @@ def test_an_epoch_reads_every_group_once(tmp_path: Path, monkeypatch: pytest.Mon
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=300), st.integers(0, 9))
 def test_windows(numbers: list[int], seed: int) -> None:
     row_groups = torch.tensor(numbers)
-    order = by_windows(row_groups, seed)
+    order = shuffled_by_windows(row_groups, seed)
     assert sorted(order.tolist()) == list(range(len(numbers)))
-    assert torch.equal(order, by_windows(row_groups, seed))
+    assert torch.equal(order, shuffled_by_windows(row_groups, seed))
     gone, open_now = set[int](), set[int]()
     for shelf in row_groups[order].tolist():  # once eight row_groups are in use, the ninth ends the use of them all
         assert shelf not in gone
@@ -108,7 +108,7 @@ def test_windows(numbers: list[int], seed: int) -> None:
 
 def test_chained_shelves_are_apart(tmp_path: Path) -> None:
     as_parquet(tmp_path, "a", rows(20))
-    cells = PictureCells(StreamedTable([tmp_path / "a.parquet"]), "image", "a")
+    cells = ImageCells(StreamedTable([tmp_path / "a.parquet"]), "image", "a")
     assert ConcatSource(cells, cells).row_groups(torch.tensor([0, 15, 20, 39])).tolist() == [0, 1, 2, 3]
 
 

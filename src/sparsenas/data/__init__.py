@@ -5,9 +5,6 @@ Every source of images gives one ``Data`` object.
 
 from collections.abc import Callable
 
-from sparsenas.data.blend import Target as Target
-from sparsenas.data.blend import blended as blended
-from sparsenas.data.cutout import cutout as cutout
 from sparsenas.data.dataset import Data as Data
 from sparsenas.data.dataset import Images as Images
 from sparsenas.data.dataset import Split as Split
@@ -16,6 +13,9 @@ from sparsenas.data.sources.cifar import cifar100 as cifar100
 from sparsenas.data.sources.digits import digits as digits
 from sparsenas.data.sources.folder import imagefolder as imagefolder
 from sparsenas.data.sources.tables import parquet as parquet
+from sparsenas.data.transforms import Target as Target
+from sparsenas.data.transforms import blended as blended
+from sparsenas.data.transforms import cutout as cutout
 
 DATA: dict[str, Callable[..., Data]] = {
     "digits": digits,

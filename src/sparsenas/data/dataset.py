@@ -1,4 +1,4 @@
-"""The one data object that training, scoring and evaluation use."""
+"""Labelled images, and the one ``Data`` object that training, scoring and evaluation use."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-
-from sparsenas.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,7 +17,7 @@ ALL = slice(None)
 
 
 class Images(Protocol):
-    """Labelled images, wherever they are kept; batches of them are ``Split``."""
+    """Labelled images, in memory or encoded on disk; batches of them are ``Split``."""
 
     @property
     def labels(self) -> Tensor:
@@ -43,7 +40,7 @@ class Images(Protocol):
         ...
 
     def join(self, other: Self) -> Self:
-        """These images and then the others, which are kept likewise."""
+        """These images, then the others, which are kept in the same way."""
         ...
 
     def batches(self, size: int) -> Iterator[Split]:
@@ -51,15 +48,15 @@ class Images(Protocol):
         ...
 
     def shuffled(self, size: int, seed: int, share: slice = ALL, skip: int = 0) -> Iterator[Split]:
-        """The images in an order that ``seed`` decides, in full batches; the rest is left out of this epoch.
+        """The images in an order that ``seed`` decides, in full batches; an incomplete last batch is left out.
 
-        Of every batch only ``share`` is shown, and of the first ``skip`` batches nothing.
+        Only ``share`` of each batch is returned, and the first ``skip`` batches are left out.
         """
         ...
 
 
 def order_of(count: int, seed: int) -> Tensor:
-    """The numbers up to ``count`` in an order that ``seed`` decides."""
+    """The numbers below ``count`` in an order that ``seed`` decides."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
@@ -88,7 +85,7 @@ class Split:
         return Split(self.images.to(device), self.labels.to(device))
 
     def join(self, other: Split) -> Split:
-        """These images and then the others."""
+        """These images, then the others."""
         return Split(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]))
 
     def batches(self, size: int) -> Iterator[Split]:
@@ -97,9 +94,9 @@ class Split:
             yield Split(self.images[start : start + size], self.labels[start : start + size])
 
     def shuffled(self, size: int, seed: int, share: slice = ALL, skip: int = 0) -> Iterator[Split]:
-        """The images in an order that ``seed`` decides, in full batches; the rest is left out of this epoch.
+        """The images in an order that ``seed`` decides, in full batches; an incomplete last batch is left out.
 
-        Of every batch only ``share`` is shown, and of the first ``skip`` batches nothing.
+        Only ``share`` of each batch is returned, and the first ``skip`` batches are left out.
         """
         order = order_of(len(self), seed).to(self.labels.device)
         size = min(size, len(self))
@@ -109,7 +106,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """Images of one classification task, split for search: selection sees ``train`` and ``val`` only."""
+    """The images of one classification task. A search sees the splits ``train`` and ``val`` only."""
 
     classes: tuple[str, ...]
     train: Images
@@ -120,21 +117,21 @@ class Data:
     std: tuple[float, ...]
     """Standard deviation of each channel."""
     augment: nn.Module | None = None
-    """Random augmentation of a float batch within 0..1, for training."""
+    """Random augmentation of a float batch within 0..1, for training; ``None`` = none."""
     crop: int | None = None
-    """The side of the middle square that is shown where there is no augmentation; ``None`` = the whole image."""
+    """Side of the centre crop where images are not augmented; ``None`` = the whole image."""
     val_rows: Tensor | None = None
-    """Which images are held out, by number as they were read; for the record."""
+    """Numbers of the validation images among those read for training; for the record."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of what the network is given."""
+        """Channels, height and width of the network's input."""
         channels, height, width = self.train.shape
         return (channels, height, width) if self.crop is None else (channels, self.crop, self.crop)
 
     @property
     def train_val(self) -> Images:
-        """Everything that may be learned from once the architecture is decided: all but the test images."""
+        """All images but the test images, to train on once the architecture is fixed."""
         return self.train.join(self.val)
 
     def to(self, device: torch.device) -> Data:
@@ -142,35 +139,20 @@ class Data:
         return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
 
     def inputs(self, images: Tensor, augment: bool = False, size: int | None = None) -> Tensor:
-        """What the network is given: floats, augmented and resized if asked, normalised, channels last in memory."""
+        """The network's input: normalised floats, channels last in memory, augmented and resized if asked for."""
         x = images.float() / 255
         if augment and self.augment is not None:
             x = self.augment(x)
         elif self.crop is not None:
-            x = _middle(x, self.crop)
+            x = _centre_crop(x, self.crop)
         if size is not None and x.shape[-2:] != (size, size):
             x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
-        # Filled there, for copying numbers to a device would wait for it in every step.
+        # Filled on the device: copying numbers to it would wait for it in every step.
         mean, std = (torch.stack([x.new_full((1, 1), one) for one in of]) for of in (self.mean, self.std))
         return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def _middle(x: Tensor, side: int) -> Tensor:
-    """The middle square of a batch."""
+def _centre_crop(x: Tensor, side: int) -> Tensor:
+    """The centre crop of a batch."""
     top, left = (x.shape[2] - side) // 2, (x.shape[3] - side) // 2
     return x[:, :, top : top + side, left : left + side]
-
-
-def stratified(labels: np.ndarray[tuple[int], np.dtype[np.int64]], share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Splits indices in two with equal class shares; the second part has ``share`` of them.
-
-    Raises ``UserError`` when a part would not have all classes.
-    """
-    from sklearn.model_selection import train_test_split
-
-    indices = np.arange(len(labels))
-    try:
-        first, second = train_test_split(indices, test_size=float(share), stratify=labels, random_state=seed)
-    except ValueError as error:
-        raise UserError(f"--data.val_share: expected a share that leaves every class in both parts: {error}") from error
-    return torch.as_tensor(np.sort(first)), torch.as_tensor(np.sort(second))

@@ -1,4 +1,4 @@
-"""One picture file to pixels, whatever kind of file it is."""
+"""One image file of any format to RGB pixels."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
 
-class BadPicture(ValueError):
-    """A file that cannot be shown to a network; the text says why."""
+class UnreadableImage(ValueError):
+    """A file that is no usable image; the text says why."""
 
 
 def decode(file: bytes, side: int | None = None) -> Pixels:
     """Red, green and blue of every pixel, as an array (height, width, 3).
 
-    Greyscale, palettes, CMYK and 16 bits become RGB, transparent parts white; of a moving picture the first frame
-    counts, and a camera's note on orientation is followed. With ``side`` the middle square of the picture comes back,
-    its shorter side resized to ``side``.
-    Raises ``BadPicture`` for a file that is empty, cut off, too large to be a photograph, or no picture at all.
+    Greyscale, palettes, CMYK and 16 bits become RGB, and transparent parts become white. An animation gives its first
+    frame. The orientation in a photograph's metadata is applied. With ``side`` the shorter side is resized to ``side``
+    and the centre crop is returned.
+    Raises ``UnreadableImage`` for a file that is empty, truncated, no image, or larger than Pillow's limit.
     """
     if not file:
-        raise BadPicture("the file is empty")
+        raise UnreadableImage("the file is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -35,11 +35,11 @@ def decode(file: bytes, side: int | None = None) -> Pixels:
                 opened.draft("RGB", (side, side))  # JPEG decodes to about that size at once
             image = _rgb(ImageOps.exif_transpose(opened))
     except UnidentifiedImageError as error:
-        raise BadPicture("no picture that can be read") from error
+        raise UnreadableImage("not an image file") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise BadPicture("more pixels than any photograph has") from error
+        raise UnreadableImage("more pixels than Pillow's limit") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
-        raise BadPicture(f"a damaged picture ({error})") from error
+        raise UnreadableImage(f"damaged image: {error}") from error
     return np.array(image if side is None else ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR))
 
 

@@ -1,4 +1,4 @@
-"""What a data set is, in numbers and a few pictures: for ``data.json`` and the report."""
+"""The data set in numbers and sample images, and a checksum that shows whether it has changed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ from sparsenas.data.dataset import Data
 
 MOST_SAMPLES = 20
 LARGEST = 96
-"""Side of a sample picture; larger ones are made smaller."""
+"""Largest side of a sample image."""
+
+
+CHANGES = {
+    "labels_sha256": "the labels are others (checksum differs)",
+    "val_images": "other images are in the validation split",
+}
 
 
 def summary(data: Data) -> dict[str, Any]:
-    """Classes, shape, images of each part and class, and a picture of each class (of the first twenty)."""
+    """For ``data.json``: classes, shape, number of images per part and class, and a sample of the first classes."""
     parts = {"train": data.train, "val": data.val, "test": data.test}
     count = len(data.classes)
     return {
@@ -33,9 +39,9 @@ def summary(data: Data) -> dict[str, Any]:
 
 
 def split(data: Data) -> dict[str, Any]:
-    """Which images serve for what: how many, which are held out, and a checksum of all labels in their order.
+    """For ``split.json``: images per part, numbers of the validation images, checksum of all labels in order.
 
-    Images that were added or taken away show in it, others in the place of some do not.
+    It shows whether images were added or removed, but not whether the content of an image has changed.
     """
     parts = {"train": data.train, "val": data.val, "test": data.test}
     labels = np.concatenate([part.labels.cpu().numpy() for part in parts.values()])
@@ -47,17 +53,18 @@ def split(data: Data) -> dict[str, Any]:
 
 
 def changed(saved: Mapping[str, Any], data: Data) -> str:
-    """What is other than in a record made by ``split``, in words; nothing when all is the same."""
+    """The first difference from a record made by ``split``, in words; empty when there is none."""
     now = split(data)
     for name, value in saved.items():
         if value != now.get(name):
-            numbers = isinstance(value, int)
-            return f"{value} {name} images then, {now.get(name)} now" if numbers else f"other {name} then than now"
+            if isinstance(value, int):
+                return f"expected {value} {name} images, got {now.get(name)}"
+            return CHANGES.get(name, f"other {name}")
     return ""
 
 
 def samples(data: Data) -> list[dict[str, Any]]:
-    """The first training picture of each class that has one, as PNG in base64."""
+    """The first training image of each class, as PNG in base64."""
     labels = data.train.labels.cpu()
     firsts = [int(rows[0]) for c in range(len(data.classes)) if len(rows := (labels == c).nonzero()[:, 0])]
     found = data.train.subset(torch.tensor(firsts[:MOST_SAMPLES], device=data.train.labels.device))
@@ -67,10 +74,10 @@ def samples(data: Data) -> list[dict[str, Any]]:
 
 
 def _png(image: Tensor) -> str:
-    """An image (channels, height, width) of uint8; of other than one or three channels the first is shown."""
+    """An image (channels, height, width) of uint8; unless it has three channels, the first one alone."""
     pixels = image.permute(1, 2, 0).numpy() if image.shape[0] == 3 else image[0].numpy()
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((LARGEST, LARGEST))
+    sample = Image.fromarray(pixels)
+    sample.thumbnail((LARGEST, LARGEST))
     file = io.BytesIO()
-    picture.save(file, "png")
+    sample.save(file, "png")
     return base64.b64encode(file.getvalue()).decode()

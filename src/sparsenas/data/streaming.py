@@ -1,4 +1,4 @@
-"""Tables of pictures that are larger than memory: parquet and arrow files read where they are, some rows at a time."""
+"""Tables of images that are larger than memory: parquet and arrow files, read by row groups."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pyarrow import ipc
 from pyarrow.parquet import ParquetFile
 from torch import Tensor
 
-from sparsenas.data.loader import WINDOW
+from sparsenas.data.encoded import WINDOW
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that lie together in a file and are read at once."""
+    """A row group: rows of a file that are read at once."""
 
     path: Path
     number: int
     rows: int
 
     def read(self, name: str) -> pyarrow.Array | pyarrow.ChunkedArray:
-        """A column of them. The file is opened anew, for an open one must not be shared by processes."""
+        """A column of the group. The file is opened anew, since processes must not share an open one."""
         if self.path.suffix == ".parquet":
             with ParquetFile(self.path) as file:
                 return file.read_row_group(self.number, columns=[name]).column(name)
@@ -36,7 +36,7 @@ class Group:
 
 
 def _batches(path: Path) -> list[pyarrow.RecordBatch]:
-    """All of an arrow file, of either format, mapped into memory rather than read."""
+    """All of an arrow file, of either format, mapped into memory."""
     source = pyarrow.memory_map(str(path))
     try:
         table = ipc.open_file(source).read_all()
@@ -56,10 +56,10 @@ def _groups(path: Path) -> tuple[list[Group], pyarrow.Schema]:
 
 
 class StreamedTable:
-    """The rows of some files in order; of what is read by rows, only the groups used last are in memory."""
+    """The rows of some files in order. Only the row groups used last are in memory."""
 
     def __init__(self, files: Sequence[Path]) -> None:
-        """Reads how the files are laid out. Raises what pyarrow raises for a damaged one."""
+        """Reads the metadata of the files. Raises pyarrow's own errors for a damaged one."""
         found = [_groups(path) for path in files]
         self.groups = [group for groups, _ in found for group in groups]
         self.features = Features.from_arrow_schema(found[0][1])
@@ -70,7 +70,7 @@ class StreamedTable:
         return int(self.ends[-1]) if len(self.ends) else 0
 
     def column(self, name: str) -> list[Any]:
-        """A column of all rows; one of pictures might not fit into memory."""
+        """A column of all rows. Not for images, which may not fit into memory."""
         return [value for group in self.groups for value in group.read(name).to_pylist()]
 
     def cell(self, row: int, name: str) -> Any:

@@ -1,83 +1,91 @@
-"""Photographs as the network is shown them, and which of them serve for what."""
+"""Random changes of training images, batch by batch on any device."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-
-from sparsenas.data.dataset import Data, stratified
-from sparsenas.data.loader import OnBad, Pictures, Source, loaded
-from sparsenas.errors import UserError
+from torch.distributions import Beta
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's photographs, which serve for any."""
-STORED = 8 / 7
-"""Side of what is decoded by what the network sees: 256 by 224, as is the custom."""
-SMALLEST_PART = 0.25
-"""Of a picture's area, that a training image shows."""
+"""Mean and standard deviation of ImageNet's channels, used for all photographs."""
+SMALLEST_CROP = 0.25
+"""Smallest area of a random crop, as a share of the image."""
 
 
-@dataclass(frozen=True)
-class Shown:
-    """In training random parts of the pictures, mirrored and recoloured; else their middle squares."""
+class Target(NamedTuple):
+    """The labels of a batch, whose images may be blends of two."""
 
-    size: int
-    """Side of what the network sees."""
-    jitter: float
-    """How much colours vary."""
-    memory: float
-    """MiB of decoded pictures up to which they are kept in memory."""
-    workers: int
-    """Processes that decode."""
-    on_bad: OnBad
-
-    def __post_init__(self) -> None:
-        if self.size < 1 or self.workers < 0 or self.jitter < 0:
-            got = f"{self.size}, {self.workers} and {self.jitter}"
-            raise UserError(f"--data: expected size >= 1, workers >= 0 and jitter >= 0, got {got}")
-
-    def pictures(self, source: Source, labels: Tensor) -> Pictures:
-        """All pictures of a source."""
-        side = round(self.size * STORED)
-        return Pictures(source, labels, torch.arange(len(labels)), side, self.workers, self.on_bad)
-
-    def data(self, classes: Sequence[str], parts: Sequence[Pictures]) -> Data:
-        """The data of three parts: train, held-out and test."""
-        train, val, test = loaded(parts, self.memory)
-        augment, rows = self.augmentation(), parts[1].rows
-        return Data(tuple(classes), train, val, test, MEAN, STD, augment, crop=self.size, val_rows=rows)
-
-    def augmentation(self) -> nn.Module:
-        """For batches on any device."""
-        from kornia.augmentation import RandomHorizontalFlip, RandomResizedCrop
-
-        part = RandomResizedCrop((self.size, self.size), scale=(SMALLEST_PART, 1.0))
-        return nn.Sequential(part, RandomHorizontalFlip(), *colours(self.jitter))
+    labels: Tensor
+    others: Tensor | None = None
+    """Labels of the images that were blended in."""
+    share: float = 1.0
+    """Weight of ``labels``; that of ``others`` is the rest."""
 
 
-def colours(jitter: float) -> list[nn.Module]:
-    """Random brightness, contrast and saturation, within so much of what they are; nothing for 0."""
+def random_crop(size: int, jitter: float) -> nn.Module:
+    """The augmentation of photographs: random crops of side ``size``, mirrored at random, with colour jitter."""
+    from kornia.augmentation import RandomHorizontalFlip, RandomResizedCrop
+
+    crop = RandomResizedCrop((size, size), scale=(SMALLEST_CROP, 1.0))
+    return nn.Sequential(crop, RandomHorizontalFlip(), *color_jitter(jitter))
+
+
+def color_jitter(jitter: float) -> list[nn.Module]:
+    """Random brightness, contrast and saturation, each scaled by up to 1 +- ``jitter``; nothing for 0."""
     from kornia.augmentation import ColorJitter
 
     return [ColorJitter(jitter, jitter, jitter)] if jitter > 0 else []
 
 
-def arranged(parts: Mapping[str, Pictures], val: float, test: float, seed: int) -> tuple[Pictures, Pictures, Pictures]:
-    """Train, held-out and test pictures, out of ``train`` and perhaps ``val`` and ``test``.
+def cutout(x: Tensor, side: int) -> Tensor:
+    """Sets a square of ``side`` pixels to 0 in each image of a batch (DeVries and Taylor, 2017).
 
-    A single part beside train is for testing. What is missing is split off train: ``test`` of it for testing, always
-    the same pictures, then ``val`` of the rest as ``seed`` decides.
+    The centre is drawn uniformly over the image, so the square may reach beyond the edge. In normalised images 0 is
+    the mean.
     """
-    train, held, tested = parts["train"], parts.get("val"), parts.get("test")
-    if tested is None:
-        held, tested = None, held
-    if tested is None:
-        rest, chosen = stratified(train.labels.numpy(), test, seed=0)
-        train, tested = train.subset(rest), train.subset(chosen)
-    if held is None:
-        rest, chosen = stratified(train.labels.numpy(), val, seed=seed)
-        train, held = train.subset(rest), train.subset(chosen)
-    return train, held, tested
+    inside = torch.ones(len(x), 1, 1, 1, dtype=torch.bool, device=x.device)
+    for dim in (2, 3):
+        size = x.shape[dim]
+        centre = torch.randint(size, (len(x), 1, 1, 1), device=x.device)
+        along = torch.arange(size, device=x.device).view([-1 if d == dim else 1 for d in range(4)])
+        offset = along - centre + side // 2
+        inside = inside & (offset >= 0) & (offset < side)
+    return x.masked_fill(inside, 0)
+
+
+def blended(x: Tensor, labels: Tensor, mixup: float, cutmix: float) -> tuple[Tensor, Target]:
+    """Blends each image with the one before it in the batch, whose order is random already.
+
+    ``mixup`` and ``cutmix`` are the alpha of Beta(alpha, alpha), from which one share per batch is drawn; 0 = off.
+    With both, each batch gets one of them with equal probability. Everything is drawn from torch's global generator on
+    the CPU, so that nothing waits for a device.
+    """
+    if mixup <= 0 and cutmix <= 0:
+        return x, Target(labels)
+    cut = cutmix > 0 and (mixup <= 0 or bool(torch.rand(()) < 0.5))
+    alpha = cutmix if cut else mixup
+    share = float(Beta(alpha, alpha).sample())
+    x, share = cut_in(x, share) if cut else (x.lerp(x.roll(1, 0), 1 - share), share)
+    return x.contiguous(memory_format=torch.channels_last), Target(labels, labels.roll(1, 0), share)
+
+
+def cut_in(x: Tensor, share: float) -> tuple[Tensor, float]:
+    """Copies a box of each image into the next one, at the same place (CutMix, Yun et al., 2019).
+
+    The box has about ``1 - share`` of the area. Its centre is drawn over the whole image, so it may reach beyond the
+    edge. Returns the share of each image that is its own.
+    """
+    height, width = x.shape[2:]
+    side = (1 - share) ** 0.5
+    (top, bottom), (left, right) = (_span(size, side) for size in (height, width))
+    x = x.clone()
+    x[:, :, top:bottom, left:right] = x[:, :, top:bottom, left:right].roll(1, 0)
+    return x, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def _span(size: int, side: float) -> tuple[int, int]:
+    """First and last pixel of a box along one dimension."""
+    centre, half = int(torch.randint(size, ())), int(size * side) // 2
+    return max(0, centre - half), min(size, centre + half)

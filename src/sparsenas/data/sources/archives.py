@@ -1,4 +1,4 @@
-"""The files that CIFAR comes in: parquet, and the official python and binary archives."""
+"""The files of CIFAR: parquet, and the official python and binary archives."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsenas.data.decode import BadPicture, decode
+from sparsenas.data.decode import UnreadableImage, decode
 from sparsenas.errors import UserError
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE
 PARTS = ("train", "test")
 SAFE = {("_reconstruct", "multiarray"), ("ndarray", "numpy"), ("dtype", "numpy"), ("encode", "_codecs")}
-"""All that a pickle of arrays needs, with the last word of the module."""
+"""The functions and classes that a pickle of arrays needs, with the last part of their module's name."""
 
 
 class Layout(NamedTuple):
-    """How one of the two data sets is laid out in its archives."""
+    """Names and columns of one of the two data sets."""
 
     folder: str
-    """The folder and archive, without their last word."""
+    """First part of the name of folder and archive."""
     train: tuple[str, ...]
-    """The files of training pictures in either archive, without ``.bin``."""
+    """Files of training images in either archive, without ``.bin``."""
     test: str
     column: str
-    """The labels in parquet."""
+    """Column of the labels in parquet."""
     key: bytes
-    """The labels in the python archive."""
+    """Key of the labels in the python archive."""
     label_bytes: int
-    """Bytes in front of a picture in the binary archive; the last one is the label."""
+    """Bytes in front of an image in the binary archive; the last one is the label."""
 
 
 CIFAR10 = Layout("cifar-10", tuple(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "label", b"labels", 1)
 CIFAR100 = Layout("cifar-100", ("train",), "test", "fine_label", b"fine_labels", 2)
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
-"""Pictures (count, 3, 32, 32) and labels (count)."""
+"""Images (count, 3, 32, 32) and labels (count)."""
 
 
 def read(root: Path, layout: Layout, classes: int) -> dict[str, Arrays]:
-    """Train and test pictures, from whichever files the folder has. Raises ``UserError``, which names what is wrong."""
+    """Training and test images, from any of the files that the folder may have. Raises ``UserError``."""
     parquets = {part: sorted(root.rglob(f"{part}-*.parquet")) for part in PARTS}
     if all(parquets.values()):
         return {part: _join([_parquet(path, layout, classes) for path in paths]) for part, paths in parquets.items()}
@@ -83,10 +83,10 @@ def _parquet(path: Path, layout: Layout, classes: int) -> Arrays:
         wanted = f"a parquet file with columns img and {layout.column}"
         raise UserError(f"{path}: expected {wanted}, got: {str(error).splitlines()[0]}") from error
     images = np.empty((len(table["img"]), 3, SIDE, SIDE), np.uint8)
-    for row, picture in enumerate(table["img"]):
+    for row, cell in enumerate(table["img"]):
         try:
-            pixels = decode(picture["bytes"])
-        except BadPicture as error:
+            pixels = decode(cell["bytes"])
+        except UnreadableImage as error:
             raise UserError(f"{path}, row {row + 1}: expected an image, got {error}") from error
         if pixels.shape != (SIDE, SIDE, 3):
             got = f"{pixels.shape[1]}x{pixels.shape[0]}"
@@ -96,7 +96,7 @@ def _parquet(path: Path, layout: Layout, classes: int) -> Arrays:
 
 
 def _members(root: Path, names: list[str]) -> dict[str, bytes]:
-    """The files of an archive or of the folder that was unpacked from one; none if neither is there."""
+    """The files of an archive, or of its unpacked folder; empty if neither is there."""
     for folder in (path for name in names for path in (root / name, root) if path.name == name and path.is_dir()):
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     for archive in (root / f"{name}.tar.gz" for name in names):
@@ -127,12 +127,10 @@ def _pickled(files: Mapping[str, bytes], name: str, layout: Layout, classes: int
         labels = np.asarray(content[layout.key], np.int64)
     except UserError:
         raise
-    except Exception as error:  # a damaged pickle may raise anything
-        raise UserError(
-            f"{name}: expected pictures and {layout.key.decode()} as in the archive, got: {error}"
-        ) from error
+    except Exception as error:  # a damaged pickle may raise any error
+        raise UserError(f"{name}: expected images and {layout.key.decode()} as in the archive, got: {error}") from error
     if len(images) != len(labels):
-        raise UserError(f"{name}: expected a label for each picture, got {len(images)} and {len(labels)}")
+        raise UserError(f"{name}: expected one label per image, got {len(images)} and {len(labels)}")
     return _checked(images, labels, classes, name)
 
 
@@ -143,11 +141,11 @@ def _need(files: Mapping[str, bytes], name: str) -> bytes:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads numbers, texts, lists and arrays, and refuses everything else that a pickle could call."""
+    """Reads numbers, strings, lists and arrays, and refuses all else that a pickle could call."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (name, module.rpartition(".")[2]) not in SAFE or module.partition(".")[0] not in ("numpy", "_codecs"):
-            raise UserError(f"refused: a pickle of pictures has no need of {module}.{name}")
+            raise UserError(f"refused: an archive of images does not need {module}.{name}")
         if name == "_reconstruct":
-            module = np.ndarray.__reduce__(np.empty(0))[0].__module__  # its home differs between releases of numpy
+            module = np.ndarray.__reduce__(np.empty(0))[0].__module__  # its module differs between releases of numpy
         return super().find_class(module, name)

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sparsenas.data.dataset import Data, Split, stratified
+from sparsenas.data.dataset import Data, Split
 from sparsenas.data.sources.archives import CIFAR10, CIFAR100, SIDE, Layout, read
-from sparsenas.data.transforms import colours
+from sparsenas.data.splits import stratified
+from sparsenas.data.transforms import color_jitter
 from sparsenas.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -24,23 +25,23 @@ television tiger tractor train trout tulip turtle wardrobe whale willow_tree wol
 """
 FINE_CLASSES = tuple(FINE_CLASSES_TEXT.split())
 SHIFT = 4
-"""Pixels by which training images are moved at most, in each direction."""
+"""Largest shift of training images in pixels, in each direction."""
 
 
 def cifar10(
     root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, jitter: float = 0.0, fill: int = 0
 ) -> Data:
-    """Loads CIFAR-10: the official test images for testing, the others split into train and held-out.
+    """Loads CIFAR-10. Its test images are the test split.
 
-    Training images are shifted by up to 4 pixels and mirrored.
+    Training images are shifted by up to 4 pixels and mirrored at random.
 
     Args:
-        root: the folder with train-*.parquet and test-*.parquet, or with the official python or binary archive.
-        seed: decides the held-out split.
-        val_share: share of the training images that is held out, with equal class shares.
-        images: how many training images are used, held-out ones included, with equal class shares; 0 = all.
-        jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
-        fill: grey level of the pixels beyond the edges that shifted images show, from 0 to 255; 0 = black.
+        root: folder with train-*.parquet and test-*.parquet, or with the official python or binary archive.
+        seed: seed of the validation split.
+        val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
+        images: number of training images used, validation images included, with equal class shares; 0 = all.
+        jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
+        fill: grey level of the pixels beyond the edges of shifted images, from 0 to 255; 0 = black.
     """
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
     return _data(root, CIFAR10, CLASSES, mean, std, seed, val_share, images, jitter, fill)
@@ -49,15 +50,17 @@ def cifar10(
 def cifar100(
     root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, jitter: float = 0.0, fill: int = 0
 ) -> Data:
-    """Loads CIFAR-100 with its 100 fine classes; in all else as cifar10.
+    """Loads CIFAR-100 with its 100 fine classes. Its test images are the test split.
+
+    Training images are shifted by up to 4 pixels and mirrored at random.
 
     Args:
-        root: the folder with train-*.parquet and test-*.parquet, or with the official python or binary archive.
-        seed: decides the held-out split.
-        val_share: share of the training images that is held out, with equal class shares.
-        images: how many training images are used, held-out ones included, with equal class shares; 0 = all.
-        jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
-        fill: grey level of the pixels beyond the edges that shifted images show, from 0 to 255; 0 = black.
+        root: folder with train-*.parquet and test-*.parquet, or with the official python or binary archive.
+        seed: seed of the validation split.
+        val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
+        images: number of training images used, validation images included, with equal class shares; 0 = all.
+        jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
+        fill: grey level of the pixels beyond the edges of shifted images, from 0 to 255; 0 = black.
     """
     mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
     return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, val_share, images, jitter, fill)
@@ -81,17 +84,17 @@ def _data(
         part: Split(torch.from_numpy(images), torch.from_numpy(labels))
         for part, (images, labels) in read(Path(root), layout, len(classes)).items()
     }
-    shown = parts["train"]
-    if not 0 <= images <= len(shown):
-        raise UserError(f"--data.images: expected 0 to {len(shown)}, got {images}")
+    training = parts["train"]
+    if not 0 <= images <= len(training):
+        raise UserError(f"--data.images: expected 0 to {len(training)}, got {images}")
     if jitter < 0:
-        raise UserError(f"--data.jitter: expected at least 0, got {jitter}")
+        raise UserError(f"--data.jitter: expected >= 0, got {jitter}")
     if not 0 <= fill <= 255:
         raise UserError(f"--data.fill: expected 0 to 255, got {fill}")
-    chosen = torch.arange(len(shown))
-    if 0 < images < len(shown):
-        chosen = stratified(shown.labels.numpy(), images / len(shown), seed=0)[1]
-    learned, held = (chosen[rows] for rows in stratified(shown.labels[chosen].numpy(), val_share, seed=seed))
+    chosen = torch.arange(len(training))
+    if 0 < images < len(training):
+        chosen = stratified(training.labels.numpy(), images / len(training), 0, "--data.images")[1]
+    train, val = (chosen[rows] for rows in stratified(training.labels[chosen].numpy(), val_share, seed=seed))
     shifted = RandomCrop((SIDE, SIDE), padding=SHIFT, fill=fill / 255)
-    augment = nn.Sequential(shifted, RandomHorizontalFlip(), *colours(jitter))
-    return Data(classes, shown.subset(learned), shown.subset(held), parts["test"], mean, std, augment, val_rows=held)
+    augment = nn.Sequential(shifted, RandomHorizontalFlip(), *color_jitter(jitter))
+    return Data(classes, training.subset(train), training.subset(val), parts["test"], mean, std, augment, val_rows=val)

@@ -1,18 +1,21 @@
-"""The handwritten digits that come with scikit-learn: 1797 scans of 8x8 pixels."""
+"""The handwritten digits of scikit-learn: 1797 images of 8x8 pixels."""
 
 from __future__ import annotations
 
 import torch
 
-from sparsenas.data.dataset import Data, Split, stratified
+from sparsenas.data.dataset import Data, Split
+from sparsenas.data.splits import stratified
 
 
 def digits(seed: int = 0, val_share: float = 0.25) -> Data:
-    """Loads the digits: a fifth for testing (always the same), the rest split into train and held-out.
+    """Loads scikit-learn's handwritten digits: 1797 images of 8x8 pixels, of which 360 are the test split.
+
+    Training images are rotated, shifted, scaled and sheared at random.
 
     Args:
-        seed: decides the held-out split.
-        val_share: share of the images left for training that is held out.
+        seed: seed of the validation split.
+        val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
     """
     from kornia.augmentation import RandomAffine
     from sklearn.datasets import load_digits
@@ -21,15 +24,15 @@ def digits(seed: int = 0, val_share: float = 0.25) -> Data:
     images = torch.as_tensor(pixels * (255 / 16)).round().to(torch.uint8).view(-1, 1, 8, 8)
     everything = Split(images, torch.as_tensor(labels))
     rest, test = stratified(labels, 0.2, seed=0)
-    train, held = stratified(labels[rest.numpy()], val_share, seed=seed)
-    shown = everything.subset(rest[train])
+    train, val = stratified(labels[rest.numpy()], val_share, seed=seed)
+    training = everything.subset(rest[train])
     return Data(
         classes=tuple("0123456789"),
-        train=shown,
-        val=everything.subset(rest[held]),
+        train=training,
+        val=everything.subset(rest[val]),
         test=everything.subset(test),
-        mean=(float((shown.images / 255).mean()),),
-        std=(float((shown.images / 255).std()),),
-        val_rows=rest[held],
+        mean=(float((training.images / 255).mean()),),
+        std=(float((training.images / 255).std()),),
+        val_rows=rest[val],
         augment=RandomAffine(degrees=8.0, translate=(0.1, 0.1), scale=(0.9, 1.1), shear=5.0, p=0.8),
     )

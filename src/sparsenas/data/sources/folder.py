@@ -1,4 +1,4 @@
-"""A folder of pictures, one folder a class: one's own, or ImageNet's."""
+"""Image files in one folder per class, as in ImageNet."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pathlib import Path
 import torch
 
 from sparsenas.data.dataset import Data
-from sparsenas.data.loader import OnBad
-from sparsenas.data.transforms import Shown, arranged
+from sparsenas.data.encoded import OnBad
+from sparsenas.data.loader import ImageLoader
+from sparsenas.data.splits import split_parts
 from sparsenas.errors import UserError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 LISTS = ("LOC_val_solution.csv", "val_annotations.txt", "val.txt")
-"""Files that say the classes of a folder of ImageNet's validation pictures without class folders."""
+"""Label files of ImageNet's validation images, for a folder without class folders."""
 
 
 @dataclass(frozen=True)
-class PictureFiles:
-    """Pictures that are files."""
+class ImageFiles:
+    """Images that are files."""
 
     paths: tuple[Path, ...]
 
@@ -33,11 +34,11 @@ class PictureFiles:
         return str(self.paths[index])
 
     def read(self, index: int) -> bytes:
-        """The file."""
+        """The content of the file."""
         return self.paths[index].read_bytes()
 
     def row_groups(self, rows: torch.Tensor) -> None:
-        """Every file is read alone."""
+        """None: every file is read alone."""
 
 
 def imagefolder(
@@ -45,41 +46,41 @@ def imagefolder(
     seed: int = 0,
     size: int = 224,
     val_share: float = 0.1,
-    test: float = 0.2,
+    test_share: float = 0.2,
     jitter: float = 0.0,
     memory: float = 4096,
     workers: int = 2,
     on_bad: OnBad = "refuse",
 ) -> Data:
-    """Loads pictures from class folders: root/train/CLASS and root/val/CLASS, as ImageNet has them, or root/CLASS.
+    """Loads image files from class folders: root/train/CLASS and root/val/CLASS, the layout of ImageNet, or root/CLASS.
 
-    With train and val, val is for testing; with test as well, val is held out. Pictures of ImageNet's val that lie in
-    no class folders need one of the usual lists beside them. Training shows random parts of the pictures, mirrored;
-    else the middle square is shown.
+    With folders train and val, val is the test split. With a folder test as well, val is the validation split.
+    Validation images of ImageNet without class folders need one of its label files beside them. Training images are
+    random crops, mirrored at random; other images are centre crops.
 
     Args:
-        root: the folder.
-        seed: decides the held-out split.
-        size: side of what the network sees.
-        val_share: share of the training pictures that is held out, with equal class shares.
-        test: share of all pictures that is for testing, always the same, where there is no folder for that.
-        jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
-        memory: MiB of decoded pictures up to which all are kept in memory; more are decoded for each batch.
-        workers: processes that decode.
-        on_bad: what to do with damaged files and empty classes: refuse them, or skip them and say so.
+        root: folder of the data set.
+        seed: seed of the validation split.
+        size: side of the network's input in pixels.
+        val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
+        test_share: share of all images that is the test split if no folder is, between 0 and 1.
+        jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
+        memory: MiB. Decoded images are kept in memory if all fit into it; otherwise each batch is decoded anew.
+        workers: processes that decode images; 0 = the main process decodes.
+        on_bad: refuse = unreadable images and empty classes stop the run with their path; skip = they are left out.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"--data.root {root}: expected a folder, found none")
-    show = Shown(size, jitter, memory, workers, on_bad)
+    loader = ImageLoader(size, jitter, memory, workers, on_bad)
     top = root / "train" if (root / "train").is_dir() else root
     classes = class_names(top, on_bad)
     folders = {"train": top} | ({} if top == root else _others(root))
     parts = {}
     for part, folder in folders.items():
         paths, labels = listed(folder, root, classes)
-        parts[part] = show.pictures(PictureFiles(tuple(paths)), torch.tensor(labels))
-    return show.data(classes, arranged(parts, val_share, test, seed))
+        parts[part] = loader.encoded(ImageFiles(tuple(paths)), torch.tensor(labels))
+    return loader.data(classes, split_parts(parts, val_share, test_share, seed))
 
 
 def _others(root: Path) -> dict[str, Path]:
@@ -88,49 +89,45 @@ def _others(root: Path) -> dict[str, Path]:
 
 
 def class_names(top: Path, on_bad: OnBad) -> tuple[str, ...]:
-    """The names of the class folders with pictures, sorted. Raises ``UserError``."""
+    """The names of the class folders with images, sorted. Raises ``UserError``."""
     folders = sorted(path for path in top.iterdir() if path.is_dir() and not path.name.startswith("."))
-    empty = [path.name for path in folders if not any(_pictures(path))]
+    empty = [path.name for path in folders if not any(_images(path))]
     if empty and on_bad == "refuse":
-        raise UserError(f"{top / empty[0]}: expected pictures, found none; --data.on_bad skip leaves the class out")
+        raise UserError(f"{top / empty[0]}: expected images, found none; --data.on_bad skip leaves the class out")
     names = tuple(path.name for path in folders if path.name not in empty)
     if len(names) < 2:
-        raise UserError(f"--data.root {top}: expected a folder for each of at least two classes, got {len(names)}")
+        raise UserError(f"--data.root {top}: expected folders of at least two classes, got {len(names)}")
     return names
 
 
 def listed(folder: Path, root: Path, classes: Sequence[str]) -> tuple[list[Path], list[int]]:
-    """All pictures of a folder with class folders, or with a list of classes beside them. Raises ``UserError``."""
+    """All images of a folder with class folders, or with a label file, and their labels. Raises ``UserError``."""
     labels = {name: label for label, name in enumerate(classes)}
-    strange = [path for path in folder.iterdir() if path.is_dir() and path.name not in labels and any(_pictures(path))]
+    strange = [path for path in folder.iterdir() if path.is_dir() and path.name not in labels and any(_images(path))]
     if any((folder / name).is_dir() for name in classes) and not strange:
         found = [
-            (path, labels[name]) for name in classes if (folder / name).is_dir() for path in _pictures(folder / name)
+            (path, labels[name]) for name in classes if (folder / name).is_dir() for path in _images(folder / name)
         ]
     else:
         found = _from_list(folder, root, labels)
     if not found:
-        raise UserError(f"{folder}: expected pictures in folders named {classes[0]}, {classes[1]} ..., found none")
+        raise UserError(f"{folder}: expected images in folders named {classes[0]}, {classes[1]} ..., found none")
     return [path for path, _ in found], [label for _, label in found]
 
 
 def _from_list(folder: Path, root: Path, labels: dict[str, int]) -> list[tuple[Path, int]]:
     lists = [place / name for place in (folder, root) for name in LISTS if (place / name).is_file()]
     if not lists:
-        raise UserError(
-            f"{folder}: expected class folders, or one of {', '.join(LISTS)} beside the pictures, found none"
-        )
-    by_stem = {path.stem: path for path in _pictures(folder)}
+        raise UserError(f"{folder}: expected class folders, or one of {', '.join(LISTS)} beside the images, found none")
+    by_stem = {path.stem: path for path in _images(folder)}
     found = []
     for words in csv.reader(lists[0].read_text().replace(",", " ").replace("\t", " ").splitlines(), delimiter=" "):
         if len(words) > 1 and (path := by_stem.get(Path(words[0]).stem)) is not None:
             if words[1] not in labels:
-                raise UserError(
-                    f"{lists[0]}: expected a class of the training pictures for {words[0]}, got {words[1]!r}"
-                )
+                raise UserError(f"{lists[0]}: expected a class of the training images for {words[0]}, got {words[1]!r}")
             found.append((path, labels[words[1]]))
     return found
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)

@@ -1,4 +1,4 @@
-"""Pictures in parquet or arrow files, read through Hugging Face datasets."""
+"""Images in parquet or arrow files, read through Hugging Face datasets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from sparsenas.data.dataset import Data
-from sparsenas.data.loader import OnBad
-from sparsenas.data.transforms import Shown, arranged
+from sparsenas.data.encoded import OnBad
+from sparsenas.data.loader import ImageLoader
+from sparsenas.data.splits import split_parts
 from sparsenas.errors import UserError
 
 PARTS = {"train": ("train",), "val": ("validation", "valid", "val"), "test": ("test",)}
@@ -24,7 +25,7 @@ class Table(Protocol):
 
     @property
     def features(self) -> Mapping[str, Any]:
-        """What each column has, as Hugging Face describes it."""
+        """The type of each column, as Hugging Face datasets describes it."""
         ...
 
     def __len__(self) -> int: ...
@@ -38,13 +39,13 @@ class Table(Protocol):
         ...
 
     def row_groups(self, rows: Tensor) -> Tensor | None:
-        """As a source of pictures has them."""
+        """The row group of each row, as in ``data.encoded.Source``."""
         ...
 
 
 @dataclass(frozen=True)
 class CachedTable:
-    """The rows of files that Hugging Face datasets has copied to its cache on disk, where each is found at once."""
+    """Rows that Hugging Face datasets has copied to its cache on disk."""
 
     rows: Any
 
@@ -53,7 +54,7 @@ class CachedTable:
 
     @property
     def features(self) -> Mapping[str, Any]:
-        """What each column has."""
+        """The type of each column."""
         features: Mapping[str, Any] = self.rows.features
         return features
 
@@ -66,12 +67,12 @@ class CachedTable:
         return self.rows[row][name]
 
     def row_groups(self, rows: Tensor) -> None:
-        """Every row is read alone."""
+        """None: every row is read alone."""
 
 
 @dataclass(frozen=True)
-class PictureCells:
-    """Pictures that are cells of a table: objects with ``bytes`` or ``path``, or the bytes themselves."""
+class ImageCells:
+    """Images that are cells of a table: objects with ``bytes`` or ``path``, or the bytes themselves."""
 
     table: Table
     column: str
@@ -85,14 +86,14 @@ class PictureCells:
         return f"{self.title}, row {index + 1}"
 
     def read(self, index: int) -> bytes:
-        """The file in the cell."""
+        """The encoded image in the cell."""
         cell = self.table.cell(index, self.column)
         if isinstance(cell, Mapping):
             cell = cell["bytes"] if cell.get("bytes") is not None else Path(cell["path"]).read_bytes()
         return bytes(cell)
 
     def row_groups(self, rows: Tensor) -> Tensor | None:
-        """The table's."""
+        """The row groups of the table."""
         return self.table.row_groups(rows)
 
 
@@ -103,45 +104,47 @@ def parquet(
     image: str = "image",
     label: str = "label",
     val_share: float = 0.1,
-    test: float = 0.2,
+    test_share: float = 0.2,
     jitter: float = 0.0,
     memory: float = 4096,
     workers: int = 2,
     on_bad: OnBad = "refuse",
     streaming: bool = False,
 ) -> Data:
-    """Loads pictures from parquet or arrow files through Hugging Face datasets.
+    """Loads images from parquet or arrow files through Hugging Face datasets.
 
-    The files of a part begin with its name, train, validation (or val) and test; files without such names are split.
-    Which part serves for what, and how pictures are shown, is as with imagefolder.
+    The name of a file begins with its part: train, validation (or val) or test. Files without such names are split.
+    Splits, crops and mirroring are those of imagefolder.
 
     Args:
-        root: the folder with the files.
-        seed: decides the held-out split.
-        size: side of what the network sees.
-        image: the column of the pictures.
-        label: the column of the classes: names, or numbers from 0.
-        val_share: share of the training pictures that is held out, with equal class shares.
-        test: share of all pictures that is for testing, always the same, where there are no files for that.
-        jitter: how much brightness, contrast and saturation vary in training; 0 = not at all.
-        memory: MiB of decoded pictures up to which all are kept in memory; more are decoded for each batch.
-        workers: processes that decode.
-        on_bad: what to do with damaged pictures: refuse them, or skip them and say so.
-        streaming: read the files where they are, a few groups of rows at a time, rather than copy them to Hugging
-            Face's cache on disk. The pictures of eight groups are shuffled together, and in the memory of each worker.
+        root: folder of the files.
+        seed: seed of the validation split.
+        size: side of the network's input in pixels.
+        image: column of the images.
+        label: column of the classes: names, or numbers from 0.
+        val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
+        test_share: share of all images that is the test split if no file is, between 0 and 1. The seed does not matter.
+        jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
+        memory: MiB. Decoded images are kept in memory if all fit into it; otherwise each batch is decoded anew.
+        workers: processes that decode images; 0 = the main process decodes.
+        on_bad: refuse = unreadable images stop the run with their row; skip = they are left out.
+        streaming: read the files in place, by row groups, instead of copying them to Hugging Face's cache on disk. The
+            images of eight row groups are shuffled together; each worker keeps eight row groups in memory.
     """
     root = Path(root)
     tables = {part: _load(root, files, streaming) for part, files in _files(root).items()}
     classes, labels = _classes(tables, label, root)
-    show = Shown(size, jitter, memory, workers, on_bad)
-    parts = {part: show.pictures(_rows(table, image, f"{root} {part}"), labels[part]) for part, table in tables.items()}
-    return show.data(classes, arranged(parts, val_share, test, seed))
+    loader = ImageLoader(size, jitter, memory, workers, on_bad)
+    parts = {
+        part: loader.encoded(_rows(table, image, f"{root} {part}"), labels[part]) for part, table in tables.items()
+    }
+    return loader.data(classes, split_parts(parts, val_share, test_share, seed))
 
 
-def _rows(table: Table, column: str, title: str) -> PictureCells:
+def _rows(table: Table, column: str, title: str) -> ImageCells:
     if column not in table.features:
         raise UserError(f"--data.image: expected one of the columns {', '.join(table.features)}, got {column!r}")
-    return PictureCells(table, column, title)
+    return ImageCells(table, column, title)
 
 
 def _files(root: Path) -> dict[str, list[Path]]:
@@ -155,19 +158,19 @@ def _files(root: Path) -> dict[str, list[Path]]:
 
 
 def _load(root: Path, files: list[Path], streaming: bool) -> Table:
-    """The rows of some files, pictures still encoded. Raises ``UserError``."""
+    """The rows of some files, images still encoded. Raises ``UserError``."""
     try:
         import datasets  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError("--data parquet: needs more packages: pip install 'sparsenas[images]'") from error
     try:
         table = _streamed(files) if streaming else _cached(files)
-    except Exception as error:  # whatever the readers below raise for a damaged file
+    except Exception as error:  # the readers raise many classes for a damaged file
         reason = str(error.__cause__ or error).splitlines()[0]
         kind = files[0].suffix.removeprefix(".")
         raise UserError(f"--data.root {root}: expected {kind} files that can be read, got: {reason}") from error
     if not len(table):
-        raise UserError(f"--data.root {root}: expected pictures, found tables without rows")
+        raise UserError(f"--data.root {root}: expected images, found tables without rows")
     return table
 
 
@@ -213,7 +216,7 @@ def _classes(tables: Mapping[str, Table], column: str, root: Path) -> tuple[tupl
 
 
 def _names(table: Table, column: str) -> tuple[str, ...] | None:
-    """The names that the files themselves give to the numbers of the classes."""
+    """The names of the classes, where the files have them beside the numbers."""
     from datasets import ClassLabel
 
     feature = table.features[column]
