@@ -111,7 +111,9 @@ def test_shifted_images_are_filled_with_a_grey(fill: int, root: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 2.0])
 def test_a_held_out_share_leaves_every_class_in_both_parts(root: Path, share: float) -> None:
-    with pytest.raises(UserError, match=f"--data.val_share: expected a share .*, got {share:g}"):
+    with pytest.raises(
+        UserError, match=f"--data.val_share: expected images of every class in both parts, got {share:g}"
+    ):
         cifar10(root, val_share=share)
 
 
@@ -240,3 +242,8 @@ def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:
     write(root / "test-00000-of-00002.parquet", [png(np.zeros((32, 32, 3), np.uint8))], [10])
     with pytest.raises(UserError, match=r"row 1: expected a label within 0..9, got 10"):
         cifar10(root)
+
+
+def test_too_few_images_for_the_classes_are_refused(root: Path) -> None:
+    with pytest.raises(UserError, match="^--data.images: expected images of every class in both parts, got 3$"):
+        cifar10(root, images=3)

@@ -277,5 +277,5 @@ def test_a_bad_flag_is_named_alone(flag: str, value: float, expected: str, tmp_p
 @pytest.mark.parametrize("flag", ["val_share", "test_share"])
 def test_a_bad_share_is_named(flag: str, tmp_path: Path) -> None:
     fill(tmp_path)
-    with pytest.raises(UserError, match=f"^--data.{flag}: expected a share .*, got 0.001$"):
+    with pytest.raises(UserError, match=f"^--data.{flag}: expected images of every class in both parts, got 0.001$"):
         load(tmp_path, **{flag: 0.001})

@@ -14,10 +14,12 @@ from sparsenas.errors import UserError
 Labels = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-def stratified(labels: Labels, share: float, seed: int, flag: str = "--data.val_share") -> tuple[Tensor, Tensor]:
+def stratified(
+    labels: Labels, share: float, seed: int, flag: str = "--data.val_share", value: float | None = None
+) -> tuple[Tensor, Tensor]:
     """Splits indices in two with equal class shares; the second part has ``share`` of them.
 
-    Raises ``UserError``, which names the flag, when a part would not have all classes.
+    Raises ``UserError``, which names the flag and its value (``share`` unless given), when a part lacks a class.
     """
     from sklearn.model_selection import train_test_split
 
@@ -25,7 +27,8 @@ def stratified(labels: Labels, share: float, seed: int, flag: str = "--data.val_
     try:
         first, second = train_test_split(indices, test_size=float(share), stratify=labels, random_state=seed)
     except ValueError as error:
-        raise UserError(f"{flag}: expected a share that leaves every class in both parts, got {share:g}") from error
+        got = share if value is None else value
+        raise UserError(f"{flag}: expected images of every class in both parts, got {got:g}") from error
     return torch.as_tensor(np.sort(first)), torch.as_tensor(np.sort(second))
 
 
