@@ -170,6 +170,25 @@ def test_a_run_folder_does_not_say_what_is_called(run: Path, tmp_path: Path, ref
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("format", [None, 1, 3])
+def test_run_folders_of_other_versions(format: int | None, run: Path, tmp_path: Path, refused: Refused) -> None:
+    info = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**info, "format": format}))
+    if format is None:
+        (run / "run.json").unlink()
+    (tmp_path / "table.json").write_text('{"0": 0.5, "1": 0.6}')
+    before = contents(run)
+    for argv in (
+        ("search", "--out", run), ("search", "--out", run, "--resume"), ("run", "--out", run, "--resume"),
+        ("evolve", run, "--out", tmp_path / "out"), ("evolve", run, "--out", run, "--resume"), ("retrain", run),
+        ("evaluate", run), ("export", run), ("report", run), ("rank", run, "--table", tmp_path / "table.json"),
+    ):  # fmt: skip
+        told = f"{run}: expected a run folder of format 2, got format {format or 1} of another version"
+        assert told in refused(*argv)
+    assert contents(run) == before
+    assert not (tmp_path / "out").exists()
+
+
 def bomb() -> str:
     """Nine lines for 9^9 values."""
     lines = ["a: &a [x,x,x,x,x,x,x,x,x]"]
