@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -406,8 +407,8 @@ def events_of(period: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         seen.append(frozenset(images[:, 0, 0, 0].tolist()))
         return inputs(self, images, *args)
 
-    def of_weights(*args: Any) -> None:
-        step(*args)
+    def of_weights(*args: Any, **flags: Any) -> None:
+        step(*args, **flags)
         events.append(("weights", seen.pop()))
 
     def of_scales(self: Dso) -> None:
@@ -417,18 +418,41 @@ def events_of(period: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     monkeypatch.setattr(Data, "inputs", shown)
     monkeypatch.setattr(trainer, "update", of_weights)
     monkeypatch.setattr(Dso, "_end_step", of_scales)
+    searched(Recipe(epochs=3, batch=6), folder, period)
+    assert not seen
+    return events
+
+
+def searched(recipe: Recipe, folder: Path, period: int = 2) -> None:
+    """A training of an epoch without and the others with scales, on 120 images of which every other one is held out."""
     images = torch.zeros(120, *SHAPE, dtype=torch.uint8)
     images[:, 0, 0, 0] = torch.arange(120)
     every = Split(images, torch.arange(120) % 10)
     train, val = every.subset(torch.arange(0, 120, 2)), every.subset(torch.arange(1, 120, 2))
     data = Data(tuple("0123456789"), train, val, val, (0.5,), (0.5,))
-    net = small(width=2, share=True)
-    method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, epochs=3, pretrain=1 / 3, period=period)
+    net, epochs = small(width=2, share=True), recipe.epochs
+    method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, epochs=epochs, pretrain=1 / epochs, period=period)
     run, fabric = Run(folder), Device("cpu").fabric()
-    recipe, logger = Recipe(epochs=3, batch=6), RunLogger(run, quiet=True)
+    logger = RunLogger(run, quiet=True)
     train_supernet(fabric, net, method, data, recipe, 0, logger, Checkpoint(run, "supernet", 1e9))
-    assert not seen
-    return events
+
+
+def test_the_search_starts_without_momentum_and_clips_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clipped to nearly nothing, weights do not move in the search; they would by the momentum of the pre-training."""
+    weights: list[list[Tensor]] = []
+    update = trainer.update
+
+    def watched(fabric: Any, model: nn.Module, *args: Any, **flags: Any) -> None:
+        weights.append([p.detach().clone() for p in model.parameters()])
+        update(fabric, model, *args, **flags)
+        weights.append([p.detach().clone() for p in model.parameters()])
+
+    monkeypatch.setattr(trainer, "update", watched)
+    searched(Recipe(epochs=2, batch=6, clip=0.0, clip_value=1e-12, weight_decay=0.0), tmp_path)
+    moved = [max(float((p - q).abs().max()) for p, q in zip(a, b, strict=True)) for a, b in pairwise(weights)][::2]
+    assert len(moved) == 20
+    assert min(moved[:10]) > 1e-4
+    assert max(moved[10:]) < 1e-9
 
 
 @pytest.mark.parametrize("period", [2, 5])

@@ -62,6 +62,13 @@ class Method(nn.Module, ABC):
         """
         return 0
 
+    def search_starts_at(self) -> int:
+        """The epoch in which the search starts; before it the weights are pre-trained alone.
+
+        Momentum starts anew there, and the recipe clips the values of gradients from there on only.
+        """
+        return 0
+
     def takes_arch_step(self, epoch: int, step: int) -> bool:
         """Whether a method that learns on the held-out half takes a step of its own before this one of the weights."""
         return True

@@ -41,7 +41,9 @@ def train_supernet(
     trainer = Trainer(fabric, net, data, split, recipe, seed, logger, checkpoint)
     with trainer.resumed({"method": method, **arch.parts()}):
         for epoch in trainer.epochs():
-            since, state = arch.begin_epoch(net, recipe.epochs), trainer.epoch
+            since, state, start = arch.begin_epoch(net, recipe.epochs), trainer.epoch, method.search_starts_at()
+            if epoch == start > 0 == state.steps:
+                trainer.restart_momentum()
             val = arch.batches(data.val, recipe.batch, trainer.seed_of(VAL_ORDER, epoch), state.val_steps)
             for step, batch in trainer.batches(since):
                 if arch.bilevel and method.takes_arch_step(epoch, step):
@@ -49,7 +51,7 @@ def train_supernet(
                     arch.bilevel_step(trainer.loss(next(val)))
                     state.val_steps += 1
                 state.paths.append(arch.set_gates(net, recipe.own_paths))
-                trainer.step(batch)
+                trainer.step(batch, pretraining=epoch < start)
                 arch.joint_step()
             record = state.end()
             converged = arch.end_epoch(epoch, trainer.prunable)

@@ -51,7 +51,7 @@ class Recipe:
     clip: float = 5.0
     """Largest gradient norm; 0 = no limit"""
     clip_value: float = 0.0
-    """Largest magnitude of a number in a gradient, which is limited before the norm is; 0 = no limit"""
+    """Largest magnitude of each value of a gradient, clipped before the norm is; 0 = no limit. Not in pre-training"""
     ema: float = 0.0
     """Decay of an exponential moving average of the weights, which is then the result; 0 = none (retraining only)"""
     augment: bool = True

@@ -31,11 +31,13 @@ def forward(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: i
         return model(x), target
 
 
-def update(fabric: Fabric, model: nn.Module, optimizer: Optimizer, loss: Tensor, recipe: Recipe) -> None:
+def update(
+    fabric: Fabric, model: nn.Module, optimizer: Optimizer, loss: Tensor, recipe: Recipe, clips_values: bool = True
+) -> None:
     """One step of the optimizer on the gradients of ``loss``, averaged over processes and clipped."""
     fabric.backward(loss)
     average_gradients(model.parameters(), alike=not recipe.own_paths)
-    if recipe.clip_value > 0:
+    if recipe.clip_value > 0 and clips_values:
         fabric.clip_gradients(model, optimizer, clip_val=recipe.clip_value)
     if recipe.clip > 0:
         fabric.clip_gradients(model, optimizer, max_norm=recipe.clip, error_if_nonfinite=False)

@@ -99,10 +99,16 @@ class Trainer:
         output, target = forward(self.model, self.data, batch, self.recipe, self.epoch.number)
         return self.recipe.loss(output, *target)
 
-    def step(self, batch: Split) -> None:
+    def step(self, batch: Split, pretraining: bool = False) -> None:
         """One step of the weights."""
         loss = self.epoch.loss(*forward(self.model, self.data, batch, self.recipe, self.epoch.number))
-        update(self.fabric, self.model, self.optimizer, loss, self.recipe)
+        update(self.fabric, self.model, self.optimizer, loss, self.recipe, clips_values=not pretraining)
+
+    def restart_momentum(self) -> None:
+        """Sets all momentum to 0."""
+        if self.recipe.momentum > 0:
+            for state in self.optimizer.state.values():
+                state["momentum_buffer"].zero_()
 
     def end_epoch(
         self, record: Mapping[str, Any], method: Mapping[str, Any] | None = None, converged: bool = False

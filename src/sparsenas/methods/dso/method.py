@@ -117,6 +117,10 @@ class Dso(Method):
         self.steered.register_step_post_hook(lambda *_: self._end_step())
         return self.steered
 
+    def search_starts_at(self) -> int:
+        """The first epoch with scales. The released code pre-trains in a job of its own, without clipping."""
+        return self.first
+
     def takes_arch_step(self, epoch: int, step: int) -> bool:
         """Whether this step of the weights comes after one of the scales."""
         return epoch >= self.first and step % (self.period - 1) == 0
