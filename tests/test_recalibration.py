@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
+from sparsenas.data import Data, digits
 from sparsenas.nn.recalibration import recalibrate
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.training.loops import train_network
+from sparsenas.training.recipe import Recipe
 
 
 def network(track: bool = True) -> nn.Sequential:
@@ -73,3 +81,30 @@ def test_norms_without_statistics_are_left_alone() -> None:
     recalibrate(net, batches(2))
     assert net[1].running_mean is None
     assert net[5].running_mean is not None
+
+
+def retrained(folder: Path, images: int) -> nn.Module:
+    """Trained for an epoch of two batches; then batch norm is recalibrated on so many images."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 10))
+    split = digits().train.subset(torch.arange(64))
+    data = Data(tuple("0123456789"), split, split, split, (0.5,), (0.5,))
+    folder.mkdir()
+    run, fabric = Run(folder), Fabric(accelerator="cpu", devices=1)
+    recipe = Recipe(epochs=1, batch=32, recalibrate=images)
+    train_network(fabric, net, data, split, recipe, 0, RunLogger(run, quiet=True), Checkpoint(run, "retrain", 1e9))
+    return net
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_a_retraining_may_end_with_recalibrated_norms(rounds: int, tmp_path: Path) -> None:
+    """Over all images the mean does not depend on how they are cut into batches."""
+    plain, exact = retrained(tmp_path / "plain", 0), retrained(tmp_path / "exact", 64 * rounds)
+    images = digits().train.images[:64].float() / 255
+    with torch.no_grad():
+        hidden = exact[0]((images - 0.5) / 0.5)
+    torch.testing.assert_close(exact[1].running_mean, hidden.mean((0, 2, 3)))
+    assert not torch.allclose(plain[1].running_mean, exact[1].running_mean, rtol=1e-3)
+    assert not any(module.training for module in exact.modules())
+    parameters = zip(plain.parameters(), exact.parameters(), strict=True)
+    assert all(torch.equal(p, q) for p, q in parameters)

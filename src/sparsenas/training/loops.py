@@ -9,10 +9,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sparsenas.core.gate import set_gates
 from sparsenas.data import Data, Images
 from sparsenas.methods import Method
+from sparsenas.nn.recalibration import recalibrate
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.training.arch_optimizer import ArchOptimizer
 from sparsenas.training.recipe import Recipe
+from sparsenas.training.step import overrides
 from sparsenas.training.trainer import Trainer
 
 VAL_ORDER = "held-out order"
@@ -70,6 +72,8 @@ def train_network(
 ) -> None:
     """Trains one plain network on ``split``; its weights are the moving average's where the recipe has one.
 
+    Last, its batch norms are recalibrated where the recipe says so.
+
     Raises ``UserError`` when the loss is no longer finite.
     """
     trainer = Trainer(fabric, net, data, split, recipe, seed, logger, checkpoint)
@@ -85,4 +89,7 @@ def train_network(
             trainer.end_epoch(trainer.epoch.end())
     if average is not None:
         net.load_state_dict(average.module.state_dict())
+    if recipe.recalibrate > 0:
+        with overrides(split.labels.device, recipe):
+            recalibrate(net, trainer.calibration())
     net.eval()

@@ -54,6 +54,8 @@ class Recipe:
     """Largest magnitude of each value of a gradient, clipped before the norm is; 0 = no limit. Not in pre-training"""
     ema: float = 0.0
     """Decay of an exponential moving average of the weights, which is then the result; 0 = none (retraining only)"""
+    recalibrate: int = 0
+    """Training images over which batch norm's statistics are averaged after training; 0 = none (retraining only)"""
     augment: bool = True
     """Use the data's augmentation"""
     cutout: int = 0
@@ -82,6 +84,7 @@ class Recipe:
             ("weight_decay", 0),
             ("momentum", 0),
             ("lr_end", 0),
+            ("recalibrate", 0),
             ("cutout", 0),
             ("mixup", 0),
             ("cutmix", 0),

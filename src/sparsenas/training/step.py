@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -18,17 +19,24 @@ from sparsenas.training.recipe import Recipe
 
 
 def forward(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> tuple[Output, Target]:
-    """The output for a batch of images, augmented as the recipe says, and the labels to compare it with.
+    """The output for a batch of images, augmented as the recipe says, and the labels to compare it with."""
+    x, target = inputs(data, batch, recipe, epoch)
+    with overrides(x.device, recipe):
+        return model(x), target
 
-    Several processes on the same path share the statistics of batch norms.
-    """
+
+def inputs(data: Data, batch: Split, recipe: Recipe, epoch: int) -> tuple[Tensor, Target]:
+    """The input for a batch of images, augmented as the recipe says, and the labels of the output."""
     x = data.inputs(batch.images, recipe.augment, recipe.size_at(epoch))
     x = cutout(x, recipe.cutout) if recipe.cutout > 0 else x
-    x, target = blended(x, batch.labels, recipe.mixup, recipe.cutmix)
+    return blended(x, batch.labels, recipe.mixup, recipe.cutmix)
+
+
+def overrides(device: torch.device, recipe: Recipe) -> AbstractContextManager[object]:
+    """Faster gradients on processors; several processes on the same path share the statistics of batch norms."""
     norms = SYNCED if world() > 1 and not recipe.own_paths else {}
-    replaced = {**norms, **(DEPTHWISE if x.device.type == "cpu" else {})}
-    with FunctionOverrides(replaced) if replaced else nullcontext():  # it takes every call through Python
-        return model(x), target
+    replaced = {**norms, **(DEPTHWISE if device.type == "cpu" else {})}
+    return FunctionOverrides(replaced) if replaced else nullcontext()  # it takes every call through Python
 
 
 def update(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
@@ -23,7 +24,7 @@ from sparsenas.rundir.seeds import seed_of
 from sparsenas.training.arch_optimizer import PrunableOptimizer
 from sparsenas.training.epoch import Epoch
 from sparsenas.training.recipe import Recipe
-from sparsenas.training.step import forward, update
+from sparsenas.training.step import forward, inputs, update
 
 
 class Trainer:
@@ -103,6 +104,18 @@ class Trainer:
         """One step of the weights."""
         loss = self.epoch.loss(*forward(self.model, self.data, batch, self.recipe, self.epoch.number))
         update(self.fabric, self.model, self.optimizer, loss, self.recipe, clips_values=not pretraining)
+
+    def calibration(self) -> Iterator[Tensor]:
+        """Inputs as in the last epoch, as many images as the recipe recalibrates batch norm on, in whole batches."""
+        size, rounds = min(self.recipe.batch, len(self.split)), itertools.count()
+        batches = (
+            batch
+            for number in rounds
+            for batch in self.split.shuffled(size, self.seed_of("recalibration", number), rank_slice())
+        )
+        for step in range(max(1, self.recipe.recalibrate // size)):
+            torch.manual_seed(self.seed_of("recalibration", "step", step) + rank())
+            yield inputs(self.data, next(batches), self.recipe, self.recipe.epochs - 1)[0]
 
     def restart_momentum(self) -> None:
         """Sets all momentum to 0."""
