@@ -190,7 +190,7 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["cost", "--arch", "uniform:conv3,wide"], "expected labels from"),
         (["run", "--compare", "uniform:conv9"], "expected labels from"),
         (["run", "--search.sizes", "16,0"], "expected sizes >= 1, got 16,0"),
-        (["run", "--score.finalists", "-1"], "--score.finalists: expected at least 0, got -1"),
+        (["run", "--score.finalists", "-1"], "--score.finalists: expected >= 0, got -1"),
         (["run", "--score.shrink", "2"], "--score.shrink: expected 0 to 1, got 2.0"),
         (["run", "--data", "cifar10", "--data.root", "nowhere"], "nowhere: expected a folder with train-*.parquet"),
         (["run", "--data", "cifar10"], "expected --data.root, got none"),

@@ -1,7 +1,7 @@
-"""Scores that borrow from one another: each moves towards what an additive model of all of them says.
+"""Shrinks scores toward an additive model of all scores: a ridge regression on the picks.
 
-An inherited score is the merit of a network plus the accidents of its weights and of the images asked. What choices
-add up to is seen in many candidates, so its accidents cancel out; what a candidate has beyond it is mostly accident.
+A score on inherited weights has noise from the shared weights and from the sample of images. Its additive part is
+estimated from many candidates, so that the noise averages out. The rest of a score is mostly noise.
 """
 
 from __future__ import annotations
@@ -14,30 +14,32 @@ from sparsenas.core.arch import Arch
 from sparsenas.searching.evolution import Parents, Score, ScoreKey, best_first
 
 RIDGES = np.logspace(-2, 3, 11)
-"""Penalties to choose from, by leaving one out. The weights are those of answers that are there or not."""
+"""Penalties of the regression; leave-one-out cross-validation chooses one."""
 FEWEST = 3
-"""Fewer scores say nothing about sums."""
+"""Fewest scores that the model is fitted to."""
+
+Shrinkage = Callable[[Mapping[Arch, Score]], dict[Arch, Score]]
 
 
 def additive(scores: Mapping[Arch, Score]) -> Callable[[Sequence[Arch]], list[Score]]:
-    """What a sum over the answers says of architectures: ridge regression, each part of a score apart."""
+    """The additive model of scores, which predicts accuracy and loss by one regression each on one-hot picks."""
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.linear_model import RidgeCV
 
     one_hot = DictVectorizer(sparse=False)
-    answers = one_hot.fit_transform([_answers(arch) for arch in scores])
-    model = RidgeCV(RIDGES, alpha_per_target=True).fit(answers, np.array(list(scores.values())))
+    inputs = one_hot.fit_transform([_picks(arch) for arch in scores])
+    model = RidgeCV(RIDGES, alpha_per_target=True).fit(inputs, np.array(list(scores.values())))
     return lambda archs: [
-        Score(*row) for row in model.predict(one_hot.transform([_answers(arch) for arch in archs])).tolist()
+        Score(*row) for row in model.predict(one_hot.transform([_picks(arch) for arch in archs])).tolist()
     ]
 
 
-def _answers(arch: Arch) -> dict[str, str]:
+def _picks(arch: Arch) -> dict[str, str]:
     return {name: str(picks) for name, picks in arch.items()}
 
 
-def shrinkage(scores: Mapping[Arch, Score], share: float) -> Callable[[Mapping[Arch, Score]], dict[Arch, Score]]:
-    """Moves scores this share of the way to the additive model of these; 0 = not at all, and so do too few to fit."""
+def shrinkage(scores: Mapping[Arch, Score], share: float) -> Shrinkage:
+    """Moves scores by ``share`` of the way to the additive model of ``scores``; not where these are too few."""
     if share == 0 or len(scores) < FEWEST:
         return dict
     expected = additive(scores)
@@ -52,5 +54,5 @@ def shrinkage(scores: Mapping[Arch, Score], share: float) -> Callable[[Mapping[A
 
 
 def best_shrunk(share: float, score_key: ScoreKey) -> Parents:
-    """The choice of the best by shrunk scores; ``evolution.best_first`` where the share is 0."""
+    """Chooses the best by shrunk scores; ``evolution.best_first`` where the share is 0."""
     return lambda scores, count: best_first(shrinkage(scores, share)(scores), count, score_key)

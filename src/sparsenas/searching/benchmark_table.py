@@ -1,4 +1,4 @@
-"""Files of architectures whose true accuracy is known."""
+"""Tables of architectures with known true accuracies, such as NAS-Bench-Macro."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import NamedTuple
 from sparsenas.errors import UserError
 
 KEYS = ("mean_acc", "accuracy")
-"""Under which name a JSON object has its accuracy; the first is that of NAS-Bench-Macro."""
+"""Keys of the accuracy in a JSON object; the first one is NAS-Bench-Macro's."""
 
 
 class _Row(NamedTuple):
-    """One row as it came, and where it stands in the file."""
+    """One row as read, with its place in the file for messages."""
 
     where: str
     arch: object
@@ -24,18 +24,18 @@ class _Row(NamedTuple):
 
 
 def load_benchmark_table(path: Path) -> dict[str, float]:
-    """Reads architectures as text, and their true accuracies as shares of one, in the file's order.
+    """Reads architectures as text with their true accuracies from 0 to 1, in the file's order.
 
-    Four shapes are read, told apart by what is in the file, not by its name:
+    The format is recognised by the content of the file:
 
-    - NAS-Bench-Macro's JSON: ``{"02012100": {"mean_acc": 89.2, ...}, ...}``; ``accuracy`` instead of ``mean_acc`` will
-      do, and whatever else an entry has is ignored;
+    - JSON of NAS-Bench-Macro: ``{"02012100": {"mean_acc": 89.2, ...}, ...}``, or ``accuracy`` in place of ``mean_acc``;
+      other keys are ignored;
     - JSON ``{"02012100": 89.2, ...}``;
-    - JSON ``[{"arch": "02012100", "accuracy": 89.2}, ...]``, where an ``arch`` may also be an object of labels;
-    - CSV with a header that has the columns ``arch`` and ``accuracy``, or of just these two columns without a header.
+    - JSON ``[{"arch": "02012100", "accuracy": 89.2}, ...]``, where ``arch`` may also be an object of labels;
+    - CSV with a header that has the columns ``arch`` and ``accuracy``, or of these two columns without a header.
 
-    An accuracy is a share of one; where any is above 1, all are percent. Raises ``UserError`` on anything else: a file
-    that is none of these, an accuracy that is no number within the range, an architecture given twice, fewer than two.
+    Accuracies are percentages if any is above 1. Raises ``UserError`` for another format, an accuracy out of range, an
+    architecture that is given twice, or fewer than two architectures.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -1,4 +1,4 @@
-"""How candidates are scored and compared: the flags."""
+"""Flags of scoring: images, and the order of candidates."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from sparsenas.searching.evolution import Parents, ScoreKey, by_accuracy, by_los
 
 @dataclass(frozen=True)
 class Scoring:
-    """On which images candidates are scored, and how they are compared."""
+    """The images that candidates are scored on, and how scores are compared."""
 
     calibration: int = 256
-    """Training images whose statistics batch norm takes for a candidate; 0 = it keeps the supernet's own"""
+    """Training images on which batch norm is recalibrated for each candidate; 0 = the supernet's statistics are used"""
     val: int = 0
-    """Held-out images a candidate is scored on; 0 = all"""
+    """Validation images that each candidate is scored on; 0 = all"""
     batch: int = 256
-    """Images in a batch"""
+    """Images per batch"""
     by: Literal["accuracy", "loss"] = "accuracy"
-    """By what candidates are compared"""
+    """Candidates are compared by this; the other one decides ties"""
     finalists: int = 0
-    """So many of the best are compared once more, on all held-out images; 0 = the best of the search is the answer"""
+    """Number of best candidates that are scored once more on all validation images; 0 = none"""
     shrink: float = 0.0
-    """How far scores move to what an additive model of all of them says before they are compared, from 0 to 1"""
+    """Shrinks scores toward a ridge regression fitted to all scores before they are compared; 0 = not, 1 = fully"""
     cache_memory: int = 1024
-    """MiB in which what candidates share with those scored before is kept; 0 = none. Scores do not depend on it"""
+    """MiB for activations shared with candidates scored before; 0 = none. Scores do not depend on it"""
 
     @property
     def score_key(self) -> ScoreKey:
-        """The order of scores."""
+        """The sort key of scores."""
         return by_loss if self.by == "loss" else by_accuracy
 
     @property
     def choose(self) -> Parents:
-        """How the best are chosen."""
+        """The choice of the best candidates."""
         return best_shrunk(self.shrink, self.score_key)
 
     def __post_init__(self) -> None:
         for name, low in (("calibration", 0), ("val", 0), ("batch", 1), ("finalists", 0), ("cache_memory", 0)):
             if self.__dict__[name] < low:
-                raise UserError(f"--score.{name}: expected at least {low}, got {self.__dict__[name]}")
+                raise UserError(f"--score.{name}: expected >= {low}, got {self.__dict__[name]}")
         if not 0 <= self.shrink <= 1:
-            raise UserError(f"--score.shrink: expected 0 to 1, got {self.shrink}")
+            raise UserError(f"--score.shrink: expected 0 <= shrink <= 1, got {self.shrink}")

@@ -1,4 +1,4 @@
-"""Searching architectures by asking and telling; knows choices and numbers, nothing of networks."""
+"""Evolution and random search by ask and tell; they know choices and scores, but no networks."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ MOST_ENUMERATED = 20_000
 
 
 class Score(NamedTuple):
-    """How good an architecture is; greater is better, compared from left to right."""
+    """The score of an architecture; greater is better, compared from left to right."""
 
     accuracy: float
-    """Share of hits on the held-out images."""
+    """Share of correct predictions on validation images."""
     negative_loss: float
-    """Minus the mean cross-entropy on them: decides between equal accuracies."""
+    """Minus the mean cross-entropy on them."""
 
 
 ScoreKey = Callable[[Score], tuple[float, ...]]
+"""The sort key of a score."""
 
 
 def by_accuracy(score: Score) -> tuple[float, ...]:
@@ -33,46 +34,46 @@ def by_accuracy(score: Score) -> tuple[float, ...]:
 
 
 def by_loss(score: Score) -> tuple[float, ...]:
-    """By loss, which tells more from as few images: it sees how sure the network was."""
+    """By loss, then by accuracy. On few images the loss varies less than the accuracy."""
     return score.negative_loss, score.accuracy
 
 
 class SearchProblem(NamedTuple):
-    """What a search may propose."""
+    """The architectures that a search may propose, and how it compares them."""
 
     choices: Choices
     draw: Callable[[np.random.Generator, Callable[[Arch], bool]], Arch | None]
-    """One random legal architecture that satisfies a predicate; ``None`` when none was found."""
+    """A random legal architecture that satisfies a predicate; ``None`` when none was found."""
     legal: Callable[[Sequence[Arch]], Sequence[bool]]
     canonical: Callable[[Arch], Arch]
-    """Equal networks made equal architectures."""
+    """Maps architectures of equal networks to one of them."""
     score_key: ScoreKey = by_accuracy
-    """By what scores are compared."""
+    """The sort key of scores."""
 
 
 Parents = Callable[[Mapping[Arch, Score], int], list[Arch]]
-"""Chooses so many parents from everything scored."""
+"""Chooses a number of parents from all scored architectures."""
 
 
 def best_first(scores: Mapping[Arch, Score], count: int, score_key: ScoreKey = by_accuracy) -> list[Arch]:
-    """The published choice of parents: the best."""
+    """The best ``count`` architectures: the published choice of parents."""
     return sorted(scores, key=lambda arch: score_key(scores[arch]), reverse=True)[:count]
 
 
 class Search(ABC):
-    """Proposes architectures until it has no more; whoever scores them tells the scores.
+    """Proposes architectures by ``ask`` until none are left; the caller scores them and calls ``tell``.
 
-    Deterministic for a given generator: told the same scores, it asks the same again. So a search is resumed by
-    replaying it with the scores already cached_scores for.
+    For one generator and the same scores the proposals are the same. So a search is resumed by replaying it with the
+    scores that are known.
     """
 
     def __init__(self, problem: SearchProblem, rng: np.random.Generator) -> None:
         self.problem = problem
         self.rng = rng
         self.scores: dict[Arch, Score] = {}
-        """Everything scored so far, in order."""
+        """All architectures scored so far, in order."""
         self.generation = -1
-        """The number of the generation last asked for."""
+        """The number of the last generation."""
         self._proposed: set[Arch] = set()
 
     @abstractmethod
@@ -82,10 +83,10 @@ class Search(ABC):
     @property
     @abstractmethod
     def planned(self) -> int:
-        """How many architectures will be asked for, unless the space is exhausted before."""
+        """The number of architectures to be proposed, unless the space is exhausted before."""
 
     def tell(self, archs: Sequence[Arch], scores: Sequence[Score]) -> None:
-        """Takes the scores of the architectures asked for."""
+        """Takes the scores of the proposed architectures."""
         self.scores.update(zip(archs, scores, strict=True))
 
     @property
@@ -121,7 +122,7 @@ class Search(ABC):
 
 
 class RandomSearch(Search):
-    """The baseline: random legal architectures, as many as evolution would evaluate."""
+    """The baseline of evolution: random legal architectures."""
 
     def __init__(
         self, problem: SearchProblem, rng: np.random.Generator, evaluations: int = 1050, block: int = 50
@@ -131,7 +132,7 @@ class RandomSearch(Search):
 
     @property
     def planned(self) -> int:
-        """The evaluations asked for."""
+        """All evaluations."""
         return self.evaluations
 
     def ask(self) -> list[Arch]:
@@ -143,9 +144,9 @@ class RandomSearch(Search):
 class Evolution(Search):
     """SPOS's evolution (Guo et al. 2020, section 3.4), every candidate scored once.
 
-    The first generation is random; each later one has mutants and crossovers of the best ``parents`` so far, topped up
-    with random architectures. The answer is the best of everything scored, the last generation included.
-    With another ``choose`` of parents, such as ``pareto.crowded``, it looks for a front instead of one best.
+    The first generation is random. Each later one has mutants and crossovers of the best ``parents`` so far, filled up
+    with random architectures. The result is the best of all scored architectures, the last generation included.
+    With another ``choose`` of parents, such as ``pareto.crowded``, it searches a Pareto front.
     """
 
     def __init__(
@@ -183,7 +184,7 @@ class Evolution(Search):
         return children + self._random(self.population - len(children))
 
     def _legal_children(self, make: Callable[[], Arch], count: int) -> list[Arch]:
-        """Up to ``count`` new legal children in ten times as many tries."""
+        """Up to ``count`` new legal children, from ten times as many tries."""
         children: list[Arch] = []
         for _ in range(10 * count):
             if len(children) == count:
@@ -195,14 +196,14 @@ class Evolution(Search):
         return children
 
     def _mutant(self, parents: Sequence[Arch]) -> Arch:
-        """A parent in which each choice is drawn anew (perhaps the same) with probability ``mutation``."""
+        """A parent in which each choice is drawn again with probability ``mutation``."""
         parent = parents[int(self.rng.integers(len(parents)))]
         hit = self.rng.random(len(parent)) < self.mutation
         names = [name for name, mutate in zip(parent, hit, strict=True) if mutate]
         return parent.replace({name: parent.choices[name].sample(self.rng) for name in names})
 
     def _crossover(self, parents: Sequence[Arch]) -> Arch:
-        """Each choice from either of two parents (who may be the same) with probability one half."""
+        """Each choice from one of two parents, which may be the same, with probability one half."""
         mother, father = (parents[int(i)] for i in self.rng.integers(len(parents), size=2))
         from_father = self.rng.random(len(mother)) < 0.5
         return mother.replace({n: father[n] for n, take in zip(mother, from_father, strict=True) if take})

@@ -1,4 +1,4 @@
-"""A memory of bounded size that forgets first what was used longest ago."""
+"""A cache of bounded size that evicts the least recently used entries."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class _Entry(NamedTuple):
 
 
 class Cache:
-    """Keeps values of at most ``limit`` bytes in all, used in rounds.
+    """LRU cache of at most ``limit`` bytes that never evicts entries used in the current round.
 
-    Nothing is forgotten in the round in which it was used: where a round uses more than there is room for, what came
-    first is kept. So a next round in the same order finds it, instead of always asking for what has just gone.
+    Where a round uses more than fits, its first entries are kept. So the next round in the same order finds these
+    entries, whereas a plain LRU cache would always have evicted the entry that is needed next.
     """
 
     def __init__(self, limit: int) -> None:
@@ -27,14 +27,14 @@ class Cache:
         """Bytes in use."""
         self.round = 0
         self._entries: dict[Hashable, _Entry] = {}
-        """In the order of their last use."""
+        """Least recently used first."""
 
     def begin(self) -> None:
         """Starts a round."""
         self.round += 1
 
     def get(self, key: Hashable, kind: type[T]) -> T | None:
-        """The value, which is of this kind; ``None`` where there is none."""
+        """The value, which is of type ``kind``; ``None`` if it is not in the cache."""
         entry = self._entries.pop(key, None)
         if entry is None:
             return None
@@ -43,17 +43,17 @@ class Cache:
         return entry.value
 
     def put(self, key: Hashable, value: object, size: int) -> None:
-        """Keeps a value of ``size`` bytes, if there is room for it or for older ones in its place."""
-        self._forget(key)
+        """Adds a value of ``size`` bytes, if it fits after evicting entries of earlier rounds."""
+        self._evict(key)
         while self.used + size > self.limit and self._entries:
             oldest = next(iter(self._entries))
             if size > self.limit or self._entries[oldest].round == self.round:
                 return
-            self._forget(oldest)
+            self._evict(oldest)
         if size <= self.limit:
             self._entries[key] = _Entry(value, size, self.round)
             self.used += size
 
-    def _forget(self, key: Hashable) -> None:
+    def _evict(self, key: Hashable) -> None:
         entry = self._entries.pop(key, None)
         self.used -= 0 if entry is None else entry.size

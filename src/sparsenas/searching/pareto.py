@@ -1,4 +1,4 @@
-"""Trading accuracy for cost: fronts, their hypervolume, and NSGA-II's choice of parents.
+"""Pareto fronts of accuracy and cost, their hypervolume, and NSGA-II's choice of parents.
 
 Needs the ``pareto`` extra (pymoo, moocore).
 """
@@ -23,7 +23,7 @@ def objectives(scores: Mapping[Arch, Score], cost_of: CostOf) -> NDArray[np.floa
 
 
 def front(scores: Mapping[Arch, Score], cost_of: CostOf) -> list[Arch]:
-    """The architectures that no other beats in one of accuracy and cost without losing in the other, cheapest first."""
+    """The Pareto front of accuracy and cost, cheapest first."""
     import moocore
 
     points, archs = objectives(scores, cost_of), list(scores)
@@ -32,7 +32,7 @@ def front(scores: Mapping[Arch, Score], cost_of: CostOf) -> list[Arch]:
 
 
 def hypervolume(points: NDArray[np.float64], reference: Sequence[float]) -> float:
-    """The area between a front and a reference point (error, cost) that it dominates."""
+    """The area that a front dominates, up to a reference point (error, cost)."""
     import moocore
 
     return float(moocore.hypervolume(points, ref=np.asarray(reference, dtype=float)))

@@ -1,4 +1,4 @@
-"""How far two rankings of the same things agree, and where one thing stands among many; knows numbers only."""
+"""Rank correlation of two lists of values, and the rank of one value."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from sparsenas.core.arch import Arch
 
 @runtime_checkable
 class Canonical(Protocol):
-    """A network some of whose architectures are equal although every answer counts."""
+    """A network that maps architectures of equal function to one of them, by a rule of its own."""
 
     def canonical(self, arch: Arch) -> Arch:
-        """Equal networks made equal architectures."""
+        """The representative of all architectures with the same function."""
         ...
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two rankings of the same rows agree; ``None`` where that is undefined, as when one side is all equal."""
+    """Agreement of two rankings of the same rows; ``None`` where undefined, as when all values of one side are equal."""
 
     rows: int
     tau: float | None
-    """Kendall's tau-b: pairs in the same order less pairs in the opposite one, as a share; ties count for neither."""
+    """Kendall's tau-b: share of pairs in the same order minus share of pairs in opposite order; ties count for neither."""
     rho: float | None
-    """Spearman's rho: the correlation of the ranks, equal values sharing their mean rank."""
+    """Spearman's rho: correlation of the ranks; equal values have their mean rank."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one stands among many."""
+    """The rank of one value among others."""
 
     rank: int
-    """1 is the best; equals share a rank."""
+    """1 is the best; equal values have the same rank."""
     of: int
     best: float
     gap: float
-    """How far it is below the best."""
+    """Difference to the best."""
 
 
 def agreement(first: Sequence[float], second: Sequence[float]) -> Agreement:
