@@ -1,4 +1,4 @@
-"""Quantisers do what the papers say, layers that use them are the plain layers of rounded numbers."""
+"""Quantizers do what the papers say, layers that use them are the plain layers of rounded numbers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from sparsenas.nn.bn_folding import fold_batch_norms, scale_output
 from sparsenas.nn.quantize import (
     FixedQuantConv2d,
     FixedQuantLinear,
-    Quantised,
+    Quantized,
     freeze_weights,
-    quantise_activations,
-    quantise_weights,
+    quantize_activations,
+    quantize_weights,
 )
 from sparsenas.searching.eval_batches import make_eval_batches
 from sparsenas.searching.population_evaluator import score_population
@@ -53,7 +53,7 @@ def numbers(seed: int, count: int = 200, scale: float = 4.0) -> Tensor:
 @given(seeds, bit_widths, alpha_values)
 def test_activations_lie_on_few_levels_from_zero_to_alpha(seed: int, bits: int, alpha: float) -> None:
     x, top = numbers(seed), torch.tensor(alpha)
-    y = quantise_activations(x, top, bits)
+    y = quantize_activations(x, top, bits)
     assert len(y.unique()) <= 2**bits
     assert y.min() >= 0
     assert y.max() <= top
@@ -64,9 +64,9 @@ def test_activations_lie_on_few_levels_from_zero_to_alpha(seed: int, bits: int, 
 @given(seeds, bit_widths, alpha_values)
 def test_activations_are_monotone_and_idempotent(seed: int, bits: int, alpha: float) -> None:
     x, top = numbers(seed).sort().values, torch.tensor(alpha)
-    y = quantise_activations(x, top, bits)
+    y = quantize_activations(x, top, bits)
     assert (y.diff() >= 0).all()
-    assert torch.equal(quantise_activations(y, top, bits), y)
+    assert torch.equal(quantize_activations(y, top, bits), y)
 
 
 @given(seeds, bit_widths, alpha_values)
@@ -76,7 +76,7 @@ def test_the_gradient_of_activations_passes_inside_and_alpha_has_the_rest(seed: 
     x.requires_grad_()
     top = torch.tensor(alpha, dtype=torch.double, requires_grad=True)
     after = numbers(seed + 1, 30).double()
-    (quantise_activations(x, top, bits) * after).sum().backward()
+    (quantize_activations(x, top, bits) * after).sum().backward()
     to_x, to_alpha = [], 0.0
     for value, grad in zip(x.tolist(), after.tolist(), strict=True):
         to_x.append(grad if 0 < value < alpha else 0.0)
@@ -87,15 +87,15 @@ def test_the_gradient_of_activations_passes_inside_and_alpha_has_the_rest(seed: 
 
 def test_a_negative_alpha_counts_as_positive_and_what_is_no_number_is_not_hidden() -> None:
     x = torch.tensor([-1.0, 0.2, 3.0])
-    expected = quantise_activations(x, torch.tensor(1.5), 2)
-    assert torch.equal(quantise_activations(x, torch.tensor(-1.5), 2), expected)
-    assert not quantise_activations(x, torch.tensor(0.0), 2).isnan().any()
-    assert quantise_activations(torch.tensor([float("nan")]), torch.tensor(1.0), 2).isnan().all()
+    expected = quantize_activations(x, torch.tensor(1.5), 2)
+    assert torch.equal(quantize_activations(x, torch.tensor(-1.5), 2), expected)
+    assert not quantize_activations(x, torch.tensor(0.0), 2).isnan().any()
+    assert quantize_activations(torch.tensor([float("nan")]), torch.tensor(1.0), 2).isnan().all()
 
 
 def test_activations_keep_their_type() -> None:
     x = numbers(0).bfloat16()
-    y = quantise_activations(x, nn.Parameter(torch.tensor(2.5)), 4)
+    y = quantize_activations(x, nn.Parameter(torch.tensor(2.5)), 4)
     assert y.dtype == torch.bfloat16
     assert len(y.unique()) <= 16
 
@@ -103,10 +103,10 @@ def test_activations_keep_their_type() -> None:
 @given(seeds, bit_widths, st.sampled_from([0.01, 0.3, 2.0]))
 def test_weights_lie_on_few_symmetric_levels(seed: int, bits: int, scale: float) -> None:
     w = numbers(seed, 99, scale)
-    q = quantise_weights(w, bits)
+    q = quantize_weights(w, bits)
     levels = q.unique()
     assert len(levels) <= 2**bits
-    assert torch.equal(quantise_weights(-w, bits).unique(), (-levels).sort().values)
+    assert torch.equal(quantize_weights(-w, bits).unique(), (-levels).sort().values)
     assert (q[w.sort().indices].diff() >= 0).all()
     if bits == 1:
         assert torch.equal(q, w.sign() * w.abs().mean())
@@ -122,15 +122,15 @@ def test_weights_lie_on_few_symmetric_levels(seed: int, bits: int, scale: float)
 
 @given(seeds, st.integers(1, 3))
 def test_weights_of_few_bits_are_not_rounded_again(seed: int, bits: int) -> None:
-    q = quantise_weights(numbers(seed), bits)
-    torch.testing.assert_close(quantise_weights(q, bits), q)
+    q = quantize_weights(numbers(seed), bits)
+    torch.testing.assert_close(quantize_weights(q, bits), q)
 
 
 @given(seeds, bit_widths)
 def test_the_gradient_of_weights_is_that_without_rounding(seed: int, bits: int) -> None:
     w = (numbers(seed, 20) / 4).double().requires_grad_()
     after = numbers(seed + 1, 20).double()
-    (quantise_weights(w, bits) * after).sum().backward()
+    (quantize_weights(w, bits) * after).sum().backward()
     if bits == 1:
         assert torch.equal(w.grad, after)
         return
@@ -146,7 +146,7 @@ def test_the_gradient_of_weights_is_that_without_rounding(seed: int, bits: int) 
 def test_weights_that_are_all_zero_stay_finite() -> None:
     for bits in (1, 2, 4):
         w = torch.zeros(3, requires_grad=True)
-        quantise_weights(w, bits).sum().backward()
+        quantize_weights(w, bits).sum().backward()
         assert torch.isfinite(w.grad).all()
 
 
@@ -157,14 +157,14 @@ def bits_and_widths(pick: int, inputs: int, outputs: int) -> tuple[Bits, Width, 
 
 @every_pair
 @pytest.mark.parametrize("sizes", [(0, 2), (2, 0), (1, 1), (2, 2)])
-def test_a_quantised_convolution_is_the_convolution_of_the_rounded_slice(pick: int, sizes: tuple[int, int]) -> None:
+def test_a_quantized_convolution_is_the_convolution_of_the_rounded_slice(pick: int, sizes: tuple[int, int]) -> None:
     bits, inputs, outputs, gates = bits_and_widths(pick, *sizes)
     conv = QuantConv2d(inputs, outputs, 3, bits, stride=2, padding=2, dilation=2)
     set_gates(conv, gates)
     i, o = (VALUES[size] for size in sizes)
     x = 3 * torch.randn(2, i, 7, 7)
-    weight = quantise_weights(conv.layer.weight[:o, :i], PAIRS[pick][0])
-    rounded = quantise_activations(x, conv.alpha, PAIRS[pick][1])
+    weight = quantize_weights(conv.layer.weight[:o, :i], PAIRS[pick][0])
+    rounded = quantize_activations(x, conv.alpha, PAIRS[pick][1])
     expected = F.conv2d(rounded, weight, conv.layer.bias[:o], stride=2, padding=2, dilation=2)
     assert torch.equal(conv(x), expected)
     plain = derive(conv, gates)
@@ -174,7 +174,7 @@ def test_a_quantised_convolution_is_the_convolution_of_the_rounded_slice(pick: i
 
 
 @every_pair
-def test_a_quantised_depthwise_convolution_is_one(pick: int) -> None:
+def test_a_quantized_depthwise_convolution_is_one(pick: int) -> None:
     bits, width, _, gates = bits_and_widths(pick, 1, 1)
     conv = QuantConv2d(width, width, 3, bits, padding=1, depthwise=True, bias=False)
     set_gates(conv, gates)
@@ -186,14 +186,14 @@ def test_a_quantised_depthwise_convolution_is_one(pick: int) -> None:
 
 @every_pair
 @pytest.mark.parametrize("sizes", [(0, 2), (2, 2)])
-def test_a_quantised_linear_layer_is_the_linear_layer_of_the_rounded_slice(pick: int, sizes: tuple[int, int]) -> None:
+def test_a_quantized_linear_layer_is_the_linear_layer_of_the_rounded_slice(pick: int, sizes: tuple[int, int]) -> None:
     bits, inputs, outputs, gates = bits_and_widths(pick, *sizes)
     linear = QuantLinear(inputs, outputs, bits)
     set_gates(linear, gates)
     i, o = (VALUES[size] for size in sizes)
     x = torch.randn(4, i)
-    weight = quantise_weights(linear.layer.weight[:o, :i], PAIRS[pick][0])
-    expected = F.linear(quantise_activations(x, linear.alpha, PAIRS[pick][1]), weight, linear.layer.bias[:o])
+    weight = quantize_weights(linear.layer.weight[:o, :i], PAIRS[pick][0])
+    expected = F.linear(quantize_activations(x, linear.alpha, PAIRS[pick][1]), weight, linear.layer.bias[:o])
     assert torch.equal(linear(x), expected)
     plain = derive(linear, gates)
     assert isinstance(plain, FixedQuantLinear)
@@ -252,7 +252,7 @@ def test_pairs_are_read() -> None:
 
 
 def small(widths: bool = True) -> nn.Sequential:
-    """A quantised space whose widths and bits are chosen together; nothing before a rounding can be folded."""
+    """A quantized space whose widths and bits are chosen together; nothing before a rounding can be folded."""
     layers: list[nn.Module] = []
     for i in range(2):
         bits = Bits(f"bits{i}", PAIRS)
@@ -299,7 +299,7 @@ def test_freezing_changes_nothing_but_the_weights(pick: int) -> None:
     expected = plain(x)
     frozen = freeze_weights(plain)
     assert torch.equal(frozen(x), expected)
-    rounded = [module for module in frozen.modules() if isinstance(module, Quantised)]
+    rounded = [module for module in frozen.modules() if isinstance(module, Quantized)]
     assert len(rounded) == 5
     assert all(len(module.weight.unique()) <= 2 ** module.bits[0] for module in rounded)
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
@@ -320,7 +320,7 @@ def test_a_derived_network_can_be_trained_on() -> None:
     assert len({id(parameter) for parameter in alphas(plain)} & {id(p) for p in plain.parameters()}) == 5
 
 
-def test_folding_leaves_quantised_layers_right() -> None:
+def test_folding_leaves_quantized_layers_right() -> None:
     net = nn.Sequential(
         QuantConv2d(1, 3, 3, (2, 2)), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU()
     ).eval()

@@ -340,13 +340,13 @@ def test_a_torn_or_absent_file_gets_one_line(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     measured(tiny(width=4, blocks=1), IMAGE, path)
     path.write_text(path.read_text()[:200])
-    with pytest.raises(UserError, match="expected a table that `sparsenas latency` wrote, got: "):
+    with pytest.raises(UserError, match="expected a table written by `sparsenas latency`, got: "):
         read_table(path)
     with pytest.raises(UserError, match="got: No such file or directory"):
         read_table(tmp_path / "nowhere.json")
 
 
-def test_quantised_layers_are_refused() -> None:
+def test_quantized_layers_are_refused() -> None:
     layer = Layer("conv2d", (1, 2, 4, 4), (1, 3, 4, 4), (3, 2, 1, 1), bits=(2, 4))
     with pytest.raises(UserError, match="without bit widths, .* 2-bit weights and 4-bit activations"):
         missing(LatencyTable("", Settings(), {}), [layer])

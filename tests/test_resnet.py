@@ -44,9 +44,9 @@ def test_bitops_are_the_published_ones(name: str) -> None:
 @pytest.mark.parametrize(("make", "count", "blocks"), [(resnet18, 11_689_512, 8), (resnet34, 21_797_672, 16)])
 def test_the_network_is_resnet(make: type[nn.Module], count: int, blocks: int) -> None:
     net = make()
-    quantised = sum(isinstance(module, QuantConv2d) for module in net.modules())
-    # The well-known number of parameters, and one clipping point a quantised convolution.
-    assert sum(p.numel() for p in net.parameters()) == count + quantised
+    quantized = sum(isinstance(module, QuantConv2d) for module in net.modules())
+    # The well-known number of parameters, and one clipping point a quantized convolution.
+    assert sum(p.numel() for p in net.parameters()) == count + quantized
     assert list(choices(net)) == [f"block{i + 1}.bits" for i in range(blocks)]
     assert space_size(choices(net)) == 6**blocks
     table = CostTable(net, (3, 224, 224))
@@ -54,7 +54,7 @@ def test_the_network_is_resnet(make: type[nn.Module], count: int, blocks: int) -
     layers = [layer for layer in trace(derive(net, arch.gates()), (3, 224, 224)) if layer.op in ("conv2d", "linear")]
     assert layers[0].bits is layers[-1].bits is None
     assert all(layer.bits is not None for layer in layers[1:-1])
-    assert len(layers) == quantised + 2
+    assert len(layers) == quantized + 2
     assert layers[-1].inputs == (1, 512)
 
 

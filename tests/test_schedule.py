@@ -81,7 +81,7 @@ def test_the_auxiliary_loss_is_added_by_its_weight() -> None:
 
 
 def test_an_auxiliary_head_needs_features() -> None:
-    with pytest.raises(UserError, match="auxiliary > 0 needs a network with features .* Linear has no with_features"):
+    with pytest.raises(UserError, match="auxiliary: expected 0 for Linear, which has no features"):
         WithAuxiliary(nn.Linear(2, 2))
 
 

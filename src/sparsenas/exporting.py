@@ -15,21 +15,21 @@ from torch import Tensor, nn
 
 from sparsenas.errors import UserError, first_line
 from sparsenas.nn.metrics import Classification
-from sparsenas.nn.quantize import Quantised
+from sparsenas.nn.quantize import Quantized
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.results import ExportCheck
 
 TOLERANCE = 1e-3
-"""Largest difference of a logit between PyTorch and ONNX Runtime that is taken for rounding."""
+"""Largest difference of a logit between PyTorch and an exported file that counts as rounding."""
 SAME = 0.95
-"""Share of predictions that must be equal where a network quantises: there a last digit may tip a value by a level."""
+"""Share of predictions that must be equal for a quantized network, where rounding may shift a value by a level."""
 
 
 def export_network(run: Run, net: nn.Module, images: Tensor) -> ExportCheck:
-    """Writes ``net.pt2`` and ``net.onnx``, both for any batch size, and checks both on real, normalised ``images``.
+    """Writes ``net.pt2`` and ``net.onnx`` for any batch size, and compares both with ``net`` on normalised ``images``.
 
-    Returns what the check found. Raises ``UserError`` when an exported file does not compute what the network computes.
+    Returns the comparison. Raises ``UserError`` when an exported file differs by more than rounding.
     """
     net = net.cpu().eval()
     images = images.cpu().contiguous()
@@ -53,14 +53,14 @@ def export_network(run: Run, net: nn.Module, images: Tensor) -> ExportCheck:
         same_predictions=Classification().same(expected, found),
     )
     largest = max(check.pt2_max_difference, check.onnx_max_difference)
-    rounds = any(isinstance(module, Quantised) for module in net.modules())
+    rounds = any(isinstance(module, Quantized) for module in net.modules())
     if not (check.same_predictions >= SAME * len(images) if rounds else largest <= TOLERANCE):
         raise UserError(f"{run.path}: the exported network differs from the trained one: {check}")
     return check
 
 
 def onnx_model(net: nn.Module, example: Tensor, axes: Mapping[int, Any] | None = None) -> bytes:
-    """An ONNX model of a network for inputs as large as ``example``, but for those ``axes`` that may vary."""
+    """The ONNX model of a network for inputs of the shape of ``example``, except for ``axes``, which may vary."""
     with _quiet():
         shapes = None if axes is None else (axes,)
         program = torch.onnx.export(net, (example,), dynamo=True, dynamic_shapes=shapes, verbose=False)
@@ -111,7 +111,7 @@ def _refusing(path: Path) -> Iterator[None]:
 
 
 def _tensors(message: Any) -> Iterator[Any]:
-    """All tensors of an ONNX model, those in attributes and inner graphs too."""
+    """All tensors of an ONNX model, in attributes and inner graphs too."""
     import onnx
 
     if isinstance(message, onnx.TensorProto):
@@ -125,7 +125,7 @@ def _tensors(message: Any) -> Iterator[Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters log and warn about themselves; none of it is for the user."""
+    """Hides the logs and warnings of the exporters, which are not about the user's network."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

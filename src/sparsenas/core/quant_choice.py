@@ -23,10 +23,10 @@ from sparsenas.nn.quantize import (
     FixedQuantConv2d,
     FixedQuantLinear,
     Pair,
-    Quantised,
+    Quantized,
     check_bits,
-    quantise_activations,
-    quantise_weights,
+    quantize_activations,
+    quantize_weights,
 )
 
 
@@ -107,8 +107,8 @@ class QuantConv2d(Derivable):
     def forward(self, x: Tensor) -> Tensor:
         weight_bits, activation_bits = _now(self.bits)
         weight, bias = self.layer.slices()
-        x = quantise_activations(x, self.alpha, activation_bits)
-        return self.layer.convolve(x, quantise_weights(weight, weight_bits), bias)
+        x = quantize_activations(x, self.alpha, activation_bits)
+        return self.layer.convolve(x, quantize_weights(weight, weight_bits), bias)
 
     def derived(self) -> nn.Module:
         """A ``FixedQuantConv2d`` of the chosen bits and widths."""
@@ -144,7 +144,7 @@ class QuantLinear(Derivable):
         weight_bits, activation_bits = _now(self.bits)
         weight, bias = self.layer.slices()
         return F.linear(
-            quantise_activations(x, self.alpha, activation_bits), quantise_weights(weight, weight_bits), bias
+            quantize_activations(x, self.alpha, activation_bits), quantize_weights(weight, weight_bits), bias
         )
 
     def derived(self) -> nn.Module:
@@ -168,4 +168,4 @@ def _whole(part: Tensor, full: Tensor | None) -> nn.Parameter:
 
 def alphas(net: nn.Module) -> list[nn.Parameter]:
     """The learned clipping points of a network, searched or derived; PACT regularises them as it does the weights."""
-    return [module.alpha for module in net.modules() if isinstance(module, QuantConv2d | QuantLinear | Quantised)]
+    return [module.alpha for module in net.modules() if isinstance(module, QuantConv2d | QuantLinear | Quantized)]

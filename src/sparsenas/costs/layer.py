@@ -59,7 +59,7 @@ def memory_access(layer: Layer) -> int:
 
 
 def bitops(layer: Layer) -> int:
-    """Multiply-adds times weight bits times activation bits over the searched (quantised) operations.
+    """Multiply-adds times weight bits times activation bits over the searched (quantized) operations.
 
     A network without any searched bit width counts 0. Divide by 2^30 for the G of the SPOS paper's tables.
     """

@@ -16,7 +16,7 @@ from sparsenas.core.derive import derive, shared_parts
 from sparsenas.core.gate import Gated, Gates
 from sparsenas.costs.layer import Layer, Shape
 from sparsenas.errors import UserError
-from sparsenas.nn.quantize import Quantised
+from sparsenas.nn.quantize import Quantized
 
 aten = torch.ops.aten
 
@@ -126,7 +126,7 @@ class _Recorder(TorchDispatchMode):
             module = self.running[-1] if self.running else None
             params = self.unclaimed.pop(module, 0) if module is not None else 0
             layer = describe(args, output, params)
-            self._note(module, replace(layer, bits=module.bits) if isinstance(module, Quantised) else layer)
+            self._note(module, replace(layer, bits=module.bits) if isinstance(module, Quantized) else layer)
         return output
 
     def prune_ops(self) -> None:

@@ -1,6 +1,6 @@
-"""What the processes of one job do together, by PyTorch's collectives; for a job of one process nothing is to be done.
+"""Collective operations of the processes of one job; with one process they do nothing.
 
-Every function is called by all processes alike, in the same order.
+All processes call each function in the same order.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ T = TypeVar("T")
 
 
 def rank() -> int:
-    """The number of this process among those of the job."""
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world() -> int:
-    """How many processes the job has."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank_slice() -> slice:
-    """Which items of a list that all processes have are this one's."""
+    """The items of a list, which all processes have, that are this process's share."""
     return slice(rank(), None, world())
 
 
 def broadcast_from_rank0(make: Callable[[], T]) -> T:
-    """Calls ``make`` in the first process only and returns its value, or raises its ``UserError``, in all of them."""
+    """Calls ``make`` in the first process only; returns its value, or raises its ``UserError``, in all processes."""
     if world() == 1:
         return make()
     told: list[object] = [None, None]
@@ -58,7 +58,7 @@ def all_reduce_sum(x: Tensor) -> Tensor:
 
 
 def all_gather(x: Tensor) -> Tensor:
-    """The tensors of all processes, which may differ in their first size, in the order of a list dealt by ``share``."""
+    """The rows of all processes, in the order of the list that ``rank_slice`` divided; counts of rows may differ."""
     if world() == 1:
         return x
     device, x = x.device, _sendable(x)
@@ -71,15 +71,15 @@ def all_gather(x: Tensor) -> Tensor:
 
 
 def _sendable(x: Tensor) -> Tensor:
-    """Where the processes can exchange it: NCCL knows GPUs only."""
+    """The tensor on a device that can send it: NCCL sends from GPUs only."""
     return x.cuda() if dist.get_backend() == "nccl" else x
 
 
 def average_gradients(parameters: Iterable[Tensor], alike: bool = True) -> None:
     """Averages gradients over the processes.
 
-    Where the processes did not all run the same layers (``alike`` false), a parameter that only some of them used has a
-    gradient of zero in the others, and one that none used has none.
+    With ``alike`` false the processes may have run different layers. A parameter that only some of them used counts as
+    zero in the others, and a parameter that none used has no gradient.
     """
     if world() == 1:
         return
@@ -95,7 +95,7 @@ def average_gradients(parameters: Iterable[Tensor], alike: bool = True) -> None:
 
 
 def _average(tensors: list[Tensor]) -> None:
-    """Averages tensors in place, by one exchange."""
+    """Averages tensors in place, by one collective operation."""
     flat = torch.cat([x.reshape(-1) for x in tensors])
     dist.all_reduce(flat)
     flat /= world()

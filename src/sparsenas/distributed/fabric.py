@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""The devices and processes of a job, by Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sparsenas.nn.malloc import keep_heap
 
 
 class Replicas(DDPStrategy):
-    """Lightning's data-parallel processes, but the training loop averages the gradients.
+    """Lightning's data-parallel processes without ``DistributedDataParallel``: the training loop averages gradients.
 
-    It knows which layers a path has run, and these change from step to step and grow fewer while a method prunes;
-    ``DistributedDataParallel`` exchanges the gradients of all layers that there were at the start.
+    The layers that run change from step to step and become fewer when a method prunes. ``DistributedDataParallel``
+    would exchange the gradients of all layers that existed at the start.
     """
 
     def setup_environment(self) -> None:
-        """Joins the other processes, those of this attempt only.
+        """Joins the other processes of this attempt.
 
-        The store in which the processes of ``torchrun`` find one another outlives them, and with it the addresses of an
-        attempt that failed. On one machine all count their attempts alike; on several they do not, and PyTorch's own
-        remedy, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1, is needed (docs/scaling.md).
+        The store through which the processes of ``torchrun`` find each other outlives them, and keeps the addresses of
+        a failed attempt. On one machine all processes have the same number of restarts, which tells attempts apart. On
+        several machines they may not, and PyTorch's TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 is needed (docs/scaling.md).
         """
         first = not dist.is_initialized()
         if first and dist.is_torchelastic_launched() and os.environ["GROUP_WORLD_SIZE"] == "1":
@@ -40,7 +40,7 @@ class Replicas(DDPStrategy):
             dist.init_process_group(backend, store=attempt, rank=rank, world_size=world)
         super().setup_environment()
         if first and dist.get_backend() == "gloo":
-            # Gloo's threads may still hold tensors of Python's; one that lets go of them while Python ends aborts it.
+            # A thread of Gloo that frees a Python tensor while Python shuts down would abort the process.
             atexit.register(dist.destroy_process_group)
 
     def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
@@ -50,7 +50,7 @@ class Replicas(DDPStrategy):
 
 @dataclass(frozen=True)
 class Device:
-    """Where to compute; the flags of Lightning Fabric."""
+    """The flags of Lightning Fabric."""
 
     accelerator: str = "auto"
     devices: str = "1"
@@ -59,9 +59,9 @@ class Device:
     threads: int = 0
 
     def fabric(self) -> Fabric:
-        """Starts Fabric, and the other processes of the job. Raises ``UserError`` when the machine has no such device.
+        """Starts Fabric and the other processes, unless ``torchrun`` has started them.
 
-        Under ``torchrun`` the processes are those that it has started.
+        Raises ``UserError`` when the machine has no such device.
         """
         keep_heap()
         if self.threads > 0:

@@ -1,4 +1,4 @@
-"""Batch norm over the images of all processes."""
+"""Synchronized batch norm: statistics over the images of all processes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def synced_batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """``torch.nn.functional.batch_norm`` of the images of all processes, of which ``x`` is this one's share.
+    """``torch.nn.functional.batch_norm`` of a batch that the processes share; ``x`` is this process's part.
 
-    PyTorch's own ``SyncBatchNorm`` needs a GPU and modules of one type. Shares of a batch are taken to be of one size.
+    PyTorch's ``SyncBatchNorm`` needs GPUs and modules of its own. The parts of a batch must be of equal size.
     """
     if not training:
         return functional.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     var, mean = torch.var_mean(wide, [0, *range(2, x.dim())], correction=0)
-    # In double precision, so that the square of a mean far from 0 does not swallow the variance.
+    # In double precision: the variance would be lost beside the square of a mean far from 0.
     moments = torch.stack([mean.double(), var.double() + mean.double() ** 2])
     mean, square = _Sum.apply(moments) / world()  # type: ignore[no-untyped-call]
     var = (square - mean**2).clamp(min=0)
@@ -48,11 +48,11 @@ def synced_batch_norm(
 
 
 SYNCED: Replacements = {functional.batch_norm: synced_batch_norm}
-"""Batch norms that take statistics take those of all processes' images together."""
+"""Synchronizes all batch norms in train mode."""
 
 
 class _Sum(Function):
-    """The sum over the processes; its gradient is the sum of theirs."""
+    """The sum over the processes; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A second classifier inside a network, for training only."""
+"""Auxiliary heads: a second classifier inside a network, for training only."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class WithAuxiliary(nn.Module):
         super().__init__()
         if not isinstance(net, Deep):
             raise UserError(
-                "recipe: auxiliary > 0 needs a network with features for an auxiliary head, as in the spaces darts and "
-                f"dso; {type(net).__name__} has no with_features"
+                f"auxiliary: expected 0 for {type(net).__name__}, which has no features for an auxiliary head; the "
+                "spaces darts and dso have them"
             )
         self.net: nn.Module = net
         self.auxiliary = net.auxiliary.build()
@@ -86,7 +86,7 @@ class WithAuxiliary(nn.Module):
 
 
 class _ToFour(nn.Module):
-    """Average pooling to 2x2 pixels: over 5x5 as published, where the image is that large."""
+    """Average pooling to 2x2 pixels; over 5x5 pixels, as published, where the image is large enough."""
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]

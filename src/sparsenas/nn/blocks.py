@@ -1,4 +1,4 @@
-"""Plain blocks that spaces are made of. Nothing here knows of choices."""
+"""Plain blocks of the built-in search spaces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sparsenas.nn.auxiliary_head import AuxiliaryHead
 def conv_bn(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, relu: bool = True
 ) -> nn.Sequential:
-    """A convolution without bias that keeps the size (divided by ``stride``), batch norm and, unless told, ReLU."""
+    """A convolution without bias that keeps the size (divided by ``stride``), batch norm, and ReLU if ``relu``."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -22,7 +22,7 @@ def conv_bn(
 
 
 class Residual(nn.Module):
-    """Adds its input to what ``body`` makes of it; both must have the same shape."""
+    """Adds the input to the output of ``body``; both must have the same shape."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
@@ -58,11 +58,11 @@ class Scale(nn.Module):
 
 
 class DropPath(nn.Module):
-    """In training drops its whole input for some images, and makes up for it on the others; else does nothing.
+    """In training sets the input of some images to 0 and scales that of the others; else does nothing.
 
     Args:
-        rate: how often.
-        share: of the rate that ``set_drop_path`` sets.
+        rate: probability per image.
+        share: multiplies the rate that ``set_drop_path`` sets.
     """
 
     def __init__(self, rate: float = 0.0, share: float = 1.0) -> None:
@@ -78,12 +78,12 @@ class DropPath(nn.Module):
 
 
 class Sum(nn.Module):
-    """Adds ``ops[i](inputs[sources[i]])``: what a ``Join`` is once its question is answered.
+    """Adds ``ops[i](inputs[sources[i]])``: a ``Join`` whose choice is fixed.
 
     Args:
-        ops: one a term.
-        sources: which input each reads.
-        drop: share of the drop path's rate at which training drops each term for an image.
+        ops: one per term.
+        sources: the index of the input of each.
+        drop: share of the drop-path rate at which training drops a term.
     """
 
     def __init__(self, ops: Iterable[nn.Module], sources: Sequence[int], drop: float = 0.0) -> None:
@@ -93,11 +93,11 @@ class Sum(nn.Module):
         self.drop = DropPath(share=drop)
 
     def reads(self) -> tuple[int, ...]:
-        """Which inputs are read."""
+        """The indices of the inputs that are read."""
         return self.sources
 
     def forward(self, *inputs: Tensor | None) -> Tensor:
-        """Maps the inputs to one sum. Only a ``Dag`` passes ``None``, for a source that nothing feeds."""
+        """The sum. Only a ``Dag`` passes ``None``, for a source without input."""
         sources = [inputs[source] for source in self.sources]
         terms = [op(x) for op, x in zip(self.ops, sources, strict=True) if x is not None]
         total, *others = [self.drop(term) for term in terms] if self.training else terms
@@ -131,7 +131,7 @@ class Concat(nn.Module):
         self.sources = tuple(sources)
 
     def reads(self) -> tuple[int, ...]:
-        """Which inputs are read."""
+        """The indices of the inputs that are read."""
         return self.sources
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -174,9 +174,9 @@ def factorized_reduce(inputs: int, outputs: int, affine: bool = True) -> nn.Sequ
 
 
 class FactorizedReduce(nn.Module):
-    """Concatenates two 1x1 convolutions of stride 2, one of which reads one pixel further.
+    """Concatenates two 1x1 convolutions of stride 2, one of which is shifted by one pixel.
 
-    Of an image of odd size it sees a last row and column of zeros.
+    An image of odd size is padded with a last row and column of zeros.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -190,7 +190,7 @@ class FactorizedReduce(nn.Module):
 
 
 def set_drop_path(net: nn.Module, rate: float) -> None:
-    """Sets how often training drops what a ``DropPath`` of share 1 reads, for an image; others in proportion."""
+    """Sets the rate of every ``DropPath``: ``rate`` times its share."""
     for module in net.modules():
         if isinstance(module, DropPath):
             module.rate = rate * module.share

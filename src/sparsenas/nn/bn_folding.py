@@ -15,7 +15,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Scaled(nn.Module):
-    """An operation times a constant, not yet folded; ``derive`` replaces it by ``scale_output`` of the plain ``op``."""
+    """An operation times a constant, not folded yet; ``derive`` replaces it by ``scale_output`` of the plain ``op``."""
 
     def __init__(self, op: nn.Module, factor: float) -> None:
         super().__init__()
@@ -24,16 +24,16 @@ class Scaled(nn.Module):
 
 
 def scale_output(op: nn.Module, factor: float) -> nn.Module:
-    """A module whose output is ``factor`` times that of ``op``; it shares everything with ``op`` but the scaled layer.
+    """A module whose output is ``factor`` times that of ``op``; it shares all layers of ``op`` but the scaled one.
 
-    The factor goes into the affine parameters of a closing batch norm (gamma' = z gamma, beta' = z beta, which holds
-    for running and for batch statistics alike) or into the weights of a closing linear layer; else a ``Scale`` follows.
+    The factor is multiplied into the affine parameters of a last batch norm (gamma' = z gamma, beta' = z beta, which
+    holds for running and for batch statistics) or into the weights of a last linear layer. Else a ``Scale`` follows.
     """
-    # Exact types only: a subclass may do more than its base, quantise its weights say, and not scale with them.
+    # Exact types only: a subclass may do more than its base, such as quantize its weights, and not scale with them.
     if type(op) is nn.Sequential and len(op) > 0:
         copied = shallow(op)
         *before, (name, last) = op._modules.items()
-        if type(last) is DropPath and before:  # it drops or keeps, so it does not matter whether the factor is before
+        if type(last) is DropPath and before:  # the factor may come before or after it
             name, last = before[-1]
         assert last is not None
         copied._modules[name] = scale_output(last, factor)
@@ -52,8 +52,8 @@ def scale_output(op: nn.Module, factor: float) -> nn.Module:
 def fold_batch_norms(net: nn.Module) -> nn.Module:
     """Replaces, in place, each convolution followed by a batch norm in a ``Sequential`` by one convolution.
 
-    For a network in eval mode; outputs change by rounding only. The convolutions folded into are new, so weights
-    that ``net`` shares with another network are left alone. Returns ``net``.
+    For a network in eval mode; outputs change by rounding only. The new convolutions have weights of their own, so
+    weights that ``net`` shares with another network are left alone. Returns ``net``.
     """
     for module in net.modules():
         if type(module) is nn.Sequential:

@@ -10,8 +10,8 @@ from torch import nn
 def clone_sharing_parameters(module: nn.Module, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
     """A copy with the same parameters and its own buffers, submodules and hooks.
 
-    Does what ``copy.deepcopy`` with the parameters in its memo does, about ten times as fast; other attributes
-    (numbers, shapes, names) are shared as well, so they must not be changed in place.
+    Equals ``copy.deepcopy`` with the parameters in its memo, but is about ten times as fast. Other attributes (numbers,
+    shapes, names) are shared as well, so they must not be changed in place.
     """
     done = {} if done is None else done
     if module not in done:
@@ -24,7 +24,7 @@ def clone_sharing_parameters(module: nn.Module, done: dict[nn.Module, nn.Module]
 
 
 def shallow(module: nn.Module) -> nn.Module:
-    """A copy of one module that shares parameters, buffers and submodules, but not the dictionaries they are in."""
+    """A copy of one module with the same parameters, buffers and submodules, in dictionaries of its own."""
     copied = module.__new__(type(module))
     copied.__dict__ = {name: copy.copy(v) if isinstance(v, dict) else v for name, v in module.__dict__.items()}
     return copied

@@ -1,4 +1,4 @@
-"""The gradients of wide and of dilated depthwise convolutions, in a form that processors are quick at."""
+"""Faster gradients of wide and of dilated depthwise convolutions on a CPU."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.nn import functional
 from sparsenas.nn.function_overrides import Replacements
 
 WIDE = 3
-"""oneDNN has fast code for the weight gradient of kernels no wider than this, on images no smaller than the kernel,
-and none for either gradient where there is a dilation (measured with 3.12)."""
+"""Widest kernel for whose weight gradient oneDNN has fast code, on images no smaller than the kernel. With dilation it
+has fast code for neither gradient (measured with 3.12)."""
 
 Pair = tuple[int, int]
 ONE: Pair = (1, 1)
@@ -31,7 +31,7 @@ def depthwise_conv2d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    """``torch.nn.functional.conv2d``, with other ways to the gradients where they are the faster ones."""
+    """``torch.nn.functional.conv2d`` with other code for the gradients where that is faster."""
     slow = max(weight.shape[2:]) > min(WIDE, *x.shape[-2:]) or _pair(dilation) != ONE
     depthwise = groups > 1 and groups == x.shape[1] == len(weight)
     learns = torch.is_grad_enabled() and weight.requires_grad and not torch.is_autocast_enabled("cpu")
@@ -44,10 +44,7 @@ def depthwise_conv2d(
 
 
 DEPTHWISE: Replacements = {functional.conv2d: depthwise_conv2d}
-"""Depthwise convolutions on a processor have faster gradients, the same but for the order of sums.
-
-Only forward passes need know of it.
-"""
+"""Replaces convolutions; gradients differ by the order of sums only. Only forward passes need the override."""
 
 
 def weight_gradient(
@@ -55,13 +52,13 @@ def weight_gradient(
 ) -> Tensor:
     """The weight's gradient in a depthwise convolution.
 
-    A dilated kernel meets pixels of one phase only: it is an ordinary one on small images, each with every
-    ``dilation``-th pixel.
+    A dilated kernel reads pixels of one phase only. So it is an ordinary kernel on small images, each of which has
+    every ``dilation``-th pixel.
 
     Args:
-        x: what was convolved, (images, channels, height, width).
-        gradient: of what came out.
-        kernel: height and width of the kernel, like the other pairs.
+        x: the input, (images, channels, height, width).
+        gradient: of the output.
+        kernel: height and width of the kernel; the other pairs have the same order.
         stride: of the convolution.
         padding: zeros above and below, and left and right.
         dilation: of the kernel.
@@ -74,15 +71,15 @@ def weight_gradient(
     gradient = _spread(gradient, stride)
     lengths = [-(-length // d) for length, d in zip(gradient.shape[2:], dilation, strict=True)]
     read = [d * (length + k - 1) for length, k, d in zip(lengths, kernel, dilation, strict=True)]
-    asked = [d * length for length, d in zip(lengths, dilation, strict=True)]
-    small, answers = _phases(_grown(x, padding, read), dilation), _phases(_grown(gradient, NONE, asked), dilation)
-    return _by_columns(small, answers, kernel, ONE, NONE)
+    needed = [d * length for length, d in zip(lengths, dilation, strict=True)]
+    small, outputs = _phases(_grown(x, padding, read), dilation), _phases(_grown(gradient, NONE, needed), dilation)
+    return _by_columns(small, outputs, kernel, ONE, NONE)
 
 
 def input_gradient(
     x: Tensor, weight: Tensor, gradient: Tensor, stride: Pair = ONE, padding: Pair = NONE, dilation: Pair = ONE
 ) -> Tensor:
-    """The input's gradient in a depthwise convolution; that of a dilated one is convolved with the kernel turned."""
+    """The input's gradient in a depthwise convolution; with dilation, a convolution with the flipped kernel."""
     if dilation == ONE:
         return _gradients(x, weight, gradient, stride, padding, (True, False))[0]
     reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
@@ -92,11 +89,11 @@ def input_gradient(
 
 
 def _by_columns(x: Tensor, gradient: Tensor, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
-    """A few columns of the kernel at a time: each is a narrower kernel on what these columns read."""
+    """The gradient of a few columns of the kernel at a time: a narrower kernel on the pixels that they read."""
     columns = min(WIDE, kernel[1])
     starts = [*range(0, kernel[1] - columns, columns), kernel[1] - columns]
     part = x.new_empty(x.shape[1], 1, kernel[0], columns)
-    within = stride[0] == 1 and x.shape[2] >= kernel[0]  # otherwise rows of padding are faster written out
+    within = stride[0] == 1 and x.shape[2] >= kernel[0]  # otherwise explicit rows of padding are faster
     top = 0 if within else padding[0]
     height, width = (
         step * (size - 1) + reach
@@ -106,19 +103,19 @@ def _by_columns(x: Tensor, gradient: Tensor, kernel: Pair, stride: Pair, padding
     for start, end in pairwise([*starts, kernel[1]]):
         read = _grown(x, (top, padding[1] - start), [x.shape[2] if within else height, width])
         piece = _gradients(read, part, gradient, stride, (padding[0] - top, 0), (False, True))[1]
-        del read  # the next one takes its memory, which is in the cache
+        del read  # the next one reuses its memory, which is in the cache
         pieces.append(piece[..., : end - start])
     return torch.cat(pieces, dim=-1)
 
 
 def _grown(x: Tensor, before: Pair, size: Sequence[int]) -> Tensor:
-    """``x`` with zeros above and on the left, then below and on the right up to this size; below 0 it is cut off."""
+    """``x`` padded with zeros above and on the left, then up to this size; negative padding crops."""
     after = [total - lead - length for total, lead, length in zip(size, before, x.shape[2:], strict=True)]
     return functional.pad(x, (before[1], after[1], before[0], after[0]))
 
 
 def _spread(x: Tensor, stride: Pair) -> Tensor:
-    """``x`` with zeros between its pixels, as if the convolution had stride 1 and most of what it made were unused."""
+    """``x`` with zeros between its pixels, as in a convolution of stride 1 most of whose outputs are unused."""
     if stride == ONE:
         return x
     sizes = [step * (length - 1) + 1 for step, length in zip(stride, x.shape[2:], strict=True)]
@@ -128,7 +125,7 @@ def _spread(x: Tensor, stride: Pair) -> Tensor:
 
 
 def _phases(x: Tensor, dilation: Pair) -> Tensor:
-    """Small images with every ``dilation``-th pixel, from each first one on."""
+    """Small images with every ``dilation``-th pixel, one for each first pixel."""
     (images, channels, height, width), (d, e) = x.shape, dilation
     parts = x.permute(0, 2, 3, 1).reshape(images, height // d, d, width // e, e, channels)
     small = parts.permute(2, 4, 0, 1, 3, 5).reshape(-1, height // d, width // e, channels)
@@ -152,10 +149,10 @@ class _Depthwise(Function):
 
 
 def _gradients(
-    x: Tensor, weight: Tensor, gradient: Tensor, stride: Pair, padding: Pair, asked: tuple[bool, bool]
+    x: Tensor, weight: Tensor, gradient: Tensor, stride: Pair, padding: Pair, needed: tuple[bool, bool]
 ) -> tuple[Tensor, Tensor]:
-    """PyTorch's own; its ``torch.nn.grad`` loses the memory layout, and with it the time."""
-    mask = [*asked, False]
+    """PyTorch's own gradients. Its ``torch.nn.grad`` changes the memory layout and is slow."""
+    mask = [*needed, False]
     backward = torch.ops.aten.convolution_backward
     inner, outer, _ = backward(gradient, x, weight, None, stride, padding, ONE, False, NONE, len(weight), mask)
     return inner, outer

@@ -1,4 +1,4 @@
-"""Other code for PyTorch's functions, in any network."""
+"""Replaces functions of PyTorch in any network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Replacements = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
 class FunctionOverrides(TorchFunctionMode):
-    """Inside it, functions of PyTorch's are replaced by others with the same parameters."""
+    """A context in which functions of PyTorch are replaced by others with the same parameters."""
 
     def __init__(self, replacements: Replacements) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The C library's heap, which by default gives large blocks back to the system as soon as they are free."""
+"""Settings of glibc's malloc, which by default returns large blocks to the system as soon as they are free."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def keep_heap() -> bool:
-    """Lets this process keep the memory it has freed, so that the next tensor of that size costs no page faults.
+    """Keeps freed memory in this process, so that the next tensor of that size costs no page faults.
 
-    Returns whether it could: only glibc has these settings. Results do not change; on a processor, training and
-    scoring get faster, and the process keeps its peak of memory until it ends.
+    Returns whether it succeeded: only glibc has these settings. Results do not change. On a CPU training and scoring
+    get faster, and the process keeps its peak memory until it ends.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,4 +1,4 @@
-"""Operations that are let go of while a network is searched."""
+"""Operations that a search prunes, with their weights."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from sparsenas.errors import UserError
 
 
 class PrunedOp(nn.Module):
-    """In the place of an operation that is pruned for good, whose weights are no longer needed."""
+    """Stands in for an operation that was pruned with its weights."""
 
     def forward(self, x: Tensor) -> Tensor:
-        raise UserError("an operation of this architecture was pruned in the search, so its weights are gone")
+        raise UserError("this architecture has an operation that the search pruned, so there are no weights for it")
 
 
 def prune_ops(ops: nn.ModuleList, kept: Collection[int]) -> None:
-    """Replaces the operations that have weights, but for the ``kept`` ones."""
+    """Replaces the operations that have weights, except the ``kept`` ones."""
     for i, op in enumerate(ops):
         if i not in kept and any(True for _ in op.parameters()):
             ops[i] = PrunedOp()
 
 
 def prune_unknown(module: nn.Module, state: Mapping[str, object], prefix: str, *_: object) -> None:
-    """Before a module loads a state: lets go of the operations in its list ``ops`` of which the state has nothing."""
+    """Before a module loads a state: prunes the operations in its list ``ops`` that are not in the state."""
     ops = module.get_submodule("ops")
     assert isinstance(ops, nn.ModuleList)
     start = f"{prefix}ops."

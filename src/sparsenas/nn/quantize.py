@@ -1,6 +1,6 @@
-"""Plain layers that round their weights and inputs to few levels. Nothing here knows of choices.
+"""Plain layers with quantized weights and inputs: activations by PACT, weights by DoReFa-Net.
 
-Activations by PACT, weights by DoReFa-Net; gradients pass the rounding straight through.
+Gradients pass the rounding unchanged (straight-through estimator).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Pair = tuple[int, int]
 
 MOST_BITS = 16
 ALPHA = 2.5
-"""Where clipping starts out: a compromise of 2 and 4 bits for the positive half of a normal distribution."""
+"""Initial clipping level: a compromise of 2 and 4 bits for the positive half of a normal distribution."""
 SMALLEST = 1e-6
 
 
@@ -30,7 +30,7 @@ def check_bits(pair: Pair) -> None:
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Gives ``value``; the gradient goes to ``x`` unchanged."""
+    """Returns ``value``; the gradient goes to ``x`` unchanged."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, value: Tensor) -> Tensor:
@@ -47,28 +47,28 @@ def _straight_through(x: Tensor, value: Tensor) -> Tensor:
 
 
 def _only_shapes(x: Tensor) -> bool:
-    """Whether there is nothing to round, as when costs are traced; torch takes its time over each operation there."""
+    """Whether a tensor has no values to round, as when costs are traced, where each operation takes time."""
     return x.device.type == "meta"
 
 
-def quantise_activations(x: Tensor, alpha: Tensor, bits: int) -> Tensor:
+def quantize_activations(x: Tensor, alpha: Tensor, bits: int) -> Tensor:
     """Clips to [0, alpha] and rounds to ``2^bits`` evenly spaced levels, both ends included (PACT, Choi et al. 2018).
 
-    Straight-through: the gradient passes where 0 < x < alpha; alpha gets that of all x >= alpha. A negative alpha, as
-    a large step may make it, counts as its absolute value.
+    Straight-through estimator: the gradient passes where 0 < x < alpha, and alpha gets that of all x >= alpha. A
+    negative alpha, the result of a large step, counts as its absolute value.
     """
     if _only_shapes(x):
         return x
     levels = 2**bits - 1
     alpha = alpha.abs().clamp_min(SMALLEST)
-    # Comparisons with not-a-number are false, so that one is handed on and found in the loss.
+    # Comparisons with NaN are false, so that NaN is passed on and found in the loss.
     clipped = torch.where(x >= alpha, alpha, x.relu())
     share = (clipped.detach() / alpha.detach() * levels).round() / levels
     return _straight_through(clipped, share * alpha.detach())
 
 
-def quantise_weights(weight: Tensor, bits: int) -> Tensor:
-    """Rounds to ``2^bits`` levels that lie evenly and symmetrically about 0 (DoReFa-Net, Zhou et al. 2016).
+def quantize_weights(weight: Tensor, bits: int) -> Tensor:
+    """Rounds to ``2^bits`` evenly spaced levels, symmetric about 0 (DoReFa-Net, Zhou et al. 2016).
 
     Several bits: tanh(w) / max|tanh(w)| on levels from -1 to 1; the gradient is that of the unrounded number.
     One bit: the mean of |w| with the sign of w; the gradient passes unchanged.
@@ -82,14 +82,14 @@ def quantise_weights(weight: Tensor, bits: int) -> Tensor:
     squashed = weight.tanh()
     unit = squashed / squashed.abs().max().clamp_min(SMALLEST)
     step = ((unit.detach() + 1) * (levels / 2)).round()
-    # Whole numbers until the division: so two opposite levels differ in sign only.
+    # Integers until the division, so that opposite levels differ in sign only.
     return _straight_through(unit, (2 * step - levels) / levels)
 
 
-class Quantised(nn.Module, ABC):
+class Quantized(nn.Module, ABC):
     """A plain layer of fixed bit widths.
 
-    Its weight stays unrounded, so that it can be trained on, until ``freeze_weights``.
+    Its weight is kept unrounded for training, until ``freeze_weights``.
     """
 
     bits: Pair
@@ -103,22 +103,22 @@ class Quantised(nn.Module, ABC):
         self.bits, self.frozen = bits, False
         self.alpha = nn.Parameter(torch.tensor(ALPHA))
 
-    def take(self, weight: nn.Parameter, bias: nn.Parameter | None, alpha: nn.Parameter) -> Quantised:
-        """Uses these parameters in place of its own."""
+    def take(self, weight: nn.Parameter, bias: nn.Parameter | None, alpha: nn.Parameter) -> Quantized:
+        """Replaces the layer's parameters by these."""
         self.weight, self.alpha = weight, alpha
         self.register_parameter("bias", bias)
         return self
 
     def rounded_weight(self) -> Tensor:
         """The weight that the layer computes with."""
-        return self.weight if self.frozen else quantise_weights(self.weight, self.bits[0])
+        return self.weight if self.frozen else quantize_weights(self.weight, self.bits[0])
 
     def rounded_input(self, x: Tensor) -> Tensor:
         """The input that the layer computes with."""
-        return quantise_activations(x, self.alpha, self.bits[1])
+        return quantize_activations(x, self.alpha, self.bits[1])
 
 
-class FixedQuantConv2d(nn.Conv2d, Quantised):
+class FixedQuantConv2d(nn.Conv2d, Quantized):
     """An ``nn.Conv2d`` with rounded weights on rounded inputs."""
 
     def __init__(
@@ -142,7 +142,7 @@ class FixedQuantConv2d(nn.Conv2d, Quantised):
         return y
 
 
-class FixedQuantLinear(nn.Linear, Quantised):
+class FixedQuantLinear(nn.Linear, Quantized):
     """An ``nn.Linear`` with rounded weights on rounded inputs."""
 
     def __init__(self, inputs: int, outputs: int, bits: Pair, bias: bool = True, device: str | None = None) -> None:
@@ -154,13 +154,13 @@ class FixedQuantLinear(nn.Linear, Quantised):
 
 
 def freeze_weights(net: nn.Module) -> nn.Module:
-    """Puts, in place, the rounded weights of a derived network where the unrounded ones were: for export.
+    """Replaces, in place, the weights of quantized layers by the rounded ones, for export. Returns ``net``.
 
-    Nothing that ``net`` computes changes, and weights that it shares with another network are left alone. It cannot be
-    trained on, and its ``state_dict`` is not that of a network that was not frozen. Returns ``net``.
+    The outputs of ``net`` do not change. Weights shared with another network are left alone. ``net`` can no longer be
+    trained, and its ``state_dict`` no longer fits a network that was not frozen.
     """
     for module in net.modules():
-        if isinstance(module, Quantised):
+        if isinstance(module, Quantized):
             module.weight = nn.Parameter(module.rounded_weight().detach().clone(), requires_grad=False)
             module.frozen = True
     return net

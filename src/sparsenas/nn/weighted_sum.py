@@ -1,4 +1,4 @@
-"""Several weighted sums of the same tensors at once, each tensor being read once."""
+"""Several weighted sums of the same tensors at once, which read each tensor once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.autograd import Function
 from torch.nn import functional
 
 PIECE = 1 << 16
-"""Numbers of each tensor that are worked on at a time on a processor, so that they are still in its cache."""
+"""Elements of each tensor that a CPU works on at a time, so that they stay in its cache."""
 
 
 def mix(weights: Tensor, sources: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Returns ``sum_k weights[n, k] * sources[k]`` for every n: the inputs of the nodes of one level.
 
-    One product with a small matrix, in ``weights``' precision, instead of a loop of scaled additions which would read
-    every source and its gradient once for every n. Nothing is kept for the gradients but the sources themselves.
+    One product with a small matrix, in the precision of ``weights``, replaces a loop of scaled additions, which would
+    read every source and its gradient once for each n. Only the sources are kept for the backward pass.
 
     Args:
         weights: of shape (sums, sources).
@@ -29,14 +29,14 @@ def mix(weights: Tensor, sources: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def mix_slowly(weights: Tensor, sources: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """As ``mix``, by definition."""
+    """The slow reference of ``mix``."""
     return tuple(sum(w * x for w, x in zip(row, sources, strict=True)) for row in weights)
 
 
 def weighted_sum(
     reads: Sequence[Sequence[int]], weights: Sequence[Tensor], values: Sequence[Tensor | None]
 ) -> tuple[Tensor, ...]:
-    """For each of some nodes the weighted sum of the values it reads, by position; ``None`` counts as nothing."""
+    """The weighted sum of the values that each node reads, by position; ``None`` is left out."""
     fed = [[(i, s) for i, s in enumerate(read) if values[s] is not None] for read in reads]
     positions = sorted({s for read in fed for _, s in read})
     entries = torch.cat([w[[i for i, _ in read]] for w, read in zip(weights, fed, strict=True)])
@@ -47,11 +47,11 @@ def weighted_sum(
 
 
 Known = dict[tuple[int, ...], Tensor]
-"""Sums of values by their positions, in that order."""
+"""Sums of values by their positions, in order of addition."""
 
 
 def add_values(read: Sequence[int], values: Sequence[Tensor | None], known: Known) -> Tensor:
-    """The sum of the values at some positions in order, from the longest sum of the first of them that is known."""
+    """The sum of the values at some positions, in order; begins with the longest known sum of the first ones."""
     sources = tuple(s for s in read if values[s] is not None)
     length = next((n for n in range(len(sources), 0, -1) if sources[:n] in known), 0)
     total = known.get(sources[:length])
@@ -63,7 +63,7 @@ def add_values(read: Sequence[int], values: Sequence[Tensor | None], known: Know
 
 
 def times(weight: Tensor, op: nn.Module, x: Tensor) -> Tensor:
-    """``op(x)`` times a weight; it scales the few numbers of a convolution rather than its output."""
+    """``op(x)`` times a weight. A convolution's kernel is scaled, which is smaller than its output."""
     if type(op) is nn.Conv2d and op.bias is None and op.padding_mode == "zeros":
         factor = weight.to(op.weight.dtype)
         return functional.conv2d(x, op.weight * factor, None, op.stride, op.padding, op.dilation, op.groups)
@@ -107,7 +107,7 @@ def _like(tensors: Sequence[Tensor], like: Tensor) -> list[Tensor]:
 
 
 def _flat(x: Tensor) -> Tensor:
-    """All numbers in memory order."""
+    """All elements in memory order."""
     return (x if x.is_contiguous() else x.permute(0, 2, 3, 1)).view(-1)
 
 

@@ -113,7 +113,7 @@ def _middle(name: str, outputs: int) -> Width:
 
 
 def _block(inputs: int, middle: int | Width, outputs: int, bits: Bits, stride: int) -> BasicBlock:
-    # No ReLU between the two: a quantised convolution clips its input at 0 itself.
+    # No ReLU between the two: a quantized convolution clips its input at 0 itself.
     body = nn.Sequential(
         QuantConv2d(inputs, middle, 3, bits, stride, padding=1, bias=False),
         SliceBatchNorm2d(middle),

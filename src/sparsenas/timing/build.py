@@ -1,4 +1,4 @@
-"""Filling a latency table, and holding it against whole networks."""
+"""Fills a latency table, and compares its sums with whole networks."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from sparsenas.timing.files import write_table
 from sparsenas.timing.timer import Work
 
 GROUP = 32
-"""Layers that are measured in turn: about as many as a network has, and few enough to lose to a kill."""
+"""Layers that are measured in turn, about as many as a network has. The table is written after each group."""
 
 Watch = Callable[[Sequence[Work]], list[Timing]]
-"""What takes the times of several pieces of work: a ``Timer``."""
+"""Measures the times of several pieces of work: a ``Timer``."""
 Tick = Callable[[str, int], None]
-"""Called with a few words about what was measured and how many pieces it was."""
+"""Called after measurements, with a few words and the number of measurements."""
 
 
 class Checked(NamedTuple):
-    """One whole network: the table's sum and its own time."""
+    """One whole network: the sum of the table and the measured time."""
 
     text: str
     table_ms: float
@@ -40,18 +40,16 @@ class Checked(NamedTuple):
 
 
 def missing(table: LatencyTable, layers: Iterable[Layer]) -> list[Layer]:
-    """The layers that take time and have no entry yet, each once. Raises ``UserError`` for a quantised one."""
+    """The layers that take time and have no entry, each once. Raises ``UserError`` for a quantized one."""
     wanted = dict.fromkeys(measured_part(layer) for layer in layers if takes_time(layer))
     for layer in wanted:
         if layer.bits is not None:
-            raise UserError(
-                f"latency: expected a space without bit widths, which no engine here has; got {text(layer)}"
-            )
+            raise UserError(f"--space: expected layers without bit widths, which no engine can run, got {text(layer)}")
     return [layer for layer in wanted if layer not in table.timings]
 
 
 def fill(table: LatencyTable, layers: Sequence[Layer], engine: Engine, watch: Watch, path: Path, tick: Tick) -> None:
-    """Measures ``layers`` into the table, and writes it after each group of them."""
+    """Measures ``layers`` into the table and writes it after each group."""
     for first in range(0, len(layers), GROUP):
         group = layers[first : first + GROUP]
         trials = [engine.layer(layer) for layer in group]
@@ -63,7 +61,7 @@ def fill(table: LatencyTable, layers: Sequence[Layer], engine: Engine, watch: Wa
 
 
 def measure_network(net: nn.Module, arch: Arch, shape: Shape, engine: Engine, watch: Watch) -> Timing:
-    """The time of one whole network as it is deployed: in eval mode, batch norm folded."""
+    """The time of one whole network in eval mode with folded batch norms, as it is deployed."""
     plain = fold_batch_norms(derive(net, arch.gates()).eval())
     return watch([engine.network(plain, shape)])[0]
 
@@ -71,7 +69,7 @@ def measure_network(net: nn.Module, arch: Arch, shape: Shape, engine: Engine, wa
 def check(
     table: LatencyTable, net: nn.Module, shape: Shape, archs: Iterable[Arch], engine: Engine, watch: Watch, tick: Tick
 ) -> list[Checked]:
-    """The table's sums and the times of whole networks."""
+    """The sums of the table and the measured times of whole networks."""
     cost, found = table.cost(), []
     for arch in archs:
         measured = measure_network(net, arch, shape, engine, watch)
@@ -82,7 +80,7 @@ def check(
 
 
 def layers_of(net: nn.Module, shape: Shape, archs: Iterable[Arch]) -> list[Layer]:
-    """All layers of some architectures; for a space so large that ``enumerate_layers`` may miss some."""
+    """All layers of some architectures, of which ``enumerate_layers`` may miss some in a large space."""
     found = []
     for arch in archs:
         set_gates(net, arch.gates())
@@ -92,15 +90,15 @@ def layers_of(net: nn.Module, shape: Shape, archs: Iterable[Arch]) -> list[Layer
 
 def some_archs(net: nn.Module, count: int, seed: int) -> list[Arch]:
     """Random architectures, all different."""
-    questions, rng = choices(net), np.random.default_rng(seed)
+    every, rng = choices(net), np.random.default_rng(seed)
     found: dict[Arch, None] = {}
-    while len(found) < min(count, space_size(questions)):
-        found[Arch.sample(questions, rng)] = None
+    while len(found) < min(count, space_size(every)):
+        found[Arch.sample(every, rng)] = None
     return list(found)
 
 
 def verdict(checked: Sequence[Checked]) -> dict[str, float | int | None]:
-    """How far sums are from whole networks: mean error in percent, absolute and signed, and agreement of the order."""
+    """Errors of the table's sums: mean absolute and mean signed error in percent, and rank correlation."""
     sums = [network.table_ms for network in checked]
     times = [network.measured.median_ms for network in checked]
     off = [100 * (a - b) / max(b, 1e-9) for a, b in zip(sums, times, strict=True)]

@@ -1,4 +1,4 @@
-"""What runs a layer or a network while it is timed."""
+"""Engines: run a layer or a network to be timed, with PyTorch or ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from sparsenas.timing.torch_layers import inputs_of, module_of
 
 
 class Engine(ABC):
-    """Something that runs networks on a device."""
+    """Runs layers and networks on a device."""
 
     packages: ClassVar[tuple[str, ...]]
-    """Whose versions matter"""
+    """Packages whose versions matter"""
 
     def __init__(self, settings: Settings) -> None:
         """Raises ``UserError`` when this machine cannot do what the settings ask for."""
@@ -34,19 +34,19 @@ class Engine(ABC):
 
     @abstractmethod
     def layer(self, layer: Layer) -> Trial:
-        """What shows the time of a layer on a random batch. Raises ``UserError`` when it cannot be rebuilt."""
+        """The work that shows the time of a layer on a random batch. Raises ``UserError`` when it cannot be rebuilt."""
 
     @abstractmethod
     def network(self, net: nn.Module, shape: Shape) -> Work:
         """A plain network in eval mode, ready to run on a random batch of images of ``shape``."""
 
     def versions(self) -> dict[str, str]:
-        """Versions of what times depend on."""
+        """Versions of Python and of the packages that times depend on."""
         return {"python": platform.python_version(), **{name: version(name) for name in self.packages}}
 
 
 class TorchEngine(Engine):
-    """PyTorch as it is, in inference mode and with channels last."""
+    """PyTorch in inference mode, with channels last."""
 
     packages = ("torch",)
 
@@ -57,7 +57,7 @@ class TorchEngine(Engine):
         self.device = torch.device(settings.accelerator)
 
     def layer(self, layer: Layer) -> Trial:
-        """The layer, against a run of nothing."""
+        """The layer, compared with an empty run."""
         inputs = [torch.randn(shape) for shape in inputs_of(layer, self.settings.batch)]
         return Trial(self._work(module_of(layer), inputs), self._work(nn.Identity(), [torch.zeros(1)]))
 
@@ -97,10 +97,10 @@ class OnnxEngine(Engine):
             raise UserError(f"--accelerator {settings.accelerator}: this ONNX Runtime has no {self.provider}")
 
     def layer(self, layer: Layer) -> Trial:
-        """Several copies of a convolution against one, anything else against a run of nothing."""
+        """Several copies of a convolution compared with one; any other layer compared with an empty run."""
         if layer.op not in CONVOLUTIONS:
             return Trial(self._work(model_of(layer, self.settings.batch)), self._work(empty_model()))
-        # So is the rearranging of the image into the runtime's layout and back taken out.
+        # So the conversion of the image to the runtime's layout and back is not counted.
         more, less = (self._work(model_of(layer, self.settings.batch, copies)) for copies in (COPIES, 1))
         return Trial(more, less, COPIES - 1)
 
@@ -115,7 +115,7 @@ class OnnxEngine(Engine):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.settings.threads
         options.inter_op_num_threads = 1
-        # Many sessions are timed in turn; the threads of those that rest must not spin.
+        # Many sessions are timed in turn; the threads of idle ones must not spin.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         session = onnxruntime.InferenceSession(model.content, options, providers=[self.provider])
         binding = session.io_binding()
@@ -129,13 +129,13 @@ class OnnxEngine(Engine):
 
 
 COPIES = 4
-"""Copies of a convolution in one model, of which all but one are timed."""
+"""Copies of a convolution in one model."""
 ACCELERATORS = ("cpu", "cuda")
 ENGINES: dict[str, Callable[[Settings], Engine]] = {"torch": TorchEngine, "onnxruntime": OnnxEngine}
 
 
 def device_name(accelerator: str) -> str:
-    """The name of the processor or of the graphics card."""
+    """The name of the CPU or GPU."""
     if accelerator == "cuda" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")
@@ -146,7 +146,7 @@ def device_name(accelerator: str) -> str:
 
 @contextmanager
 def using_threads(count: int) -> Iterator[None]:
-    """PyTorch with so many threads, for a while."""
+    """A context in which PyTorch uses ``count`` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -19,7 +19,7 @@ def read_table(path: Path | str) -> LatencyTable:
     try:
         values = parse_json(read_text(Path(path), path), path)
     except UserError as error:
-        raise UserError(f"{path}: expected a table that `sparsenas latency` wrote, got: {error}") from error
+        raise UserError(f"{path}: expected a table written by `sparsenas latency`, got: {error}") from error
     table = LatencyTable.from_json(values, str(path))
     known = {"engine": (*ENGINES,), "accelerator": ACCELERATORS}
     for name, legal in known.items():
@@ -29,15 +29,15 @@ def read_table(path: Path | str) -> LatencyTable:
 
 
 def write_table(path: Path | str, table: LatencyTable) -> None:
-    """Writes a table, atomically, an entry a line."""
+    """Writes a table atomically, one entry per line."""
     content = json.dumps(table.to_json(), ensure_ascii=False).replace('{"op"', '\n{"op"') + "\n"
     write_atomic(Path(path), lambda file: file.write(content.encode()))
 
 
 def open_table(path: Path, settings: Settings, engine: Engine) -> LatencyTable:
-    """The table to go on with: the one in the file, or an empty one.
+    """The table in the file, or an empty one.
 
-    Raises ``UserError`` when the file has one of another device, other settings or other versions.
+    Raises ``UserError`` when the table is of another device, other settings or other versions.
     """
     fresh = LatencyTable(device_name(settings.accelerator), settings, engine.versions(), source=str(path))
     if not path.exists():
@@ -50,7 +50,7 @@ def open_table(path: Path, settings: Settings, engine: Engine) -> LatencyTable:
 
 
 def _differences(old: LatencyTable, new: LatencyTable) -> Iterator[tuple[str, object, object]]:
-    """What of two tables was not measured alike."""
+    """Device, settings and versions in which two tables differ."""
     pairs: list[tuple[str, object, object]] = [("device", old.device, new.device)]
     pairs += [(name, value, vars(new.settings)[name]) for name, value in vars(old.settings).items()]
     pairs += [(name, old.versions.get(name), new.versions.get(name)) for name in {**old.versions, **new.versions}]

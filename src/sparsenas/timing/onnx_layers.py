@@ -1,4 +1,4 @@
-"""Layers as ONNX models, written directly: exporting them one by one would take hours."""
+"""Layers as ONNX models, written directly, since exporting each one would take hours."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Model(NamedTuple):
 
 
 def model_of(layer: Layer, batch: int, copies: int = 1) -> Model:
-    """A model that runs several copies of ``layer`` on the same random input and adds them up.
+    """A model that runs copies of ``layer`` on the same random input and adds their outputs.
 
-    ONNX Runtime adds as it convolves, just as it does in residual networks, and has its own layout for images: it
-    rearranges input and output once, however many copies there are. Each copy has weights of its own.
+    ONNX Runtime fuses the additions into the convolutions, as in residual networks. It converts input and output to
+    its own layout once, for any number of copies. Each copy has weights of its own.
     Raises ``UserError`` for a layer that cannot be rebuilt.
     """
     rng = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def model_of(layer: Layer, batch: int, copies: int = 1) -> Model:
 
 
 def empty_model() -> Model:
-    """A model that does nothing; running it shows what a run costs by itself."""
+    """A model without layers, to measure the overhead of a run."""
     feeds: dict[str, Array] = {"x": np.zeros((1, 1), np.float32)}
     return Model(_graph([OnnxNode("Identity", ["x"], "y", {})], feeds, {}), feeds)
 
@@ -64,7 +64,7 @@ class OnnxNode(NamedTuple):
 
 
 def _graph(nodes: Sequence[OnnxNode], feeds: Mapping[str, Array], weights: Mapping[str, Array]) -> bytes:
-    """The nodes as a model whose output is that of the last one."""
+    """The nodes as a model; its output is that of the last node."""
     from onnx import TensorProto, helper, numpy_helper
 
     made = [helper.make_node(node.op, node.reads, [node.writes], **node.settings) for node in nodes]
@@ -107,7 +107,7 @@ def _pooling(layer: Layer) -> tuple[str, dict[str, Any]]:
     if layer.op == "mean" and len(layer.inputs) == len(layer.output) == 4:
         (height, width), (rows, columns) = layer.inputs[2:], layer.output[2:]
         if height % rows or width % columns:
-            raise UserError(f"latency: expected a pooling that divides the image evenly in ONNX, got {text(layer)}")
+            raise UserError(f"--engine onnxruntime: expected poolings that divide the image evenly, got {text(layer)}")
         kernel = height // rows, width // columns
         whole = rows == columns == 1
         return ("GlobalAveragePool", {}) if whole else ("AveragePool", {"kernel_shape": kernel, "strides": kernel})

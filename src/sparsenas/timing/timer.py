@@ -1,4 +1,4 @@
-"""How a measurement is repeated."""
+"""Repeats measurements."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sparsenas.costs.latency import Timing
 
 
 class Work(NamedTuple):
-    """Something to be timed."""
+    """A piece of work to be timed."""
 
     run: Callable[[], Any]
-    """Does it once, or has a device begin to"""
+    """Does it once, or starts it on a device"""
     wait: Callable[[], Any] = lambda: None
-    """Returns when all that was begun is done"""
+    """Waits until the device is done"""
 
 
 class Trial(NamedTuple):
-    """Two pieces of work of which one does ``layers`` layers more than the other."""
+    """Two pieces of work; ``more`` has ``layers`` layers more than ``less``."""
 
     more: Work
     less: Work
@@ -36,15 +36,15 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Timer:
-    """Times several pieces of work in turn: rounds that do not count, then ``repeats`` rounds that do.
+    """Times several pieces of work in turn: ``warmup`` rounds that do not count, then ``repeats`` rounds that do.
 
-    In turn, for so it is in a network: when a layer is run again, others have had the caches.
+    In turn, because in a network other layers use the caches between two runs of a layer.
     """
 
     warmup: int = 10
     repeats: int = 50
     burst: int = 1
-    """Runs in a row that are timed as one, where waiting for a device would weigh more than the work"""
+    """Runs in a row that are timed as one, where waiting for a device takes longer than the work"""
     clock: Callable[[], float] = time.perf_counter
 
     def __call__(self, works: Sequence[Work]) -> list[Timing]:

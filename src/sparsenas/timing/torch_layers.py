@@ -1,4 +1,4 @@
-"""From the description of a layer back to a module that does the same work."""
+"""Rebuilds a module from the description of a layer."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Pool(NamedTuple):
 def module_of(layer: Layer) -> nn.Module:
     """A module in eval mode that runs ``layer``, a convolution with bias and ReLU.
 
-    Batch norm is folded into a bias; and after nearly every convolution comes one cheap pass over its output, an
-    activation or an addition, for which the ReLU stands. Raises ``UserError`` for a layer that cannot be rebuilt.
+    The bias stands for a folded batch norm. The ReLU stands for the activation or addition that follows nearly every
+    convolution. Raises ``UserError`` for a layer that cannot be rebuilt.
     """
     if layer.op == "conv2d":
         return nn.Sequential(_convolution(layer), nn.ReLU(inplace=True)).eval()
@@ -49,7 +49,7 @@ def module_of(layer: Layer) -> nn.Module:
 
 
 def inputs_of(layer: Layer, batch: int) -> list[Shape]:
-    """The shapes of what a layer reads, for a batch; a product of two activations reads two."""
+    """The shapes of a layer's inputs for a batch: two for a product of activations, else one."""
     first = (batch * layer.inputs[0], *layer.inputs[1:])
     if layer.op != "matmul":
         return [first]
@@ -84,7 +84,7 @@ def convolution_settings(layer: Layer) -> tuple[Shape, Shape, Shape, int]:
 
 
 def output_padding(layer: Layer) -> Shape:
-    """What a transposed convolution adds to one side of its output."""
+    """The output padding of a transposed convolution."""
     stride, padding, dilation, _ = convolution_settings(layer)
     return tuple(
         output - ((size - 1) * s - 2 * p + d * (kernel - 1) + 1)
@@ -107,7 +107,7 @@ def _transposed(layer: Layer) -> nn.Module:
 
 
 def pool_settings(layer: Layer) -> Pool:
-    """The settings with which a pooling has the output it had. Raises ``UserError`` when there are none such."""
+    """Settings of a pooling that give its recorded output. Raises ``UserError`` when there are none."""
     x = torch.empty(layer.inputs, device="meta")
     for pool in _candidates(layer.settings):
         try:
@@ -116,11 +116,11 @@ def pool_settings(layer: Layer) -> Pool:
             continue
         if output.shape == layer.output:
             return pool
-    raise UserError(f"latency: expected a pooling that can be rebuilt, got {text(layer)}")
+    raise UserError(f"--space: expected poolings that can be rebuilt, got {text(layer)}")
 
 
 def _candidates(settings: tuple[int, ...]) -> Iterator[Pool]:
-    """What the settings may mean: a stride that was not given is the kernel, and rounding up leaves no trace."""
+    """Settings that may have been recorded: a missing stride is the kernel, and rounding up is not recorded."""
     kernel, *rest = zip(settings[::2], settings[1::2], strict=True)
     for ceil in (False, True):
         if len(rest) == 2:
@@ -133,7 +133,7 @@ def _candidates(settings: tuple[int, ...]) -> Iterator[Pool]:
 
 
 def mean_axes(layer: Layer) -> tuple[Shape, bool]:
-    """Over which axes a mean was taken, and whether they were kept. Raises ``UserError`` when none give its output."""
+    """The axes of a mean, and whether they were kept. Raises ``UserError`` when none give its recorded output."""
     axes = range(len(layer.inputs))
     for count in range(1, len(layer.inputs) + 1):
         for chosen in itertools.combinations(axes, count):
@@ -141,4 +141,4 @@ def mean_axes(layer: Layer) -> tuple[Shape, bool]:
                 return chosen, True
             if layer.output == tuple(n for i, n in enumerate(layer.inputs) if i not in chosen):
                 return chosen, False
-    raise UserError(f"latency: expected a mean that can be rebuilt, got {text(layer)}")
+    raise UserError(f"--space: expected means that can be rebuilt, got {text(layer)}")
