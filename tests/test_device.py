@@ -9,7 +9,7 @@ import atexit
 
 from torch import distributed as dist
 
-from sparsenas.device import Device
+from sparsenas.distributed.fabric import Device
 
 atexit.register(lambda: print("left" if not dist.is_initialized() else "still there"))
 Device("cpu", threads=1).fabric()

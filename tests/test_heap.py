@@ -10,7 +10,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from sparsenas.heap import keep_heap
+from sparsenas.nn.malloc import keep_heap
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
