@@ -266,12 +266,29 @@ def test_mistakes_in_tables(tmp_path: Path, write: Write) -> None:
 
 @pytest.mark.parametrize(
     ("flag", "value", "expected"),
-    [("size", 0, ">= 1"), ("workers", -1, ">= 0"), ("jitter", -0.5, ">= 0"), ("memory", -1.0, ">= 0")],
+    [
+        *[("size", 0, ">= 1"), ("workers", -1, ">= 0"), ("jitter", -0.5, ">= 0"), ("memory", -1.0, ">= 0")],
+        ("smallest_crop", 0.0, "0 < smallest_crop <= 1"),
+    ],
 )
 def test_a_bad_flag_is_named_alone(flag: str, value: float, expected: str, tmp_path: Path) -> None:
     fill(tmp_path)
     with pytest.raises(UserError, match=f"^--data.{flag}: expected {expected}, got {value}$"):
         imagefolder(tmp_path, **{flag: value})  # type: ignore[arg-type]
+
+
+def test_crops_are_as_small_as_the_flag_says(tmp_path: Path) -> None:
+    """A ramp from black to white: the range of greys of a crop is its width."""
+    fill(tmp_path)
+    ramp = torch.linspace(0, 1, 64).expand(256, 3, 64, 64)
+    widths = []
+    for smallest in (1.0, 0.25, 0.04):
+        torch.manual_seed(0)
+        augment = load(tmp_path, smallest_crop=smallest).augment
+        assert augment is not None
+        crops = augment(ramp)
+        widths.append(float((crops.amax((1, 2, 3)) - crops.amin((1, 2, 3))).min()))
+    assert widths[0] > 0.8 > 0.6 > widths[1] > 0.4 > 0.3 > widths[2]
 
 
 @pytest.mark.parametrize("flag", ["val_share", "test_share"])

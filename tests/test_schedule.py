@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +95,7 @@ def test_recipes_that_make_no_sense(flag: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("path", [*RECIPES.glob("*.yaml"), *EXPERIMENTS.glob("*.yaml")], ids=lambda path: path.stem)
 def test_every_shipped_configuration_parses(path: Path) -> None:
-    needed = ["--data.root", "x"] if "name: cifar10" in path.read_text() else []
+    needed = ["--data.root", "x"] if re.search("^data: {name: (cifar10|imagefolder)", path.read_text(), re.M) else []
     command = search if "#   sparsenas search" in path.read_text() else run
     for given_as in [str(path)] + [path.stem] * (path.stem in shipped()):
         flags = parse(command, ["--config", given_as, *needed, "--search.epochs", "3"])
@@ -119,6 +121,32 @@ def test_the_published_recipe_of_dso_trains_as_wide_as_fits() -> None:
     assert [search.lr_at(step, 240) for step in (0, 239)] == [0.1, 0.1]
     assert (search.epochs * flags["method"].flags["pretrain"], search.batch) == (120, 128)
     assert (retrain.epochs, retrain.auxiliary, retrain.cutout, retrain.drop_path) == (630, 0.4, 16, 0.5)
+    assert isinstance(flags["space"].build("space"), Deep)
+
+
+def test_the_published_recipe_of_spos_on_imagenet() -> None:
+    flags = parse(run, ["--config", "spos_imagenet", "--data.root", "x"])
+    method, search, retrain = flags["method"].flags, flags["search"], flags["retrain"]
+    assert (flags["budget"], method["bins"], method["bin_range"]) == (["flops<=330e6"], 7, (290e6, 360e6))
+    assert (flags["score"].calibration, flags["score"].calibration % flags["score"].batch) == (20_000, 0)
+    assert [search.lr_at(step, 120) for step in (0, 60, 119)] == pytest.approx([0.5, 0.25, 0.5 / 120])
+    assert (search.epochs, retrain.epochs, search.batch, search.decay) == (120, 240, 1024, "weights")
+    assert replace(retrain, epochs=120, recalibrate=0) == search
+    assert retrain.recalibrate == 1250 * 1024  # the released code's iterations of batches
+
+
+def test_the_published_recipe_of_dso_on_imagenet() -> None:
+    flags = parse(run, ["--config", "dso_imagenet", "--data.root", "x"])
+    method, search, retrain = flags["method"].flags, flags["search"], flags["retrain"]
+    assert (method["gamma"], method["period"], method["prune_every"], method["adapt"]) == (0.01, 5, 1, "none")
+    assert (search.epochs * method["pretrain"], search.batch, search.clip_value, search.decay) == (
+        30,
+        256,
+        2,
+        "weights",
+    )
+    assert flags["data"].flags["val_share"] == 1 / method["period"]
+    assert (retrain.epochs, retrain.auxiliary, retrain.decay, retrain.warmup) == (240, 0.4, "scales", 5)
     assert isinstance(flags["space"].build("space"), Deep)
 
 

@@ -24,6 +24,8 @@ class ImageLoader:
 
     size: int
     """Side of the network's input."""
+    smallest_crop: float
+    """Smallest area of a random crop, as a share of the image."""
     jitter: float
     """Strength of the colour jitter."""
     memory: float
@@ -36,6 +38,8 @@ class ImageLoader:
         for flag, least in (("size", 1), ("workers", 0), ("jitter", 0), ("memory", 0)):
             if not (value := self.__dict__[flag]) >= least:
                 raise UserError(f"--data.{flag}: expected >= {least}, got {value}")
+        if not 0 < self.smallest_crop <= 1:
+            raise UserError(f"--data.smallest_crop: expected 0 < smallest_crop <= 1, got {self.smallest_crop}")
 
     def encoded(self, source: Source, labels: Tensor) -> EncodedImages:
         """All images of a source."""
@@ -45,7 +49,7 @@ class ImageLoader:
     def data(self, classes: Sequence[str], parts: Sequence[EncodedImages]) -> Data:
         """The data of three parts: training, validation and test images."""
         train, val, test = self._loaded(parts)
-        augment, rows = random_crop(self.size, self.jitter), parts[1].rows
+        augment, rows = random_crop(self.size, self.smallest_crop, self.jitter), parts[1].rows
         return Data(tuple(classes), train, val, test, MEAN, STD, augment, crop=self.size, val_rows=rows)
 
     def _loaded(self, parts: Sequence[EncodedImages]) -> Sequence[Images]:

@@ -10,8 +10,6 @@ from torch.distributions import Beta
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's channels, used for all photographs."""
-SMALLEST_CROP = 0.25
-"""Smallest area of a random crop, as a share of the image."""
 
 
 class Target(NamedTuple):
@@ -24,11 +22,14 @@ class Target(NamedTuple):
     """Weight of ``labels``; that of ``others`` is the rest."""
 
 
-def random_crop(size: int, jitter: float) -> nn.Module:
-    """The augmentation of photographs: random crops of side ``size``, mirrored at random, with colour jitter."""
+def random_crop(size: int, smallest: float, jitter: float) -> nn.Module:
+    """The augmentation of photographs: random crops of side ``size``, mirrored at random, with colour jitter.
+
+    A crop has an area of ``smallest`` to 1, as a share of the image.
+    """
     from kornia.augmentation import RandomHorizontalFlip, RandomResizedCrop
 
-    crop = RandomResizedCrop((size, size), scale=(SMALLEST_CROP, 1.0))
+    crop = RandomResizedCrop((size, size), scale=(smallest, 1.0))
     return nn.Sequential(crop, RandomHorizontalFlip(), *color_jitter(jitter))
 
 

@@ -47,6 +47,7 @@ def imagefolder(
     size: int = 224,
     val_share: float = 0.1,
     test_share: float = 0.2,
+    smallest_crop: float = 0.25,
     jitter: float = 0.0,
     memory: float = 4096,
     workers: int = 2,
@@ -64,6 +65,7 @@ def imagefolder(
         size: side of the network's input in pixels.
         val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
         test_share: share of all images that is the test split if no folder is, between 0 and 1.
+        smallest_crop: smallest area of a random crop in training, as a share of the image, above 0 and at most 1.
         jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
         memory: MiB. Decoded images are kept in memory if all fit into it; otherwise each batch is decoded anew.
         workers: processes that decode images; 0 = the main process decodes.
@@ -72,7 +74,7 @@ def imagefolder(
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"--data.root {root}: expected a folder, found none")
-    loader = ImageLoader(size, jitter, memory, workers, on_bad)
+    loader = ImageLoader(size, smallest_crop, jitter, memory, workers, on_bad)
     top = root / "train" if (root / "train").is_dir() else root
     classes = class_names(top, on_bad)
     folders = {"train": top} | ({} if top == root else _others(root))

@@ -105,6 +105,7 @@ def parquet(
     label: str = "label",
     val_share: float = 0.1,
     test_share: float = 0.2,
+    smallest_crop: float = 0.25,
     jitter: float = 0.0,
     memory: float = 4096,
     workers: int = 2,
@@ -124,6 +125,7 @@ def parquet(
         label: column of the classes: names, or numbers from 0.
         val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
         test_share: share of all images that is the test split if no file is, between 0 and 1. The seed does not matter.
+        smallest_crop: smallest area of a random crop in training, as a share of the image, above 0 and at most 1.
         jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
         memory: MiB. Decoded images are kept in memory if all fit into it; otherwise each batch is decoded anew.
         workers: processes that decode images; 0 = the main process decodes.
@@ -134,7 +136,7 @@ def parquet(
     root = Path(root)
     tables = {part: _load(root, files, streaming) for part, files in _files(root).items()}
     classes, labels = _classes(tables, label, root)
-    loader = ImageLoader(size, jitter, memory, workers, on_bad)
+    loader = ImageLoader(size, smallest_crop, jitter, memory, workers, on_bad)
     parts = {
         part: loader.encoded(_rows(table, image, f"{root} {part}"), labels[part]) for part, table in tables.items()
     }
