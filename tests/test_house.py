@@ -6,8 +6,11 @@ The packages, their order and their rules are read from the table in ``docs/arch
 from __future__ import annotations
 
 import ast
+import os
 import re
 import statistics
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +93,20 @@ def test_nothing_above_job_knows_the_command_line(name: str) -> None:
         assert not re.search(r"\b(jsonargparse|argparse|argv)\b", source), (
             f"{name}: the command line is known from job/ on"
         )
+
+
+def test_every_module_imports_where_posix_is_missing() -> None:
+    """As on Windows, which has none of these."""
+    program = f"""
+import importlib, os, sys
+sys.modules.update(dict.fromkeys(("resource", "fcntl", "pwd")))
+del os.O_NOFOLLOW
+for name in {[name for name in TREES if not name.endswith("__main__")]}:
+    importlib.import_module(name)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_imports_make_no_cycle() -> None:
