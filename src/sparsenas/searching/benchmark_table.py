@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sparsenas.errors import UserError
+from sparsenas.parsing import parse_json
 
 KEYS = ("mean_acc", "accuracy")
 """Keys of the accuracy in a JSON object; the first one is NAS-Bench-Macro's."""
@@ -73,10 +74,7 @@ def _accuracy(path: Path, row: _Row) -> float:
 
 
 def _json_rows(path: Path, text: str) -> Iterator[_Row]:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: expected JSON, got: {error}") from error
+    values = parse_json(text, path)
     if isinstance(values, dict):
         for arch, entry in values.items():
             yield _Row(f"entry {arch!r}", arch, _named(path, f"entry {arch!r}", entry))
