@@ -213,7 +213,7 @@ class Toy:
     def __init__(self, method: Dso, seed: int) -> None:
         rng = np.random.default_rng(seed)
         self.method, self.optimizer = method, method.optimizer()
-        self.centre = torch.tensor(rng.uniform(0, 1, len(method.scales)), dtype=torch.float32)
+        self.centre = torch.tensor(rng.uniform(0, 1, len(method.options.scales)), dtype=torch.float32)
 
     def run(self, steps: int = 10, start: int = 0, end: int | None = None) -> list[Tensor]:
         """Epochs; the scales after each."""
@@ -223,12 +223,12 @@ class Toy:
                 if self.method.takes_arch_step(epoch, epoch * steps + step):
                     self.step()
             self.method.end_epoch(epoch)
-            seen.append(self.method.scales.detach().clone())
+            seen.append(self.method.options.scales.detach().clone())
         return seen
 
     def step(self) -> None:
         """One step of the scales."""
-        self.method.scales.grad = 0.02 * (self.method.scales.detach() - self.centre)
+        self.method.options.scales.grad = 0.02 * (self.method.options.scales.detach() - self.centre)
         self.optimizer.step()
 
 
@@ -299,17 +299,17 @@ def test_each_step_changes_its_own() -> None:
         return functional.cross_entropy(net(x), labels)
 
     for _ in range(2):
-        before, momenta = method.scales.detach().clone(), copy.deepcopy(scales.state_dict()["state"])
+        before, momenta = method.options.scales.detach().clone(), copy.deepcopy(scales.state_dict()["state"])
         loss(detach=True).backward()
         weights.step()
-        assert torch.equal(method.scales.detach(), before)
+        assert torch.equal(method.options.scales.detach(), before)
         assert str(scales.state_dict()["state"]) == str(momenta)
         kept = copy.deepcopy(dict(net.named_parameters()))
-        loss(detach=False).backward(inputs=[method.scales])
+        loss(detach=False).backward(inputs=[method.options.scales])
         scales.step()
-        method.scales.grad = None
-        assert not torch.equal(method.scales.detach(), before)
-        assert bool((method.scales >= 0).all())
+        method.options.scales.grad = None
+        assert not torch.equal(method.options.scales.detach(), before)
+        assert bool((method.options.scales >= 0).all())
         assert all(torch.equal(p, kept[n]) for n, p in net.named_parameters())
 
 
@@ -342,7 +342,7 @@ def test_factors_follow_every_step_of_the_scales(adapt: Any) -> None:
     for _ in range(60):
         before = method.penalty.clone()
         toy.step()
-        factors = Penalties(TABLE, adapt).at((method.scales > 0).numpy().astype(float))
+        factors = Penalties(TABLE, adapt).at((method.options.scales > 0).numpy().astype(float))
         torch.testing.assert_close(method.penalty, torch.tensor(0.02 * factors, dtype=torch.float32))
         changes += not torch.equal(method.penalty, before)
     assert changes > 3 if adapt == "flops" else changes == 0
@@ -504,11 +504,11 @@ def test_needed_is_the_least_threshold(share: float, seed: int) -> None:
     method = Dso(TABLE.choices, limits(f"flops<={share * COMPLETE}"), 0)
     row = TABLE.encode([TABLE.reference])[0]
     strengths = np.random.default_rng(seed).random(len(row))
-    for span, _ in method.goal.demands:
+    for span, _ in method.controller.demands:
         strengths[span.start] = 2
-    level = method.goal.needed(row, strengths)
-    assert method.goal.met(row * (strengths > level))
-    assert not method.goal.met(row * (strengths >= level))
+    level = method.controller.needed(row, strengths)
+    assert method.controller.met(row * (strengths > level))
+    assert not method.controller.met(row * (strengths >= level))
 
 
 def job(out: Path, resume: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""A budget as the goal of a search that prunes: how distance it is, and which of the last zeros to accept."""
+"""The upper bounds of a search that prunes: whether they are met, and what to prune in the step that meets them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sparsenas.costs import Limits
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 BAND = 0.05
-"""A search ends at most this share below its budget, where single options are not too coarse for that."""
+"""Largest share by which a search ends below its budget, unless single options cost more."""
 
 
 class BudgetController:
-    """The upper bounds of a search; an architecture's ``reach`` is its cost in those of the tightest."""
+    """The upper bounds of a search. The ``reach`` of an architecture is its cost as a share of the tightest bound."""
 
     def __init__(self, limits: Limits, band: float = BAND) -> None:
         self.limits, self.band = limits, band
@@ -38,7 +38,7 @@ class BudgetController:
         return bool(self.reach(row[None])[0] <= 1)
 
     def needed(self, row: Matrix, strengths: Matrix) -> float:
-        """The least threshold at which what is stronger meets the bounds: how distance all strengths have to fall.
+        """The distance to the bounds: the least threshold such that the options above it meet them.
 
         Args:
             row: the options kept, encoded.
@@ -70,13 +70,21 @@ class BudgetController:
                 row = less
         return row
 
-    def kept_alive(self, kept: Matrix, gone: Mask) -> Mask:
-        """Which of the options that have just ``gone`` must stay, ``kept`` being all that are left without them."""
-        kept_alive = np.zeros_like(gone)
+    def drop_weakest(self, row: Matrix, strengths: Matrix) -> Matrix:
+        """``row`` without its weakest options, as few as meet the bounds."""
+        order = [option for option in np.argsort(strengths, kind="stable").tolist() if row[option] > 0]
+        for band in (self.band, 1.0):
+            if not self.met(row):
+                row = self.drop(row, order, band)
+        return row
+
+    def kept_alive(self, kept: Matrix, zeroed: Mask) -> Mask:
+        """Which of the options that were just ``zeroed`` must stay; ``kept`` are all that are left without them."""
+        kept_alive = np.zeros_like(zeroed)
         for span, least in self.demands:
             if kept[span].sum() < least:
-                kept_alive[span] = gone[span]
-        return kept_alive if self._high_enough(np.maximum(kept, kept_alive)) else gone
+                kept_alive[span] = zeroed[span]
+        return kept_alive if self._high_enough(np.maximum(kept, kept_alive)) else zeroed
 
     def _high_enough(self, row: Matrix) -> bool:
         costs = self.limits.table.of_rows(row[None]) if self.floors else {}
