@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sparsenas.commands.search import architectures
 from sparsenas.core.arch import Arch
-from sparsenas.job.task import open_task
-from sparsenas.searching.config import Scoring
+from sparsenas.job.folder import open_task
+from sparsenas.job.stages.candidates import architectures
 from sparsenas.searching.evolution import Evolution, RandomSearch, Score, Search
 from sparsenas.searching.pareto import crowded, front, hypervolume, objectives
 from sparsenas.searching.population_evaluator import Scorer
@@ -34,10 +33,10 @@ def main() -> None:
     flags = parser.parse_args()
     torch.set_num_threads(1)
 
-    task, config = open_task(flags.run, torch.device("cpu"))
+    run, task, saved, _ = open_task(flags.run, torch.device("cpu"))
     net = task.network("supernet")
-    net.load_state_dict(task.run.load("supernet.pt")["net"])
-    scorer, known = Scorer(net, task.eval_batches(Scoring(**config["score"]))), dict[Arch, Score]()
+    net.load_state_dict(run.load("supernet.pt")["net"])
+    scorer, known = Scorer(net, task.eval_batches(saved.score)), dict[Arch, Score]()
     space = architectures(task)
     dearest = float(task.limits.table([task.limits.table.extremes(flags.cost)[1]])[flags.cost][0])
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,12 +18,13 @@ import torch
 import yaml
 
 import sparsenas
-from sparsenas.__main__ import COMMANDS, main
+from sparsenas.__main__ import COMMANDS, PIPE_CLOSED, main
 from sparsenas.commands.run import run as run_command
 from sparsenas.core.gate import choices
 from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
-from sparsenas.job.flags import parse
+from sparsenas.job.flags.parse import parse
+from sparsenas.job.run_flags import RunFlags
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.records import ARCHS, Front, Scored
 from sparsenas.spaces import SPACES, tiny
@@ -138,7 +143,9 @@ def test_retraining_again(finished: Path, tmp_path: Path) -> None:
     assert main(["report", str(run)]) == 0
 
 
-def test_a_users_own_network_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_own_network_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "mynet.py").write_text(OWN_SPACE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -147,24 +154,47 @@ def test_a_users_own_network_is_searched(tmp_path: Path, monkeypatch: pytest.Mon
     best = json.loads(Path("own/best.json").read_text())
     assert set(best["arch"]) == {"first", "middle", "second"}
     assert best["costs"]["flops"] <= 60e3
+    told = "config.yaml: space mynet:make is not built in; to run its code, add --trust-plugins mynet:make"
+    for command in (["evaluate"], ["export"], ["retrain"], ["evolve", "--out=again"], ["run", "--resume", "--out"]):
+        assert told in fails(capsys, *command, "own")
+    trust = ["--trust-plugins", "mynet:make"]
+    assert main(["evaluate", "own", *trust]) == 0
+    assert main(["evolve", "own", "--out=again", *trust, *[flag for flag in flags if "method" in flag]]) == 0
+    assert main(["retrain", "again", "--retrain.epochs=1", "--target.nothing=1", *trust]) == 2
+    assert main(["run", "--resume", "--out", "own", "--space", "mynet:make"]) == 0
+    assert main(["report", "own"]) == 0
+    assert not choices(sparsenas.load("own", trust_plugins=["mynet:make"]))
+    with pytest.raises(UserError, match="space mynet:make is not built in"):
+        sparsenas.load("own")
+    (tmp_path / "mynet.py").write_text(OWN_SPACE.replace('"skip"', '"none"'))
+    monkeypatch.delitem(sys.modules, "mynet")
+    told = "choice first is 1 to 1 of conv3, conv5, skip, that of the space is 1 to 1 of conv3, conv5, none"
+    assert told in fails(capsys, "evaluate", "own", *trust)
 
 
 def test_the_python_function_is_the_command(tmp_path: Path) -> None:
-    run_command(
-        budget=["flops<=200e3"], out=tmp_path / "run", accelerator="cpu", baselines=0, resume=True,
-        **{k: v for k, v in parse(run_command, QUICK).items() if k in ("space", "method", "search", "retrain")},
+    (flags,) = parse(run_command, QUICK).values()
+    ours = RunFlags(
+        budget=["flops<=200e3"], out=tmp_path / "run", accelerator="cpu", baselines=0, resume=True, space=flags.space,
+        method=flags.method, search=flags.search, retrain=flags.retrain,
     )  # fmt: skip
+    run_command(ours)
     assert (tmp_path / "run" / "net.onnx").exists()
+    with pytest.raises(UserError, match="--seed: the run to resume has 0, got 1"):
+        run_command(replace(ours, seed=1))
+    with pytest.raises(UserError, match="expected a new folder, this one has a run"):
+        run_command(replace(ours, resume=False))
 
 
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
         (["frobnicate"], "expected a command of run, "),
-        (["run", "--sead", "3"], "unrecognized arguments: --sead 3; did you mean --seed?"),
-        (["run", "--score.shirnk", "1"], "unrecognized arguments: --score.shirnk 1; did you mean --score.shrink?"),
-        (["run", "--spase", "tiny"], "unrecognized arguments: --spase tiny; did you mean --space?"),
-        (["run", "--seed", "three"], "--seed: Expected a"),
+        (["serach"], "got 'serach'; did you mean search?"),
+        (["run", "--sead", "3"], "--sead: no such flag; did you mean --seed?"),
+        (["run", "--score.shirnk", "1"], "--score.shirnk: no such flag; did you mean --score.shrink?"),
+        (["run", "--spase", "tiny"], "--spase: no such flag; did you mean --space?"),
+        (["run", "--seed", "three"], "--seed: expected an integer, got three"),
         (["run", "--space", "huge"], "or package.module:callable, got 'huge'"),
         (["run", "--data", "mnist"], "--data: expected one of digits"),
         (["run", "--method", "Darts"], "--method: expected one of spos, random"),
@@ -177,7 +207,7 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["run", "--budget", "watts<=10"], "expected one of the costs flops, params"),
         (["run", "--budget", "flops=10"], "expected COST<=NUMBER or COST>=NUMBER"),
         (["run", "--budget"], "--budget: expected a value"),
-        (["run", "--search.epochs", "0"], "expected epochs >= 1, got 0"),
+        (["run", "--search.epochs", "0"], "--search.epochs: expected >= 1, got 0"),
         (["run", "--method.mutants", "40"], "expected mutants + crossovers <= population"),
         (["cost"], "expected --arch ARCH or --archs FILE"),
         (["cost", "--arch", "012"], "expected 10 picks, one a choice, got 3"),
@@ -189,9 +219,9 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["cost", "--arch", "uniform:conv9"], "expected labels from"),
         (["cost", "--arch", "uniform:conv3,wide"], "expected labels from"),
         (["run", "--compare", "uniform:conv9"], "expected labels from"),
-        (["run", "--search.sizes", "16,0"], "expected sizes >= 1, got 16,0"),
+        (["run", "--search.sizes", "16,0"], "--search.sizes: expected image sides >= 1, got 16,0"),
         (["run", "--score.finalists", "-1"], "--score.finalists: expected >= 0, got -1"),
-        (["run", "--score.shrink", "2"], "--score.shrink: expected 0 to 1, got 2.0"),
+        (["run", "--score.shrink", "2"], "--score.shrink: expected 0 <= shrink <= 1, got 2.0"),
         (["run", "--data", "cifar10", "--data.root", "nowhere"], "nowhere: expected a folder with train-*.parquet"),
         (["run", "--data", "cifar10"], "expected --data.root, got none"),
         (["cost", "--archs", "nowhere.txt"], "--archs nowhere.txt: expected a file"),
@@ -200,7 +230,9 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["retrain", "nowhere"], "nowhere: expected a run folder"),
         (["run", "--accelerator", "abacus"], "--accelerator abacus"),
         (["run", "--out", "/dev/null/run"], "/dev/null/run: expected a folder that can be made"),
-        (["run", "--space.width", "x"], "--space.width: Expected a"),
+        (["run", "--space.width", "x"], "--space.width: expected an integer, got x"),
+        (["evaluate", "nowhere", "--split", "all"], "--split: expected one of test, val, got all"),
+        (["evaluate"], "expected RUN, got none"),
     ],
 )  # fmt: skip
 def test_mistakes_get_one_line(
@@ -272,10 +304,38 @@ def test_architectures_in_every_notation() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([command, "--help"])
-    assert end.value.code == 0
-    assert f"usage: sparsenas {command}" in capsys.readouterr().out
+    assert main([command, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"usage: sparsenas {command} ")
+    assert not re.search("<class|Optional|Union|None", told)
+    assert max(map(len, told.splitlines())) <= 120
+
+
+def test_help_is_about_what_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help", "--space=dso", "--method=random", "--retrain.epochs=7"]) == 0
+    told = capsys.readouterr().out
+    assert "--space.depth INTEGER" in told
+    assert "--method.evaluations INTEGER" in told
+    assert "--num-nodes INTEGER\n      Number of machines. Default: 1.\n" in told
+    assert "--retrain.schedule linear|cosine|constant|restarts\n" in told
+    assert "--num_nodes" not in told
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sparsenas {version('sparsenas')}\n"
+    assert sparsenas.__version__ == version("sparsenas")
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["run", "--help"], ["cost", "--arch", "full", "--json"]])
+def test_a_reader_may_leave(argv: list[str]) -> None:
+    """As ``head`` does: no traceback."""
+    command = [sys.executable, "-m", "sparsenas", *argv]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, error = process.communicate()
+    assert (process.returncode, error) == (PIPE_CLOSED, b"")
 
 
 def test_files_survive_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sparsenas.job.flags import parse
+from sparsenas.job.flags.parse import parse
 from sparsenas.job.plugin import Plugin
 from sparsenas.methods import METHODS
 from sparsenas.testing import check_space
@@ -112,6 +112,7 @@ def test_command_lines_parse(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mynet", raising=False)
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sparsenas.job.flags.parse.space_of_run", lambda run, trusted: "tiny")  # there is no such run
     commands = command_lines(page.read_text(encoding="utf-8"))
     for name, *flags in commands:
         command = vars(import_module(f"sparsenas.commands.{name}"))[name]
@@ -138,7 +139,7 @@ def test_the_calls_in_the_readme_fit_the_functions() -> None:
     for call in calls:
         arguments = {str(word.arg): eval(ast.unparse(word.value), scope) for word in call.keywords}
         inspect.signature(eval(ast.unparse(call.func), scope)).bind(*call.args, **arguments)
-    assert {"run", "sparsenas.load"} <= {ast.unparse(call.func) for call in calls}
+    assert {"run", "RunFlags", "sparsenas.load"} <= {ast.unparse(call.func) for call in calls}
 
 
 def test_the_readme_has_every_file_of_a_run() -> None:

@@ -32,7 +32,8 @@ from sparsenas.data import Data, Split
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
-from sparsenas.job.task import load
+from sparsenas.job.run_flags import RetrainFlags, SearchFlags
+from sparsenas.job.trained import load
 from sparsenas.methods import Dso
 from sparsenas.methods.dso.adaptive import Penalties
 from sparsenas.reporting import report
@@ -512,10 +513,11 @@ def test_needed_is_the_least_threshold(share: float, seed: int) -> None:
 
 
 def job(out: Path, resume: bool = False) -> None:
-    search(
-        Plugin("dso", {"width": 2, "depth": 1}), "digits", Plugin("dso", {"prune_every": 1}), ["flops<=60e3"],
+    flags = SearchFlags(
+        space=Plugin("dso", {"width": 2, "depth": 1}), method=Plugin("dso", {"prune_every": 1}), budget=["flops<=60e3"],
         out=out, search=Recipe(epochs=6, batch=256, lr=0.05), accelerator="cpu", checkpoint_seconds=0, resume=resume,
     )  # fmt: skip
+    search(flags)
 
 
 def test_a_killed_search_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -545,5 +547,5 @@ def test_a_killed_search_ends_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     text = report(whole).read_text()
     assert "The complete network was pruned by a penalty" in text
     assert "stage1.block1: " in text
-    retrain(whole, no_training=True, accelerator="cpu")
+    retrain(RetrainFlags(run=whole, no_training=True, accelerator="cpu"))
     assert not load(whole).training

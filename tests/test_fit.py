@@ -17,9 +17,11 @@ from sparsenas.__main__ import main
 from sparsenas.core.arch import Arch
 from sparsenas.costs import CostTable
 from sparsenas.errors import UserError
+from sparsenas.job.folder import open_task
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.compare import COST_TOLERANCE, random_band
-from sparsenas.job.task import Task, found, load, make_task, open_task
+from sparsenas.job.task import Task, make_task
+from sparsenas.job.trained import found, load
 from sparsenas.job.width_fit import WIDE, check_scale_to, check_target, fitted, widest
 from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
 from sparsenas.reporting import report
@@ -33,7 +35,7 @@ TABLES = {width: CostTable(dso(width=width, **SPACE, shape=SHAPE), SHAPE) for wi
 
 
 def task(space: Plugin | None = None, target: dict[str, Any] | None = None) -> Task:
-    return make_task("nowhere", space or Plugin("dso", {"width": 4, **SPACE}), Plugin("digits"), [], 0, CPU, "", target)
+    return make_task(space or Plugin("dso", {"width": 4, **SPACE}), Plugin("digits"), [], 0, CPU, target)
 
 
 TASK = task()
@@ -120,7 +122,7 @@ def test_mistakes_are_told_before_anything_trains() -> None:
 def test_one_stage_has_the_size_of_its_search(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=ista_one_stage", "--search.epochs=1"]
     assert main(["run", *flags, "--scale-to=params<=9e3", "--accelerator=cpu", "--out", str(tmp_path / "run")]) == 2
-    assert "--scale-to: IstaOneStage trains the found network itself" in capsys.readouterr().err
+    assert "--scale-to: expected none, since ista_one_stage trains the found network itself" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -164,10 +166,10 @@ def test_a_run_fits_and_ends_the_same_after_a_kill(
     best, how = read(whole / "best.json"), read(whole / "net.json")
     assert how["scale_to"] == best["scale_to"] == ["params<=12e3", "flops<=9e6"]
     assert how["target"]["dropout"] == 0.4
-    opened, _ = open_task(whole, CPU)
+    folder, opened, *_ = open_task(whole, CPU)
     assert [str(budget) for budget in opened.limits.budgets] == ["params<=12000", "flops<=9000000"]
     assert opened.target.flags["width"] == how["target"]["width"] > 4
-    assert opened.costs(found(opened)) == best["costs"]
+    assert opened.costs(found(folder, opened.choices)) == best["costs"]
     assert best["costs"]["params"] <= 12e3
     net = load(whole)
     assert sum(p.numel() for p in net.parameters()) == best["costs"]["params"]

@@ -164,9 +164,11 @@ def test_a_run_folder_does_not_say_what_is_called(run: Path, tmp_path: Path, ref
         for kind in ("space", "data", "method"):
             (run / "config.yaml").write_text(yaml.safe_dump({**flags, kind: section}))
             (run / "best.json").unlink(missing_ok=True)
+            name = section["name"]
+            told = f"config.yaml: {kind} {name} is not built in; to run its code, add --trust-plugins {name}"
             if kind != "method":
-                assert "expected a callable in a package that uses sparsenas" in refused("evaluate", run)
-            assert "expected a callable in a package that uses sparsenas" in refused("search", "--resume", "--out", run)
+                assert told in refused("evaluate", run)
+            assert told in refused("search", "--resume", "--out", run)
     assert not marker.exists()
 
 

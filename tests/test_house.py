@@ -109,6 +109,12 @@ for name in {[name for name in TREES if not name.endswith("__main__")]}:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("name", [name for name in TREES if name.startswith("sparsenas.commands.")])
+def test_no_command_imports_another(name: str) -> None:
+    others = {imported for imported in imports(name) if imported.startswith("sparsenas.commands")} - {name}
+    assert not others, f"{name} imports {sorted(others)}: what commands share belongs in job/"
+
+
 def test_imports_make_no_cycle() -> None:
     edges = {name: sorted(set(imports(name)) - {name}) for name in TREES}
     done: set[str] = set()

@@ -25,7 +25,7 @@ from sparsenas.costs.budget import Budget
 from sparsenas.data import Data
 from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
-from sparsenas.job.task import load
+from sparsenas.job.trained import load
 from sparsenas.methods import Ista, IstaOneStage, Method, Spos
 from sparsenas.methods.constrained_argmax import best_arch_within_budget
 from sparsenas.methods.ista.codes import Code, draw_dictionary, sources

@@ -26,8 +26,8 @@ from sparsenas.costs import COSTS, Budget, CostTable, Layer, Limits, Shape, pars
 from sparsenas.costs.enumerate import enumerate_layers
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings, Timing, measured_part, takes_time
 from sparsenas.errors import UserError
+from sparsenas.job.folder import open_task
 from sparsenas.job.stages.latency import latency_stage
-from sparsenas.job.task import open_task
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.results import update_results
 from sparsenas.spaces import nasbench_macro, tiny
@@ -570,7 +570,8 @@ def test_the_table_of_another_device_is_used_and_not_compared(
     table.device = "abacus"
     write_table(run / "latency.json", table)
     update_results(Run(run), latency=None)
-    latency_stage(open_task(run, torch.device("cpu"))[0])
+    opened = open_task(run, torch.device("cpu"))
+    latency_stage(opened.run, opened.task)
     assert "not measured whole: the table is of abacus, this is " in capsys.readouterr().err.replace("\n", " ")
     found = json.loads((run / "results.json").read_text())["latency"]
     assert found["table_ms"] > 0

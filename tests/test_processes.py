@@ -33,12 +33,15 @@ from sparsenas.distributed.collectives import (
 )
 from sparsenas.distributed.sync_batch_norm import SYNCED
 from sparsenas.errors import UserError
+from sparsenas.job.folder import open_folder
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.search import make_method
 from sparsenas.job.task import Task, make_task
 from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import EpochEnd
+from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.training.loops import train_network, train_supernet
@@ -87,12 +90,17 @@ def _process(number: int, size: int, port: int, out: str) -> None:
         dist.destroy_process_group()
 
 
-def _task(out: Path, name: str, space: str = "tiny") -> Task:
+def _task(name: str, space: str = "tiny") -> Task:
     flags = {"tiny": {"width": 8, "blocks": 4}, "dso": {"width": 4, "depth": 1, "share": True}}[space]
-    task = make_task(out / name, Plugin(space, flags), Plugin("digits", {}), [], 0, torch.device("cpu"))
+    task = make_task(Plugin(space, flags), Plugin("digits", {}), [], 0, torch.device("cpu"))
     few = {part: _noisy(getattr(task.data, part).subset(torch.arange(100))) for part in ("train", "val")}
-    task.run.create()
     return replace(task, data=replace(task.data, **few)) if name != "scores" else task
+
+
+def _folder(path: Path) -> Run:
+    run = open_folder(path)
+    run.create()
+    return run
 
 
 def _noisy(images: Split) -> Split:
@@ -102,7 +110,7 @@ def _noisy(images: Split) -> Split:
 
 
 def _scores(out: Path) -> list[tuple[float, float]]:
-    task = _task(out, "scores")
+    task = _task("scores")
     net = task.network("supernet")
     rng = np.random.default_rng(0)
     archs = [Arch(task.choices, {n: c.sample(rng) for n, c in task.choices.items()}) for _ in range(50)]
@@ -114,27 +122,27 @@ def _losses(out: Path, name: str, precision: str) -> list[float]:
     """The losses of some steps of a supernet under a method, or of a plain network's training."""
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[Double()] if precision == "64-true" else [])
     recipe = replace(RECIPE, lr=SLOW if precision == "32-true" or name == "Dso" else FAST)
-    task = _task(out, f"{name} {precision}", METHODS.get(name, "tiny"))
-    checkpoint = Checkpoint(task.run, "stage", 0)
+    task, run = _task("losses", METHODS.get(name, "tiny")), _folder(out / f"{name} {precision}")
+    checkpoint = Checkpoint(run, "stage", 0)
     if name == "retrain":
         arch = Arch(task.choices, {name: (choice.most,) for name, choice in task.choices.items()})
         plain = task.plain(arch, "retrain")
-        train_network(fabric, plain, task.data, task.data.train, recipe, 0, task.logger, checkpoint)
+        train_network(fabric, plain, task.data, task.data.train, recipe, 0, RunLogger(run), checkpoint)
     else:
         flags = {"pretrain": 0.25, "prune_every": 2} if name == "Dso" else {}
         learner = make_method(Plugin(name, flags), task, recipe)
         net = task.network("supernet")
-        train_supernet(fabric, net, learner, task.data, recipe, 0, task.logger, checkpoint)
-    return [line.loss for line in task.run.log() if isinstance(line, EpochEnd)]
+        train_supernet(fabric, net, learner, task.data, recipe, 0, RunLogger(run), checkpoint)
+    return [line.loss for line in run.log() if isinstance(line, EpochEnd)]
 
 
 def _own_paths_differ(out: Path) -> float:
     """How far weights trained on a path a process are from those of one process that adds up the paths' gradients."""
-    task, recipe = _task(out, "own"), replace(RECIPE, epochs=3, own_paths=True)
+    task, run, recipe = _task("own"), _folder(out / "own"), replace(RECIPE, epochs=3, own_paths=True)
     first, second = (task.network("supernet") for _ in range(2))
     learner = make_method(Plugin("spos", {}), task, recipe)
-    fabric, checkpoint = Fabric(accelerator="cpu", devices=1), Checkpoint(task.run, "stage", 0)
-    train_supernet(fabric, first, learner, task.data, recipe, 0, task.logger, checkpoint)
+    fabric, checkpoint = Fabric(accelerator="cpu", devices=1), Checkpoint(run, "stage", 0)
+    train_supernet(fabric, first, learner, task.data, recipe, 0, RunLogger(run), checkpoint)
 
     learner, optimizer = make_method(Plugin("spos", {}), task, recipe), recipe.optimizer(second.train())
     for epoch in range(recipe.epochs):

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,9 +180,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Arch]:
     archs: list[Arch] = []
     score = Scorer.__call__
 
-    def counting(self: Scorer, some: Sequence[Arch]) -> list[Score]:
+    def counting(self: Scorer, some: Sequence[Arch], *others: Any) -> list[Score]:
         archs.extend(some)
-        return score(self, some)
+        return score(self, some, *others)
 
     monkeypatch.setattr(Scorer, "__call__", counting)
     return archs
@@ -303,10 +304,10 @@ def test_bad_tables_get_one_line(content: str, expected: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ([], "rank: expected --table FILE, got none"),
+        ([], "expected --table FILE, got none"),
         (["--table", "nowhere"], "nowhere: expected a table"),
         (["--table", "strange"], "strange: expected architectures of the run's space: architecture '012': expected 6"),
-        (["--table", "TABLE", "--sample", "-1"], "--sample, --block: expected at least 0 and 1, got -1 and 50"),
+        (["--table", "TABLE", "--sample", "-1"], "--sample: expected >= 0, got -1"),
         (["--table", "TABLE", "--calibration", "9999"], "--calibration: expected 0 to 1077 images, got 9999"),
         (["--table", "TABLE", "--val", "-5"], "--val: expected 0 to 360 images, got -5"),
     ],
@@ -325,7 +326,7 @@ def test_mistakes_get_one_line(
 
 
 def test_rows_of_the_benchmark_are_deduplicated(tmp_path: Path) -> None:
-    task = make_task(tmp_path / "run", Plugin("nasbench_macro"), Plugin("digits"), [], 0, torch.device("cpu"))
+    task = make_task(Plugin("nasbench_macro"), Plugin("digits"), [], 0, torch.device("cpu"))
     codes = ["00101000", "00110000", "00111000", "12000002"]
     known = read_known(task, tmp_path, dict.fromkeys(codes, 0.5))
     assert [arch.text() for arch in known.networks] == ["00110000", "00110000", "00111000", "12000020"]

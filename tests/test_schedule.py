@@ -20,7 +20,8 @@ from sparsenas.commands.search import search
 from sparsenas.costs import Budget, parse_budgets
 from sparsenas.data import cutout
 from sparsenas.errors import UserError
-from sparsenas.job.flags import RECIPES, parse, shipped
+from sparsenas.job.flags.parse import parse
+from sparsenas.job.flags.sources import RECIPES, shipped
 from sparsenas.methods import METHODS
 from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
 from sparsenas.training.recipe import Recipe
@@ -98,37 +99,37 @@ def test_every_shipped_configuration_parses(path: Path) -> None:
     needed = ["--data.root", "x"] if re.search("^data: {name: (cifar10|imagefolder)", path.read_text(), re.M) else []
     command = search if "#   sparsenas search" in path.read_text() else run
     for given_as in [str(path)] + [path.stem] * (path.stem in shipped()):
-        flags = parse(command, ["--config", given_as, *needed, "--search.epochs", "3"])
-        assert flags["search"].epochs == 3
-        assert flags["method"].name in METHODS
-        learner = flags["space"].build("space", **({"shape": (3, 32, 32)} if "cifar" in path.stem else {}))
+        (flags,) = parse(command, ["--config", given_as, *needed, "--search.epochs", "3"]).values()
+        assert flags.search.epochs == 3
+        assert flags.method.name in METHODS
+        learner = flags.space.build("space", **({"shape": (3, 32, 32)} if "cifar" in path.stem else {}))
         assert isinstance(learner, nn.Module)
 
 
 def test_the_published_recipe_searches_small_and_trains_large() -> None:
-    flags = parse(run, ["--config", "ista_cifar10", "--data.root", "x"])
-    assert flags["target"] == {"width": 36, "cells": 20, "closing_norms": "none"}
-    assert flags["space"].flags["width"] == 16
-    assert (flags["retrain"].epochs, flags["retrain"].auxiliary, flags["retrain"].cutout) == (600, 0.4, 16)
+    (flags,) = parse(run, ["--config", "ista_cifar10", "--data.root", "x"]).values()
+    assert flags.target == {"width": 36, "cells": 20, "closing_norms": "none"}
+    assert flags.space.flags["width"] == 16
+    assert (flags.retrain.epochs, flags.retrain.auxiliary, flags.retrain.cutout) == (600, 0.4, 16)
 
 
 def test_the_published_recipe_of_dso_trains_as_wide_as_fits() -> None:
     assert "dso_cifar10" in shipped()
-    flags = parse(run, ["--config", "dso_cifar10", "--data.root", "x"])
-    assert (flags["scale_to"], flags["target"]) == (["params<=3.0e6"], {"dropout": 0.4})
-    assert parse_budgets(flags["scale_to"]) == [Budget("params", at_most=3e6)]
-    search, retrain = flags["search"], flags["retrain"]
+    (flags,) = parse(run, ["--config", "dso_cifar10", "--data.root", "x"]).values()
+    assert (flags.scale_to, flags.target) == (["params<=3.0e6"], {"dropout": 0.4})
+    assert parse_budgets(flags.scale_to) == [Budget("params", at_most=3e6)]
+    search, retrain = flags.search, flags.retrain
     assert [search.lr_at(step, 240) for step in (0, 239)] == [0.1, 0.1]
-    assert (search.epochs * flags["method"].flags["pretrain"], search.batch) == (120, 128)
+    assert (search.epochs * flags.method.flags["pretrain"], search.batch) == (120, 128)
     assert (retrain.epochs, retrain.auxiliary, retrain.cutout, retrain.drop_path) == (630, 0.4, 16, 0.5)
-    assert isinstance(flags["space"].build("space"), Deep)
+    assert isinstance(flags.space.build("space"), Deep)
 
 
 def test_the_published_recipe_of_spos_on_imagenet() -> None:
-    flags = parse(run, ["--config", "spos_imagenet", "--data.root", "x"])
-    method, search, retrain = flags["method"].flags, flags["search"], flags["retrain"]
-    assert (flags["budget"], method["bins"], method["bin_range"]) == (["flops<=330e6"], 7, (290e6, 360e6))
-    assert (flags["score"].calibration, flags["score"].calibration % flags["score"].batch) == (20_000, 0)
+    (flags,) = parse(run, ["--config", "spos_imagenet", "--data.root", "x"]).values()
+    method, search, retrain = flags.method.flags, flags.search, flags.retrain
+    assert (flags.budget, method["bins"], method["bin_range"]) == (["flops<=330e6"], 7, (290e6, 360e6))
+    assert (flags.score.calibration, flags.score.calibration % flags.score.batch) == (20_000, 0)
     assert [search.lr_at(step, 120) for step in (0, 60, 119)] == pytest.approx([0.5, 0.25, 0.5 / 120])
     assert (search.epochs, retrain.epochs, search.batch, search.decay) == (120, 240, 1024, "weights")
     assert replace(retrain, epochs=120, recalibrate=0) == search
@@ -136,8 +137,8 @@ def test_the_published_recipe_of_spos_on_imagenet() -> None:
 
 
 def test_the_published_recipe_of_dso_on_imagenet() -> None:
-    flags = parse(run, ["--config", "dso_imagenet", "--data.root", "x"])
-    method, search, retrain = flags["method"].flags, flags["search"], flags["retrain"]
+    (flags,) = parse(run, ["--config", "dso_imagenet", "--data.root", "x"]).values()
+    method, search, retrain = flags.method.flags, flags.search, flags.retrain
     assert (method["gamma"], method["period"], method["prune_every"], method["adapt"]) == (0.01, 5, 1, "none")
     assert (search.epochs * method["pretrain"], search.batch, search.clip_value, search.decay) == (
         30,
@@ -145,9 +146,9 @@ def test_the_published_recipe_of_dso_on_imagenet() -> None:
         2,
         "weights",
     )
-    assert flags["data"].flags["val_share"] == 1 / method["period"]
+    assert flags.data.flags["val_share"] == 1 / method["period"]
     assert (retrain.epochs, retrain.auxiliary, retrain.decay, retrain.warmup) == (240, 0.4, "scales", 5)
-    assert isinstance(flags["space"].build("space"), Deep)
+    assert isinstance(flags.space.build("space"), Deep)
 
 
 def test_warm_restarts() -> None:

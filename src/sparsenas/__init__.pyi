@@ -14,8 +14,10 @@ from .core.join import Join as Join
 from .costs import Budget as Budget
 from .costs import CostTable as CostTable
 from .costs import trace as trace
-from .job.task import load as load
+from .job.trained import load as load
 from .methods import Method as Method
+
+__version__: str
 
 __all__ = [
     "Arch",

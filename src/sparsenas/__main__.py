@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from types import FrameType
 
 from sparsenas.errors import UserError
 
 COMMANDS = {
-    "run": "the whole job: search, retrain, evaluate, export and report in one run folder",
-    "search": "train a supernet and search it under a budget",
+    "run": "whole job: search, retrain, evaluate, export and report in one run folder",
+    "search": "train a supernet and search it within a budget",
     "evolve": "search a trained supernet again: another budget, or a whole Pareto front",
     "retrain": "train the found network from scratch or from inherited weights",
     "evaluate": "accuracy of the found network, its ONNX file or any architecture",
     "export": "ONNX and torch.export files with a parity check",
     "rank": "how well the supernet ranks architectures of known accuracy",
     "report": "one HTML file about a run",
-    "latency": "measure a latency table of this device, for budgets in milliseconds",
-    "cost": "flops, params, memory access and bitops of architectures",
-    "spaces": "the built-in search spaces",
+    "latency": "latency table of this device, for budgets in milliseconds",
+    "cost": "multiply-adds, parameters, memory access and bit operations of architectures",
+    "spaces": "built-in search spaces",
 }
 """Each is the function of that name in ``sparsenas.commands.<name>``."""
-
+HELP, VERSION = {"-h", "--help"}, {"-V", "--version"}
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP}
-"""What disks refuse, wherever it happens."""
+"""Errors of disks, wherever they happen."""
 INTERRUPTED, TERMINATED = 130, 143
-"""Exit codes after Ctrl-C and after SIGTERM, as a scheduler sends it before it takes a machine away."""
+"""Exit codes after Ctrl-C and after SIGTERM, which schedulers send before they take a machine away."""
+PIPE_CLOSED = 141
+"""Exit code after the reader of the output has gone, as in ``sparsenas --help | head -1``."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -39,17 +43,18 @@ class Terminated(KeyboardInterrupt):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0 when done, 2 for a mistake of the user's, 130 or 143 when told to stop."""
+    """Runs one command. Returns 0 when done, 2 for a mistake of the user's, 130, 141 or 143 when told to stop."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help"):
-        print(usage())
-        return 0
     try:
         with _stoppable():
-            _run(words[0], words[1:])
+            _run(words)
+            sys.stdout.flush()
     except UserError as error:
         print(f"sparsenas: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains when it closes standard output
+        return PIPE_CLOSED
     except OSError as error:
         if error.errno not in DISK:
             raise
@@ -81,13 +86,32 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(name: str, flags: Sequence[str]) -> None:
-    if name not in COMMANDS:
-        raise UserError(f"expected a command of {', '.join(COMMANDS)}, got {name!r}")
-    command = getattr(importlib.import_module(f"sparsenas.commands.{name}"), name)
-    from sparsenas.job.flags import parse
+def _run(words: Sequence[str]) -> None:
+    name, flags = (words[0], words[1:]) if words else ("--help", [])
+    if name in HELP:
+        print(usage())
+    elif name in VERSION:
+        from importlib.metadata import version
 
-    command(**parse(command, flags))
+        print(f"sparsenas {version('sparsenas')}")
+    elif name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"expected a command of {', '.join(COMMANDS)}, got {name!r}{meant}")
+    else:
+        _command(name, flags)
+
+
+def _command(name: str, flags: Sequence[str]) -> None:
+    command = getattr(importlib.import_module(f"sparsenas.commands.{name}"), name)
+    if HELP & set(flags):
+        from sparsenas.job.flags.help import help_text
+
+        print(help_text(command, [word for word in flags if word not in HELP]))
+    else:
+        from sparsenas.job.flags.parse import parse
+
+        command(**parse(command, flags))
 
 
 def usage() -> str:
@@ -101,7 +125,8 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "sparsenas COMMAND --help explains the flags of a command. Try: sparsenas run --out runs/demo",
+            "sparsenas COMMAND --help lists the flags of a command; sparsenas --version prints the version.",
+            "Try: sparsenas run --out runs/demo",
         ]
     )
 

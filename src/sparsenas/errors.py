@@ -1,5 +1,9 @@
 """The one error that a user's mistake raises."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 
 class UserError(ValueError):
     """A mistake in what the user gave: a flag, a file, an architecture.
@@ -12,3 +16,11 @@ class UserError(ValueError):
 def first_line(error: Exception) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def check_at_least(values: Mapping[str, object], least: Mapping[str, float]) -> None:
+    """Raises ``UserError`` for the first value that is below its least one, or no number."""
+    for name, low in least.items():
+        value = values.get(name, low)
+        if not (isinstance(value, int | float) and value >= low):
+            raise UserError(f"{name}: expected >= {low}, got {value}")

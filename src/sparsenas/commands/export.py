@@ -6,17 +6,18 @@ from pathlib import Path
 
 import torch
 
+from sparsenas.job.folder import open_task
 from sparsenas.job.stages.export import export_stage
-from sparsenas.job.task import open_task
 
 
-def export(run: Path) -> None:
+def export(run: Path, trust_plugins: list[str] | None = None) -> None:
     """Writes net.pt2 (torch.export) and net.onnx, which run where sparsenas is not installed.
 
     Both are checked against the network on real images.
 
     Args:
-        run: the run folder with a trained network.
+        run: run folder with a trained network.
+        trust_plugins: plug-in named in the run folder whose code may be run, as package.module:callable. Repeatable.
     """
-    task, _ = open_task(run, torch.device("cpu"))
-    export_stage(task)
+    opened = open_task(run, torch.device("cpu"), trust_plugins or [])
+    export_stage(opened.run, opened.task)

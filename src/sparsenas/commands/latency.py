@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsenas.costs.latency import LatencyTable, Settings
-from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.latency import build
 from sparsenas.timing import (
@@ -22,12 +21,13 @@ from sparsenas.timing import (
     verdict,
 )
 
+TINY = Plugin("tiny")
 UNSTEADY = 0.25
 """A spread of more than this share of the median means that the machine was busy."""
 
 
 def latency(
-    space: str | Plugin = "tiny",
+    space: Plugin = TINY,
     engine: Literal["torch", "onnxruntime"] = "torch",
     out: Path = Path("latency.json"),
     batch: int = 1,
@@ -41,29 +41,24 @@ def latency(
 ) -> None:
     """Measures how long every layer of a space takes on this device, for budgets such as latency_ms<=3.5.
 
-    Each distinct layer is timed once; batch norm counts as folded. An interrupted build is continued, and layers of
-    other spaces are added, by the same command with the same file. Then some random whole networks are measured, to
-    show how far the table's sums are from them. Use a machine that does nothing else.
+    Each distinct layer is timed once, with batch norm folded. The same command with the same file continues an
+    interrupted table, and adds the layers of other spaces. Then random networks are measured as a whole and compared
+    with the sums of the table. Use a machine that does nothing else.
 
     Args:
-        space: the search space, with the flags and the shape of image that it will be searched with.
-        engine: torch runs networks as PyTorch does, onnxruntime as their net.onnx will run.
-        out: the table, a JSON file.
-        batch: images in a batch; a latency is that of a whole batch.
-        threads: processor threads; 0 = PyTorch's choice.
+        space: search space, with the flags and the image shape of the search.
+        engine: torch, or onnxruntime as net.onnx runs.
+        out: latency table, a JSON file.
+        batch: images in a batch, 1 or more. A latency is that of a whole batch.
+        threads: CPU threads (0 = PyTorch's default).
         warmup: runs before the first measurement.
-        repeats: measurements of each layer, of which the median is kept.
-        networks: how many random networks are measured whole.
-        accelerator: cpu or cuda.
-        seed: which random networks these are.
+        repeats: measurements per layer, 1 or more; the median is kept.
+        networks: number of random networks to measure as a whole.
+        accelerator: device type.
+        seed: seed of the random networks, 0 or more.
         json: print one JSON object.
     """
-    numbers = {"batch": batch, "repeats": repeats, "threads": threads, "warmup": warmup, "networks": networks}
-    for name, value in numbers.items():
-        if value < (least := int(name in ("batch", "repeats"))):
-            raise UserError(f"--{name}: expected {least} or more, got {value}")
     settings = Settings(engine, accelerator, batch, threads or torch.get_num_threads(), warmup, repeats)
-    space = Plugin.of(space)
     table, checked = build(space, settings, out, networks, seed, Console(stderr=True, highlight=False))
     if json:
         print(json_module.dumps(_facts(out, table, space, checked)))

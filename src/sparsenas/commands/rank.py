@@ -11,12 +11,8 @@ from rich.table import Table
 
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError
-from sparsenas.job.stages.rank import cost_measures, read_known, sampled, scorings, standing, supernet_measures
-from sparsenas.job.task import open_task
-from sparsenas.reporting import report
+from sparsenas.job.measure import rank_architectures
 from sparsenas.rundir.ranking import Ranking, Standing
-from sparsenas.searching.benchmark_table import load_benchmark_table
-from sparsenas.searching.config import Scoring
 from sparsenas.searching.rank_correlation import Agreement
 
 
@@ -31,56 +27,38 @@ def rank(
     json: bool = False,
     accelerator: str = "auto",
     threads: int = 0,
+    trust_plugins: list[str] | None = None,
 ) -> None:
     """Compares the supernet's scores with the true accuracies of architectures: Kendall's tau-b and Spearman's rho.
 
-    Over all rows and over distinct networks only, with batch norm recalibrated on different numbers of images, and for
-    cost as a ranking of its own. Also says where the architecture that the search found stands in the table. Leaves
-    rank.jsonl (every score; nothing is scored twice) and rank.json in the run folder.
+    They are computed over all rows and over distinct networks, with batch norm recalibrated on different numbers of
+    images, and for cost as a score. The rank of the found architecture in the table is printed too. Leaves rank.jsonl
+    (every score; nothing is scored twice) and rank.json in the run folder.
 
     Args:
-        run: the run folder with the supernet.
-        table: a file of architectures and their true accuracies: NAS-Bench-Macro's JSON, JSON of accuracies by
+        run: run folder with the supernet.
+        table: file of architectures and their true accuracies: JSON of NAS-Bench-Macro, JSON of accuracies by
             architecture, JSON with a list of objects with arch and accuracy, or CSV with the columns arch and accuracy.
-        sample: score so many rows of the table, drawn with the run's seed; 0 = all.
-        calibration: training images whose statistics batch norm takes; 0 = it keeps the supernet's own; may be given
-            several times. Unless given, 0 and the run's own number.
-        val: held-out images an architecture is scored on, 0 = all; unless given, as in the run.
-        shrink: also rank by scores moved so far to what an additive model of all of them says, 0 to 1; unless given,
-            as in the run.
-        block: architectures scored together in a pass over the images.
+        sample: number of rows to score, drawn with the run's seed; 0 = all.
+        calibration: number of training images on which batch norm is recalibrated; 0 = not recalibrated. Repeatable.
+            By default 0 and the run's own number.
+        val: validation images per architecture; 0 = all. By default as in the run.
+        shrink: how far scores are shrunk toward a ridge regression fitted to all scores, 0 to 1. By default as in the
+            run.
+        block: architectures scored together in one pass over the images, 1 or more.
         json: print one JSON object.
-        accelerator: cpu, cuda, mps or auto.
-        threads: processor threads; 0 = PyTorch's choice.
+        accelerator: device type: cpu, cuda, mps or auto.
+        threads: CPU threads (0 = PyTorch's default). Use 1 for small networks.
+        trust_plugins: plug-in named in the run folder whose code may be run, as package.module:callable. Repeatable.
     """
     if table is None:
-        raise UserError("rank: expected --table FILE, got none")
-    truth = load_benchmark_table(table)
+        raise UserError("expected --table FILE, got none")
     device = Device(accelerator, threads=threads).fabric().device
-    task, config = open_task(run, device)
-    task.check_split()
-    task.run.need("supernet.pt", "search")
-    own = Scoring(**config["score"] | ({} if shrink is None else {"shrink": shrink}))
-    settings = scorings(task, own, calibration, val)
-    if sample < 0 or block < 1:
-        raise UserError(f"--sample, --block: expected at least 0 and 1, got {sample} and {block}")
-    known = read_known(task, table, truth)
-    asked = known.subset(sampled(len(known.archs), sample, task.seed))
-    measures = supernet_measures(task, asked, settings, block) + cost_measures(task, asked)
-    ranking = Ranking(
-        table=table.name,
-        rows=len(known.archs),
-        networks=len(known.distinct()),
-        measures=measures,
-        found=standing(task, known),
-        truth={arch.text(): accuracy for arch, accuracy in zip(asked.archs, asked.truth, strict=True)},
-    )
-    task.run.write(ranking)
+    ranking = rank_architectures(run, table, device, sample, calibration, val, shrink, block, trust_plugins or [])
     if json:
         print(json_module.dumps({name: value for name, value in to_builtins(ranking).items() if name != "truth"}))
     else:
         show(ranking)
-    task.logger.say(f"report: {report(task.run.path)}")
 
 
 def show(ranking: Ranking) -> None:

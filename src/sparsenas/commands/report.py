@@ -11,6 +11,6 @@ def report(run: Path) -> None:
     """Writes report.html from the files of a run folder; it opens offline.
 
     Args:
-        run: the run folder.
+        run: run folder.
     """
     print(write_report(run))

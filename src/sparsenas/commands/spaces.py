@@ -14,7 +14,7 @@ from sparsenas.spaces import SPACES
 
 
 def spaces(json: bool = False) -> None:
-    """Lists the built-in spaces with their default flags: decisions, size and range of costs.
+    """Lists the built-in spaces with their default flags: choices, number of architectures and range of costs.
 
     Args:
         json: print one JSON object a line.

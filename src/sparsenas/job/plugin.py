@@ -1,44 +1,47 @@
-"""Spaces, data sets and methods by name."""
+"""A space, data set or method with its flags."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from sparsenas.data import DATA
+from torch import nn
+
 from sparsenas.errors import UserError, first_line
-from sparsenas.methods import METHODS
+from sparsenas.job.lookup import TABLES, resolve
 from sparsenas.spaces import SPACES
 from sparsenas.spaces.published import PUBLISHED
-
-OWN = __name__.partition(".")[0]
-TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {"space": SPACES, "data": DATA, "method": METHODS}
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A space, data set or method by name, with its own flags.
+    """A space, data set or method with its own flags.
 
-    The name is a built-in one or ``package.module:callable``, looked up on the Python path and in the working folder.
+    Its name is a built-in one, that of an installed entry point, or ``package.module:callable``.
     """
 
     name: str
     flags: Mapping[str, Any] = field(default_factory=dict)
+    make: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+    """The callable itself where it was given in Python; else it is looked up by name."""
 
     @classmethod
-    def of(cls, value: str | Plugin, **flags: Any) -> Plugin:
-        """A plugin from its name, with flags."""
-        return value if isinstance(value, Plugin) else cls(value, flags)
+    def of(cls, value: object, **flags: Any) -> Plugin:
+        """A plug-in from one, its name, or the callable itself. Raises ``UserError`` for anything else."""
+        if isinstance(value, Plugin):
+            return value
+        if isinstance(value, str):
+            return cls(value, flags)
+        if not callable(value) or isinstance(value, nn.Module):
+            raise UserError(f"expected a name, a function or a class, got an object of class {type(value).__name__}")
+        builtin = [name for table in TABLES.values() for name, make in table.items() if make is value]
+        return cls(builtin[0] if builtin else _name_of(value), flags, value)
 
     def callable(self, kind: str) -> Callable[..., Any]:
         """What the name stands for. Raises ``UserError`` for an unknown one."""
-        return resolve(kind, self.name)
+        return self.make or resolve(kind, self.name)
 
     def build(self, kind: str, *args: Any, **given: Any) -> Any:
         """Calls it with its flags, and with those of ``given`` that it takes. Raises ``UserError`` for wrong flags."""
@@ -77,6 +80,12 @@ class Plugin:
         return {"name": self.name, **self.flags}
 
 
+def _name_of(make: Callable[..., Any]) -> str:
+    """``package.module:callable`` of a function or class; of another object that of its class."""
+    named = make if inspect.isroutine(make) or inspect.isclass(make) else type(make)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
 def space_of(arch: str, space: Plugin | None) -> Plugin | None:
     """The space of an architecture as given on the command line: ``space``, unless it is a published name.
 
@@ -95,39 +104,3 @@ def space_of(arch: str, space: Plugin | None) -> Plugin | None:
                 f"--arch {arch}: expected --space.{flag} {value}, got {space.flags[flag]}; leave the flag out"
             )
     return Plugin(space.name, {**flags, **space.flags})
-
-
-def resolve(kind: str, name: str) -> Callable[..., Any]:
-    """The callable behind a name. Raises ``UserError`` when there is none."""
-    table = TABLES[kind]
-    if not isinstance(name, str):
-        raise UserError(f"--{kind}: expected a name, got {type(name).__name__}")
-    if name in table:
-        return table[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise UserError(f"--{kind}: expected one of {', '.join(table)} or package.module:callable, got {name!r}")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise UserError(f"--{kind} {name}: expected an importable module, got: {error}") from error
-    target: Callable[..., Any] | None = vars(found).get(attribute)
-    if not callable(target):
-        raise UserError(f"--{kind} {name}: expected a callable in {module}, found no {attribute!r}")
-    if target not in table.values() and not _uses_sparsenas(found):
-        raise UserError(f"--{kind} {name}: expected a callable in a package that uses sparsenas, got another package")
-    return target
-
-
-def _uses_sparsenas(module: ModuleType) -> bool:
-    """Whether the package of a module speaks of this library, as one of spaces, data or methods must.
-
-    A run folder names what is called: else it could name ``os:system`` and its argument, or anything like it.
-    """
-    top = module.__name__.partition(".")[0]
-    modules = [m for name, m in list(sys.modules.items()) if name == top or name.startswith(f"{top}.")]
-    files = [Path(str(vars(m).get("__file__"))) for m in modules]
-    sources = (file.read_bytes() for file in files if file.suffix == ".py" and file.is_file())
-    return top != OWN and any(OWN.encode() in source for source in sources)

@@ -17,8 +17,10 @@ from sparsenas.costs import Budget, Cost, CostTable, parse_budgets
 from sparsenas.costs.layer import as_number, format_cost, total
 from sparsenas.costs.trace import trace_through
 from sparsenas.errors import UserError
+from sparsenas.job.build import build_space
+from sparsenas.job.limits import limits_at
 from sparsenas.job.plugin import Plugin
-from sparsenas.job.task import Task, build_space, limits_at
+from sparsenas.job.task import Task
 
 WIDTH = "width"
 """The flag of a space that is a number of channels to which all others are proportional."""
@@ -107,7 +109,7 @@ def _narrowest(task: Task) -> int:
 
 
 def _at(task: Task, width: int) -> Plugin:
-    return Plugin(task.target.name, {**task.target.flags, WIDTH: width})
+    return replace(task.target, flags={**task.target.flags, WIDTH: width})
 
 
 def _network(task: Task, width: int) -> nn.Module:

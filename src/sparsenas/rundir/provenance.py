@@ -7,7 +7,7 @@ from torch import nn
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.records import Provenance
 
-NET = "net.pt"
+NET, SUPERNET = "net.pt", "supernet.pt"
 
 
 def save_net(run: Run, net: nn.Module, how: Provenance) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, check_at_least
 from sparsenas.searching.additive_smoothing import best_shrunk
 from sparsenas.searching.evolution import Parents, ScoreKey, by_accuracy, by_loss
 
@@ -40,8 +40,6 @@ class Scoring:
         return best_shrunk(self.shrink, self.score_key)
 
     def __post_init__(self) -> None:
-        for name, low in (("calibration", 0), ("val", 0), ("batch", 1), ("finalists", 0), ("cache_memory", 0)):
-            if self.__dict__[name] < low:
-                raise UserError(f"--score.{name}: expected >= {low}, got {self.__dict__[name]}")
+        check_at_least(vars(self), {"calibration": 0, "val": 0, "batch": 1, "finalists": 0, "cache_memory": 0})
         if not 0 <= self.shrink <= 1:
-            raise UserError(f"--score.shrink: expected 0 <= shrink <= 1, got {self.shrink}")
+            raise UserError(f"shrink: expected 0 <= shrink <= 1, got {self.shrink}")

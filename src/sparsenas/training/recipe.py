@@ -15,10 +15,13 @@ from torch.optim import SGD
 
 from sparsenas.core.elastic import SliceBatchNorm2d
 from sparsenas.core.quant_choice import alphas
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, check_at_least
 from sparsenas.nn.auxiliary_head import Output
 
 FIRST_CYCLE = 10.0
+LEAST = {"epochs": 1, "batch": 2, "warmup": 0, "clip": 0, "clip_value": 0, "weight_decay": 0, "momentum": 0}
+LEAST |= {"lr_end": 0, "recalibrate": 0, "cutout": 0, "mixup": 0, "cutmix": 0, "auxiliary": 0}
+"""Lowest legal values."""
 
 
 @dataclass(frozen=True)
@@ -75,29 +78,14 @@ class Recipe:
     """Image sides the training goes through, in equal shares of its epochs, as in 16,24,32; none = as they are"""
 
     def __post_init__(self) -> None:
-        for name, low in (
-            ("epochs", 1),
-            ("batch", 2),
-            ("warmup", 0),
-            ("clip", 0),
-            ("clip_value", 0),
-            ("weight_decay", 0),
-            ("momentum", 0),
-            ("lr_end", 0),
-            ("recalibrate", 0),
-            ("cutout", 0),
-            ("mixup", 0),
-            ("cutmix", 0),
-            ("auxiliary", 0),
-        ):
-            value = self.__dict__[name]
-            if not value >= low:
-                raise UserError(f"recipe: expected {name} >= {low}, got {value}")
-        shares = {name: self.__dict__[name] for name in ("ema", "smoothing", "drop_path")}
-        if not (self.lr > 0 and all(0 <= share < 1 for share in shares.values())):
-            raise UserError(f"recipe: expected lr > 0, {', '.join(shares)} within [0, 1), got {self.lr}, {shares}")
+        check_at_least(vars(self), LEAST)
+        for name in ("ema", "smoothing", "drop_path"):
+            if not 0 <= vars(self)[name] < 1:
+                raise UserError(f"{name}: expected 0 <= {name} < 1, got {vars(self)[name]}")
+        if not self.lr > 0:
+            raise UserError(f"lr: expected > 0, got {self.lr}")
         if any(size < 1 for size in self.sizes):
-            raise UserError(f"recipe: expected sizes >= 1, got {','.join(map(str, self.sizes))}")
+            raise UserError(f"sizes: expected image sides >= 1, got {','.join(map(str, self.sizes))}")
 
     def size_at(self, epoch: int) -> int | None:
         """The image side of an epoch; ``None`` = as the images are."""

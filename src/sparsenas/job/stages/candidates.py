@@ -11,6 +11,7 @@ from sparsenas.core.choice import Choices
 from sparsenas.costs.layer import as_number
 from sparsenas.job.task import Task
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.records import ARCHS, RANDOM, Scored
 from sparsenas.searching.evolution import (
     MOST_ENUMERATED,
@@ -39,15 +40,15 @@ def architectures(task: Task, score_key: ScoreKey = by_accuracy) -> SearchProble
 
 
 def run_search(
-    task: Task, scorer: Scorer, strategy: Search, cached_scores: Mapping[Arch, Score], stage: str = "evolution"
+    run: Run, task: Task, scorer: Scorer, strategy: Search, cached: Mapping[Arch, Score], stage: str = "evolution"
 ) -> None:
-    """Scores what ``strategy`` asks for until it is satisfied, and keeps the scores in the stage's file.
+    """Scores the candidates of ``strategy`` until it has no more, and keeps the scores in the stage's file.
 
-    Scores ``paid`` for are not computed again: so after a kill the same search is replayed up to where it was.
+    Scores in ``cached`` are not computed again: after a kill the same search is replayed up to where it was.
     """
-    run, passes, file = task.run, 0, FILES[stage]
-    known, listed = dict(cached_scores), set(scored([run], task.choices, [file]))
-    with task.logger.stage(stage) as counts, task.logger.bar(stage, strategy.planned) as bar:
+    logger, passes, file = RunLogger(run), 0, FILES[stage]
+    known, listed = dict(cached), set(scored([run], task.choices, [file]))
+    with logger.stage(stage) as counts, logger.bar(stage, strategy.planned) as bar:
         while archs := strategy.ask():
             new = [arch for arch in archs if arch not in known]
             known.update(zip(new, scorer(new, bar.within) if new else [], strict=True))

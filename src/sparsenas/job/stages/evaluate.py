@@ -6,28 +6,27 @@ from msgspec.structs import replace
 from torch import nn
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.derive import derive
-from sparsenas.job.task import Task, found, inherited_gates, trained
+from sparsenas.job.task import Task
+from sparsenas.job.trained import found, inherited, trained
 from sparsenas.nn.recalibration import recalibrate
+from sparsenas.rundir.folder import Run
 from sparsenas.rundir.provenance import provenance
 from sparsenas.rundir.results import Evaluation, results, update_results
 from sparsenas.searching.config import Scoring
-from sparsenas.searching.eval_batches import EvalBatches
 from sparsenas.training.evaluation import evaluate
 
 
-def evaluate_stage(task: Task, scoring: Scoring) -> None:
+def evaluate_stage(run: Run, task: Task, scoring: Scoring) -> None:
     """Tests the found network on inherited and on retrained weights; each once in a run.
 
     What was trained in one stage has no weights but those of the search.
     """
-    known, arch, one_stage = results(task.run), found(task), provenance(task.run).one_stage
+    known, arch, one_stage = results(run), found(run, task.choices), provenance(run).one_stage
     if known.inherited is None and not one_stage:
-        net = inherited(task, arch, task.eval_batches(scoring))
-        update_results(task.run, inherited=_tested(task, net))
+        update_results(run, inherited=_tested(task, recalibrated(run, task, arch, scoring)))
     if known.retrained is None:
-        net = trained(task).to(task.data.test.labels.device)
-        update_results(task.run, retrained=replace(_tested(task, net), one_stage=one_stage))
+        net = trained(run, task).to(task.data.test.labels.device)
+        update_results(run, retrained=replace(_tested(task, net), one_stage=one_stage))
 
 
 def _tested(task: Task, net: nn.Module) -> Evaluation:
@@ -35,10 +34,8 @@ def _tested(task: Task, net: nn.Module) -> Evaluation:
     return Evaluation(split="test", accuracy=marks["accuracy"], loss=marks["loss"])
 
 
-def inherited(task: Task, arch: Arch, eval_batches: EvalBatches) -> nn.Module:
+def recalibrated(run: Run, task: Task, arch: Arch, scoring: Scoring) -> nn.Module:
     """The plain network of an architecture on the supernet's weights, its batch norm recalibrated."""
-    supernet = task.network("supernet")
-    task.run.restore("supernet.pt", net=supernet)
-    net = derive(supernet, inherited_gates(task, arch)).to(task.data.test.labels.device)
-    recalibrate(net, eval_batches.calibration)
+    net = inherited(run, task, arch).to(task.data.test.labels.device)
+    recalibrate(net, task.eval_batches(scoring).calibration)
     return net.eval()

@@ -14,6 +14,8 @@ from sparsenas.job.stages.search import final, search_randomly, write_best
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.provenance import SUPERNET
 from sparsenas.rundir.records import Front, FrontPoint
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
@@ -21,7 +23,9 @@ from sparsenas.searching.evolution import Score
 from sparsenas.searching.pareto import CostOf, crowded, front, hypervolume, objectives
 
 
-def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, pareto: str, random: int = 0) -> None:
+def search_again(
+    run: Run, task: Task, learner: Method, scoring: Scoring, source: Run, pareto: str, random: int = 0
+) -> None:
     """Runs the search on the trained supernet; writes best.json, and front.json for a front."""
 
     def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
@@ -32,19 +36,19 @@ def search_again(task: Task, learner: Method, scoring: Scoring, source: Run, par
         architectures(task, scoring.score_key), np.random.default_rng(seed_of(task.seed, "evolution")), choose
     )
     if strategy is None:
-        raise UserError("--method: expected a method that searches a supernet, as Spos does")
+        raise UserError("--method: expected a method that searches a supernet, as spos does")
     net = task.network("supernet")
-    task.run.restore("supernet.pt", net=net)
+    run.restore(SUPERNET, net=net)
     net.to(task.data.test.labels.device)
     scorer = task.scorer(net, scoring)
-    run_search(task, scorer, strategy, scored([source, task.run], task.choices))
-    search_randomly(task, scorer, random, [source, task.run])
+    run_search(run, task, scorer, strategy, scored([source, run], task.choices))
+    search_randomly(run, task, scorer, random, [source, run])
     if pareto:
-        write_front(task, strategy.scores, cost_of, pareto)
-    write_best(task, *final(task, net, strategy.scores, scoring))
+        write_front(run, task, strategy.scores, cost_of, pareto)
+    write_best(run, task, *final(run, task, net, strategy.scores, scoring))
 
 
-def write_front(task: Task, scores: Mapping[Arch, Score], cost_of: CostOf, cost: str) -> None:
+def write_front(run: Run, task: Task, scores: Mapping[Arch, Score], cost_of: CostOf, cost: str) -> None:
     """Writes front.json: the front, cheapest first, and its hypervolume below error 1 and the dearest cost."""
     archs = front(scores, cost_of)
     reference = (1.0, float(cost_of([task.limits.table.extremes(cost)[1]])[0]))
@@ -59,5 +63,5 @@ def write_front(task: Task, scores: Mapping[Arch, Score], cost_of: CostOf, cost:
         for arch in archs
     ]
     area = hypervolume(objectives({arch: scores[arch] for arch in archs}, cost_of), reference)
-    task.run.write(Front(cost=cost, hypervolume=area, reference=reference, points=points))
-    task.logger.say(f"front of {len(archs)} architectures, hypervolume {area / reference[1]:.4f} of the possible")
+    run.write(Front(cost=cost, hypervolume=area, reference=reference, points=points))
+    RunLogger(run).say(f"front of {len(archs)} architectures, hypervolume {area / reference[1]:.4f} of the possible")

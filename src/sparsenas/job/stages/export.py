@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from sparsenas.exporting import export_network
-from sparsenas.job.task import Task, trained
+from sparsenas.job.task import Task
+from sparsenas.job.trained import trained
 from sparsenas.nn.quantize import freeze_weights
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.results import update_results
 
 IMAGES = 64
 
 
-def export_stage(task: Task) -> None:
+def export_stage(run: Run, task: Task) -> None:
     """Makes net.pt2 and net.onnx from net.pt."""
-    net = trained(task)
+    net = trained(run, task)
     freeze_weights(net)
     images = task.data.inputs(next(task.data.val.batches(IMAGES)).images)
-    with task.logger.stage("export"):
-        check = export_network(task.run, net, images)
-    update_results(task.run, export=check)
-    task.logger.say(
+    with RunLogger(run).stage("export"):
+        check = export_network(run, net, images)
+    update_results(run, export=check)
+    RunLogger(run).say(
         f"export: {check.same_predictions} of {check.images} predictions equal in ONNX Runtime, "
         f"largest difference {check.onnx_max_difference:.1e}"
     )

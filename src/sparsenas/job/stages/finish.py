@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 from rich.table import Table
 
+from sparsenas.costs import Budget
 from sparsenas.costs.layer import format_cost
 from sparsenas.distributed.collectives import rank
 from sparsenas.job.stages.evaluate import evaluate_stage
@@ -13,30 +15,32 @@ from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.latency import latency_stage
 from sparsenas.job.task import Task
 from sparsenas.reporting import report
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.records import Best
 from sparsenas.rundir.results import Evaluation, Results, results
 from sparsenas.searching.config import Scoring
 
 
-def finish(task: Task, scoring: Scoring) -> None:
+def finish(run: Run, task: Task, scoring: Scoring) -> None:
     """Tests, exports and reports, in the first process."""
     if rank() > 0:
         return
-    task = task.alone()
-    evaluate_stage(task, scoring)
-    export_stage(task)
-    latency_stage(task)
-    page = report(task.run.path)
-    task.logger.console.print(summary(task))
-    task.logger.say(f"report: {page}")
+    run = Run(run.path)  # the other processes have nothing more to do
+    evaluate_stage(run, task, scoring)
+    export_stage(run, task)
+    latency_stage(run, task)
+    page, logger = report(run.path), RunLogger(run)
+    logger.console.print(summary(run, task.limits.budgets))
+    logger.say(f"report: {page}")
 
 
-def summary(task: Task) -> Table:
+def summary(run: Run, budgets: Sequence[Budget]) -> Table:
     """The closing table: what was found and how good it is."""
-    best, tested = task.run.read(Best), results(task.run)
-    table = Table(title=f"Found {best.text} in {task.run.path}", show_header=False, title_justify="left")
+    best, tested = run.read(Best), results(run)
+    table = Table(title=f"Found {best.text} in {run.path}", show_header=False, title_justify="left")
     for cost, value in best.costs.items():
-        limits = [str(budget) for budget in task.limits.budgets if budget.cost == cost]
+        limits = [str(budget) for budget in budgets if budget.cost == cost]
         table.add_row(cost, format_cost(value) + (f"  (budget {limits[0]})" if limits else ""))
     latency = tested.latency
     if latency is not None and latency.measured_ms is not None and latency.spread_ms is not None:

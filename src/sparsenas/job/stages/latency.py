@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
 from sparsenas.costs.enumerate import enumerate_layers
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, check_at_least
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.space_facts import input_shape
-from sparsenas.job.task import Task, found
+from sparsenas.job.task import Task
+from sparsenas.job.trained import found
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.progress import Bar
 from sparsenas.rundir.results import MeasuredLatency, results, update_results
 from sparsenas.timing import (
@@ -32,6 +36,8 @@ from sparsenas.timing import (
     write_table,
 )
 
+LEAST = {"--batch": 1, "--repeats": 1, "--threads": 0, "--warmup": 0, "--networks": 0}
+"""Lowest legal values."""
 GPU_BURST = 20
 """Runs timed as one on a GPU, where a single small layer takes less time than waiting for it."""
 
@@ -39,7 +45,9 @@ GPU_BURST = 20
 def build(
     space: Plugin, settings: Settings, out: Path, networks: int, seed: int, console: Console
 ) -> tuple[LatencyTable, list[Checked]]:
-    """Measures what the file has not yet, then whole networks. Raises ``UserError``."""
+    """Measures the layers that the file lacks, then whole networks. Raises ``UserError``."""
+    numbers = {f"--{name}": value for name, value in asdict(settings).items()} | {"--networks": networks}
+    check_at_least(numbers, LEAST)
     net, shape = space.build("space"), input_shape(space)
     engine, timer = ENGINES[settings.engine](settings), _timer(settings)
     table = open_table(out, settings, engine)
@@ -60,24 +68,24 @@ def _timer(settings: Settings) -> Timer:
     return Timer(settings.warmup, settings.repeats, GPU_BURST if settings.accelerator == "cuda" else 1)
 
 
-def latency_stage(task: Task) -> None:
+def latency_stage(run: Run, task: Task) -> None:
     """Measures the found network whole, as the run's table was measured; results.json keeps it beside the sum."""
     table = task.latency
-    if table is None or results(task.run).latency is not None:
+    if table is None or results(run).latency is not None:
         return
-    arch, settings = found(task), table.settings
-    median, spread = None, None
+    arch, settings = found(run, task.choices), table.settings
+    logger, median, spread = RunLogger(run), None, None
     try:
         engine = _same_engine(table)
-        with task.logger.stage("latency"), using_threads(settings.threads):
+        with logger.stage("latency"), using_threads(settings.threads):
             timing = measure_network(
                 task.network("supernet", task.target), arch, task.data.shape, engine, _timer(settings)
             )
         median, spread = timing.median_ms, timing.spread_ms
     except UserError as error:
-        task.logger.note("latency", f"the found network is not measured whole: {error}")
+        logger.note("latency", f"the found network is not measured whole: {error}")
     summed = task.costs(arch)[LATENCY]
-    update_results(task.run, latency=MeasuredLatency(table_ms=summed, measured_ms=median, spread_ms=spread))
+    update_results(run, latency=MeasuredLatency(table_ms=summed, measured_ms=median, spread_ms=spread))
 
 
 def _same_engine(table: LatencyTable) -> Engine:

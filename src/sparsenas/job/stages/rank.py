@@ -12,7 +12,11 @@ import numpy as np
 from sparsenas.core.arch import Arch
 from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.errors import UserError
-from sparsenas.job.task import Task, found
+from sparsenas.job.task import Task
+from sparsenas.job.trained import found
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.provenance import SUPERNET
 from sparsenas.rundir.ranking import Measure, Ranked, Standing
 from sparsenas.rundir.records import RANKED, Best
 from sparsenas.rundir.seeds import seed_of
@@ -83,17 +87,17 @@ def sampled(rows: int, count: int, seed: int) -> list[int]:
     return sorted(int(i) for i in order[: count or rows])
 
 
-def supernet_measures(task: Task, rows: Known, settings: Sequence[Scoring], block: int) -> list[Measure]:
+def supernet_measures(run: Run, task: Task, rows: Known, settings: Sequence[Scoring], block: int) -> list[Measure]:
     """How well accuracy and loss on inherited weights rank the rows, in every setting."""
     net = task.network("supernet")
-    task.run.restore("supernet.pt", net=net)
+    run.restore(SUPERNET, net=net)
     net.to(task.data.test.labels.device)
     measures: list[Measure] = []
     for scoring in settings:
         scorer = task.scorer(net, scoring)
         images = sum(len(batch) for batch in scorer.eval_batches.calibration)
         setting = Setting(scoring.calibration, images, scorer.eval_batches.images)
-        scores = score_rows(task, scorer, rows.archs, setting, block)
+        scores = score_rows(run, task, scorer, rows.archs, setting, block)
         measures += compared_scores(rows, scores, setting, scoring.shrink)
     return measures
 
@@ -109,19 +113,21 @@ def compared_scores(rows: Known, scores: Sequence[Score], setting: Setting, shar
     ]
 
 
-def score_rows(task: Task, scorer: Scorer, archs: Sequence[Arch], setting: Setting, block: int) -> list[Score]:
+def score_rows(
+    run: Run, task: Task, scorer: Scorer, archs: Sequence[Arch], setting: Setting, block: int
+) -> list[Score]:
     """The scores of ``archs``, read from rank.jsonl or computed in blocks that share long prefixes, and kept there."""
-    every = task.run.lines(RANKED, Ranked)
+    every = run.lines(RANKED, Ranked)
     lines = [line for line in every if (line.calibration, line.images, line.val) == setting]
     known = {Arch.from_json(task.choices, line.arch): Score(line.accuracy, -line.loss) for line in lines}
     new = sorted(set(archs) - known.keys(), key=lambda arch: tuple(arch.values()))
     if new:
-        title = f"rank ({setting.images} calibration images)"
-        with task.logger.stage("rank") as counts, task.logger.bar(title, len(new)) as bar:
+        logger, title = RunLogger(run), f"rank ({setting.images} calibration images)"
+        with logger.stage("rank") as counts, logger.bar(title, len(new)) as bar:
             for part in (new[i : i + block] for i in range(0, len(new), block)):
                 scores = scorer(part, bar.within)
                 known.update(zip(part, scores, strict=True))
-                task.run.append(RANKED, [_line(setting, *pair) for pair in zip(part, scores, strict=True)])
+                run.append(RANKED, [_line(setting, *pair) for pair in zip(part, scores, strict=True)])
                 bar.advance(by=len(part))
             counts.evaluations, counts.data_passes = len(new), -(-len(new) // block)
     return [known[arch] for arch in archs]
@@ -146,11 +152,11 @@ def measure(by: str, values: Sequence[float], rows: Known, setting: Setting | No
     return Measure(by=by, all=agreement(values, rows.truth), distinct=distinct, **images)
 
 
-def standing(task: Task, known: Known) -> Standing | None:
+def standing(run: Run, task: Task, known: Known) -> Standing | None:
     """Where the found architecture stands among all rows of the table; ``None`` when it is not in it, or not found."""
-    if not task.run.has(Best.FILE):
+    if not run.has(Best.FILE):
         return None
-    arch, net = canonicalize(task.limits.table.net, found(task)), task.limits.table.net
+    arch, net = canonicalize(task.limits.table.net, found(run, task.choices)), task.limits.table.net
     network = net.canonical(arch) if isinstance(net, Canonical) else arch
     same = [i for i, other in enumerate(known.networks) if other == network]
     if not same:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from lightning_fabric import Fabric
 from msgspec.structs import replace
 from torch import nn
 
-from sparsenas.core.arch import Arch
-from sparsenas.core.derive import derive
-from sparsenas.job.task import Task, found, inherited_gates
+from sparsenas.job.task import Task
+from sparsenas.job.trained import found, inherited
 from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.provenance import NET, provenance, save_net
 from sparsenas.rundir.records import Provenance
 from sparsenas.rundir.results import update_results
@@ -17,31 +20,40 @@ from sparsenas.training.loops import train_network
 from sparsenas.training.recipe import Recipe
 
 
-def retrain_stage(
-    task: Task, fabric: Fabric, recipe: Recipe, every: float, inherit: bool = False, no_training: bool = False
-) -> None:
-    """Makes net.pt and its test accuracy, unless they are there."""
-    arch = found(task)
-    if not task.run.has(NET):
-        net = _inherited(task, arch) if inherit or no_training else task.plain(arch, "retrain")
-        if no_training:
-            save_net(task.run, net, Provenance(one_stage=True))
-            return
-        how = replace(provenance(task.run), one_stage=False)
-        checkpoint = Checkpoint(task.run, "retrain", every)
-        with task.logger.stage("retrain"):
-            train_alike(task, fabric, net, recipe, checkpoint)
-        save_net(task.run, net, how)
-        checkpoint.finish()
-        update_results(task.run, retrained=None)
+@dataclass(frozen=True)
+class NetworkTrainer:
+    """Trains plain networks of a task, all in the same way, with progress and checkpoints in the run folder."""
+
+    task: Task
+    run: Run
+    fabric: Fabric
+    recipe: Recipe
+    checkpoint_seconds: float
+
+    def train(self, net: nn.Module, stage: str) -> Checkpoint:
+        """Trains on all images but the test images; returns the checkpoint, to be finished when the result is written.
+
+        The architecture is decided, so the validation images may be learned from.
+        """
+        checkpoint = Checkpoint(self.run, stage, self.checkpoint_seconds)
+        data, seed = self.task.data, self.task.seed
+        train_network(self.fabric, net, data, data.train_val, self.recipe, seed, RunLogger(self.run), checkpoint)
+        return checkpoint
 
 
-def _inherited(task: Task, arch: Arch) -> nn.Module:
-    net = task.network("supernet")
-    task.run.restore("supernet.pt", net=net)
-    return derive(net, inherited_gates(task, arch))
-
-
-def train_alike(task: Task, fabric: Fabric, net: nn.Module, recipe: Recipe, checkpoint: Checkpoint) -> None:
-    """All images but the test images: the architecture is decided, so the held-out ones may be learned from."""
-    train_network(fabric, net, task.data, task.data.train_val, recipe, task.seed, task.logger, checkpoint)
+def retrain_stage(trainer: NetworkTrainer, inherit: bool = False, no_training: bool = False) -> None:
+    """Makes net.pt, unless it is there."""
+    task, run = trainer.task, trainer.run
+    arch = found(run, task.choices)
+    if run.has(NET):
+        return
+    net = inherited(run, task, arch) if inherit or no_training else task.plain(arch, "retrain")
+    if no_training:
+        save_net(run, net, Provenance(one_stage=True))
+        return
+    how = replace(provenance(run), one_stage=False)
+    with RunLogger(run).stage("retrain"):
+        checkpoint = trainer.train(net, "retrain")
+    save_net(run, net, how)
+    checkpoint.finish()
+    update_results(run, retrained=None)

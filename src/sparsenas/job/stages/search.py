@@ -18,7 +18,8 @@ from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.provenance import save_net
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.provenance import SUPERNET, save_net
 from sparsenas.rundir.records import Best, Metrics, Provenance
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.additive_smoothing import shrinkage
@@ -42,27 +43,25 @@ def make_method(method: Plugin, task: Task, recipe: Recipe, random: int = 0) -> 
         )
     if learner.prunes and random > 0:
         raise UserError(
-            f"--random_search: expected 0, got {random}: {method.name} leaves the weights of its answer only"
+            f"--random-search: expected 0, got {random}: {method.name} leaves the weights of its answer only"
         )
     return learner
 
 
 def search_stage(
-    task: Task, learner: Method, fabric: Fabric, recipe: Recipe, scoring: Scoring, every: float, random: int = 0
+    run: Run,
+    task: Task,
+    learner: Method,
+    fabric: Fabric,
+    recipe: Recipe,
+    scoring: Scoring,
+    checkpoint_seconds: float,
+    random: int = 0,
 ) -> None:
     """Does what is not yet done of the search: supernet.pt, then best.json, before it the random search to compare."""
-    if task.run.has(Best.FILE):
+    if run.has(Best.FILE):
         return
-    net = task.network("supernet")
-    if task.run.has("supernet.pt"):
-        task.run.restore("supernet.pt", net=net, method=learner)
-        fabric.to_device(net)
-    else:
-        with task.logger.stage("supernet"):
-            checkpoint = Checkpoint(task.run, "supernet", every)
-            train_supernet(fabric, net, learner, task.data, recipe, task.seed, task.logger, checkpoint)
-        task.run.save("supernet.pt", {"net": net.state_dict(), "method": learner.state_dict()})
-        checkpoint.finish()
+    net = _supernet(run, task, learner, fabric, recipe, checkpoint_seconds)
     strategy = learner.search(
         architectures(task, scoring.score_key), np.random.default_rng(seed_of(task.seed, "evolution")), scoring.choose
     )
@@ -75,22 +74,40 @@ def search_stage(
         gates = learner.gates()
         weights = {name: gate.weights.tolist() for name, gate in gates.items() if gate.weights is not None}
         if learner.one_stage:
-            save_net(task.run, derive(net, gates), Provenance(one_stage=True))
+            save_net(run, derive(net, gates), Provenance(one_stage=True))
         else:
             score = score_population(derive(net, gates), [Arch({}, {})], scorer.eval_batches)[0]
     else:
-        run_search(task, scorer, strategy, scored([task.run], task.choices))
-        best, score = final(task, net, strategy.scores, scoring)
-    search_randomly(task, scorer, random, [task.run])
-    write_best(task, best, score, weights)
+        run_search(run, task, scorer, strategy, scored([run], task.choices))
+        best, score = final(run, task, net, strategy.scores, scoring)
+    search_randomly(run, task, scorer, random, [run])
+    write_best(run, task, best, score, weights)
 
 
-def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Scoring) -> tuple[Arch, Score]:
+def _supernet(
+    run: Run, task: Task, learner: Method, fabric: Fabric, recipe: Recipe, checkpoint_seconds: float
+) -> nn.Module:
+    """The trained supernet, from supernet.pt if it is there; the method has its state of the end of the training."""
+    net, logger = task.network("supernet"), RunLogger(run)
+    if run.has(SUPERNET):
+        run.restore(SUPERNET, net=net, method=learner)
+        fabric.to_device(net)
+        return net
+    with logger.stage("supernet"):
+        checkpoint = Checkpoint(run, "supernet", checkpoint_seconds)
+        train_supernet(fabric, net, learner, task.data, recipe, task.seed, logger, checkpoint)
+    run.save(SUPERNET, {"net": net.state_dict(), "method": learner.state_dict()})
+    checkpoint.finish()
+    return net
+
+
+def final(run: Run, task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Scoring) -> tuple[Arch, Score]:
     """The best of everything scored; among the finalists, when such are asked for, by all held-out images."""
     move = shrinkage(scores, scoring.shrink)
     best = best_first(move(scores), max(1, scoring.finalists), scoring.score_key)
     if scoring.finalists > 0:
-        with task.logger.stage("finalists") as counts, task.logger.bar("finalists", len(best)) as bar:
+        logger = RunLogger(run)
+        with logger.stage("finalists") as counts, logger.bar("finalists", len(best)) as bar:
             again = Scorer(net, task.eval_batches(replace(scoring, val=0)))(best, bar.within)
             bar.advance(by=len(best))
             counts.evaluations, counts.data_passes = len(best), 1
@@ -100,14 +117,16 @@ def final(task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Sco
     return winner, scores[winner]
 
 
-def search_randomly(task: Task, scorer: Scorer, count: int, cached_scores: Sequence[Run]) -> None:
+def search_randomly(run: Run, task: Task, scorer: Scorer, count: int, scored_by: Sequence[Run]) -> None:
     """Scores random legal architectures, to compare with; scores that these runs have are reused."""
     if count > 0:
         strategy = RandomSearch(architectures(task), np.random.default_rng(seed_of(task.seed, "random search")), count)
-        run_search(task, scorer, strategy, scored(cached_scores, task.choices), "random search")
+        run_search(run, task, scorer, strategy, scored(scored_by, task.choices), "random search")
 
 
-def write_best(task: Task, arch: Arch, score: Score | None, weights: dict[str, list[float]] | None = None) -> None:
+def write_best(
+    run: Run, task: Task, arch: Arch, score: Score | None, weights: dict[str, list[float]] | None = None
+) -> None:
     """Writes best.json; by then the exact costs are known to keep the budgets.
 
     ``score`` is that on held-out images, unless those were trained on; ``weights`` are those that a method has learned
@@ -118,4 +137,4 @@ def write_best(task: Task, arch: Arch, score: Score | None, weights: dict[str, l
     val = Metrics(accuracy=score.accuracy, loss=-score.negative_loss) if score else None
     budgets = [str(budget) for budget in task.limits.budgets]
     best = Best(arch=arch.to_json(), text=arch.text(), costs=costs, budgets=budgets, val=val, weights=weights or None)
-    task.run.write(best)
+    run.write(best)

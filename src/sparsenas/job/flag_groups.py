@@ -1,0 +1,111 @@
+"""Groups of flags that several commands share; the sentence below a field is its help."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sparsenas.job.flags.saved import unsaved
+from sparsenas.job.plugin import Plugin
+from sparsenas.searching.config import Scoring
+from sparsenas.training.recipe import Recipe
+
+SEARCH = Recipe(epochs=60, batch=64, lr=0.1, schedule="cosine")
+RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemFlags(ABC):
+    """What is searched, on which data and under which budgets. Later commands read these from the run folder."""
+
+    space: Plugin = Plugin("tiny")
+    """Search space."""
+    data: Plugin = Plugin("digits")
+    """Data set."""
+    budget: list[str] = field(default_factory=list)
+    """Hard limit on a cost of the final network, such as flops<=330e6 or params>=1e5. Repeatable."""
+    target: dict[str, Any] = field(default_factory=dict)
+    """Flags of the space that differ in the final network."""
+    seed: int = 0
+    """Seed of all random numbers, 0 or more."""
+    score: Scoring = Scoring()
+    """How candidates are scored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupernetFlags(ABC):
+    """How the supernet is trained."""
+
+    search: Recipe = SEARCH
+    """How the supernet is trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodFlags(ABC):
+    """How the space is searched."""
+
+    method: Plugin = Plugin("spos")
+    """Search method."""
+    latency: str = ""
+    """Latency table, made by sparsenas latency. It adds the cost latency_ms."""
+    random_search: int = 0
+    """Number of random architectures to score for comparison. random.jsonl keeps the scores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainingFlags(ABC):
+    """How the found network is trained, and what it is compared with."""
+
+    retrain: Recipe = RETRAIN
+    """How the found network is trained."""
+    scale_to: list[str] = field(default_factory=list)
+    """Limit on a cost, such as params<=3e6. The found network is made as wide as the limit allows, by the flag width of
+    the space. Repeatable."""
+    baselines: int = 0
+    """Number of random architectures of about the same cost to train in the same way."""
+    compare: list[str] = field(default_factory=list)
+    """Architecture to train in the same way, such as uniform:w2a4. Repeatable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorFlags(ABC):
+    """Where to compute."""
+
+    accelerator: str = "auto"
+    """Device type: cpu, cuda, mps or auto."""
+    threads: int = 0
+    """CPU threads (0 = PyTorch's default). Use 1 for small networks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessFlags(ABC):
+    """How a training is spread over devices, and saved."""
+
+    devices: str = "1"
+    """Number of devices, or auto."""
+    num_nodes: int = 1
+    """Number of machines."""
+    precision: str = "32-true"
+    """Precision of Lightning Fabric, such as 32-true, bf16-mixed or 64-true."""
+    checkpoint_seconds: float = 10.0
+    """Least number of seconds between two checkpoints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderFlags(ABC):
+    """The run folder. It is no part of what it keeps."""
+
+    out: Path = unsaved(Path("runs/run"))
+    """Run folder."""
+    resume: bool = unsaved(False)
+    """Continue the run in the folder; begin it where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustFlags(ABC):
+    """What a run folder may have called."""
+
+    trust_plugins: list[str] = unsaved([])
+    """Plug-in named in the run folder whose code may be run, as package.module:callable. Repeatable."""

@@ -1,0 +1,68 @@
+"""The flags that a command has by way of its space, data set and method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sparsenas.job.flags.flag import NAME, PLUGINS, Flag, Make, flags_of, kinds_of, parameters
+from sparsenas.job.flags.sources import GivenFlags
+from sparsenas.job.lookup import canonical, check_trusted, resolve
+from sparsenas.spaces.published import PUBLISHED
+
+GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits", "seed", "epochs"}}
+"""Parameters that a command supplies itself, so that they are no flags."""
+TARGET = "target"
+"""The parameter of commands whose flags are those of the space at another size."""
+SHAPE = "shape"
+"""What every space can be asked for."""
+SMALLEST = "tiny"
+
+
+def names(
+    make: Make, sources: Sequence[GivenFlags], trusted: Iterable[str], archs: Iterable[str] = ()
+) -> dict[str, str]:
+    """The names of the space, the data set and the method: from the last source that has one, else the default.
+
+    Raises ``UserError`` where a run folder names one that is not ``trusted``.
+    """
+    found: dict[str, str] = {}
+    for kind, default in default_names(make).items():
+        given = [(source, name) for source in sources if (name := source.plugin(kind)) is not None]
+        source, name = given[-1] if given else (GivenFlags({}), default or carried_space(archs))
+        if source.untrusted:
+            check_trusted(kind, name, trusted, source.file)
+        found[kind] = canonical(kind, name)
+    return found
+
+
+def default_names(make: Make) -> dict[str, Any]:
+    """The default of each of space, data and method that a command has; ``None`` where it may be left open."""
+    kinds = {name for name, kind in kinds_of(make).items() if kind in PLUGINS}
+    return {flag.name[: -len(NAME)]: flag.default for flag in flags_of(make) if flag.name.removesuffix(NAME) in kinds}
+
+
+def carried_space(archs: Iterable[str]) -> str:
+    """The space of the first published architecture, else the smallest one."""
+    return next((PUBLISHED[arch].space for arch in archs if arch in PUBLISHED), SMALLEST)
+
+
+def all_flags(make: Make, plugins: Mapping[str, str]) -> list[Flag]:
+    """The flags of a command and of its plug-ins; where there is a target, those of the space for it again."""
+    found = [flag for flag in flags_of(make) if flag.name != TARGET]
+    for kind, name in plugins.items():
+        # Only a data set knows its classes.
+        skip = GIVEN[kind] if kind != "space" or "data" in plugins else set()
+        found += flags_of(resolve(kind, name), f"{kind}.", skip)
+    if "space" in plugins and f"space.{SHAPE}" not in {flag.name for flag in found}:
+        found.append(Flag(f"space.{SHAPE}", tuple[int, int, int] | None, None, make))
+    if TARGET in parameters(make) and "space" in plugins:
+        found += target_flags(plugins["space"])
+    return found
+
+
+def target_flags(space: str) -> list[Flag]:
+    """The flags of the space that may differ in the network that is trained in the end."""
+    flags = flags_of(resolve("space", space), f"{TARGET}.", {SHAPE, "classes"})
+    return [replace(flag, default=None) for flag in flags]

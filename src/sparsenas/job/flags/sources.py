@@ -1,0 +1,86 @@
+"""Where the values of flags come from: the command line, YAML files, run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparsenas.errors import UserError
+from sparsenas.job.flags.flag import NAME, Flag, spelled, unknown
+from sparsenas.job.flags.kinds import is_list
+from sparsenas.job.flags.words import Words
+from sparsenas.job.lookup import TABLES, canonical
+from sparsenas.parsing import parse_yaml, read_text, typed
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+Flags = Mapping[str, Flag]
+"""Flags by name."""
+
+
+@dataclass(frozen=True)
+class GivenFlags:
+    """Values of flags as they were given; sections of YAML are nested."""
+
+    values: Mapping[str, Any]
+    file: str = ""
+    """The YAML file; empty for the command line."""
+    untrusted: bool = False
+    """A file of a run folder, which may come from somebody else."""
+
+    def where(self, name: str) -> str:
+        """A flag in a message."""
+        return f"{self.file}: {name.removesuffix(NAME)}" if self.file else spelled(name)
+
+    def plugin(self, kind: str) -> Any:
+        """The name of the space, data set or method, ``None`` where it is not given."""
+        value = self.values.get(kind + NAME, self.values.get(kind))
+        return value.get("name") if isinstance(value, Mapping) else value
+
+    def plugins(self) -> dict[str, str]:
+        """The names of the space, the data set and the method that are given, by the flag's name."""
+        given = {kind: self.plugin(kind) for kind in TABLES}
+        return {kind + NAME: canonical(kind, name) for kind, name in given.items() if name is not None}
+
+    def read(self, known: Flags) -> dict[str, Any]:
+        """The values by dotted name, as their flags' types. Raises ``UserError``."""
+        return {name: known[name].read(value, self.where(name)) for name, value in self._flat(known, self.values)}
+
+    def _flat(self, known: Flags, values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+        for key, value in values.items():
+            name = f"{prefix}{key}".replace("-", "_")
+            name += NAME if name in TABLES and not isinstance(value, Mapping) else ""
+            if name in known:
+                yield name, value
+            elif isinstance(value, Mapping) and (not value or any(flag.startswith(f"{name}.") for flag in known)):
+                yield from self._flat(known, value, f"{name}.")
+            else:
+                raise unknown(self.where(name), name, known)
+
+
+def from_words(words: Words, known: Flags) -> GivenFlags:
+    """The flags of a command line; a repeated one has a list of values, or the last one. Raises ``UserError``."""
+    values: dict[str, Any] = {}
+    for given, value in words.flags:
+        name = given + NAME * (given in TABLES)
+        flag = known.get(name)
+        if flag is None:
+            raise unknown(f"--{given}", given, known)
+        if value is None and flag.kind is not bool:
+            raise UserError(f"{spelled(name)}: expected a value, got none")
+        value = "true" if value is None else value
+        values[name] = [*values.get(name, []), value] if is_list(flag.kind) else value
+    return GivenFlags(values)
+
+
+def from_yaml(path: str) -> GivenFlags:
+    """The flags of a YAML file, which may be given by the name of a shipped recipe. Raises ``UserError``."""
+    file = RECIPES / f"{path}.yaml" if path in shipped() and not Path(path).is_file() else Path(path)
+    where = f"--config {path}: expected a YAML file of flags"
+    return GivenFlags(typed(parse_yaml(read_text(file, where), where), dict[str, Any], where), path)
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that come with the library."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))

@@ -1,0 +1,132 @@
+"""The run folder of a task: made, resumed or opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from msgspec import convert
+from msgspec.structs import asdict
+
+from sparsenas.core.arch import space_size
+from sparsenas.core.choice import Choice, Choices
+from sparsenas.costs.latency import LatencyTable
+from sparsenas.data import Data
+from sparsenas.data.fingerprint import changed, split, summary
+from sparsenas.distributed.collectives import broadcast_from_rank0
+from sparsenas.errors import UserError
+from sparsenas.job.flags.saved import check_unchanged, flatten, from_config
+from sparsenas.job.run_flags import SavedFlags
+from sparsenas.job.space_facts import reach
+from sparsenas.job.task import Task, make_task
+from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.provenance import provenance
+from sparsenas.rundir.records import DataInfo, Provenance, SpaceInfo, SplitInfo
+from sparsenas.timing import read_table, write_table
+
+LATENCY_FILE = "latency.json"
+
+
+class Opened(NamedTuple):
+    """An existing run folder, with what it is about."""
+
+    run: Run
+    task: Task
+    flags: SavedFlags
+    config: dict[str, Any]
+    """All flags of the run, as ``config.yaml`` has them."""
+
+
+def open_folder(path: Path | str) -> Run:
+    """A run folder that several processes share."""
+    return Run(path, broadcast_from_rank0)
+
+
+def check_resumable(run: Run, config: Mapping[str, Any], resume: bool) -> None:
+    """Raises ``UserError`` for a folder that has a run, unless that run is to be resumed and has the same flags."""
+    if not has_begun(run):
+        return
+    if not resume:
+        raise UserError(f"--out {run.path}: expected a new folder, this one has a run; --resume continues it")
+    check_unchanged(flatten(config), flatten(read_config(run)))
+
+
+def latency_table(run: Run, file: Path | str) -> LatencyTable | None:
+    """The latency table of a run: its own copy once it has begun, before that the file. Raises ``UserError``."""
+    if run.has(LATENCY_FILE):
+        return read_table(run / LATENCY_FILE)
+    return read_table(file) if file and not run.has(CONFIG) else None
+
+
+def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None:
+    """Makes the run folder, or checks that the one to be resumed is of this space and data. Raises ``UserError``."""
+    if has_begun(run):
+        _check_choices(run, task.choices)
+        check_data(run, task.data)
+        return
+    run.create()
+    run.write(convert(split(task.data), SplitInfo), indent=None)
+    run.write(_space_info(task))
+    run.write(convert(summary(task.data), DataInfo))
+    if task.latency is not None:
+        run.do(partial(write_table, run / LATENCY_FILE, task.latency))
+    begin_run(run, command, config)
+
+
+def open_task(
+    path: Path | str, device: torch.device, trusted: Iterable[str] = (), how: Provenance | None = None
+) -> Opened:
+    """An existing run folder; of its plug-ins, ``trusted`` ones may be called. Raises ``UserError`` when it is not one.
+
+    The target and the limits of ``how``, by default of ``net.json``, replace the target and the budgets of the flags.
+    """
+    run = open_folder(path)
+    config, how = read_config(run), provenance(run) if how is None else how
+    scaled = {"target": how.target, "budget": how.scale_to}
+    changes = {name: value for name, value in scaled.items() if value is not None}
+    flags = from_config(SavedFlags, {**config, **changes}, str(run / CONFIG), trusted)
+    task = make_task(flags.space, flags.data, flags.budget, flags.seed, device, flags.target, latency_table(run, ""))
+    _check_choices(run, task.choices)
+    return Opened(run, task, flags, config)
+
+
+def check_data(run: Run, data: Data) -> None:
+    """Raises ``UserError`` when the images, or their split, are not those that the run began with."""
+    saved = run.find(SplitInfo)
+    if saved is not None and (told := changed(asdict(saved), data)):
+        raise UserError(f"{run / saved.FILE}: the data set has changed since this run began: {told}")
+
+
+def _space_info(task: Task) -> SpaceInfo:
+    return SpaceInfo(
+        shape=list(task.data.shape),
+        classes=list(task.data.classes),
+        size=space_size(task.choices),
+        choices=list(task.choices.values()),
+        range={cost: (low, high) for cost, (low, high) in reach(task.limits.table).items()},
+    )
+
+
+def _check_choices(run: Run, searched: Choices) -> None:
+    """Refuses a run folder of another space."""
+    saved = {choice.name: choice for choice in run.read(SpaceInfo, "search").choices}
+    told = f"{run.path}: this run folder is of another space"
+    if saved.keys() != searched.keys():
+        raise UserError(f"{told}: it has choices {_names(saved)}, the space has {_names(searched)}")
+    for name, choice in saved.items():
+        if choice != searched[name]:
+            now = _facts(searched[name])
+            raise UserError(f"{told}: its choice {name} is {_facts(choice)}, that of the space is {now}")
+
+
+def _facts(choice: Choice) -> str:
+    return f"{choice.least} to {choice.most} of {', '.join(choice.options)}"
+
+
+def _names(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")

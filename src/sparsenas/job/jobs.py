@@ -1,0 +1,149 @@
+"""The jobs of the command line: run, search, evolve, retrain. Each leaves its results in a run folder."""
+
+from __future__ import annotations
+
+import shutil
+
+import torch
+from lightning_fabric import Fabric
+
+from sparsenas.costs.budget import check_cost
+from sparsenas.distributed.fabric import Device
+from sparsenas.errors import UserError
+from sparsenas.job.flags.saved import to_config
+from sparsenas.job.folder import LATENCY_FILE, begin, check_data, check_resumable, latency_table, open_folder, open_task
+from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags, fabric_of
+from sparsenas.job.stages.compare import compare_stages, named
+from sparsenas.job.stages.evolve import search_again
+from sparsenas.job.stages.finish import finish
+from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
+from sparsenas.job.stages.scale import recount, scale_stage
+from sparsenas.job.stages.search import make_method, search_stage
+from sparsenas.job.task import Task, make_task
+from sparsenas.job.width_fit import check_scale_to, check_target
+from sparsenas.methods import Method
+from sparsenas.reporting import report
+from sparsenas.rundir.files import write_atomic
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.provenance import NET, SUPERNET
+from sparsenas.rundir.records import Best, Provenance
+from sparsenas.rundir.results import update_results
+
+
+def run_job(flags: RunFlags) -> None:
+    """The whole job: search, retrain, evaluate, export, report. Raises ``UserError``."""
+    fabric = fabric_of(flags)
+    run, task, learner = _prepare(flags, fabric)
+    named(task, flags.compare)
+    if flags.scale_to:
+        _check_scale_to(task, learner, flags)
+    begin(run, task, "run", to_config(flags))
+    _search(run, task, learner, fabric, flags)
+    task = scale_stage(run, task, flags.scale_to) if flags.scale_to else task
+    trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds)
+    retrain_stage(trainer)
+    compare_stages(trainer, flags.baselines, flags.compare)
+    finish(run, task, flags.score)
+
+
+def search_job(flags: SearchFlags) -> None:
+    """Trains the supernet and searches it. Raises ``UserError``."""
+    fabric = fabric_of(flags)
+    run, task, learner = _prepare(flags, fabric)
+    begin(run, task, "search", to_config(flags))
+    _search(run, task, learner, fabric, flags)
+
+
+def evolve_job(flags: EvolveFlags) -> None:
+    """Searches the supernet of a run again. Raises ``UserError``."""
+    device = Device(flags.accelerator, threads=flags.threads).fabric().device
+    run, source = open_folder(flags.out), open_task(flags.run, device, flags.trust_plugins)
+    config = {**source.config, **to_config(flags)}
+    check_resumable(run, config, flags.resume)
+    check_data(source.run, source.task.data)
+    source.run.need(SUPERNET, "search")
+    file = flags.latency or (source.run / LATENCY_FILE if source.task.latency is not None else "")
+    saved = source.flags
+    table = latency_table(run, file)
+    task = make_task(saved.space, saved.data, flags.budget, saved.seed, device, source.config.get("target"), table)
+    if flags.pareto:
+        check_cost("--pareto", flags.pareto, task.limits.table.costs)
+    learner = flags.method.build("method", task.choices, task.limits, task.seed)
+    begin(run, task, "evolve", config)
+    _copy_supernet(source.run, run)
+    if not run.has(Best.FILE):
+        search_again(run, task, learner, saved.score, source.run, flags.pareto, flags.random_search)
+    best, logger = run.read(Best), RunLogger(run)
+    told = f"{best.val.accuracy:.2%} on validation images, " if best.val else ""
+    logger.say(f"found {best.text}: {told}{best.costs['flops']:,} flops")
+    logger.say(f"report: {report(run.path)}")
+
+
+def retrain_job(flags: RetrainFlags) -> None:
+    """Trains the found network again, and others beside it. Raises ``UserError``."""
+    fabric = fabric_of(flags)
+    run, task = _resized(flags, fabric.device)
+    check_data(run, task.data)
+    run.remove(NET)
+    update_results(run, retrained=None, baselines=[], compared=[])
+    trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds)
+    retrain_stage(trainer, flags.inherit, flags.no_training)
+    compare_stages(trainer, flags.baselines, flags.compare)
+
+
+def _prepare(flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Run, Task, Method]:
+    """All that a search needs, before anything is written or trained. Raises ``UserError``."""
+    run = open_folder(flags.out)
+    check_resumable(run, to_config(flags), flags.resume)
+    table = latency_table(run, flags.latency)
+    task = make_task(flags.space, flags.data, flags.budget, flags.seed, fabric.device, flags.target, table)
+    return run, task, make_method(flags.method, task, flags.search, flags.random_search)
+
+
+def _search(run: Run, task: Task, learner: Method, fabric: Fabric, flags: RunFlags | SearchFlags) -> None:
+    every, random = flags.checkpoint_seconds, flags.random_search
+    search_stage(run, task, learner, fabric, flags.search, flags.score, every, random)
+
+
+def _check_scale_to(task: Task, learner: Method, flags: RunFlags) -> None:
+    """Raises ``UserError`` for mistakes that are better told before the search than after it."""
+    if learner.one_stage:
+        raise UserError(
+            f"--scale-to: expected none, since {flags.method.name} trains the found network itself, which has the size "
+            f"of the space; use --budget; got {', '.join(flags.scale_to)}"
+        )
+    check_target(flags.target)
+    check_scale_to(task, flags.scale_to)
+
+
+def _copy_supernet(source: Run, run: Run) -> None:
+    if not run.has(SUPERNET):
+        with open(source / SUPERNET, "rb") as supernet:
+            write_atomic(run / SUPERNET, lambda file: shutil.copyfileobj(supernet, file))
+
+
+def _resized(flags: RetrainFlags, device: torch.device) -> tuple[Run, Task]:
+    """The run's task at the size at which its network is to be trained. Raises ``UserError``."""
+    if flags.scale_to:
+        return _scaled(flags, device)
+    how = Provenance(target=dict(flags.target)) if flags.target else None
+    opened = open_task(flags.run, device, flags.trust_plugins, how)
+    if opened.task.target != opened.task.space:
+        _refuse_inherited(flags, "--target")
+    recount(opened.run, opened.task, how or Provenance())
+    return opened.run, opened.task
+
+
+def _scaled(flags: RetrainFlags, device: torch.device) -> tuple[Run, Task]:
+    _refuse_inherited(flags, "--scale-to")
+    check_target(flags.target)
+    how = Provenance(target=dict(flags.target) or None, scale_to=[])
+    opened = open_task(flags.run, device, flags.trust_plugins, how)
+    return opened.run, scale_stage(opened.run, opened.task, flags.scale_to)
+
+
+def _refuse_inherited(flags: RetrainFlags, other: str) -> None:
+    for flag, given in (("--no-training", flags.no_training), ("--inherit", flags.inherit)):
+        if given:
+            raise UserError(f"{flag}: expected no {other}, since the supernet's weights are of its own size")

@@ -1,0 +1,72 @@
+"""Spaces, data sets and methods by name, and which names a run folder may have called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path
+from typing import Any
+
+from sparsenas.data import DATA
+from sparsenas.errors import UserError
+from sparsenas.methods import METHODS
+from sparsenas.spaces import SPACES
+
+TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {"space": SPACES, "data": DATA, "method": METHODS}
+"""What is built in."""
+GROUPS: Mapping[str, str] = {"space": "sparsenas.spaces", "data": "sparsenas.data", "method": "sparsenas.methods"}
+"""The groups of entry points by which installed packages offer theirs under a name of their own."""
+
+
+def canonical(kind: str, name: object) -> str:
+    """The name of a plug-in as files keep it; a method's class name is taken too. Raises ``UserError`` for no text."""
+    if not isinstance(name, str):
+        raise UserError(f"--{kind}: expected a name, got {name!r}")
+    classes = {method.__name__: key for key, method in METHODS.items()} if kind == "method" else {}
+    return classes.get(name, name)
+
+
+def resolve(kind: str, name: str) -> Callable[..., Any]:
+    """The callable behind a name: built in, installed, or ``package.module:callable``.
+
+    The module is looked up on the Python path and in the working folder. Raises ``UserError`` when there is none.
+    """
+    name, table = canonical(kind, name), TABLES[kind]
+    if name in table:
+        return table[name]
+    if entries := list(_installed(kind, name)):
+        return _callable(kind, name, entries[0].module, entries[0].attr)
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        known = ", ".join([*table, *sorted(_installed(kind).names)])
+        raise UserError(f"--{kind}: expected one of {known} or package.module:callable, got {name!r}")
+    return _callable(kind, name, module, attribute)
+
+
+def check_trusted(kind: str, name: object, trusted: Iterable[str], where: str) -> None:
+    """Raises ``UserError`` when a file names a plug-in that is neither built in nor installed nor ``trusted``.
+
+    A run folder may come from somebody else, and names what is called: it could be ``os:system`` and its argument.
+    """
+    name = canonical(kind, name)
+    if ":" in name and name not in trusted and not _installed(kind, name):
+        raise UserError(f"{where}: {kind} {name} is not built in; to run its code, add --trust-plugins {name}")
+
+
+def _installed(kind: str, name: str | None = None) -> EntryPoints:
+    return entry_points(group=GROUPS[kind]) if name is None else entry_points(group=GROUPS[kind], name=name)
+
+
+def _callable(kind: str, name: str, module: str, attribute: str) -> Callable[..., Any]:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(f"--{kind} {name}: expected an importable module, got: {error}") from error
+    target: Callable[..., Any] | None = vars(found).get(attribute)
+    if not callable(target):
+        raise UserError(f"--{kind} {name}: expected a callable in {module}, found no {attribute!r}")
+    return target

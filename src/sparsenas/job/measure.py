@@ -1,0 +1,93 @@
+"""Measuring what a run folder has: the accuracy of its networks, and how well its scores rank architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from sparsenas.errors import check_at_least
+from sparsenas.exporting import onnx_network
+from sparsenas.job.folder import check_data, open_task
+from sparsenas.job.stages.evaluate import recalibrated
+from sparsenas.job.stages.rank import cost_measures, read_known, sampled, scorings, standing, supernet_measures
+from sparsenas.job.trained import found, trained
+from sparsenas.reporting import report
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.provenance import SUPERNET
+from sparsenas.rundir.ranking import Ranking
+from sparsenas.searching.benchmark_table import load_benchmark_table
+from sparsenas.spaces.published import read_arch
+from sparsenas.training.evaluation import evaluate, evaluate_function
+
+
+class Accuracy(NamedTuple):
+    """How good a network is on one part of the data."""
+
+    network: str
+    split: str
+    images: int
+    accuracy: float
+    loss: float
+
+
+def accuracy_of(
+    run: Path,
+    device: torch.device,
+    arch: str | None = None,
+    onnx: bool = False,
+    split: str = "test",
+    trusted: Sequence[str] = (),
+) -> Accuracy:
+    """The accuracy of a run's trained network, of its ONNX file, or of an architecture on inherited weights.
+
+    Raises ``UserError``.
+    """
+    folder, task, flags, _ = open_task(run, device, trusted)
+    images = {"test": task.data.test, "val": task.data.val}[split]
+    if onnx:
+        what, marks = "net.onnx", evaluate_function(onnx_network(folder), task.data, images)
+    elif arch is not None:
+        chosen = found(folder, task.choices) if arch == "found" else read_arch(task.choices, arch)
+        net = recalibrated(folder, task, chosen, flags.score)
+        what, marks = f"{chosen.text()} on inherited weights", evaluate(net, task.data, images)
+    else:
+        what, marks = "net.pt", evaluate(trained(folder, task).to(device), task.data, images)
+    return Accuracy(what, split, len(images), marks["accuracy"], marks["loss"])
+
+
+def rank_architectures(
+    run: Path,
+    table: Path,
+    device: torch.device,
+    sample: int = 0,
+    calibration: Sequence[int] | None = None,
+    val: int | None = None,
+    shrink: float | None = None,
+    block: int = 50,
+    trusted: Sequence[str] = (),
+) -> Ranking:
+    """Compares the supernet's scores with known accuracies; leaves rank.json and rank.jsonl. Raises ``UserError``."""
+    check_at_least({"--sample": sample, "--block": block}, {"--sample": 0, "--block": 1})
+    truth = load_benchmark_table(table)
+    folder, task, flags, _ = open_task(run, device, trusted)
+    check_data(folder, task.data)
+    folder.need(SUPERNET, "search")
+    own = flags.score if shrink is None else replace(flags.score, shrink=shrink)
+    settings = scorings(task, own, calibration, val)
+    known = read_known(task, table, truth)
+    asked = known.subset(sampled(len(known.archs), sample, task.seed))
+    ranking = Ranking(
+        table=table.name,
+        rows=len(known.archs),
+        networks=len(known.distinct()),
+        measures=supernet_measures(folder, task, asked, settings, block) + cost_measures(task, asked),
+        found=standing(folder, task, known),
+        truth={arch.text(): accuracy for arch, accuracy in zip(asked.archs, asked.truth, strict=True)},
+    )
+    folder.write(ranking)
+    RunLogger(folder).say(f"report: {report(folder.path)}")
+    return ranking

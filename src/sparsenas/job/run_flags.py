@@ -1,0 +1,104 @@
+"""The flags of the commands that search or train; ``config.yaml`` keeps those of a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from sparsenas.distributed.fabric import Device
+from sparsenas.errors import check_at_least
+from sparsenas.job.flag_groups import (
+    AcceleratorFlags,
+    FolderFlags,
+    MethodFlags,
+    ProblemFlags,
+    ProcessFlags,
+    RetrainingFlags,
+    SupernetFlags,
+    TrustFlags,
+)
+from sparsenas.job.flags.saved import unsaved
+from sparsenas.job.plugin import Plugin
+
+LEAST = {"seed": 0, "random_search": 0, "baselines": 0, "threads": 0, "num_nodes": 1, "checkpoint_seconds": 0}
+"""Lowest legal values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedFlags(ProblemFlags):
+    """The flags that every command reads from a run folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchFlags(TrustFlags, ProcessFlags, AcceleratorFlags, SupernetFlags, MethodFlags, ProblemFlags, FolderFlags):
+    """The flags of ``sparsenas search``."""
+
+    out: Path = unsaved(Path("runs/search"))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags(
+    TrustFlags, ProcessFlags, AcceleratorFlags, RetrainingFlags, SupernetFlags, MethodFlags, ProblemFlags, FolderFlags
+):
+    """The flags of ``sparsenas run``."""
+
+    baselines: int = 8
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvolveFlags(TrustFlags, AcceleratorFlags, MethodFlags, FolderFlags):
+    """The flags of ``sparsenas evolve``."""
+
+    out: Path = unsaved(Path("runs/evolved"))
+    run: Path
+    """Run folder with the supernet."""
+    budget: list[str] = field(default_factory=list)
+    """Hard limit on a cost of the final network, such as flops<=330e6 or params>=1e5, in place of the run's own.
+    Repeatable."""
+    pareto: str = ""
+    """Cost, such as flops. Searches the whole Pareto front of accuracy and this cost; front.json keeps it."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainFlags(TrustFlags, ProcessFlags, AcceleratorFlags, RetrainingFlags):
+    """The flags of ``sparsenas retrain``."""
+
+    run: Path
+    """Run folder of a search."""
+    target: dict[str, Any] = field(default_factory=dict)
+    """Flags of the space that differ in the final network, in place of those given to the search."""
+    inherit: bool = False
+    """Start from the weights of the supernet."""
+    no_training: bool = False
+    """Keep the weights of the search, with the learned weights of the options folded in. Nothing is trained."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def check(flags: object) -> None:
+    """Raises ``UserError`` for a value out of range; names and single limits given in Python are taken as well."""
+    values = vars(flags)
+    for name, value in [*values.items()]:
+        if name in ("space", "data", "method"):
+            object.__setattr__(flags, name, Plugin.of(value))
+        if name in ("budget", "scale_to", "compare") and isinstance(value, str):
+            object.__setattr__(flags, name, [value])
+    check_at_least(values, LEAST)
+
+
+def fabric_of(flags: SearchFlags | RunFlags | RetrainFlags) -> Fabric:
+    """Starts the devices that the flags ask for. Raises ``UserError`` when the machine does not have them."""
+    return Device(flags.accelerator, flags.devices, flags.num_nodes, flags.precision, flags.threads).fabric()
