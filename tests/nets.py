@@ -16,6 +16,8 @@ from sparsenas.core.dag import Dag
 from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, SliceLinear, Width
 from sparsenas.core.gate import Gate, Gates
 from sparsenas.core.join import Join
+from sparsenas.costs import CostTable
+from sparsenas.costs.additive import AdditiveCosts
 from sparsenas.nn.blocks import Concat, Residual, Sum
 
 CHANNELS = 4
@@ -214,6 +216,11 @@ def unsettle(net: nn.Module) -> None:
                 module.running_var.uniform_(0.5, 2)
                 for parameter in module.parameters(recurse=False):
                     parameter.uniform_(0.5, 1.5)
+
+
+def additive(table: CostTable) -> list[bool]:
+    """For each cost of a table, whether it is looked up as a sum over options."""
+    return [isinstance(model, AdditiveCosts) for model in table.models.values()]
 
 
 def weighted(arch: Arch, rng: np.random.Generator) -> Gates:

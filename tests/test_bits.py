@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nets import seeds, unsettle
+from nets import additive, seeds, unsettle
 from scoring_reference import score_one
 from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
@@ -270,7 +270,7 @@ def test_conformance() -> None:
 
 def test_costs_see_the_bits() -> None:
     table = CostTable(small(), (1, 8, 8))
-    assert table.additive.all()
+    assert all(additive(table))
     arch = Arch.from_text(table.choices, "00012")
     net = small()
     assert list(choices(net)) == ["bits0", "width0", "bits1", "width1", "head"]

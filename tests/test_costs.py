@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nets import SHAPE, random_net, seeds, weighted
+from nets import SHAPE, additive, random_net, seeds, weighted
 from sparsenas.core.arch import Arch, every_arch, space_size
 from sparsenas.core.choice import Choice
 from sparsenas.core.dag import Dag
@@ -277,17 +277,17 @@ def test_the_table_is_exact_everywhere(space: Callable[[], nn.Module]) -> None:
     found, expected = table(archs), truth(table, net, archs)
     assert {name: values.tolist() for name, values in found.items()} == expected
     assert table.exact(archs[-1]) == {name: values[-1] for name, values in expected.items()}
-    assert table.additive.all() == (space in ADDITIVE)
+    assert all(additive(table)) == (space in ADDITIVE)
 
 
 @pytest.mark.parametrize("space", ADDITIVE)
 def test_an_additive_space_needs_few_traces(space: Callable[[], nn.Module]) -> None:
     net = space()
     table = CostTable(net, IMAGE)
-    table.additive  # noqa: B018  fills the table
-    traced = len(table._traced)
+    table.models  # noqa: B018  fills the table
+    traced = len(table._space.traced)
     table([Arch.sample(table.choices, np.random.default_rng(seed)) for seed in range(100)])
-    assert len(table._traced) == traced
+    assert len(table._space.traced) == traced
 
 
 def test_what_random_checks_may_miss_is_looked_for() -> None:
@@ -301,7 +301,7 @@ def test_what_random_checks_may_miss_is_looked_for() -> None:
     out = Join(Choice("out", ("in", "a", "b"), 3, 3), [nn.Identity()] * 3, [0, 2, 3])
     dag = Dag(1, [Sum([nn.Identity()], [0]), *edges], out, [conv_bn(3, 3, 3), nn.Identity(), nn.Identity()])
     table = CostTable(dag, IMAGE, checks=0)
-    assert table.additive.tolist() == [False, False, False, True]
+    assert additive(table) == [False, False, False, True]
     low, high = (table.exact(arch)["flops"] for arch in table.extremes("flops"))
     assert (low, high) == (0, 81 * 64)
 
@@ -309,8 +309,8 @@ def test_what_random_checks_may_miss_is_looked_for() -> None:
 def test_a_large_cell_is_given_up_early() -> None:
     net = cell_with_dead_nodes()
     table = CostTable(nn.Sequential(net, *(layer_choice(f"l{i}", 3, 3) for i in range(20))), IMAGE)
-    assert not table.additive.any()
-    assert len(table._traced) <= 10
+    assert not any(additive(table))
+    assert len(table._space.traced) <= 10
 
 
 @pytest.mark.parametrize("space", ADDITIVE + NOT_ADDITIVE)
@@ -327,7 +327,7 @@ def test_a_cost_that_is_no_whole_number_is_looked_up_to_rounding() -> None:
     net = choices_of_layers()
     table = CostTable(net, IMAGE, {"ms": lambda layer: 0.1 * layer.params + 1e-3})
     archs = list(every_arch(choices(net)))
-    assert table.additive.all()
+    assert all(additive(table))
     found = table(archs)["ms"]
     for arch, value in zip(archs, found, strict=True):
         set_gates(net, arch.gates())

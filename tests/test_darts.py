@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from tests.nets import seeds
 from torch import nn
 
+from nets import additive
 from sparsenas.__main__ import main
 from sparsenas.core.arch import Arch, space_size
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.core.join import Join
-from sparsenas.costs import CostTable
+from sparsenas.costs import CostTable, select
+from sparsenas.costs.neighbours import neighbour_differences
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin, space_of
 from sparsenas.nn.auxiliary_head import WithAuxiliary
@@ -222,11 +224,13 @@ def test_wrong_flags(flags: dict[str, object], expected: str) -> None:
 
 
 @pytest.mark.parametrize("closing_norms", ["pools", "none"])
-def test_costs_of_candidates_alone_are_what_a_trace_of_each_neighbour_gives(closing_norms: ClosingNorms) -> None:
+def test_costs_of_candidates_alone_are_those_from_traces_of_all_neighbours(
+    closing_norms: ClosingNorms, monkeypatch: pytest.MonkeyPatch
+) -> None:
     quick, slow = CostTable(small(closing_norms), SHAPE), CostTable(small(closing_norms), SHAPE)
-    slow._guessed = lambda: False  # type: ignore[method-assign]
-    assert quick.additive.all()
-    assert slow.additive.all()
+    assert all(additive(quick))
+    monkeypatch.setattr(select, "ADDITIVE", (neighbour_differences,))
+    assert all(additive(slow))
     archs = [drawn(small(), seed) for seed in range(50)]
     for cost, values in quick(archs).items():
         np.testing.assert_array_equal(values, slow(archs)[cost])

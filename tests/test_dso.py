@@ -27,6 +27,7 @@ from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gate, Gates, choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs import COSTS, CostTable, Limits, parse_budgets, trace
+from sparsenas.costs.block_costs import BlockCosts
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings, Timing, measured_part, takes_time
 from sparsenas.data import Data, Split
 from sparsenas.distributed.fabric import Device
@@ -55,7 +56,7 @@ def small(**flags: Any) -> nn.Sequential:
 
 
 TABLE = CostTable(small(), SHAPE)
-COMPLETE = TABLE.exact(TABLE.reference)["flops"]
+COMPLETE = TABLE.exact(TABLE.fullest)["flops"]
 
 
 def limits(*budgets: str) -> Limits:
@@ -96,7 +97,7 @@ def test_numbers_of_scales(make: Any, share: bool, count: int) -> None:
 def test_costs_of_the_complete_networks(make: Any, shape: tuple[int, int, int], params: float, flops: float) -> None:
     with torch.device("meta"):
         table = CostTable(make(), shape)
-    exact = table.exact(table.reference)
+    exact = table.exact(table.fullest)
     assert exact["params"] == pytest.approx(params, rel=1e-4)
     assert exact["flops"] == pytest.approx(flops, rel=1e-5)
 
@@ -316,23 +317,23 @@ def test_each_step_changes_its_own() -> None:
 
 def test_adaptive_flops() -> None:
     """Equal to 1 for the complete block, falling with every operation that costs something."""
-    live, rng = TABLE.live, np.random.default_rng(0)
-    assert live is not None
-    row = TABLE.encode([TABLE.reference])[0]
-    assert (live.shares(row, 0) == 1).all()
-    block = live.blocks[0][0]
+    assert TABLE.dag_costs is not None
+    costs, rng = BlockCosts(TABLE.dag_costs), np.random.default_rng(0)
+    row = TABLE.encoding.encode([TABLE.fullest])[0]
+    assert (costs.shares(row, 0) == 1).all()
+    block = costs.blocks[0][0]
     order = rng.permutation(block)
     shares = []
     for option in order:
         row[option] = 0
-        shares.append(float(live.shares(row, 0)[block[0]]))
+        shares.append(float(costs.shares(row, 0)[block[0]]))
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == 0
     # Of the 24 convolutions of cost c + 9, c + 25 (per channel and pixel; c = 4 channels) and c:
-    one_less = TABLE.encode([TABLE.reference])[0]
+    one_less = TABLE.encoding.encode([TABLE.fullest])[0]
     one_less[block[-1]] = 0  # the last operation, a pooling, loses its output convolution
     unit = 8 * (4 + (9 + 25) / 2) + 16 * 4
-    assert live.shares(one_less, 0)[block[0]] == pytest.approx(1 - 4 / unit)
+    assert costs.shares(one_less, 0)[block[0]] == pytest.approx(1 - 4 / unit)
 
 
 @pytest.mark.parametrize("adapt", ["flops", "memory_access"])
@@ -353,9 +354,9 @@ def test_adaptive_memory_access() -> None:
     """Ratios as the published constants, which are those of 96 channels at 16x16 pixels."""
     with torch.device("meta"):
         table = CostTable(dso(width=96, depth=1, shape=(3, 16, 16)), (3, 16, 16))
-    assert table.live is not None
-    factors = table.live.operations(list(table.costs).index("memory_access"))
-    first = table.columns["stage1.block1.level2.sep3"]
+    assert table.dag_costs is not None
+    factors = BlockCosts(table.dag_costs).operations(list(table.costs).index("memory_access"))
+    first = table.encoding.columns["stage1.block1.level2.sep3"]
     sizes = [len(table.choices[f"stage1.block1.level2.{op}"].options) for op in ("sep3", "sep5", "max3", "avg3")]
     starts = first + np.cumsum([0, *sizes[:-1]])
     np.testing.assert_allclose(factors[starts], [0.986, 1.0, 0.447, 0.447], atol=5e-4)
@@ -375,16 +376,16 @@ def timed(seed: int) -> CostTable:
 def test_adaptive_latency(seed: int) -> None:
     """From a half to 1 with the time that the network saves without an option, which the reference traces."""
     table, rng = timed(seed), np.random.default_rng(seed)
-    row = (rng.random(table.options) < 0.3).astype(float)
-    row[[table.columns[f"reduce{i}"] for i in (1, 2)]] = 1
+    row = (rng.random(table.encoding.width) < 0.3).astype(float)
+    row[[table.encoding.columns[f"reduce{i}"] for i in (1, 2)]] = 1
     factors, kept = Penalties(table, "latency").at(row), np.flatnonzero(row)
-    whole, saved = table.exact(table.decode(row))[LATENCY], []
+    whole, saved = table.exact(table.encoding.decode(row))[LATENCY], []
     for option in kept:
-        name = next(n for n, first in reversed(table.columns.items()) if first <= option)
-        arch = table.decode(row)
-        left = tuple(pick for pick in arch[name] if pick + table.columns[name] != option)
+        name = next(n for n, first in reversed(table.encoding.columns.items()) if first <= option)
+        arch = table.encoding.decode(row)
+        left = tuple(pick for pick in arch[name] if pick + table.encoding.columns[name] != option)
         if len(left) < table.choices[name].least:  # it cannot be left out, but its part of the time is known
-            saved.append(whole - table.of_rows(row - np.eye(table.options)[[option]])[LATENCY][0])
+            saved.append(whole - table.of_rows(row - np.eye(table.encoding.width)[[option]])[LATENCY][0])
         else:
             saved.append(whole - table.exact(arch.replace({name: left}))[LATENCY])
     order = np.argsort(saved, kind="stable")
@@ -503,7 +504,7 @@ def test_choices_that_must_not_keep_all_are_refused() -> None:
 @settings(deadline=None, max_examples=10)
 def test_needed_is_the_least_threshold(share: float, seed: int) -> None:
     method = Dso(TABLE.choices, limits(f"flops<={share * COMPLETE}"), 0)
-    row = TABLE.encode([TABLE.reference])[0]
+    row = TABLE.encoding.encode([TABLE.fullest])[0]
     strengths = np.random.default_rng(seed).random(len(row))
     for span, _ in method.controller.demands:
         strengths[span.start] = 2

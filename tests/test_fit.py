@@ -71,7 +71,7 @@ def test_the_width_is_the_largest_that_keeps_the_limits(seed: int, costs: tuple[
 
 def test_other_flags_of_the_target_stay() -> None:
     base = task(target={"dropout": 0.4})
-    arch = TASK.limits.table.reference
+    arch = TASK.limits.table.fullest
     assert fitted(base, arch, ["params<=20e3"]).target.flags["dropout"] == 0.4
 
 
@@ -101,7 +101,7 @@ def test_random_networks_are_in_the_band_of_what_was_fitted() -> None:
 )
 def test_limits_that_cannot_be_fitted(limits: list[str], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
-        fitted(TASK, TASK.limits.table.reference, limits)
+        fitted(TASK, TASK.limits.table.fullest, limits)
 
 
 def test_mistakes_are_told_before_anything_trains() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from nets import additive
 from sparsenas.core.arch import Arch, space_size
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import choices, set_gates
@@ -53,7 +54,7 @@ def test_sizes() -> None:
 
 @pytest.mark.parametrize("make", [proxyless, fbnet])
 def test_costs_add_up(make: type[nn.Sequential]) -> None:
-    assert CostTable(make(shape=CIFAR, classes=10), CIFAR).additive.all()
+    assert all(additive(CostTable(make(shape=CIFAR, classes=10), CIFAR)))
 
 
 def test_layers_that_keep_their_shape_are_residual_or_skipped() -> None:

@@ -43,11 +43,11 @@ def some_of_three() -> nn.Module:
 @pytest.mark.parametrize("make", [tiny, nasbench_macro, some_of_three])
 def test_architectures_are_decoded_together_as_one_by_one(make: Callable[[], nn.Module]) -> None:
     table = CostTable(make(), (3, 8, 8) if make is not tiny else (1, 8, 8))
-    rows = table.draw(np.random.default_rng(0), 50)
-    archs = table.decode_all(rows)
-    assert archs == [table.decode(row) for row in rows]
-    assert np.array_equal(table.encode(archs), rows)
-    assert table.decode_all(rows[:0]) == []
+    rows = table.encoding.draw(np.random.default_rng(0), 50)
+    archs = table.encoding.decode_all(rows)
+    assert archs == [table.encoding.decode(row) for row in rows]
+    assert np.array_equal(table.encoding.encode(archs), rows)
+    assert table.encoding.decode_all(rows[:0]) == []
 
 
 def test_bins_are_filled_uniformly(table: CostTable) -> None:

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nets import additive
 from sparsenas.core.arch import Arch, space_size
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import choices, set_gates
-from sparsenas.costs import CostTable, Limits, parse_budgets, total, trace
+from sparsenas.costs import CostTable, Limits, parse_budgets, segments, total, trace
 from sparsenas.costs.layer import flops, params
 from sparsenas.costs.segments import SegmentCosts
 from sparsenas.costs.trace import on_meta
@@ -82,7 +83,7 @@ def test_sizes(supernet: nn.Sequential, joint: nn.Sequential) -> None:
 
 def test_reach_of_the_block_space(supernet: nn.Sequential) -> None:
     table = CostTable(supernet, IMAGENET)
-    assert table.additive.all()
+    assert all(additive(table))
     cheapest, dearest = (table.exact(arch)["flops"] for arch in table.extremes("flops"))
     assert (cheapest, dearest) == (270_359_360, 398_609_216)
     with pytest.raises(UserError, match="this space reaches 270,359,360 to 398,609,216 flops"):
@@ -93,27 +94,29 @@ def test_reach_of_the_block_space(supernet: nn.Sequential) -> None:
 def test_costs_with_widths_are_exact(vary: str) -> None:
     net = shufflenet(vary, shape=CIFAR, classes=10)  # type: ignore[arg-type]
     table, rng = CostTable(net, CIFAR), np.random.default_rng(7)
-    assert table.additive.all()
-    assert table.pairs.any() == (vary == "both")
+    assert all(additive(table))
+    assert (table.linear_terms("flops") is None) == (vary == "both")
     archs = [Arch.sample(table.choices, rng) for _ in range(5)]
     for i, arch in enumerate(archs):
         set_gates(net, arch.gates())
         assert table(archs)["flops"][i] == total(flops, trace(net, CIFAR))
 
 
-def test_no_block_is_traced_twice_under_the_same_answers(joint: nn.Sequential) -> None:
-    table = CostTable(joint, IMAGENET)
-    assert table.additive.all()
-    assert len(table._pieces._known) == 1 + 20 * 32 + 1
-    assert len(table._traced) <= 1 + 1 + table.checks
+def test_no_block_is_traced_twice_under_the_same_picks(joint: nn.Sequential, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, traced = CostTable(joint, IMAGENET), []
+    trace_through = segments.trace_through
+    monkeypatch.setattr(segments, "trace_through", lambda *args: traced.append(args) or trace_through(*args))
+    assert all(additive(table))
+    assert len(traced) == 1 + 20 * 32 + 1
+    assert len(table._space.traced) <= 1 + 1 + table._space.checks
 
 
-def test_pieces_add_up_to_the_network(joint: nn.Sequential) -> None:
+def test_segments_add_up_to_the_network(joint: nn.Sequential) -> None:
     shell, rng = on_meta(joint), np.random.default_rng(1)
-    pieces = SegmentCosts(shell, IMAGENET, {"flops": flops, "params": params})
+    in_segments = SegmentCosts(shell, IMAGENET, {"flops": flops, "params": params})
     for _ in range(5):
         arch = Arch.sample(choices(joint), rng)
-        assert tuple(pieces(arch)) == count(joint, arch)
+        assert tuple(in_segments(arch)) == count(joint, arch)
 
 
 @pytest.mark.parametrize("vary", ["widths", "both"])

@@ -1,4 +1,4 @@
-"""Hard limits on costs."""
+"""Hard limits on costs, and the grammar in which they are written."""
 
 from __future__ import annotations
 
@@ -6,14 +6,42 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sparsenas.costs.latency import LATENCY
 from sparsenas.costs.layer import COSTS
 from sparsenas.errors import UserError
 
 _NUMBER = r"[0-9]+(?:_[0-9]+)*\.?[0-9]*(?:[eE][+-]?[0-9]+)?"
-_BUDGET = re.compile(rf"\s*([a-z_]+)\s*(<=|>=)\s*({_NUMBER})\s*([kMG]?)\s*")
+_BOUND = re.compile(rf"\s*([a-z_]+)\s*(<=|>=)\s*({_NUMBER})\s*([kMG]?)\s*")
 _UNIT = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+_AND = " and "
+
+
+class Bound(NamedTuple):
+    """One bound on one cost, included."""
+
+    cost: str
+    upper: bool
+    value: float
+
+
+def parse_bound(text: str) -> Bound | None:
+    """Reads ``flops<=330e6`` or ``params>=1e5`` (suffixes k, M, G allowed); ``None`` where the text is no such bound.
+
+    Any name may stand for the cost: whether there is such a cost is for the caller to check.
+    """
+    match = _BOUND.fullmatch(text)
+    if match is None:
+        return None
+    cost, relation, number, unit = match.groups()
+    return Bound(cost, relation == "<=", float(number) * _UNIT[unit])
+
+
+def bounds_in(text: str) -> list[Bound] | None:
+    """The bounds of a printed budget, such as ``flops>=1000000 and flops<=2000000``; ``None`` where it is none."""
+    found = [bound for part in text.split(_AND) if (bound := parse_bound(part)) is not None]
+    return found if len(found) == len(text.split(_AND)) else None
 
 
 @dataclass(frozen=True)
@@ -26,14 +54,12 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, costs: Collection[str] = COSTS, flag: str = "--budget") -> Budget:
-        """Reads ``flops<=330e6`` or ``params>=1e5`` (suffixes k, M, G allowed). Raises ``UserError``."""
-        match = _BUDGET.fullmatch(text)
-        if match is None:
+        """Reads a text of one bound (see ``parse_bound``). Raises ``UserError`` naming ``flag``."""
+        bound = parse_bound(text)
+        if bound is None:
             raise UserError(f"{flag} {text!r}: expected COST<=NUMBER or COST>=NUMBER, as in flops<=330e6")
-        cost, relation, number, unit = match.groups()
-        check_cost(f"{flag} {text!r}", cost, costs)
-        value = float(number) * _UNIT[unit]
-        return cls(cost, at_most=value) if relation == "<=" else cls(cost, at_least=value)
+        check_cost(f"{flag} {text!r}", bound.cost, costs)
+        return cls(bound.cost, at_most=bound.value) if bound.upper else cls(bound.cost, at_least=bound.value)
 
     def allows(self, value: float) -> bool:
         """Whether a cost keeps the bounds."""
@@ -42,7 +68,7 @@ class Budget:
     def __str__(self) -> str:
         bounds = [f"{self.cost}>={_text(self.at_least)}"] if self.at_least > 0 else []
         bounds += [f"{self.cost}<={_text(self.at_most)}"] if self.at_most < math.inf else []
-        return " and ".join(bounds) or f"any {self.cost}"
+        return _AND.join(bounds) or f"any {self.cost}"
 
 
 def check_cost(flag: str, cost: str, costs: Collection[str]) -> None:

@@ -1,59 +1,72 @@
-"""What the candidates of joins cost, each traced alone: a good guess at the costs of a space of cells."""
+"""Strategy: each candidate of a join is traced alone. Exact for cells whose nodes keep a fixed number of candidates."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sparsenas.core.gate import Gated, Gates, choices, set_gates
+from sparsenas.core.gate import Gated, choices, set_gates
 from sparsenas.core.join import Join
-from sparsenas.costs.layer import Cost, Shape, total
+from sparsenas.costs.additive import AdditiveCosts
+from sparsenas.costs.layer import Shape, totals
+from sparsenas.costs.model import CostModel
+from sparsenas.costs.space import TracedSpace
 from sparsenas.costs.trace import trace_through
 
 Matrix = NDArray[np.float64]
 
 
-def candidate_costs(net: nn.Module, shape: Shape, costs: Mapping[str, Cost], gates: Gates) -> dict[str, Matrix] | None:
-    """The costs of every option of every choice (options, costs), added up over all joins that ask it.
+def candidate_sums(space: TracedSpace, exact: CostModel) -> CostModel | None:
+    """The cost of an architecture as the sum over its candidates, each traced alone.
 
-    The inputs of a join are taken to have the shapes they have under ``gates``. ``None`` where a choice is asked by
-    something else than a join, or inside a candidate. ``net`` is one that ``on_meta`` returns.
+    ``None`` where other strategies are as fast (one-of-n choices), where the number of picks varies, so that nodes
+    may die, and where a choice is not that of a join or stands inside a candidate.
     """
-    questions = choices(net)
-    joins = [module for module in net.modules() if isinstance(module, Gated)]
-    if not all(isinstance(join, Join) and not choices(join.ops) for join in joins):
+    bounds = {(choice.least, choice.most) for choice in space.choices.values()}
+    if bounds <= {(1, 1)} or any(least < most for least, most in bounds):
         return None
-    seen = _input_shapes(net, shape, gates)
+    gated = [module for module in space.net.modules() if isinstance(module, Gated)]
+    if not all(isinstance(join, Join) and not choices(join.ops) for join in gated):
+        return None
+    linear = _option_costs(space)
+    base = space.trace(space.fullest) - space.encoding.encode([space.fullest])[0] @ linear
+    return AdditiveCosts(space.encoding, base, linear)
+
+
+def _option_costs(space: TracedSpace) -> Matrix:
+    """The costs of every option, of shape (options, costs), summed over all joins that share its choice.
+
+    The inputs of a join are taken to have the shapes that they have in the fullest architecture.
+    """
     known: dict[tuple[str, Shape], Matrix] = {}
-    found = {name: np.zeros((len(choice.options), len(costs))) for name, choice in questions.items()}
-    for join, inputs in seen.items():
+    found = np.zeros((space.encoding.width, len(space.costs)))
+    for join, inputs in _input_shapes(space).items():
+        first = space.encoding.columns[join.choice.name]
         for i, (op, source) in enumerate(zip(join.ops, join.sources, strict=True)):
             key = repr(op), inputs[source]
             if key not in known:
                 layers, _ = trace_through(op, inputs[source])
-                known[key] = np.array([float(total(cost, layers)) for cost in costs.values()])
-            found[join.choice.name][i] += known[key]
+                known[key] = totals(space.costs, layers)
+            found[first + i] += known[key]
     return found
 
 
-def _input_shapes(net: nn.Module, shape: Shape, gates: Gates) -> dict[Join, list[Shape]]:
-    """The shapes of the inputs of every join that runs; of inputs that nothing feeds, none."""
-    seen: dict[Join, list[Shape]] = {}
+def _input_shapes(space: TracedSpace) -> dict[Join, list[Shape]]:
+    """The shapes of the inputs of every join that runs; an empty shape for an input that nothing feeds."""
+    shapes: dict[Join, list[Shape]] = {}
 
     def note(join: nn.Module, inputs: tuple[Tensor | None, ...]) -> None:
         assert isinstance(join, Join)
-        seen[join] = [() if x is None else tuple(x.shape) for x in inputs]
+        shapes[join] = [() if x is None else tuple(x.shape) for x in inputs]
 
-    hooks = [m.register_forward_pre_hook(note) for m in net.modules() if isinstance(m, Join)]
-    set_gates(net, gates)
+    hooks = [m.register_forward_pre_hook(note) for m in space.net.modules() if isinstance(m, Join)]
+    set_gates(space.net, space.fullest.gates())
     try:
         with torch.no_grad():
-            net.eval()(torch.empty((1, *shape), device="meta"))
+            space.net.eval()(torch.empty((1, *space.shape), device="meta"))
     finally:
         for hook in hooks:
             hook.remove()
-    return seen
+    return shapes

@@ -11,20 +11,21 @@ from numpy.typing import NDArray
 from sparsenas.core.arch import Arch
 from sparsenas.costs.budget import Budget
 from sparsenas.costs.layer import format_cost
+from sparsenas.costs.local_search import local_search, neighbours
 from sparsenas.costs.table import CostTable
 from sparsenas.errors import UserError
 
 BLOCK = 256
 BLOCKS = 40
 WALK = 20
-"""Sweeps of the walk that draws legal architectures where uniform draws are hopeless."""
+"""Sweeps of the walk that draws legal architectures where uniform draws hardly ever are legal."""
 
 
 class Limits:
     """The budgets of one search over one cost table."""
 
     def __init__(self, table: CostTable, budgets: Sequence[Budget] = (), seed: int = 0) -> None:
-        """Raises ``UserError`` when the budgets cannot be met: which cost, what was asked, what can be had."""
+        """Raises ``UserError`` when the budgets cannot be met: it names the budget and the range of its cost."""
         self.table = table
         self.budgets = tuple(budgets)
         self.choices = table.choices
@@ -39,18 +40,18 @@ class Limits:
     def draw(self, rng: np.random.Generator, wanted: Callable[[Arch], bool] = lambda arch: True) -> Arch | None:
         """Draws one legal architecture that is ``wanted``, or ``None`` after about ten thousand tries.
 
-        Uniform over the legal ones by rejection; if none of the tries was legal, by a random walk among legal
-        neighbours that starts at one known to be legal. Where choices may keep nothing or all and there is an upper
-        bound, options are dropped from the fullest one in a random order, as few as it takes: nearly all that is drawn
-        uniformly has half of its options, and so nearly the cost of the complete network.
+        Uniform over the legal ones by rejection. If none of the tries was legal, by a random walk among legal
+        neighbours from a known legal architecture. Spaces whose choices may all keep everything have a way of their
+        own under an upper bound: options are dropped from the fullest architecture in a random order, as few as
+        possible. Uniform draws would keep about half of the options, and so nearly all cost the same.
         """
         if self._thins:
             return self._thinned(rng, wanted)
         seen_legal = False
         for block in range(BLOCKS):
-            rows = self.table.draw(rng, BLOCK if block else 8)
+            rows = self.table.encoding.draw(rng, BLOCK if block else 8)
             for row in rows[self._violations(self.table.of_rows(rows)) == 0]:
-                seen_legal, arch = True, self.table.decode(row)
+                seen_legal, arch = True, self.table.encoding.decode(row)
                 if wanted(arch):
                     return arch
         return None if seen_legal else self._walk(rng, wanted)
@@ -59,21 +60,22 @@ class Limits:
     def _thins(self) -> bool:
         bounded = any(np.isfinite(budget.at_most) for budget in self.budgets)
         wide = [choice for choice in self.choices.values() if choice.most == len(choice.options) > choice.least]
-        return bounded and len(wide) == len(self.choices) and self.table.live is not None
+        return bounded and len(wide) == len(self.choices) and self.table.dag_costs is not None
 
     def _thinned(self, rng: np.random.Generator, wanted: Callable[[Arch], bool]) -> Arch | None:
+        encoding = self.table.encoding
         for _ in range(BLOCK):
-            row, needed = np.ones(self.table.options), set[int]()
+            row, needed = np.ones(encoding.width), set[int]()
             for name, choice in self.choices.items():
-                kept = rng.permutation(len(choice.options))[: choice.least] + self.table.columns[name]
+                kept = rng.permutation(len(choice.options))[: choice.least] + encoding.columns[name]
                 needed.update(kept.tolist())
-            order = [option for option in rng.permutation(self.table.options).tolist() if option not in needed]
+            order = [option for option in rng.permutation(encoding.width).tolist() if option not in needed]
             low, high = 0, len(order)
             while low < high:
                 middle = (low + high) // 2
                 low, high = (low, middle) if self._legal_without(row, order[:middle]) else (middle + 1, high)
             row[order[:low]] = 0
-            arch = self.table.decode(row)
+            arch = encoding.decode(row)
             if self.legal([arch])[0] and wanted(arch):
                 return arch
         return None
@@ -96,7 +98,7 @@ class Limits:
         return None
 
     def _violations(self, costs: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """By how much, relative to the bounds, the budgets are broken in all; 0 = legal."""
+        """The sum over all budgets of the distance to the bound, relative to the bound; 0 = legal."""
         broken = np.zeros(len(next(iter(costs.values()))))
         for budget in self.budgets:
             value = costs[budget.cost]
@@ -112,25 +114,20 @@ class Limits:
             )
 
     def _find_legal(self, rng: np.random.Generator) -> Arch:
-        """An architecture that meets all budgets, by descent on the violations from many starts."""
+        """An architecture that meets all budgets, by local search on the violations from many starts."""
+
+        def evaluate(archs: Sequence[Arch]) -> list[float]:
+            violations: list[float] = self._violations(self.table(archs)).tolist()
+            return violations
+
         starts = [arch for budget in self.budgets for arch in self.table.extremes(budget.cost)]
         starts += [Arch.sample(self.choices, rng) for _ in range(BLOCK if self.budgets else 1)]
-        broken = self._violations(self.table(starts))
+        broken = evaluate(starts)
         for i in np.argsort(broken, kind="stable")[:16]:
-            arch, left = self._descend(starts[i], float(broken[i]))
+            arch, left = local_search(starts[i], broken[i], [neighbours], evaluate, enough=0.0)
             if left == 0:
                 return arch
         raise UserError(
             f"--budget: each of {', '.join(map(str, self.budgets))} can be met, "
             "but no architecture was found that meets all"
         )
-
-    def _descend(self, arch: Arch, left: float) -> tuple[Arch, float]:
-        while left > 0:
-            moves = [arch.replace({n: p}) for n, c in self.choices.items() for p in c.neighbours(arch[n])]
-            broken = self._violations(self.table(moves))
-            best = int(np.argmin(broken))
-            if broken[best] >= left:
-                break
-            arch, left = moves[best], float(broken[best])
-        return arch, left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from torch import nn
@@ -17,81 +17,84 @@ from sparsenas.costs.segments import SegmentCosts
 from sparsenas.costs.trace import on_meta, trace, trace_through
 from sparsenas.errors import UserError
 
-MOST_ANSWERS = 20_000
-"""A space with a piece that has more answers than this is sampled instead."""
+MOST_COMBINATIONS = 20_000
+"""A space is sampled instead if one of its segments has more combinations of picks than this."""
 RANDOM = 50
-"""Random architectures then."""
+"""The number of random architectures among these samples."""
 
-Answers = dict[str, Picks]
+Fixed = Mapping[str, Picks]
+"""The picks of some choices of a space."""
+State = tuple[Shape, frozenset[tuple[str, Picks]]]
+"""What a segment hands on: a shape, and the picks of choices that occur again later."""
 
 
 def enumerate_layers(net: nn.Module, shape: Shape, seed: int = 0) -> list[Layer]:
     """The distinct layers of all architectures, in the network's order.
 
-    A sequence of pieces is walked through: each piece under all answers to its choices, on every shape that the
-    pieces before it can hand on. Where that is too much, layers are collected from the fullest architecture, from
-    others that have each of the options, and from random ones, so that layers that take a rare combination may be
-    missed; another ``seed`` draws others.
+    A sequence of segments is walked through: each segment under all picks of its choices, on every shape that the
+    segments before it can hand on. Where these are too many, layers are collected from sampled architectures: the
+    fullest, others that have each of the options, and random ones. A layer that needs a rare combination of picks
+    may then be missed; another ``seed`` draws other samples.
     Raises ``UserError`` when the network cannot run on ``shape`` (channels, height, width).
     """
     net = on_meta(net)
-    questions = choices(net)
+    known = choices(net)
     try:
-        found = _walk(questions, SegmentCosts(net, shape, {}).parts, (1, *shape))
-    except UserError:  # what is handed on is more than a tensor; if the shape is wrong, the samples will tell
+        found = _walk(known, SegmentCosts(net, shape, {}).segments, (1, *shape))
+    except UserError:  # segments hand on more than a tensor; if the shape is wrong, the samples raise this again
         found = None
     if found is None:
         found = {}
-        for arch in _samples(questions, seed):
+        for arch in _samples(known, seed):
             set_gates(net, arch.gates())
             found.update(dict.fromkeys(trace(net, shape)))
     return list(found)
 
 
 def _walk(
-    questions: Choices, parts: Sequence[tuple[nn.Module, tuple[str, ...]]], shape: Shape
+    known: Choices, segments: Sequence[tuple[nn.Module, tuple[str, ...]]], shape: Shape
 ) -> dict[Layer, None] | None:
-    """The layers of all answers, piece by piece; ``None`` when there are too many of them."""
+    """The layers under all picks, segment by segment; ``None`` when there are too many combinations."""
     found: dict[Layer, None] = {}
-    states: dict[tuple[Shape, frozenset[tuple[str, Picks]]], Answers] = {(shape, frozenset()): {}}
-    for i, (part, names) in enumerate(parts):
-        later = {name for _, others in parts[i + 1 :] for name in others}
-        known: dict[tuple[Shape, tuple[Picks, ...]], Shape] = {}
-        following: dict[tuple[Shape, frozenset[tuple[str, Picks]]], Answers] = {}
-        if sum(_count(questions, names, before) for before in states.values()) > MOST_ANSWERS:
+    states: dict[State, Fixed] = {(shape, frozenset()): {}}
+    for i, (segment, names) in enumerate(segments):
+        later = {name for _, others in segments[i + 1 :] for name in others}
+        outputs: dict[tuple[Shape, tuple[Picks, ...]], Shape] = {}
+        following: dict[State, Fixed] = {}
+        if sum(_count(known, names, fixed) for fixed in states.values()) > MOST_COMBINATIONS:
             return None
-        for (size, _), before in states.items():
-            for answers in _every_answer(questions, names, before):
-                key = size, tuple(answers[name] for name in names)
-                if key not in known:
-                    set_gates(part, {name: Gate(answers[name]) for name in names})
-                    layers, known[key] = trace_through(part, size)
+        for (size, _), fixed in states.items():
+            for picks in _combinations(known, names, fixed):
+                key = size, tuple(picks[name] for name in names)
+                if key not in outputs:
+                    set_gates(segment, {name: Gate(picks[name]) for name in names})
+                    layers, outputs[key] = trace_through(segment, size)
                     found.update(dict.fromkeys(layers))
-                kept = {name: picks for name, picks in answers.items() if name in later}
-                following[known[key], frozenset(kept.items())] = kept
+                kept = {name: options for name, options in picks.items() if name in later}
+                following[outputs[key], frozenset(kept.items())] = kept
         states = following
     return found
 
 
-def _count(questions: Choices, names: Sequence[str], before: Answers) -> int:
-    return math.prod(questions[name].size for name in names if name not in before)
+def _count(known: Choices, names: Sequence[str], fixed: Fixed) -> int:
+    return math.prod(known[name].size for name in names if name not in fixed)
 
 
-def _every_answer(questions: Choices, names: Sequence[str], before: Answers) -> Iterator[Answers]:
-    """``before`` together with all answers to those of ``names`` that it leaves open."""
-    unknown = [name for name in names if name not in before]
-    for picks in itertools.product(*(questions[name].every() for name in unknown)):
-        yield {**before, **dict(zip(unknown, picks, strict=True))}
+def _combinations(known: Choices, names: Sequence[str], fixed: Fixed) -> Iterator[Fixed]:
+    """``fixed`` together with all legal picks of those of ``names`` that it does not have."""
+    free = [name for name in names if name not in fixed]
+    for picks in itertools.product(*(known[name].every() for name in free)):
+        yield {**fixed, **dict(zip(free, picks, strict=True))}
 
 
-def _samples(questions: Choices, seed: int) -> Iterator[Arch]:
+def _samples(known: Choices, seed: int) -> Iterator[Arch]:
     """The fullest architecture, one like it with each option that it lacks, the sparsest, and random ones."""
-    full = Arch(questions, {name: tuple(range(choice.most)) for name, choice in questions.items()})
+    full = Arch(known, {name: tuple(range(choice.most)) for name, choice in known.items()})
     yield full
-    for name, choice in questions.items():
+    for name, choice in known.items():
         for option in range(choice.most, len(choice.options)):
             yield full.replace({name: next(picks for picks in choice.neighbours(full[name]) if option in picks)})
-    yield Arch(questions, {name: choice.first() for name, choice in questions.items()})
+    yield Arch(known, {name: choice.first() for name, choice in known.items()})
     rng = np.random.default_rng(seed)
     for _ in range(RANDOM):
-        yield Arch.sample(questions, rng)
+        yield Arch.sample(known, rng)

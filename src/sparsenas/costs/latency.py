@@ -13,7 +13,7 @@ from sparsenas.errors import UserError
 LATENCY = "latency_ms"
 """The name of the cost."""
 GRID = 2.0**20
-"""Times count in steps of 1/GRID ms, about a nanosecond: such numbers add up without rounding, in any order."""
+"""Times are rounded to steps of 1/GRID ms, about a nanosecond: sums of such numbers are exact, in any order."""
 _SHAPES = ("inputs", "output", "weight", "settings")
 
 
@@ -26,16 +26,16 @@ class Timing(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """How times are taken; those of one table are all taken alike."""
+    """How times are taken; the same for all times of a table."""
 
     engine: str = "torch"
-    """What runs the network: torch (eager) or onnxruntime"""
+    """torch (eager) or onnxruntime"""
     accelerator: str = "cpu"
     """cpu or cuda"""
     batch: int = 1
-    """Images in a batch; a time is that of the whole batch"""
+    """Images per batch; a time is that of the whole batch"""
     threads: int = 1
-    """Processor threads"""
+    """CPU threads"""
     warmup: int = 10
     """Runs before the first measurement"""
     repeats: int = 30
@@ -51,7 +51,7 @@ class LatencyTable:
     versions: Mapping[str, str]
     timings: dict[Layer, Timing] = field(default_factory=dict)
     checks: dict[str, Any] = field(default_factory=dict)
-    """By space: how far sums are from whole networks."""
+    """For each space: how far the sums of the table are from times of whole networks."""
     source: str = ""
 
     def cost(self, advice: str = "`sparsenas latency` adds it") -> Cost:
@@ -71,7 +71,7 @@ class LatencyTable:
         return latency_ms
 
     def to_json(self) -> dict[str, Any]:
-        """The table as plain values, an entry a layer."""
+        """The table as plain values, one entry per layer."""
         entries = [
             {name: value for name, value in asdict(layer).items() if name in ("op", *_SHAPES)} | timing._asdict()
             for layer, timing in self.timings.items()
@@ -94,17 +94,17 @@ class LatencyTable:
 
 
 def takes_time(layer: Layer) -> bool:
-    """Whether a layer counts: what computes or pools. Batch norm is folded, all else taken as fused."""
+    """Whether a layer counts: convolutions, products and poolings. All others count as folded or fused into these."""
     return layer.op in COMPUTE + POOL
 
 
 def measured_part(layer: Layer) -> Layer:
-    """All of a layer that its time depends on; layers equal in it share one entry."""
+    """The part of a layer that its time depends on; layers with equal parts share one entry."""
     return replace(layer, params=0)
 
 
 def text(layer: Layer) -> str:
-    """A layer in words, as in ``conv2d 1x16x8x8 -> 1x32x8x8, weight 32x16x3x3, settings 1,1,1,1,1,1,1``."""
+    """A layer as text, such as ``conv2d 1x16x8x8 -> 1x32x8x8, weight 32x16x3x3, settings 1,1,1,1,1,1,1``."""
     parts = [f"{layer.op} {_shape(layer.inputs)} -> {_shape(layer.output)}"]
     parts += [f"weight {_shape(layer.weight)}"] if layer.weight else []
     parts += [f"settings {','.join(map(str, layer.settings))}"] if layer.settings else []

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One operation of a network as it ran: real shapes, batch dimension included (1).
+    """One executed operation of a network, with real shapes; their batch dimension is 1.
 
-    Convolutions, ``linear``, ``matmul`` and the poolings compute; any other ``op`` is the name of a module that only
-    holds parameters (batch norm, say), kept so that every learnable number has a place.
+    Convolutions, ``linear``, ``matmul`` and the poolings compute. Any other ``op`` is the name of a module that only
+    holds parameters, such as batch norm; it is listed so that every parameter belongs to a layer.
     """
 
     op: str
@@ -43,15 +46,15 @@ def flops(layer: Layer) -> int:
 
 
 def params(layer: Layer) -> int:
-    """Every learnable number."""
+    """Every learnable parameter."""
     return layer.params
 
 
 def memory_access(layer: Layer) -> int:
     """Elements read and written: inputs + outputs + weights of every convolution, linear layer and pooling.
 
-    Batch norm, activations and additions are taken as fused into the operation before them, as deployed networks
-    run them; so counted, DSO-NAS's published ratios of its operations come out (eq. 10).
+    Batch norm, activations and additions count as fused into the operation before them, as in deployed networks.
+    This way of counting reproduces DSO-NAS's published ratios between operations (eq. 10).
     """
     if layer.op not in COMPUTE + POOL:
         return 0
@@ -73,11 +76,11 @@ COSTS: dict[str, Cost] = {
     "memory_access": memory_access,
     "bitops": bitops,
 }
-"""What can be counted of an architecture; all are sums over its layers."""
+"""The counted costs by name; each is a sum over layers."""
 
 
 def as_number(cost: str, value: float) -> float:
-    """The value of a cost as files keep it: what is counted is a whole number, what is measured is not."""
+    """The value of a cost for a file: counted costs are whole numbers, measured ones are not."""
     return int(value) if cost in COSTS else float(value)
 
 
@@ -89,3 +92,8 @@ def format_cost(value: float) -> str:
 def total(cost: Cost, layers: Sequence[Layer]) -> float:
     """The cost of a whole network; a whole number where those of the layers are."""
     return sum(cost(layer) for layer in layers)
+
+
+def totals(costs: Mapping[str, Cost], layers: Sequence[Layer]) -> NDArray[np.float64]:
+    """Every cost of a whole network, in order."""
+    return np.array([float(total(cost, layers)) for cost in costs.values()])

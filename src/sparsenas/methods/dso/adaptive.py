@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenas.costs import CostTable
+from sparsenas.costs.block_costs import BlockCosts
 from sparsenas.costs.latency import LATENCY
 from sparsenas.errors import UserError
 
@@ -27,12 +28,13 @@ class Penalties:
         self.every_step = adapt == "flops"
         """Whether they are renewed at every step of the scales, as in the released code, which times once an epoch."""
         self._row: Matrix | None = None
-        self._factors: Matrix = np.ones(table.options)
+        self._factors: Matrix = np.ones(table.encoding.width)
         if adapt != "none" and self.cost is None:
             raise UserError(f"--method.adapt: expected none, flops, memory_access or latency, got {adapt!r}")
         if self.cost is not None and self.cost not in table.costs:
             raise UserError(f"--method.adapt {adapt}: expected --latency TABLE as well; `sparsenas latency` makes one")
-        if self.cost is not None and table.live is None:
+        self.blocks = None if self.cost is None or table.dag_costs is None else BlockCosts(table.dag_costs)
+        if self.cost is not None and self.blocks is None:
             raise UserError(
                 f"--method.adapt {adapt}: expected a space whose choices only leave parts out; use --method.adapt none"
             )
@@ -44,12 +46,12 @@ class Penalties:
         return self._factors
 
     def _renewed(self, row: Matrix) -> Matrix:
-        if self.cost is None or self.table.live is None:
-            return np.ones(self.table.options)
+        if self.cost is None or self.blocks is None:
+            return np.ones(self.table.encoding.width)
         column = list(self.table.costs).index(self.cost)
         if self.adapt == "flops":
-            return self.table.live.shares(row, column)
-        return self.table.live.operations(column) if self.adapt == "memory_access" else self._by_saving(row)
+            return self.blocks.shares(row, column)
+        return self.blocks.operations(column) if self.adapt == "memory_access" else self._by_saving(row)
 
     def _by_saving(self, row: Matrix) -> Matrix:
         """From a half for the option that saves least to 1 for the one that saves most, of those kept."""

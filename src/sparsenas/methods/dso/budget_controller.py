@@ -21,7 +21,7 @@ class BudgetController:
     def __init__(self, limits: Limits, band: float = BAND) -> None:
         self.limits, self.band = limits, band
         self.bounds = {b.cost: b.at_most for b in limits.budgets if np.isfinite(b.at_most)}
-        spans = [(limits.table.columns[n], len(c.options), c.least) for n, c in limits.choices.items()]
+        spans = [(limits.table.encoding.columns[n], len(c.options), c.least) for n, c in limits.choices.items()]
         self.demands = [(slice(first, first + count), least) for first, count, least in spans if least > 0]
         """The columns of choices that must keep something, and how many options those must keep."""
         self.floors = {b.cost: b.at_least for b in limits.budgets if b.at_least > 0}

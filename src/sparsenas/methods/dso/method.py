@@ -81,7 +81,7 @@ class Dso(Method):
         self.deadline = min(self.start + max(1, round(deadline * (epochs - self.start))), epochs)
         self.controller, self.penalties = BudgetController(limits), Penalties(limits.table, adapt)
         self.options, self.steering = ScaledOptions(limits.table, choices), Steering(lr, momentum, self.deadline)
-        self.register_buffer("penalty", torch.zeros(limits.table.options))
+        self.register_buffer("penalty", torch.zeros(limits.table.encoding.width))
         self.gamma, self.epoch = gamma, 0
         self.budget_met = not self.controller.bounds
         self.fixed_at: int | None = None

@@ -33,8 +33,8 @@ class ScaledOptions(nn.Module):
         super().__init__()
         self.table, self.choices = table, choices
         self.skeleton = [meta_skeleton(table.net)]  # in a list, so that it is no part of this module
-        self.scales = nn.Parameter(torch.ones(table.options))
-        self.register_buffer("alive", torch.ones(table.options, dtype=torch.bool))
+        self.scales = nn.Parameter(torch.ones(table.encoding.width))
+        self.register_buffer("alive", torch.ones(table.encoding.width, dtype=torch.bool))
         self.before = self.scales.detach().clone()
         """The scales before the last step."""
         self.optimizer: ApgNag | None = None
@@ -45,7 +45,7 @@ class ScaledOptions(nn.Module):
         gates: dict[str, Gate] = {}
         alive = self.alive.cpu().numpy()
         for name, choice in self.choices.items():
-            first = self.table.columns[name]
+            first = self.table.encoding.columns[name]
             picks = np.flatnonzero(alive[first : first + len(choice.options)]).tolist()
             gates[name] = Gate(tuple(picks), self.scales[[first + pick for pick in picks]] if scaled else None)
         return gates
@@ -62,7 +62,7 @@ class ScaledOptions(nn.Module):
 
     def arch(self, row: Matrix) -> Arch:
         """The architecture of a row, without isolated options."""
-        return canonicalize(self.skeleton[0], self.table.decode(row))
+        return canonicalize(self.skeleton[0], self.table.encoding.decode(row))
 
     def begin_step(self) -> None:
         """Keeps the scales as they are before a step."""
@@ -82,7 +82,7 @@ class ScaledOptions(nn.Module):
     @torch.no_grad()
     def prune(self, row: Matrix) -> None:
         """Prunes every option that is not in the row, or isolated in it."""
-        alive = self.table.encode([self.arch(row)])[0] > 0
+        alive = self.table.encoding.encode([self.arch(row)])[0] > 0
         self.alive.copy_(torch.from_numpy(alive))
         self.scales.data[~self.alive] = 0
         self.scales.data[self.alive & (self.scales == 0)] = FLOOR

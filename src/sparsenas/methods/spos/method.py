@@ -57,7 +57,7 @@ def default_range(limits: Limits, cost: str) -> tuple[float, float]:
     within the 0.5 % to 99.5 % quantiles of 4000 random architectures, where uniform draws reach every bin.
     """
     rng = np.random.default_rng(0)
-    sample = limits.table.of_rows(limits.table.draw(rng, 4000))[cost]
+    sample = limits.table.of_rows(limits.table.encoding.draw(rng, 4000))[cost]
     low, high = (float(q) for q in np.quantile(sample, [0.005, 0.995]))
     for budget in limits.budgets:
         if budget.cost == cost:

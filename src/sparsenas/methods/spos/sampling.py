@@ -68,12 +68,12 @@ class BinSampler:
         for _ in range(BLOCKS):
             if self.pools[index]:
                 return
-            rows = self.table.draw(self.rng, BLOCK)
+            rows = self.table.encoding.draw(self.rng, BLOCK)
             self.drawn += BLOCK
             bins = self.bins.of(self.table.of_rows(rows)[self.bins.cost])
             for pool_index, pool in enumerate(self.pools):
                 kept = rows[bins == pool_index][: max(0, POOL - len(pool))]
-                pool.extend(self.table.decode_all(kept))
+                pool.extend(self.table.encoding.decode_all(kept))
         width = (self.bins.high - self.bins.low) / self.bins.number
         low, high = self.bins.low + width * index, self.bins.low + width * (index + 1)
         raise UserError(

@@ -1,4 +1,4 @@
-"""Costs taken piece by piece are those of the whole network, or the network is taken whole."""
+"""Costs taken segment by segment are those of the whole network, or the network is taken whole."""
 
 from __future__ import annotations
 
@@ -66,12 +66,9 @@ def test_costs_are_those_of_the_whole(make: type[nn.Sequential]) -> None:
             assert found[name][i] == table.exact(arch)[name] == total(cost, layers)
 
 
-def test_what_counts_as_a_piece() -> None:
-    assert [len(SegmentCosts(on_meta(make()), SHAPE, COSTS).parts) for make in (through_a_width, tied_weights)] == [
-        5,
-        1,
-    ]
-    assert len(SegmentCosts(on_meta(join("a")), SHAPE, COSTS).parts) == 1
+def test_what_counts_as_a_segment() -> None:
+    nets = through_a_width(), tied_weights(), join("a")
+    assert [len(SegmentCosts(on_meta(net), SHAPE, COSTS).segments) for net in nets] == [5, 1, 1]
     net = on_meta(more_than_a_tensor())
     with pytest.raises(UserError, match="does not run"):
         SegmentCosts(net, SHAPE, COSTS)(Arch.sample(choices(net), np.random.default_rng(0)))

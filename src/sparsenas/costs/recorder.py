@@ -1,0 +1,133 @@
+"""Turning dispatched operations into layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.hooks import RemovableHandle
+
+from sparsenas.costs.layer import Layer, Shape
+from sparsenas.nn.quantize import Quantized
+
+aten = torch.ops.aten
+
+
+class Recorder(TorchDispatchMode):
+    """Lists the layers that a network runs; the parameters of each module belong to its first layer."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.layers: list[Layer] = []
+        self.owners: list[nn.Module | None] = []
+        """The module that runs each layer."""
+        self.running: list[nn.Module] = []
+        self.unclaimed: dict[nn.Module, int] = {}
+        self.hooks: list[RemovableHandle] = []
+        seen: set[int] = set()
+        for module in net.modules():
+            own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+            seen.update(map(id, own))
+            if own:
+                self.unclaimed[module] = sum(p.numel() for p in own)
+            self.hooks += [module.register_forward_pre_hook(self._enter), module.register_forward_hook(self._leave)]
+
+    def _enter(self, module: nn.Module, args: Any) -> None:
+        self.running.append(module)
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.running.pop()
+        if module in self.unclaimed and isinstance(output, Tensor) and args and isinstance(args[0], Tensor):
+            shapes = tuple(args[0].shape), tuple(output.shape)
+            self._note(module, Layer(type(module).__name__, *shapes, params=self.unclaimed.pop(module)))
+
+    def _note(self, module: nn.Module | None, layer: Layer) -> None:
+        self.owners.append(module)
+        self.layers.append(layer)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        shortcut = _SHORTCUTS.get(func)
+        output = func(*args, **(kwargs or {})) if shortcut is None else shortcut(args)
+        describe = _DESCRIBE.get(func)
+        if describe is not None:
+            module = self.running[-1] if self.running else None
+            params = self.unclaimed.pop(module, 0) if module is not None else 0
+            layer = describe(args, output, params)
+            self._note(module, replace(layer, bits=module.bits) if isinstance(module, Quantized) else layer)
+        return output
+
+    def remove_hooks(self) -> None:
+        """Leaves the modules as they were."""
+        for hook in self.hooks:
+            hook.remove()
+
+    def finish(self) -> None:
+        """Appends the parameters of modules that were never called, so that every parameter is counted."""
+        for module, count in self.unclaimed.items():
+            self._note(module, Layer(type(module).__name__, (), (), params=count))
+
+
+def _shape(tensor: Tensor) -> Shape:
+    return tuple(tensor.shape)
+
+
+def _normed(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """The result of batch norm."""
+    x = args[0]
+    return torch.empty(x.shape, device=x.device), x.new_empty(0), x.new_empty(0)
+
+
+def _added(args: Sequence[Any]) -> Tensor:
+    """The result of an addition."""
+    x, y = (part if isinstance(part, Tensor) else torch.tensor(part) for part in args[:2])
+    return torch.empty(torch.broadcast_shapes(x.shape, y.shape), dtype=torch.result_type(x, y), device="meta")
+
+
+_SHORTCUTS: dict[Any, Callable[[Sequence[Any]], Any]] = {
+    aten.native_batch_norm.default: _normed,
+    aten.relu.default: lambda args: torch.empty_like(args[0]),
+    aten.relu_.default: lambda args: args[0],
+    aten.add.Tensor: _added,
+}
+"""The results of some operations. On the meta device torch takes milliseconds for each, most of the time of a trace."""
+
+
+def _conv(args: Sequence[Any], output: Tensor, params: int) -> Layer:
+    x, weight, _, stride, padding, dilation = args[:6]
+    op = "conv_transpose2d" if args[6] else "conv2d"
+    return Layer(op, _shape(x), _shape(output), _shape(weight), (*stride, *padding, *dilation, args[8]), params)
+
+
+def _matrix(x: Tensor, weight: Tensor, output: Tensor, params: int) -> Layer:
+    """A product with a matrix of parameters is a linear layer, with another activation a ``matmul``."""
+    kind = "linear" if params else "matmul"
+    return Layer(kind, _shape(x), _shape(output), (weight.shape[-1], weight.shape[-2]), (), params)
+
+
+def _pool(op: str) -> Callable[[Sequence[Any], Any, int], Layer]:
+    def describe(args: Sequence[Any], output: Any, params: int) -> Layer:
+        result = output[0] if isinstance(output, tuple) else output
+        kernel, stride, padding = (*args[1:4], (), ())[:3] if op != "mean" else ((), (), ())
+        return Layer(op, _shape(args[0]), _shape(result), (), (*kernel, *stride, *padding), params)
+
+    return describe
+
+
+_DESCRIBE: dict[Any, Callable[[Sequence[Any], Any, int], Layer]] = {
+    aten.convolution.default: _conv,
+    aten.addmm.default: lambda args, output, params: _matrix(args[1], args[2], output, params),
+    aten.mm.default: lambda args, output, params: _matrix(args[0], args[1], output, params),
+    aten.bmm.default: lambda args, output, params: _matrix(args[0], args[1], output, params),
+    aten.linear.default: lambda args, output, params: _matrix(args[0], args[1].t(), output, params),
+    aten.max_pool2d_with_indices.default: _pool("max_pool2d"),
+    aten.avg_pool2d.default: _pool("avg_pool2d"),
+    aten._adaptive_avg_pool2d.default: _pool("mean"),
+    aten.mean.dim: _pool("mean"),
+}
+"""How each operation becomes a layer, from its arguments, its result and its number of parameters."""
