@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -15,14 +15,17 @@ from torch import Tensor, nn
 
 from nets import SHAPE, additive, random_net, seeds, weighted
 from sparsenas.core.arch import Arch, every_arch, space_size
-from sparsenas.core.choice import Choice
+from sparsenas.core.choice import Choice, Choices
 from sparsenas.core.dag import Dag
 from sparsenas.core.derive import derive
 from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, SliceLinear, Width
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.core.join import Join
-from sparsenas.costs import COSTS, Budget, CostTable, Layer, parse_budgets, total, trace
+from sparsenas.costs import COSTS, Budget, CostTable, Layer, parse_budgets, select, total, trace
+from sparsenas.costs.additive import AdditiveCosts
+from sparsenas.costs.budget import Bound, bounds_in
 from sparsenas.costs.extremes import Factor, minimise
+from sparsenas.costs.local_search import local_search, neighbours, options_of
 from sparsenas.errors import UserError
 from sparsenas.nn.blocks import Concat, Residual, Sum, conv_bn, inverted_residual
 
@@ -374,6 +377,77 @@ def test_a_population_is_looked_up_in_no_time() -> None:
     assert table([])["flops"].shape == (0,)
 
 
+def test_architectures_are_encoded_and_decoded() -> None:
+    encoding = CostTable(several_at_once(), IMAGE).encoding
+    archs = list(every_arch(encoding.choices))
+    rows = encoding.encode(archs)
+    assert rows.shape == (len(archs), encoding.width)
+    assert encoding.decode_all(rows) == [encoding.decode(row) for row in rows] == archs
+    drawn, sampled = np.random.default_rng(1), np.random.default_rng(1)
+    expected = encoding.encode([Arch.sample(encoding.choices, sampled) for _ in range(5)])
+    assert np.array_equal(encoding.draw(drawn, 5), expected)
+
+
+@pytest.mark.parametrize("space", ADDITIVE + NOT_ADDITIVE)
+def test_each_cost_has_the_first_strategy_that_is_exact(
+    space: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exact strategies, and a strategy that is wrong, give the same costs: it is refused."""
+    net = space()
+    archs = list(every_arch(choices(net)))
+    expected = CostTable(net, IMAGE)(archs)
+    exact = CostTable(net, IMAGE)
+    wrong = AdditiveCosts(exact.encoding, np.ones(len(COSTS)), np.zeros((exact.encoding.width, len(COSTS))))
+    monkeypatch.setattr(select, "ADDITIVE", (lambda *_: None, lambda *_: wrong))
+    assert not any(additive(exact))
+    assert {name: values.tolist() for name, values in exact(archs).items()} == {
+        name: values.tolist() for name, values in expected.items()
+    }
+
+
+# Local search.
+
+
+def separable(seed: int) -> tuple[Choices, Callable[[Sequence[Arch]], list[float]]]:
+    """Some choices and a sum over options, whose only local optimum under ``neighbours`` is the least sum."""
+    rng = np.random.default_rng(seed)
+    bounds = [(1, 1), (0, 3), (2, 2), (1, 3)]
+    choices = {f"c{i}": Choice(f"c{i}", tuple("abcd"), *b) for i, b in enumerate(bounds)}
+    values = {name: rng.normal(size=4) for name in choices}
+    return choices, lambda archs: [float(sum(values[n][list(p)].sum() for n, p in arch.items())) for arch in archs]
+
+
+@given(seeds)
+def test_local_search_ends_where_no_neighbour_is_better(seed: int) -> None:
+    choices, evaluate = separable(seed)
+    start = Arch.sample(choices, np.random.default_rng(seed))
+    [value] = evaluate([start])
+    found, least = local_search(start, value, [neighbours], evaluate)
+    assert evaluate([found]) == [least]
+    assert least <= value
+    assert min(evaluate(neighbours(found))) >= least
+    assert least == pytest.approx(min(evaluate(list(every_arch(choices)))))
+
+
+@given(seeds)
+def test_local_search_over_options_sets_one_choice_at_a_time(seed: int) -> None:
+    choices, evaluate = separable(seed)
+    start = Arch.sample(choices, np.random.default_rng(seed))
+    found, _ = local_search(start, evaluate([start])[0], [options_of("c0"), options_of("c2")], evaluate)
+    best = {
+        name: min(choices[name].every(), key=lambda p: evaluate([start.replace({name: p})])) for name in ("c0", "c2")
+    }
+    assert found == start.replace(best)
+
+
+def test_local_search_ends_early_where_that_is_enough_or_nothing_moves() -> None:
+    choices, evaluate = separable(0)
+    start = Arch.sample(choices, np.random.default_rng(0))
+    assert local_search(start, 0.0, [neighbours], evaluate, enough=0.0) == (start, 0.0)
+    assert local_search(start, 0.0, [lambda _: []], evaluate) == (start, 0.0)
+    assert local_search(start, 0.0, [], evaluate) == (start, 0.0)
+
+
 # Budgets.
 
 
@@ -445,6 +519,19 @@ def test_budgets_print_as_they_are_written() -> None:
     assert str(Budget("flops", 1e6, 3.3e8)) == "flops>=1000000 and flops<=330000000"
     assert str(Budget("params", at_most=math.inf)) == "any params"
     assert Budget.parse(str(Budget("params", 0, 123456))) == Budget("params", 0, 123456)
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**12), st.sampled_from(["flops", "latency_ms", "mine"]))
+def test_the_bounds_of_a_printed_budget_are_read_back(low: int, high: int, cost: str) -> None:
+    expected = [Bound(cost, False, low)] if low else []
+    assert bounds_in(str(Budget(cost, low, high))) == [*expected, Bound(cost, True, high)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "any flops", "flops", "flops<=1 and", "flops<=1 and params", "flops<=1 params<=2"]
+)
+def test_what_is_no_printed_budget_has_no_bounds(text: str) -> None:
+    assert bounds_in(text) is None
 
 
 def test_gates_of_one_choice_are_enough_to_trace() -> None:
