@@ -398,7 +398,7 @@ def test_each_cost_has_the_first_strategy_that_is_exact(
     expected = CostTable(net, IMAGE)(archs)
     exact = CostTable(net, IMAGE)
     wrong = AdditiveCosts(exact.encoding, np.ones(len(COSTS)), np.zeros((exact.encoding.width, len(COSTS))))
-    monkeypatch.setattr(select, "ADDITIVE", (lambda *_: None, lambda *_: wrong))
+    monkeypatch.setattr(select, "LOOKUPS", (lambda *_: None, lambda *_: wrong))
     assert not any(additive(exact))
     assert {name: values.tolist() for name, values in exact(archs).items()} == {
         name: values.tolist() for name, values in expected.items()

@@ -229,7 +229,7 @@ def test_costs_of_candidates_alone_are_those_from_traces_of_all_neighbours(
 ) -> None:
     quick, slow = CostTable(small(closing_norms), SHAPE), CostTable(small(closing_norms), SHAPE)
     assert all(additive(quick))
-    monkeypatch.setattr(select, "ADDITIVE", (neighbour_differences,))
+    monkeypatch.setattr(select, "LOOKUPS", (neighbour_differences,))
     assert all(additive(slow))
     archs = [drawn(small(), seed) for seed in range(50)]
     for cost, values in quick(archs).items():

@@ -16,6 +16,7 @@ from sparsenas.costs.space import TracedSpace
 Matrix = NDArray[np.float64]
 
 MOST_ENTRIES = 2_000_000
+"""The largest table that an elimination may make."""
 
 
 class Factor(NamedTuple):

@@ -13,8 +13,8 @@ from sparsenas.costs.traced import TracedCosts
 
 EXACT: tuple[Callable[[TracedSpace], CostModel | None], ...] = (dag_costs, TracedCosts)
 """Exact for every cost, or not applicable: ``None``. The first that applies is used; the last always does."""
-ADDITIVE: tuple[Callable[[TracedSpace, CostModel], CostModel | None], ...] = (candidate_sums, neighbour_differences)
-"""Faster, and exact for some costs only. Each is checked, cost by cost, against the model of ``EXACT``."""
+LOOKUPS: tuple[Callable[[TracedSpace, CostModel], CostModel | None], ...] = (candidate_sums, neighbour_differences)
+"""Faster, and exact for some costs only, or not applicable. They are checked, cost by cost, on random architectures."""
 
 
 def exact_model(space: TracedSpace) -> CostModel:
@@ -23,9 +23,9 @@ def exact_model(space: TracedSpace) -> CostModel:
 
 
 def select_models(space: TracedSpace, exact: CostModel) -> dict[str, CostModel]:
-    """For each cost the first additive model that agrees with ``exact`` on random architectures, else ``exact``."""
+    """For each cost the first look-up that agrees with ``exact`` on random architectures, else ``exact`` itself."""
     chosen: dict[str, CostModel] = {}
-    for strategy in ADDITIVE:
+    for strategy in LOOKUPS:
         model = strategy(space, exact)
         if model is not None:
             for name, agrees in zip(space.costs, space.agreement(model, exact), strict=True):
