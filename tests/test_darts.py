@@ -234,7 +234,7 @@ def test_costs_of_candidates_alone_are_those_from_traces_of_all_neighbours(
     archs = [drawn(small(), seed) for seed in range(50)]
     for cost, values in quick(archs).items():
         np.testing.assert_array_equal(values, slow(archs)[cost])
-    assert len(quick._traced) <= 26
+    assert len(quick._space.traced) <= 26
 
 
 def test_single_path_methods_search_the_space(tmp_path: Path) -> None:
