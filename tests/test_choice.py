@@ -180,15 +180,15 @@ def test_choices_come_in_the_order_of_the_network() -> None:
 
 
 def test_equal_names_must_be_equal_choices() -> None:
-    with pytest.raises(UserError, match="choice 'z' is asked twice"):
+    with pytest.raises(UserError, match="choice 'z': expected the same options in every module"):
         choices(nn.Sequential(layer("z"), layer("z", 3)))
 
 
 def test_gates_must_be_set_and_complete() -> None:
     net = nn.Sequential(layer("a"), layer("b"))
-    with pytest.raises(RuntimeError, match="choice 'a' has no answer yet"):
+    with pytest.raises(RuntimeError, match="choice 'a' has no gate yet"):
         net(torch.zeros(1, 2))
-    with pytest.raises(UserError, match="no answer for choice 'b'"):
+    with pytest.raises(UserError, match="expected one for every choice, got none for 'b'"):
         set_gates(net, {"a": Gate((0,))})
 
 
@@ -207,5 +207,5 @@ def test_a_copy_of_a_network_has_no_answer_yet() -> None:
     set_gates(net, {"a": Gate((1,), weights)})
     twin = copy.deepcopy(net)
     assert net.gate.weights is weights
-    with pytest.raises(RuntimeError, match="no answer"):
+    with pytest.raises(RuntimeError, match="no gate"):
         twin.gate  # noqa: B018

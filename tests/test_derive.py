@@ -163,7 +163,7 @@ def test_a_users_module_without_derived_is_named() -> None:
     class Mine(Gated):
         pass
 
-    with pytest.raises(UserError, match=r"Mine reads a choice but is not inside a Derivable; give it derived\(\)"):
+    with pytest.raises(UserError, match=r"Mine has a choice but no derived\(\); make it a Derivable"):
         derive(nn.Sequential(Mine(Choice("c", ("a", "b")))), {"c": Gate((0,))})
 
 

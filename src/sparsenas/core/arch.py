@@ -1,4 +1,4 @@
-"""An architecture: one legal pick for each choice of a space."""
+"""An architecture: legal picks for each choice of a space."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sparsenas.errors import UserError
 
 
 class Arch(Mapping[str, Picks]):
-    """The answer to all choices of a space: immutable, hashable and always legal."""
+    """The picks of all choices of a space: immutable, hashable and always legal."""
 
     __slots__ = ("_hash", "_picks", "choices")
 
     def __init__(self, choices: Choices, picks: Mapping[str, Sequence[int]]) -> None:
-        """Raises ``UserError`` when an answer is missing, unknown or illegal."""
-        _same_names(choices, picks)
+        """Raises ``UserError`` when picks are missing, of an unknown choice or illegal."""
+        _check_names(choices, picks)
         for name, choice in choices.items():
             choice.check(picks[name])
         self.choices = choices
@@ -46,37 +46,37 @@ class Arch(Mapping[str, Picks]):
         return f"Arch({self.text()})"
 
     def gates(self) -> Gates:
-        """This architecture as a running answer in which every kept option counts 1."""
+        """The gates that run this architecture, every option with weight 1."""
         return {name: Gate(picks) for name, picks in self._picks.items()}
 
-    def replace(self, answers: Mapping[str, Sequence[int]]) -> Arch:
-        """This architecture with some answers replaced."""
-        return Arch(self.choices, {**self._picks, **answers})
+    def replace(self, picks: Mapping[str, Sequence[int]]) -> Arch:
+        """This architecture with the picks of some choices replaced."""
+        return Arch(self.choices, {**self._picks, **picks})
 
     def to_json(self) -> dict[str, str | list[str]]:
-        """Labels by choice name; ``from_json`` is the exact inverse."""
+        """Labels by choice name, which ``from_json`` reads."""
         return {name: self.choices[name].labels(picks) for name, picks in self._picks.items()}
 
     def text(self) -> str:
-        """Compact text: the pick of every choice in order, or all picks joined by ``+`` (``-`` for none)."""
+        """Compact text: the picks of every choice in order, joined by ``+``, or ``-`` for none."""
         words = ["+".join(map(str, picks)) or "-" for picks in self._picks.values()]
         digits = all(len(choice.options) <= 10 and choice.single for choice in self.choices.values())
         return "".join(words) if digits else ",".join(words)
 
     @classmethod
     def from_json(cls, choices: Choices, labels: object) -> Arch:
-        """Reads labels by choice name. Raises ``UserError`` on anything that is not a legal architecture."""
+        """Reads labels by choice name. Raises ``UserError`` for anything but a legal architecture."""
         if not isinstance(labels, Mapping):
             raise UserError(f"architecture: expected an object of labels by choice name, got {labels!r}")
-        _same_names(choices, labels)
+        _check_names(choices, labels)
         return cls(choices, {name: choice.picks(labels[name]) for name, choice in choices.items()})
 
     @classmethod
     def from_text(cls, choices: Choices, text: str) -> Arch:
-        """The inverse of ``text``. Raises ``UserError`` when it does not fit the space."""
+        """Reads compact text. Raises ``UserError`` when it does not fit the space."""
         words = text.split(",") if "," in text or len(choices) == 1 else list(text)
         if len(words) != len(choices):
-            raise UserError(f"architecture {text!r}: expected {len(choices)} picks, one a choice, got {len(words)}")
+            raise UserError(f"architecture {text!r}: expected {len(choices)} picks, one per choice, got {len(words)}")
         try:
             picks = [tuple(int(pick) for pick in word.split("+")) if word != "-" else () for word in words]
         except ValueError:
@@ -93,24 +93,24 @@ class Arch(Mapping[str, Picks]):
 
 
 def space_size(choices: Choices) -> int:
-    """How many architectures the choices span."""
+    """The number of architectures."""
     return math.prod(choice.size for choice in choices.values())
 
 
 def every_arch(choices: Choices) -> Iterator[Arch]:
-    """All architectures; ask ``space_size`` first."""
+    """All architectures, of which there are ``space_size``."""
     for picks in itertools.product(*(choice.every() for choice in choices.values())):
         yield Arch(choices, dict(zip(choices, picks, strict=True)))
 
 
-def _same_names(choices: Choices, answers: Mapping[str, object]) -> None:
-    if answers.keys() == choices.keys():
+def _check_names(choices: Choices, picks: Mapping[str, object]) -> None:
+    if picks.keys() == choices.keys():
         return
-    missing, unknown = [n for n in choices if n not in answers], [n for n in answers if n not in choices]
+    missing, unknown = [n for n in choices if n not in picks], [n for n in picks if n not in choices]
     if unknown:
         raise UserError(f"architecture: expected choices {_some(choices)}, got unknown {unknown[0]!r}")
     if missing:
-        raise UserError(f"architecture: expected an answer to every choice, missing {_some(missing)}")
+        raise UserError(f"architecture: expected picks for every choice, missing {_some(missing)}")
 
 
 def _some(names: Iterable[str], most: int = 8) -> str:

@@ -1,4 +1,4 @@
-"""One architecture for all that are the same network."""
+"""One representative of all architectures that build the same network."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from sparsenas.nn.blocks import Concat, Sum
 
 
 def canonicalize(net: nn.Module, arch: Arch) -> Arch:
-    """The canonical architecture of the same network: answers that nothing reads are set to the first options.
+    """The canonical architecture of the same network: choices without effect keep their first options.
 
-    Picks of dead sources are dropped where the choice's bounds allow. Idempotent; leaves ``net`` answering ``arch``.
-    Two architectures of one network get the same canonical one, except where a choice that must keep something can
-    keep a source
-    that nothing feeds (``least`` of 1 after a node with ``least`` of 0): then the dead picks may still differ.
+    Picks without effect are dropped where the choice's bounds allow it. Idempotent. Sets the gates of ``net`` to
+    ``arch``. Two architectures of one network get the same canonical one, with one exception: a choice that must keep
+    something (``least`` of 1) may keep a node that may be empty (``least`` of 0); then picks without effect may differ.
     """
     live = _live(net, arch)
     canonical = arch.replace({name: _canonical(choice, arch[name], live) for name, choice in arch.choices.items()})
     if canonical == arch:
         return arch
-    tidied = canonical if _live(net, canonical) == live else _tidy_one_by_one(net, arch, canonical)
+    if _live(net, canonical) != live:
+        canonical = _replaced_one_by_one(net, arch, canonical)
     set_gates(net, arch.gates())
-    return tidied
+    return canonical
 
 
 def meta_skeleton(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` without weights, for ``canonicalize`` alone: only choices and wiring are left."""
+    """A copy of ``net`` for ``canonicalize``: choices and wiring, without weights."""
     small = copy.deepcopy(net).to("meta")
     for module in list(small.modules()):
         for name, child in module.named_children():
-            asks = any(isinstance(part, Gated) for part in child.modules())
-            if not asks and not isinstance(child, nn.ModuleList | Sum | Concat):
+            has_choice = any(isinstance(part, Gated) for part in child.modules())
+            if not has_choice and not isinstance(child, nn.ModuleList | Sum | Concat):
                 module._modules[name] = nn.Identity()
     return small
 
 
 def _live(net: nn.Module, arch: Arch) -> dict[str, set[int]]:
-    """The picks that matter, by the names of the choices that matter."""
+    """The picks that have an effect, by choice."""
     set_gates(net, arch.gates())
     live: defaultdict[str, set[int]] = defaultdict(set)
     for name, picks in active_choices(net):
@@ -59,8 +59,8 @@ def _canonical(choice: Choice, picks: Picks, live: dict[str, set[int]]) -> Picks
     return tuple(sorted([*kept, *dead[: max(0, choice.least - len(kept))]]))
 
 
-def _tidy_one_by_one(net: nn.Module, arch: Arch, canonical: Arch) -> Arch:
-    """Takes over the answers of ``canonical`` that leave the network what it is; others keep a dead node dead."""
+def _replaced_one_by_one(net: nn.Module, arch: Arch, canonical: Arch) -> Arch:
+    """``arch`` with those picks of ``canonical`` that do not change the network; others would feed an empty node."""
     live = _live(net, arch)
     while True:
         before = arch

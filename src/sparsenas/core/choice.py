@@ -1,8 +1,4 @@
-"""The question and its answers: ``Choice``, ``Arch`` and ``Gate``.
-
-A search space is an ordinary network in which some decisions are left open. Every decision is the same thing:
-keep between ``least`` and ``most`` of n options.
-"""
+"""One open decision of a search space: keep between ``least`` and ``most`` of n options."""
 
 from __future__ import annotations
 
@@ -23,8 +19,8 @@ Picks = tuple[int, ...]
 class Choice:
     """An open decision: keep between ``least`` and ``most`` of ``options``.
 
-    Two modules whose choices have equal names are tied: they always get the same answer.
-    ``options`` are labels for files and reports; the module that owns the choice knows what they stand for.
+    Modules whose choices have the same name are decided together. ``options`` are labels for files and reports; the
+    module that owns the choice maps them to layers or numbers.
     """
 
     name: str
@@ -43,19 +39,19 @@ class Choice:
 
     @property
     def single(self) -> bool:
-        """Whether every answer is exactly one option."""
+        """Whether exactly one option is kept."""
         return self.least == self.most == 1
 
     @property
     def size(self) -> int:
-        """How many legal answers there are."""
+        """The number of legal picks."""
         return sum(math.comb(len(self.options), k) for k in range(self.least, self.most + 1))
 
     def check(self, picks: Sequence[int]) -> None:
-        """Raises ``UserError`` unless ``picks`` is a legal answer: sorted, distinct, in range, within the bounds."""
+        """Raises ``UserError`` unless ``picks`` are sorted, distinct, in range and within the bounds."""
         n = len(self.options)
         if len(picks) == 1 and self.single and 0 <= picks[0] < n:
-            return  # nearly all there are: as fast as may be
+            return  # the common case, made fast
         if not all(0 <= pick < n for pick in picks) or any(a >= b for a, b in itertools.pairwise(picks)):
             raise UserError(
                 f"choice {self.name!r}: picks must be sorted, distinct and within 0..{n - 1}, got {tuple(picks)}"
@@ -66,27 +62,27 @@ class Choice:
             )
 
     def every(self) -> Iterator[Picks]:
-        """All legal answers, smallest first."""
+        """All legal picks, the smallest numbers of options first."""
         for k in range(self.least, self.most + 1):
             yield from itertools.combinations(range(len(self.options)), k)
 
     def neighbours(self, picks: Picks) -> Iterator[Picks]:
-        """The legal answers with one option added, dropped or swapped."""
+        """The legal picks with one option added, dropped or swapped."""
         outside = [option for option in range(len(self.options)) if option not in picks]
         if len(picks) < self.most:
             yield from (tuple(sorted((*picks, option))) for option in outside)
-        for gone in picks:
-            rest = tuple(pick for pick in picks if pick != gone)
+        for dropped in picks:
+            rest = tuple(pick for pick in picks if pick != dropped)
             if len(rest) >= self.least:
                 yield rest
             yield from (tuple(sorted((*rest, option))) for option in outside)
 
     def first(self) -> Picks:
-        """The canonical answer of a choice that does not matter: the first ``least`` options."""
+        """The picks of a choice without effect in a canonical architecture: the first ``least`` options."""
         return tuple(range(self.least))
 
     def sample(self, rng: np.random.Generator) -> Picks:
-        """Draws an answer uniformly from the legal ones."""
+        """Draws legal picks uniformly."""
         n = len(self.options)
         if self.single:
             return (int(rng.integers(n)),)
@@ -96,17 +92,17 @@ class Choice:
         return tuple(sorted(int(i) for i in rng.permutation(n)[:k]))
 
     def strongest(self, strengths: Sequence[float]) -> Picks:
-        """The options of non-zero strength, by magnitude, clamped into ``[least, most]`` of them."""
+        """The options of non-zero strength, or the ``least`` or ``most`` strongest if that many must or may be kept."""
         order = sorted(range(len(self.options)), key=lambda i: -abs(strengths[i]))
         nonzero = sum(1 for strength in strengths if strength != 0)
         return tuple(sorted(order[: min(max(nonzero, self.least), self.most)]))
 
     def labels(self, picks: Picks) -> str | list[str]:
-        """``picks`` by label: one string where exactly one option is kept, else a list."""
+        """The labels of ``picks``: one string if exactly one option is kept, else a list."""
         return self.options[picks[0]] if self.single else [self.options[pick] for pick in picks]
 
     def picks(self, labels: object) -> Picks:
-        """The inverse of ``labels``. Raises ``UserError`` on a label this choice does not have."""
+        """The inverse of ``labels``. Raises ``UserError`` for an unknown label."""
         wanted = labels if isinstance(labels, list) else [labels]
         unknown = [label for label in wanted if label not in self.options]
         if unknown:
@@ -123,4 +119,4 @@ def _between(least: int, most: int) -> str:
 
 
 Choices = Mapping[str, Choice]
-"""The questions of a space by name, in the network's order."""
+"""The choices of a space by name, in the network's order."""

@@ -1,4 +1,4 @@
-"""Nodes in order, each reading the inputs and the nodes before it: cells and completely connected blocks."""
+"""Directed acyclic graphs of operations: cells and completely connected blocks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from sparsenas.nn.weighted_sum import Known, add_values, weighted_sum
 
 
 class Dag(Derivable):
-    """Nodes in order, each reading the inputs and the nodes before it; nodes nobody feeds or uses do not run.
+    """Nodes in order, each reading inputs and earlier nodes. Nodes without input and nodes without use do not run.
 
     Positions: the inputs are 0..inputs-1, node i is inputs+i. Node i computes ``ops[i](joins[i](*positions))``;
-    ``output`` reads positions likewise. A join that is a ``Sum`` asks nothing and may read inputs only.
+    ``output`` reads positions likewise. A join that is a ``Sum`` has no choice and may read inputs only.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Dag(Derivable):
         output: Join | Sum | Concat,
         ops: Sequence[nn.Module] | None = None,
     ) -> None:
-        """Raises ``UserError`` when a node reads a later one, or the operations are not one a node."""
+        """Raises ``UserError`` when a node reads a later one, or there is not one operation per node."""
         super().__init__()
         self.inputs = inputs
         self.joins = nn.ModuleList(joins)
         self.ops = nn.ModuleList(ops if ops is not None else [nn.Identity() for _ in joins])
         if len(self.ops) != len(self.joins):
-            raise UserError(f"Dag: expected {len(self.joins)} operations, one a node, got {len(self.ops)}")
+            raise UserError(f"Dag: expected {len(self.joins)} operations, one per node, got {len(self.ops)}")
         for i, reader in enumerate((*joins, output)):
             if not all(0 <= source < inputs + i for source in reader.sources):
                 raise UserError(f"Dag: node {i} may read positions 0 to {inputs + i - 1}, got {reader.sources}")
@@ -46,7 +46,7 @@ class Dag(Derivable):
         self.register_load_state_dict_pre_hook(prune_unknown)  # type: ignore[no-untyped-call]
 
     def live(self) -> list[int]:
-        """The nodes that something feeds and something uses, in order."""
+        """The nodes that run, in order: those with a path from an input and a path to the output."""
         fed = set(range(self.inputs))
         for i, join in enumerate(self.joins):
             if fed.intersection(_reads(join)):
@@ -58,7 +58,7 @@ class Dag(Derivable):
         return [i for i in range(len(self.joins)) if self.inputs + i in used & fed]
 
     def forward(self, *inputs: Tensor) -> Tensor | None:
-        """Maps the inputs to the output, or to ``None`` when nothing reaches it."""
+        """Maps the inputs to the output, or to ``None`` when no node leads to it."""
         values: list[Tensor | None] = [*inputs, *[None] * len(self.joins)]
         live, known = set(self.live()), Known()
         for level in self.levels:
@@ -71,7 +71,7 @@ class Dag(Derivable):
         return result
 
     def prune(self) -> None:
-        """Lets go, for good, of all that does not run under the running answer."""
+        """Removes, for good, the weights of everything that does not run under the gates that are set."""
         alive = self._positions()
         for i, reader in enumerate((*self.joins, self.output)):
             runs = i == len(self.joins) or self.inputs + i in alive
@@ -81,15 +81,15 @@ class Dag(Derivable):
         prune_ops(self.ops, self.live())
 
     def active_choices(self) -> Iterator[tuple[str, Picks]]:
-        """The choices of live nodes, with the picks whose sources are live."""
+        """The choices of nodes that run, with the picks whose sources run."""
         alive = self._positions()
         for i in self.live():
-            yield from _live_answers(self.joins[i], alive)
+            yield from _live_choices(self.joins[i], alive)
             yield from active_choices(self.ops[i])
-        yield from _live_answers(self.output, alive)
+        yield from _live_choices(self.output, alive)
 
     def derived(self) -> nn.Module:
-        """The live nodes with fixed wiring."""
+        """The nodes that run, with fixed wiring."""
         position = self._positions()
         joins = [_fixed(self.joins[i], position) for i in self.live()]
         ops = [self.ops[i] for i in self.live()]
@@ -101,7 +101,7 @@ class Dag(Derivable):
 
 
 class Wiring(nn.Module):
-    """A ``Dag`` whose questions are answered: every node runs, in order."""
+    """A ``Dag`` in a derived network: every node runs, in order."""
 
     def __init__(self, joins: Iterable[nn.Module], output: Sum | Concat, ops: Iterable[nn.Module]) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Wiring(nn.Module):
         self.output = output
 
     def forward(self, *inputs: Tensor) -> Tensor | None:
-        """Maps the inputs to the output, or to ``None`` when nothing reaches it."""
+        """Maps the inputs to the output, or to ``None`` when no node leads to it."""
         values = list(inputs)
         for join, op in zip(self.joins, self.ops, strict=True):
             values.append(op(join(*values)))
@@ -119,7 +119,7 @@ class Wiring(nn.Module):
 
 
 def _levels(inputs: int, joins: Sequence[Join | Sum]) -> list[range]:
-    """Runs of nodes that do not read one another, so that their sums can be had at once."""
+    """Groups of consecutive nodes that do not read one another, so that their sums can be computed at once."""
     starts = [0]
     for i, join in enumerate(joins):
         if any(source >= inputs + starts[-1] for source in join.sources):
@@ -128,7 +128,7 @@ def _levels(inputs: int, joins: Sequence[Join | Sum]) -> list[range]:
 
 
 def _sums(joins: Sequence[nn.Module], values: Sequence[Tensor | None], known: Known) -> list[Tensor]:
-    """What each of some nodes that do not read one another is to work on."""
+    """The inputs of nodes that do not read one another."""
     adding = [join for join in joins if isinstance(join, Join) and join.adds()]
     weighted = {join: join.gate.weights for join in adding if join.gate.weights is not None}
     if weighted:
@@ -141,10 +141,10 @@ def _sums(joins: Sequence[nn.Module], values: Sequence[Tensor | None], known: Kn
 
 
 def prune(net: nn.Module, gates: Gates) -> bool:
-    """Lets go, for good, of every operation in ``net`` that does not run under ``gates``; says if there was any.
+    """Removes, for good, the weights of every operation that does not run under ``gates``; says if there was any.
 
-    What runs gives the same results as before. A network of full size that loads the state of such a network forgets
-    the same operations.
+    The results of the others do not change. A complete network that loads the state of a pruned one removes the same
+    operations.
     """
     set_gates(net, gates)
     before = sum(1 for _ in net.parameters())
@@ -173,8 +173,8 @@ def _fixed(reader: nn.Module, position: Mapping[int, int]) -> Sum | Concat:
     return Concat([position[s] for s in reader.sources if s in position])
 
 
-def _live_answers(reader: nn.Module, alive: Mapping[int, int]) -> Iterator[tuple[str, Picks]]:
+def _live_choices(reader: nn.Module, alive: Mapping[int, int]) -> Iterator[tuple[str, Picks]]:
     if isinstance(reader, Join):
-        yield from reader.answers_of(tuple(p for p in reader.gate.picks if reader.sources[p] in alive))
+        yield from reader.active_picks(tuple(p for p in reader.gate.picks if reader.sources[p] in alive))
     else:
         yield from active_choices(reader)

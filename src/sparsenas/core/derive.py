@@ -1,4 +1,4 @@
-"""From a network with open questions and their answers to an ordinary network."""
+"""The plain network of an architecture: no choice and no gate is left in it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from sparsenas.nn.clone import clone_sharing_parameters, shallow
 
 
 class Derivable(nn.Module, ABC):
-    """A module that knows the plain module it stands for under the running answer."""
+    """A module with a plain replacement for the gates that are set."""
 
     @abstractmethod
     def derived(self) -> nn.Module:
-        """The plain replacement. It may share weights and submodules with this module; ``derive`` copies."""
+        """The plain replacement. It may share weights and submodules with this module, which ``derive`` copies."""
 
     def active_choices(self) -> Iterator[tuple[str, Picks]]:
-        """The choices that matter under the running answer, by name, with the picks that matter."""
+        """The choices that have an effect under the gates that are set, by name, with the picks that have one."""
         for child in self.children():
             yield from active_choices(child)
 
 
 def active_choices(module: nn.Module) -> Iterator[tuple[str, Picks]]:
-    """The choices below ``module`` that matter under the running answer, with the picks that matter."""
+    """The choices below ``module`` that have an effect, by name, with the picks that have one."""
     if isinstance(module, Derivable):
         yield from module.active_choices()
     elif isinstance(module, Gated):
@@ -41,11 +41,11 @@ def active_choices(module: nn.Module) -> Iterator[tuple[str, Picks]]:
 
 
 def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Module:
-    """Returns the ordinary network that ``net`` is under ``gates``: no choice and no gate is left in it.
+    """Returns the plain network that ``net`` runs under ``gates``.
 
-    Weights are inherited; edge weights are folded into the layer before them where that is possible. Every batch norm
-    gets affine parameters that learn, as (1, 0) where the supernet had none. With ``share_weights`` parameters are the
-    supernet's own tensors wherever they are used whole; batch-norm statistics are always copies.
+    It inherits the weights. Gate weights are folded into the layer before them where that is possible. Every batch norm
+    gets affine parameters that learn; they start as (1, 0) if the supernet has none. With ``share_weights`` parameters
+    are the supernet's own tensors, unless they are slices; batch norm statistics are always copies.
     Raises ``UserError`` when a user's own ``Gated`` module has no ``derived``.
     """
     plain = shared_parts(net, gates)
@@ -59,17 +59,17 @@ def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Modu
 
 
 def shared_parts(net: nn.Module, gates: Gates) -> nn.Module:
-    """As ``derive``, without any copying: made of modules of ``net`` itself wherever they ask nothing."""
+    """As ``derive``, without copying: modules of ``net`` without choices are used themselves."""
     set_gates(net, gates)
     plain = _plain(net, {})
     left = [type(module).__name__ for module in plain.modules() if isinstance(module, Gated)]
     if left:
-        raise UserError(f"derive: {left[0]} reads a choice but is not inside a Derivable; give it derived()")
+        raise UserError(f"derive: {left[0]} has a choice but no derived(); make it a Derivable, or put it inside one")
     return plain
 
 
 def _plain(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
-    """``module`` with every mechanism replaced; shares all that has none, and all weights."""
+    """``module`` with every ``Derivable`` replaced; all weights and all other modules are shared."""
     if module not in done:
         if isinstance(module, Derivable):
             done[module] = _plain(module.derived(), done)

@@ -1,7 +1,7 @@
 """Choosing channel numbers: weights are allocated once at the largest width and sliced.
 
-The published way (SPOS, channel search): a weight of shape (most out, most in, k, k) is used as its slice
-``[:out, :in]``. A width is asked once, by a ``Width`` that all layers it concerns are given in place of the number.
+SPOS's channel search: of a weight of shape (most out, most in, k, k), the slice ``[:out, :in]`` is used. All layers
+with the same width share a ``Width`` in place of the number.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from sparsenas.errors import UserError
 
 
 class Width(Gated, Derivable):
-    """A channel number to be chosen among ``values``.
-
-    Give it to every layer that makes or takes these channels, in place of the number.
-    """
+    """A choice among channel numbers. Pass it, in place of the number, to every layer with these channels."""
 
     def __init__(self, name: str, values: Sequence[int], labels: Sequence[str] | None = None) -> None:
         """Raises ``UserError`` unless ``values`` are positive and increasing."""
@@ -33,7 +30,7 @@ class Width(Gated, Derivable):
 
     @property
     def value(self) -> int:
-        """The channel number of the running answer."""
+        """The channel number that is chosen now."""
         return self.values[self.gate.picks[0]]
 
     def active_choices(self) -> Iterator[tuple[str, Picks]]:
@@ -41,12 +38,12 @@ class Width(Gated, Derivable):
         yield self.choice.name, self.gate.picks
 
     def derived(self) -> nn.Module:
-        """The chosen number, for modules that keep their ``Width`` at hand."""
+        """The chosen number, for modules that hold their ``Width``."""
         return ChosenWidth(self.value)
 
 
 class ChosenWidth(nn.Module):
-    """What a ``Width`` is once its question is answered."""
+    """The chosen number in a derived network, in place of the ``Width``."""
 
     def __init__(self, value: int) -> None:
         super().__init__()
@@ -62,7 +59,7 @@ def _now(width: int | Width) -> int:
 
 
 class SliceConv2d(Derivable):
-    """A 2-d convolution whose input or output channels may be a ``Width``; ``depthwise`` has one filter a channel."""
+    """A 2-d convolution whose input or output channels may be a ``Width``; ``depthwise`` has one filter per channel."""
 
     def __init__(
         self,
@@ -85,7 +82,7 @@ class SliceConv2d(Derivable):
         self.weight, self.bias = full.weight, full.bias
 
     def slices(self) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of the running widths, views of the full ones."""
+        """Weight and bias of the chosen widths, as views of the full ones."""
         outputs, inputs = _now(self.outputs), 1 if self.depthwise else _now(self.inputs)
         return self.weight[:outputs, :inputs], None if self.bias is None else self.bias[:outputs]
 
@@ -110,7 +107,7 @@ class SliceConv2d(Derivable):
             self.dilation,
             inputs if self.depthwise else 1,
             bias is not None,
-            device="meta",  # where nothing is drawn only to be thrown away
+            device="meta",  # without drawing weights
         )
         return _filled(conv, weight, bias).train(self.training)
 
@@ -125,7 +122,7 @@ class SliceLinear(Derivable):
         self.weight, self.bias = full.weight, full.bias
 
     def slices(self) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of the running widths, views of the full ones."""
+        """Weight and bias of the chosen widths, as views of the full ones."""
         outputs = _now(self.outputs)
         return self.weight[:outputs, : _now(self.inputs)], None if self.bias is None else self.bias[:outputs]
 
@@ -140,9 +137,9 @@ class SliceLinear(Derivable):
 
 
 class SliceBatchNorm2d(Derivable):
-    """Batch norm over a ``Width`` of channels; what it derives to always has affine parameters.
+    """Batch norm over a ``Width`` of channels; the derived one always has affine parameters.
 
-    Running statistics mix the widths that were trained: recalibrate them for the width in use, as scoring does.
+    Running statistics mix all widths that were trained. Recalibrate them for the chosen one, as scoring does.
     """
 
     running_mean: Tensor

@@ -1,4 +1,4 @@
-"""What runs for a choice in a step, and the modules that can run it."""
+"""The options that run for a choice in a step, and the modules that run them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from sparsenas.errors import UserError
 
 
 class Gate(NamedTuple):
-    """The running answer to one choice."""
+    """The options that run for one choice."""
 
     picks: Picks
-    """What runs: host integers, so that ``forward`` never waits for a device."""
+    """The options. They are Python integers, so that ``forward`` never waits for a device."""
     weights: Tensor | None = None
-    """How strongly, aligned with ``picks``; ``None`` stands for 1."""
+    """One weight per pick; ``None`` stands for 1."""
 
 
 Gates = Mapping[str, Gate]
 
 
 class Gated(nn.Module, ABC):
-    """A module that can run every answer to one choice.
+    """A module that runs any legal picks of one choice.
 
-    Subclasses read ``self.gate`` in ``forward``. ``choices`` finds them, ``set_gates`` sets the running answer.
+    Subclasses read ``self.gate`` in ``forward``. ``choices`` finds these modules, ``set_gates`` sets their gates.
     """
 
     def __init__(self, choice: Choice) -> None:
@@ -37,9 +37,9 @@ class Gated(nn.Module, ABC):
 
     @property
     def gate(self) -> Gate:
-        """The running answer. Raises ``RuntimeError`` when none was set yet."""
+        """The options that run now. Raises ``RuntimeError`` before ``set_gates``."""
         if self._gate is None:
-            raise RuntimeError(f"choice {self.choice.name!r} has no answer yet: call set_gates(net, arch.gates())")
+            raise RuntimeError(f"choice {self.choice.name!r} has no gate yet: call set_gates(net, arch.gates())")
         return self._gate
 
     @gate.setter
@@ -47,12 +47,12 @@ class Gated(nn.Module, ABC):
         self._gate = gate
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy starts without an answer: gate weights may belong to a graph, which cannot be copied.
+        # A copy starts without a gate: its weights may belong to a graph, which cannot be copied.
         return {**self.__dict__, "_gate": None}
 
 
 def choices(net: nn.Module) -> dict[str, Choice]:
-    """The questions that ``net`` leaves open, by name, in the network's order.
+    """The choices of a network by name, in the network's order.
 
     Raises ``UserError`` when two different choices have the same name.
     """
@@ -62,17 +62,17 @@ def choices(net: nn.Module) -> dict[str, Choice]:
             choice = module.choice
             if found.setdefault(choice.name, choice) != choice:
                 raise UserError(
-                    f"choice {choice.name!r} is asked twice with different options: "
-                    f"{found[choice.name].options} and {choice.options}; equal names must be equal choices"
+                    f"choice {choice.name!r}: expected the same options in every module with this choice, "
+                    f"got {found[choice.name].options} and {choice.options}"
                 )
     return found
 
 
 def set_gates(net: nn.Module, gates: Gates) -> None:
-    """Sets the running answer of every choice in ``net``. Raises ``UserError`` when one is missing."""
+    """Sets the gate of every choice in ``net``. Raises ``UserError`` when one is missing."""
     for module in net.modules():
         if isinstance(module, Gated):
             try:
                 module.gate = gates[module.choice.name]
             except KeyError:
-                raise UserError(f"gates: no answer for choice {module.choice.name!r}") from None
+                raise UserError(f"gates: expected one for every choice, got none for {module.choice.name!r}") from None

@@ -1,7 +1,8 @@
-"""Joining candidates: layer choices, edges, nodes of cells and blocks, and optional depth.
+"""Choices among operations: layers, edges, nodes of cells and blocks, and depth.
 
-A candidate is an operation on one of the sources. One source and k operations make a layer choice; m sources and
-identities are the edges into a node; m x k is a node of a DARTS cell; an operation and an identity make depth.
+An option is an operation on one of the sources. One source and k operations are a choice of a layer. m sources with
+identities are the edges into a node. m sources and k operations are a node of a DARTS cell. An operation and an
+identity are a choice of depth.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from sparsenas.nn.weighted_sum import times
 
 
 class Join(Gated, Derivable):
-    """Adds up the picked candidates, each times its weight.
+    """Adds up the picked options, each times its weight.
 
     Args:
-        choice: whose option i is candidate i.
-        ops: one operation a candidate.
-        sources: which input candidate i reads; all read the first unless told.
-        drop: share of the drop path's rate at which the candidates are dropped when the derived network trains; a
-            source that is read alone and as it is never is.
+        choice: the choice.
+        ops: the operation of each option.
+        sources: the input that each option reads; by default the first one.
+        drop: share of the drop-path rate at which options are dropped when the derived network trains. A single
+            identity is never dropped.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Join(Gated, Derivable):
         self.sources = tuple(sources) if sources is not None else (0,) * len(self.ops)
         if not len(self.ops) == len(self.sources) == len(choice.options):
             raise UserError(
-                f"choice {choice.name!r}: expected {len(choice.options)} operations and sources, one an option, "
+                f"choice {choice.name!r}: expected {len(choice.options)} operations and sources, one per option, "
                 f"got {len(self.ops)} and {len(self.sources)}"
             )
         self.register_load_state_dict_pre_hook(prune_unknown)  # type: ignore[no-untyped-call]
@@ -51,11 +52,11 @@ class Join(Gated, Derivable):
         return cls(Choice(name, tuple(ops), least, most), ops.values())
 
     def reads(self) -> tuple[int, ...]:
-        """Which inputs the picked candidates read."""
+        """The inputs that the picked options read."""
         return tuple(self.sources[pick] for pick in self.gate.picks)
 
     def forward(self, *inputs: Tensor | None) -> Tensor:
-        """Maps the inputs to one sum. Only a ``Dag`` passes ``None``, for a source that nothing feeds."""
+        """Maps the inputs to one sum. Only a ``Dag`` passes ``None``, for a source that does not run."""
         picks, weights = self.gate
         total: Tensor | None = None
         for i, pick in enumerate(picks):
@@ -68,19 +69,19 @@ class Join(Gated, Derivable):
         return total
 
     def adds(self) -> bool:
-        """Whether the picked candidates are the sources themselves."""
+        """Whether the picked options are the sources themselves."""
         return all(type(self.ops[pick]) is nn.Identity for pick in self.gate.picks)
 
     def prune(self, picks: Picks) -> None:
-        """Lets go of all candidates but ``picks``, for good."""
+        """Removes, for good, the weights of all options but ``picks``."""
         prune_ops(self.ops, picks)
 
     def active_choices(self) -> Iterator[tuple[str, Picks]]:
-        """This choice and the choices inside the picked candidates."""
-        yield from self.answers_of(self.gate.picks)
+        """This choice and the choices inside the picked options."""
+        yield from self.active_picks(self.gate.picks)
 
-    def answers_of(self, picks: Picks) -> Iterator[tuple[str, Picks]]:
-        """As ``answers``, when of this choice only ``picks`` matter."""
+    def active_picks(self, picks: Picks) -> Iterator[tuple[str, Picks]]:
+        """As ``active_choices`` if only ``picks`` of this choice have an effect."""
         yield self.choice.name, picks
         for pick in picks:
             yield from active_choices(self.ops[pick])
@@ -88,12 +89,12 @@ class Join(Gated, Derivable):
     def derived(self) -> nn.Module:
         """The one picked operation itself, or the sum of several."""
         fixed = self.fixed({source: source for source in self.sources})
-        # A join of several sources is called with all of them, which an operation would not understand.
+        # A join of several sources is called with all of them; an operation takes one.
         alone = len(fixed.ops) == 1 and not any(self.sources) and fixed.drop.share == 0
         return fixed.ops[0] if alone else fixed
 
     def fixed(self, position: Mapping[int, int]) -> Sum:
-        """The sum of the picked candidates; inputs are renumbered by ``position``, others count as nothing."""
+        """The sum of the picked options. Inputs are renumbered by ``position``; those not in it are left out."""
         picks, weights = self.gate
         kept = [(i, pick) for i, pick in enumerate(picks) if self.sources[pick] in position]
         ops = [self.ops[pick] if weights is None else Scaled(self.ops[pick], weights[i].item()) for i, pick in kept]

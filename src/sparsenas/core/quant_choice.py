@@ -1,7 +1,7 @@
-"""Choosing bit widths: weights and activations are rounded to few levels, how few is searched.
+"""Choosing bit widths, to which weights and activations are quantized.
 
-The published way (SPOS, mixed-precision search): activations by PACT, weights by DoReFa-Net, both straight-through.
-A pair of bit widths is asked once, by a ``Bits`` that all layers it concerns are given in place of the pair.
+SPOS's mixed-precision search: activations by PACT, weights by DoReFa-Net, both with straight-through gradients. All
+layers with the same bit widths share a ``Bits`` in place of the pair.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from sparsenas.nn.quantize import (
 
 
 class Bits(Gated, Derivable):
-    """Bit widths to be chosen among ``pairs`` of (weight bits, activation bits), labelled ``w1a2`` and so on.
+    """A choice among pairs of (weight bits, activation bits), labelled ``w1a2`` and so on.
 
-    Give it to every layer that shares the choice, in place of the pair.
+    Pass it, in place of the pair, to every layer that shares the choice.
     """
 
     def __init__(self, name: str, pairs: Sequence[Pair]) -> None:
@@ -45,7 +45,7 @@ class Bits(Gated, Derivable):
 
     @property
     def value(self) -> Pair:
-        """The pair of the running answer."""
+        """The pair that is chosen now."""
         return self.pairs[self.gate.picks[0]]
 
     def active_choices(self) -> Iterator[tuple[str, Picks]]:
@@ -53,12 +53,12 @@ class Bits(Gated, Derivable):
         yield self.choice.name, self.gate.picks
 
     def derived(self) -> nn.Module:
-        """The chosen pair, for modules that keep their ``Bits`` at hand."""
+        """The chosen pair, for modules that hold their ``Bits``."""
         return ChosenBits(self.value)
 
 
 class ChosenBits(nn.Module):
-    """What a ``Bits`` is once its question is answered."""
+    """The chosen pair in a derived network, in place of the ``Bits``."""
 
     def __init__(self, value: Pair) -> None:
         super().__init__()
@@ -81,10 +81,10 @@ def _now(bits: Pair | Bits) -> Pair:
 
 
 class QuantConv2d(Derivable):
-    """A ``SliceConv2d`` with rounded weights on rounded inputs; the bit widths may be a ``Bits``.
+    """A ``SliceConv2d`` with quantized weights and inputs; the bit widths may be a ``Bits``.
 
-    Inputs are clipped to [0, alpha], which makes the layer its own ReLU: signed inputs lose what is below 0. The
-    learned alpha is one number a layer, shared by all bit widths, as its weights are.
+    Inputs are clipped to [0, alpha], so the layer includes a ReLU. A layer learns one alpha; all bit widths share it,
+    as they share the weights.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class QuantConv2d(Derivable):
 
 
 class QuantLinear(Derivable):
-    """A ``SliceLinear`` with rounded weights on rounded inputs, as ``QuantConv2d``."""
+    """A ``SliceLinear`` with quantized weights and inputs, as ``QuantConv2d``."""
 
     def __init__(self, inputs: int | Width, outputs: int | Width, bits: Pair | Bits, bias: bool = True) -> None:
         super().__init__()
@@ -161,11 +161,11 @@ def _parameters(layer: SliceConv2d | SliceLinear) -> tuple[nn.Parameter, nn.Para
 
 
 def _whole(part: Tensor, full: Tensor | None) -> nn.Parameter:
-    """A slice as a parameter: the full one itself where nothing is sliced off, so that it can be shared."""
+    """A slice as a parameter: the full parameter itself if the slice is all of it, so that it can be shared."""
     assert isinstance(full, nn.Parameter)
     return full if part.shape == full.shape else nn.Parameter(part.detach().clone(), full.requires_grad)
 
 
 def alphas(net: nn.Module) -> list[nn.Parameter]:
-    """The learned clipping points of a network, searched or derived; PACT regularises them as it does the weights."""
+    """The learned clipping levels of a network, searched or derived. PACT decays them as it decays weights."""
     return [module.alpha for module in net.modules() if isinstance(module, QuantConv2d | QuantLinear | Quantized)]
