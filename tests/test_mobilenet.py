@@ -96,5 +96,5 @@ def test_export_and_small_images(make: type[nn.Sequential]) -> None:
 
 
 def test_a_width_for_every_stage() -> None:
-    with pytest.raises(UserError, match="--space.widths: expected 6 numbers, one a stage, got 2"):
+    with pytest.raises(UserError, match="--space.widths: expected 6 numbers, one per stage, got 2"):
         proxyless(widths=(16, 24))

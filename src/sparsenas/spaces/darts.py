@@ -1,4 +1,4 @@
-"""The cell spaces of DARTS (Liu et al., ICLR 2019) as ISTA-NAS searches them (Yang et al., NeurIPS 2020)."""
+"""The cell spaces of DARTS (Liu et al., ICLR 2019) in the form of ISTA-NAS (Yang et al., NeurIPS 2020)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparsenas.nn.blocks import Concat, DropPath, dilated_conv, factorized_reduc
 from sparsenas.spaces.genotype import KEPT, NODES, OPS, node_name
 
 ClosingNorms = Literal["none", "pools", "all"]
-"""Which operations that are not closed by a batch norm get one: none, the poolings, or the identity as well."""
+"""Which operations without a last batch norm get one: none, the poolings, or all, the identity included."""
 
 
 def darts(
@@ -28,18 +28,19 @@ def darts(
 ) -> nn.Module:
     """Builds the space for small images; the defaults are the network of the two-stage search.
 
-    A stem of three times ``width`` channels, then cells of two inputs and four nodes; those at a third and at two
-    thirds of the depth halve the image and double the width. Each node keeps two of the connections (predecessor,
-    operation) before it, which may be on one predecessor; all cells of a kind are alike. The published networks have
-    a width of 36, 20 cells and no closing norms.
+    A stem of three times ``width`` channels is followed by cells of two inputs and four nodes. The cells at a third and
+    at two thirds of the depth halve the image and double the width. Each node keeps two connections; a connection is an
+    operation on a predecessor, and both may have the same predecessor. All normal cells are alike, and all cells that
+    halve the image. The published networks have a width of 36, 20 cells and no closing norms.
 
-    DARTS's own rule, two distinct predecessors, is a flag of the methods: ``--method.distinct_sources true``.
+    DARTS requires two distinct predecessors; ``--method.distinct_sources true`` does so.
 
     Args:
         width: channels of the nodes of the first cells.
         cells: number of cells, 3 or more.
-        closing_norms: which operations without a batch norm of their own get one.
-        affine: whether batch norms in cells have a learnable scale and shift; found networks always do.
+        closing_norms: which operations without a last batch norm get one: none; pools = poolings; all = poolings and
+            the identity.
+        affine: batch norms in cells have a learned scale and shift; in retrained networks they always have.
         shape: channels, height and width of an image.
         classes: number of classes.
     """
@@ -56,16 +57,16 @@ def darts_imagenet(
     shape: tuple[int, int, int] = (3, 224, 224),
     classes: int = 1000,
 ) -> nn.Module:
-    """Builds the space for large images: the same cells behind a stem that halves the image three times.
+    """Builds the space for large images: the cells of ``darts`` after a stem that halves the image three times.
 
-    As in the released codes of DARTS and ISTA-NAS, the auxiliary head lacks a batch norm that the one for small images
-    has.
+    As in the released codes of DARTS and ISTA-NAS, the auxiliary head has no last batch norm.
 
     Args:
         width: channels of the nodes of the first cells.
         cells: number of cells, 3 or more.
-        closing_norms: which operations without a batch norm of their own get one.
-        affine: whether batch norms in cells have a learnable scale and shift; found networks always do.
+        closing_norms: which operations without a last batch norm get one: none; pools = poolings; all = poolings and
+            the identity.
+        affine: batch norms in cells have a learned scale and shift; in retrained networks they always have.
         shape: channels, height and width of an image.
         classes: number of classes.
     """
@@ -96,7 +97,7 @@ class CellNetwork(nn.Module):
         super().__init__()
         self.stem, self.second, self.cells = stem, second, nn.ModuleList(cells)
         self.deep = 2 * len(cells) // 3
-        """The last cell that halves the image, where an auxiliary head is put."""
+        """The last cell that halves the image; the auxiliary head reads its output."""
         self.auxiliary = AuxiliaryHead(cells[self.deep].outputs, classes, last_norm=last_norm)
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cells[-1].outputs, classes))
 
@@ -121,7 +122,7 @@ def _halving(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
 def _cells(
     before: int, last: int, width: int, count: int, halved: bool, closing_norms: ClosingNorms, affine: bool
 ) -> list[Cell]:
-    """The cells; ``before`` and ``last`` are the channels of the stem's outputs; ``halved``: the second is smaller."""
+    """The cells. ``before``, ``last``: channels of the stem's outputs; ``halved``: the second has half the side."""
     if count < 3 or width < 2:
         raise UserError(f"--space: expected cells >= 3 and width >= 2, got {count} and {width}")
     if closing_norms not in ("none", "pools", "all"):
@@ -149,7 +150,7 @@ def _nodes(kind: str, width: int, closing_norms: ClosingNorms, affine: bool) -> 
 
 
 def _op(name: str, width: int, stride: int, closing_norms: ClosingNorms, affine: bool) -> nn.Module:
-    """An operation, which drop path may drop, unless it is the bare identity."""
+    """An operation. Drop path may drop it, unless it is the bare identity."""
     norm = nn.BatchNorm2d(width, affine=affine)
     if name == "skip_connect" and stride == 1:
         return nn.Sequential(norm, DropPath()) if closing_norms == "all" else nn.Identity()

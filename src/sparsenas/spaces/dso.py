@@ -1,4 +1,4 @@
-"""Completely connected blocks (Zhang, Huang and Wang, DSO-NAS): every edge is a question of its own."""
+"""Completely connected blocks, in which every edge is optional (DSO-NAS; Zhang, Huang and Wang)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEVELS = 4
 EPS = 2e-5
 """Of the batch norms."""
 PUBLISHED_LEVELS, PUBLISHED_BLOCKS = 110, 24
-"""By what the published code reckons how deep a block is."""
+"""Levels and blocks of the published network, for the drop-path rate of a block."""
 
 
 def dso(
@@ -34,20 +34,20 @@ def dso(
     shape: tuple[int, int, int] = (3, 32, 32),
     classes: int = 10,
 ) -> DeepSequential:
-    """Builds the space for small images: three stages of blocks, which halve the image and double the channels.
+    """Builds the space for small images: three stages of blocks; each has half the side and twice the channels.
 
-    A block has 4 levels of 4 operations. An operation reads the sum of any of the outputs of earlier levels and of the
-    block's input; any of the 16 outputs make up the block's output, each by a 1x1 convolution of its own. Where an
-    operation reads nothing, or nothing reads it, it is no part of the network. That is 124 questions of yes or no a
-    block, and 2 a reduction block; asked all together, they are the complete network.
+    A block has 4 levels of 4 operations. An operation reads a sum of outputs of earlier levels and of the block's
+    input. The block's output is a sum of 1x1 convolutions of operations' outputs. Every term of these sums is optional:
+    124 edges per block, and 2 convolutions per reduction block. Operations without input or without use are left out.
+    The architecture with all edges is the complete network.
 
     Args:
         width: channels of the first stage.
         depth: blocks of a stage.
         share: all blocks have the same edges.
-        input_scales: ask about the edges from a block's input into its first level too, as in the paper's equation;
-            its code always keeps them.
-        dropout: how often training drops a feature in front of the classifier.
+        input_scales: edges from a block's input into its first level are optional too, as in the paper's equation. The
+            released code always keeps them.
+        dropout: dropout rate before the classifier, from 0 to below 1.
         shape: channels, height and width of an image.
         classes: number of classes.
     """
@@ -65,15 +65,15 @@ def dso_imagenet(
     shape: tuple[int, int, int] = (3, 224, 224),
     classes: int = 1000,
 ) -> DeepSequential:
-    """Builds the space for large images: four stages of blocks as in ``dso``, behind a stem that halves twice.
+    """Builds the space for large images: four stages of blocks as in ``dso``, after a stem that halves the image twice.
 
     Args:
         width: channels of the first stage.
         depths: blocks of each stage.
         share: all blocks have the same edges.
-        input_scales: ask about the edges from a block's input into its first level too, as in the paper's equation;
-            its code always keeps them.
-        dropout: how often training drops a feature in front of the classifier.
+        input_scales: edges from a block's input into its first level are optional too, as in the paper's equation. The
+            released code always keeps them.
+        dropout: dropout rate before the classifier, from 0 to below 1.
         shape: channels, height and width of an image.
         classes: number of classes.
     """
@@ -85,11 +85,11 @@ def dso_imagenet(
 
 
 def drop_shares(depths: Sequence[int]) -> list[float]:
-    """For every block in order the share of the drop path's rate, which grows with depth.
+    """The share of the drop-path rate of every block in order; it grows with depth.
 
-    The published code counts levels: block u of stage s (from 0) begins at level l = floor(s D / 3) + 4 u of D = 110
-    and has a share of (l + 1) / (D + 2), for 3 stages of 8 blocks. For any depth, D is 110 / 24 levels a block here,
-    and a stage begins at the floor of D times the share of the blocks before it.
+    The released code counts levels: block u of stage s (from 0) begins at level l = floor(s D / 3) + 4 u of D = 110
+    and has a share of (l + 1) / (D + 2), for 3 stages of 8 blocks. For other depths, D is 110 / 24 levels per block
+    here, and a stage begins at the floor of D times the share of the blocks before it.
     """
     levels = PUBLISHED_LEVELS / PUBLISHED_BLOCKS
     starts = [floor(levels * sum(depths[:stage])) for stage in range(len(depths))]
@@ -127,7 +127,7 @@ def _stages(
 
 
 def _block(name: str, channels: int, first: bool, input_scales: bool, drop: float) -> Dag:
-    """Positions: 0 is the input, then the operations level by level, then their weighted sum; then the shortcut."""
+    """A block. Positions: 0 is the input, then the operations level by level, then the sum of their outputs."""
     labels = ["input", *(f"level{i + 1}.{op}" for i in range(LEVELS) for op in OPERATIONS)]
     joins: list[Join | Sum] = []
     for level, (start, end) in enumerate(pairwise(range(1, len(labels) + 1, len(OPERATIONS)))):
@@ -178,7 +178,7 @@ def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, gain: bool
 
 
 def _norm(channels: int, gain: bool = True) -> nn.BatchNorm2d:
-    """Batch norm; its gain is fixed to 1 where the scales of edges do its work, until the network is derived."""
+    """Batch norm. Without ``gain`` its scale is 1 until the network is derived, since edges have scales."""
     norm = nn.BatchNorm2d(channels, eps=EPS)
     norm.weight.requires_grad_(gain)
     return norm
@@ -193,7 +193,7 @@ def _head(channels: int, dropout: float, classes: int) -> nn.Sequential:
 
 
 def _start(module: nn.Module) -> None:
-    """The published initial weights."""
+    """The initial weights of the released code."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
     elif isinstance(module, nn.Linear):

@@ -1,4 +1,4 @@
-"""Cells in the notation of DARTS: two (operation, predecessor) pairs a node, for normal and for reduction cells."""
+"""Cells in the notation of DARTS: two (operation, predecessor) pairs per node, for normal and for reduction cells."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Labels = dict[str, str | list[str]]
 
 
 class Genotype(NamedTuple):
-    """The connections of both kinds of cells, node after node; their order within a node means nothing."""
+    """The connections of both kinds of cells, node after node, in any order within a node."""
 
     normal: Connections
     reduce: Connections
@@ -36,7 +36,7 @@ class Genotype(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Genotype:
-        """Reads what ``str`` writes, as published code prints it. Raises ``UserError``."""
+        """Reads the text of ``str``, which is the text of DARTS's and ISTA-NAS's codes. Raises ``UserError``."""
         try:
             call = ast.parse(text.strip(), mode="eval").body
             assert isinstance(call, ast.Call)
@@ -54,7 +54,7 @@ class Genotype(NamedTuple):
         return cls(*(_connections(labels, kind) for kind in KINDS))
 
     def labels(self) -> Labels:
-        """An architecture's labels, as ``Arch.from_json`` takes them. Raises ``UserError`` when these are no cells."""
+        """An architecture's labels, for ``Arch.from_json``. Raises ``UserError`` when the connections are no cells."""
         return {name: kept for kind, cell in zip(KINDS, self, strict=True) for name, kept in _nodes(kind, cell).items()}
 
 

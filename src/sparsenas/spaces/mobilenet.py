@@ -27,15 +27,16 @@ def proxyless(
 ) -> nn.Sequential:
     """Builds the space of ProxylessNAS (Cai, Zhu, Han; ICLR 2019): 21 layers with 7^15 x 6^6 architectures.
 
-    A 3x3 stem of 32 channels, a fixed inverted residual of 16 (kernel 3, no expansion), then stages of 4, 4, 4, 4, 4
-    and 1 layers, each of kernel 3, 5 or 7 and expansion 3 or 6; a layer that keeps its shape may also be skipped. Last
-    come a 1x1 convolution of 1280 channels and the classifier. ReLU6 throughout; batch norm's epsilon is 1e-3. The
-    operations are those of section 4.2 of the paper; widths, depths, strides (2, 2, 2, 1, 2, 1) and all other numbers
-    are the defaults of the authors' search code (``imagenet_arch_search.py``, ``super_proxyless.py``). The networks
-    they published are wider: Proxyless-R mobile has 32, 40, 80, 96, 192 and 320 channels.
+    A 3x3 stem of 32 channels and a fixed inverted residual of 16 (kernel 3, no expansion) are followed by stages of 4,
+    4, 4, 4, 4 and 1 layers, each of kernel 3, 5 or 7 and expansion 3 or 6. A layer that keeps its shape may also be
+    skipped. The last layers are a 1x1 convolution of 1280 channels and the classifier. Activations are ReLU6; batch
+    norm's epsilon is 1e-3. The operations are those of section 4.2 of the paper. Widths, depths, strides (2, 2, 2, 1,
+    2, 1) and all other numbers are the defaults of the authors' search code (``imagenet_arch_search.py``,
+    ``super_proxyless.py``). Their published networks are wider: Proxyless-R mobile has 32, 40, 80, 96, 192 and 320
+    channels.
 
-    The stem and four stages halve the image; on images too small for all five halvings the first ones are dropped:
-    32x32 images are halved from the second stage on, 8x8 images by the fifth stage only.
+    The stem and four stages halve the image. Small images keep the last halvings only: 32x32 images are halved from the
+    second stage on, 8x8 images by the fifth stage.
 
     Args:
         widths: output channels of the six stages.
@@ -43,7 +44,7 @@ def proxyless(
         classes: number of classes.
     """
     if len(widths) != len(PROXYLESS_DEPTHS):
-        raise UserError(f"--space.widths: expected {len(PROXYLESS_DEPTHS)} numbers, one a stage, got {len(widths)}")
+        raise UserError(f"--space.widths: expected {len(PROXYLESS_DEPTHS)} numbers, one per stage, got {len(widths)}")
     first, *strides = kept_strides(shape, (2, *PROXYLESS_STRIDES))
     stem = (*_conv(shape[0], 32, 3, first), nn.ReLU6(inplace=True))
     fixed = (*_conv(32, 32, 3, groups=32), nn.ReLU6(inplace=True), *_conv(32, 16, 1))
@@ -64,18 +65,19 @@ def proxyless(
 def fbnet(last: int = 1504, shape: tuple[int, int, int] = (3, 224, 224), classes: int = 1000) -> nn.Sequential:
     """Builds the space of FBNet (Wu et al.; CVPR 2019): 22 layers of nine blocks each, 9^22 architectures.
 
-    A 3x3 stem of 16 channels; 1, 4, 4, 4, 4, 4 and 1 layers of 16, 24, 32, 64, 112, 184 and 352 channels, the first
-    of the second, third, fourth and sixth stage halving the image; a 1x1 convolution and the classifier (table 1 of
-    the paper). A block (table 2) is an inverted residual of kernel 3 or 5 and expansion 1, 3 or 6, ReLU after the first
-    two convolutions; ``_g2`` has 1x1 convolutions of two groups and a channel shuffle after the first. ``skip`` is the
-    identity, or where the shape changes a 1x1 convolution with batch norm and ReLU, as in the authors' code
-    (``maskrcnn-benchmark``, ``mobile-vision``), which the place of the shuffle is from as well.
+    A 3x3 stem of 16 channels is followed by stages of 1, 4, 4, 4, 4, 4 and 1 layers with 16, 24, 32, 64, 112, 184 and
+    352 channels, then by a 1x1 convolution and the classifier (table 1 of the paper). The first layers of the second,
+    third, fourth and sixth stage halve the image. A block (table 2) is an inverted residual of kernel 3 or 5 and
+    expansion 1, 3 or 6, with ReLU after the first two convolutions; ``_g2`` has 1x1 convolutions of two groups and a
+    channel shuffle after the first. ``skip`` is the identity, or, where the shape changes, a 1x1 convolution with batch
+    norm and ReLU. It and the place of the shuffle follow the authors' code (``maskrcnn-benchmark``,
+    ``mobile-vision``).
 
-    With 1504 channels in the last convolution the networks published as FBNet-A, B and C count within 1 % of the
-    multiply-adds that the paper states (249, 295 and 375 M); the released B and C have 1984.
+    With 1504 channels in the last convolution, FBNet-A, B and C have within 1 % of the multiply-adds of the paper (249,
+    295 and 375 M). The released B and C have 1984 channels.
 
-    The stem and four stages halve the image; on images too small for all five halvings the first ones are dropped:
-    32x32 images are halved from the third stage on, 8x8 images by the sixth stage only.
+    The stem and four stages halve the image. Small images keep the last halvings only: 32x32 images are halved from the
+    third stage on, 8x8 images by the sixth stage.
 
     Args:
         last: channels of the last convolution.
@@ -133,7 +135,7 @@ def _classifier(inputs: int, classes: int) -> tuple[nn.Module, ...]:
 
 
 def _initialised(net: nn.Sequential) -> nn.Sequential:
-    """Draws the convolutions as both papers' code does: normal, of variance 2 over outputs times kernel size."""
+    """Draws the convolutions as both papers' codes: normal, of variance 2 over outputs times kernel size."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")

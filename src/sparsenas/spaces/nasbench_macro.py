@@ -15,14 +15,13 @@ IDENTITY: Picks = (0,)
 
 
 class Macro(nn.Sequential, Derivable):
-    """The benchmark's network, which knows which of its codes are one network."""
+    """The benchmark's network, with the equivalence of its architectures."""
 
     def canonical(self, arch: Arch) -> Arch:
-        """Equal networks made equal architectures: 3969 of the 6561 codes are left.
+        """One architecture for all that build the same network: 3969 of the 6561 codes.
 
-        An identity may stand anywhere in a stage but in its first layer, which halves the image and has no identity
-        proper: so identities go to the end of their stage. On inherited weights equal networks may still differ, for
-        each layer has weights of its own.
+        Identities go to the end of their stage, whose first layer halves the image and has no true identity. With
+        inherited weights equivalent architectures may still differ, since each layer has its own.
         """
         picks = list(arch.values())
         ordered: list[Picks] = []
@@ -39,9 +38,9 @@ class Macro(nn.Sequential, Derivable):
 def nasbench_macro(shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10) -> nn.Sequential:
     """Builds the benchmark's network: layers in stages of 2, 3 and 3, the first of each halving the image.
 
-    Choices of a layer: identity (a 1x1 convolution and batch norm where the shape changes), the inverted residual
-    with kernel 3 and expansion 3, and with kernel 5 and expansion 6. The codes of the benchmark, such as ``02012100``,
-    are this space's compact text.
+    The options of a layer are the identity (a 1x1 convolution and batch norm where the shape changes), an inverted
+    residual of kernel 3 and expansion 3, and one of kernel 5 and expansion 6. The compact text of architectures is the
+    benchmark's code, such as ``02012100``.
 
     Args:
         shape: channels, height and width of an image.

@@ -1,4 +1,4 @@
-"""Architectures by name: those that papers and their code published, each with the space it is of, and all others."""
+"""Architectures from text: published ones by name, each with its space, and all other notations."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Published(NamedTuple):
     flags: Mapping[str, Flag]
     """The flags of the space that differ from its defaults."""
     arch: Mapping[str, str | list[str]]
-    """The options kept, by the name of the choice."""
+    """The labels of the options kept, by choice."""
 
 
 def _spos(blocks: str, widths: str = "") -> Published:
-    """From the numbers of the options of each block, and of the width of each block where widths were searched."""
+    """From the indices of each block's option, and of each block's width if widths were searched."""
     units, factors = list(KERNELS), [f"{factor}x" for factor in WIDTHS]
     arch: dict[str, str | list[str]] = {f"block{i + 1}": units[int(n)] for i, n in enumerate(blocks.split())}
     arch |= {f"block{i + 1}.width": factors[int(n)] for i, n in enumerate(widths.split())}
@@ -44,7 +44,7 @@ CIFAR: Mapping[str, Flag] = {"width": 36, "cells": 20, "closing_norms": "none"}
 
 
 def _darts(space: str, flags: Mapping[str, Flag], normal: str, reduce: str) -> Published:
-    """From connections such as s3.1 in order: an operation by its initial and its kernel, and its predecessor."""
+    """From connections such as s3.1: an operation's initials or its initial and kernel, and its predecessor."""
     codes = dict(zip(("mp", "ap", "sk", "s3", "s5", "d3", "d5"), OPS, strict=True))
 
     def cell(text: str) -> Connections:
@@ -110,7 +110,7 @@ PUBLISHED: Mapping[str, Published] = {
         "mp.0 mp.1 sk.2 mp.1 mp.0 sk.2 sk.2 mp.1",
     ),
 }
-"""By name; a name is all that ``--arch`` needs."""
+"""By name, as ``--arch`` takes it."""
 
 
 def read_arch(choices: Choices, text: str) -> Arch:
@@ -130,11 +130,11 @@ def read_arch(choices: Choices, text: str) -> Arch:
     if text == "full":
         return Arch(choices, {name: tuple(range(choice.most)) for name, choice in choices.items()})
     if text.startswith("uniform:"):
-        asked = text.removeprefix("uniform:").split(",")
-        return Arch(choices, {name: choice.picks(_first_of(choice, asked)) for name, choice in choices.items()})
+        named = text.removeprefix("uniform:").split(",")
+        return Arch(choices, {name: choice.picks(_first_of(choice, named)) for name, choice in choices.items()})
     return Arch.from_text(choices, text)
 
 
 def _first_of(choice: Choice, labels: Sequence[str]) -> str:
-    """The first label that a choice has, else the first, for the error; ``uniform:w2a2,1.0x`` serves two kinds."""
+    """The first label that is one of the choice's, as in ``uniform:w2a2,1.0x``; else the first, for the error."""
     return next((label for label in labels if label in choice.options), labels[0])

@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-34 of searched bit widths (SPOS, mixed-precision search)."""
+"""ResNet-18 and ResNet-34 with searched bit widths (SPOS, mixed-precision search)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sparsenas.errors import UserError
 from sparsenas.spaces.strides import kept_strides
 
 PAIRS = "1/2,2/2,1/4,2/4,3/4,4/4"
-"""The published choice, weight bits / activation bits."""
+"""The published options, weight bits / activation bits."""
 EXPANSIONS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
 """The published middle widths of channel search."""
 STRIDES = (2, 2, 2, 2, 2)
@@ -26,16 +26,16 @@ def resnet18(
     shape: tuple[int, int, int] = (3, 224, 224),
     classes: int = 1000,
 ) -> nn.Sequential:
-    """Builds ResNet-18 with the bit widths of every residual block to be chosen.
+    """Builds ResNet-18 with a choice of bit widths for every residual block.
 
-    All convolutions of a block, that of its shortcut included, have the block's weight and activation bits; the first
-    convolution and the classifier keep full precision. With one pair the network is a uniform baseline.
-    Of the five places where the image is halved (first convolution, pooling, second to fourth stage) small images keep
-    the last ones, as many as leave 4 pixels along the shorter side: the three stages at 32x32, the fourth at 8x8.
-    A first convolution that does not halve has kernel 3, not 7; no pooling stands where it would not halve.
+    All convolutions of a block, its shortcut included, have the block's weight and activation bits. The first
+    convolution and the classifier keep full precision. With one pair of bit widths the network is a uniform baseline.
+    The first convolution, the pooling and the second to fourth stage halve the image. Small images keep the last
+    halvings only, so that 4 pixels are left along the shorter side: three stages at 32x32, the fourth at 8x8. A first
+    convolution that does not halve the image has kernel 3, not 7; a pooling that does not is left out.
 
     Args:
-        pairs: the choice in each block, weight bits / activation bits.
+        pairs: options of each block, weight bits / activation bits.
         widths: also choose the middle channels of each block, 0.2 to 1.6 times those of its output.
         width: channels of the first stage; each later one has twice as many.
         shape: channels, height and width of an image.
@@ -51,10 +51,10 @@ def resnet34(
     shape: tuple[int, int, int] = (3, 224, 224),
     classes: int = 1000,
 ) -> nn.Sequential:
-    """Builds ResNet-34 with the bit widths of every residual block to be chosen; in all else as ``resnet18``.
+    """Builds ResNet-34 with a choice of bit widths for every residual block, as ``resnet18``.
 
     Args:
-        pairs: the choice in each block, weight bits / activation bits.
+        pairs: options of each block, weight bits / activation bits.
         widths: also choose the middle channels of each block, 0.2 to 1.6 times those of its output.
         width: channels of the first stage; each later one has twice as many.
         shape: channels, height and width of an image.
@@ -113,7 +113,7 @@ def _middle(name: str, outputs: int) -> Width:
 
 
 def _block(inputs: int, middle: int | Width, outputs: int, bits: Bits, stride: int) -> BasicBlock:
-    # No ReLU between the two: a quantized convolution clips its input at 0 itself.
+    # Without ReLU between the two: a quantized convolution clips its input at 0.
     body = nn.Sequential(
         QuantConv2d(inputs, middle, 3, bits, stride, padding=1, bias=False),
         SliceBatchNorm2d(middle),

@@ -1,4 +1,4 @@
-"""The ImageNet space of SPOS (Guo et al., ECCV 2020): twenty blocks in the manner of ShuffleNetV2, and their widths."""
+"""The ImageNet space of SPOS (Guo et al., ECCV 2020): twenty blocks similar to ShuffleNetV2, and their widths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparsenas.spaces.strides import kept_strides
 STAGES = ((4, 64), (4, 160), (8, 320), (4, 640))
 """Blocks and output channels of each stage; the first block of a stage halves the image."""
 KERNELS = {"shuffle3": 3, "shuffle5": 5, "shuffle7": 7, "xception": 3}
-"""The choices of a block and the kernels of their depthwise convolutions."""
+"""The options of a block and the kernels of their depthwise convolutions."""
 WIDTHS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
 
 Channels = int | Width
@@ -27,13 +27,13 @@ def shufflenet(
     shape: tuple[int, int, int] = (3, 224, 224),
     classes: int = 1000,
 ) -> nn.Sequential:
-    """Builds the supernet of the paper's released code, with its initialisation; batch norms have no affine parameters.
+    """Builds the supernet of the released code, with its initial weights. Batch norms have no affine parameters.
 
-    A 3x3 stem of 16 channels, twenty blocks in stages of 4, 4, 8 and 4 with 64, 160, 320 and 640 channels, a 1x1
-    convolution of 1024, dropout of 0.1 and a classifier without bias. Each choice of a block has its own weights, its
-    projection included. Where only widths vary, every block is ``shuffle3``. The stem and the first block of each
-    stage halve the image; on images too small for all five halvings the first ones are dropped: 32x32 images are
-    halved from the second stage on, 8x8 images by the last stage only.
+    A 3x3 stem of 16 channels is followed by twenty blocks in stages of 4, 4, 8 and 4 with 64, 160, 320 and 640
+    channels, a 1x1 convolution of 1024 channels, dropout of 0.1 and a classifier without bias. Each option of a block
+    has its own weights, its projection included. If only widths vary, every block is ``shuffle3``. The stem and the
+    first block of each stage halve the image. Small images keep the last halvings only: 32x32 images are halved from
+    the second stage on, 8x8 images by the last stage.
 
     Args:
         vary: blocks (4^20 architectures), widths (8^20) or both (32^20).
@@ -60,10 +60,10 @@ def shufflenet(
 
 
 class ShuffleUnit(nn.Module):
-    """Concatenates what passes by with what ``main`` makes of the rest.
+    """Two branches side by side: ``project`` and ``main``.
 
-    With a ``project`` both branches read the whole input, and what passes by is projected. Without, the channels of
-    even index pass by untouched and ``main`` reads the odd ones: ShuffleNetV2's shuffle and split in one.
+    With a ``project``, both branches read the whole input. Without, the channels of even index are kept as they are and
+    ``main`` reads the odd ones, which is ShuffleNetV2's shuffle and split in one.
     """
 
     def __init__(self, main: nn.Module, project: nn.Module | None) -> None:
@@ -74,15 +74,15 @@ class ShuffleUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.project is not None:
             return torch.cat([self.project(x), self.main(x)], dim=1)
-        passing, rest = _split_last(x) if self.training else x.unflatten(1, (-1, 2)).unbind(2)
-        return torch.cat([passing, self.main(rest)], dim=1)
+        kept, rest = _split_last(x) if self.training else x.unflatten(1, (-1, 2)).unbind(2)
+        return torch.cat([kept, self.main(rest)], dim=1)
 
 
 def _split_last(x: Tensor) -> tuple[Tensor, Tensor]:
     """The channels of even and of odd index, as ``x.unflatten(1, (-1, 2)).unbind(2)``, for training.
 
-    The gradient of ``unbind`` stacks its parts where it split them: here behind the channels, so that it comes out
-    with the channels last in memory, as the layers before it want it. Exported networks run better without.
+    The gradient of ``unbind`` is stacked along the dimension that was split. Here that is the last one, so the gradient
+    has the memory layout of the layers before it, channels last. Exported networks are faster without.
     """
     even, odd = x.permute(0, 2, 3, 1).unflatten(3, (-1, 2)).unbind(4)
     return even.permute(0, 3, 1, 2), odd.contiguous().permute(0, 3, 1, 2)
@@ -135,7 +135,7 @@ def _width(block: str, outputs: int, factors: tuple[float, ...]) -> Width:
 
 
 def _initialised(net: nn.Sequential, classifier: nn.Linear) -> nn.Sequential:
-    """Draws the weights as the released code does: normal, of deviation 1/inputs; 0.01 in the first and last layer."""
+    """Draws weights as the released code: normal, of standard deviation 1/inputs; 0.01 in the first and last layer."""
     convs = [module for module in net.modules() if isinstance(module, nn.Conv2d | SliceConv2d)]
     for conv in convs:
         nn.init.normal_(conv.weight, std=0.01 if conv is convs[0] else 1 / conv.weight.shape[1])

@@ -1,4 +1,4 @@
-"""What becomes of strides that were made for large images when the images are small."""
+"""Strides of networks for large images, adapted to small images."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ SMALLEST = 4
 
 
 def kept_strides(shape: tuple[int, int, int], strides: Sequence[int]) -> list[int]:
-    """The strides (1 or 2, in order) of a network on images of ``shape``: as many halvings as the image can take.
+    """The strides (1 or 2, in order) of a network on images of ``shape``.
 
-    An image may be halved as long as ``SMALLEST`` pixels are left along its shorter side; the first halvings are the
-    ones dropped, as is the custom for small images, so that the early layers see all of them. All five halvings of a
-    network made for 224x224 (which leave 7x7) are kept from 97 pixels on, the last three at 32x32 and the last one at
-    8x8 (each leaving 4x4).
+    Every halving must leave ``SMALLEST`` pixels along the shorter side. If some halvings do not fit, the first ones are
+    left out, as is common for small images. All five halvings of a network for 224x224 (which leave 7x7) are kept from
+    97 pixels on, the last three at 32x32 and the last one at 8x8 (each leaving 4x4).
     """
     pixels, possible = min(shape[1:]), 0
     while (pixels := -(-pixels // 2)) >= SMALLEST:

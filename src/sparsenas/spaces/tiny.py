@@ -1,4 +1,4 @@
-"""A small space for 8x8 images: what to do in each block, and how wide."""
+"""A small space for 8x8 images: the operation of each block and its width."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ EXPANSIONS = (0.5, 1.0, 1.5, 2.0)
 
 
 def tiny(width: int = 16, blocks: int = 5, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10) -> nn.Sequential:
-    """Builds the space for small images; made for the 8x8 digits, it trains in seconds.
+    """Builds the space for small images. It is made for the 8x8 digits and trains in seconds.
 
-    A stem, then blocks that are each a dense 3x3 bottleneck, an inverted residual with kernel 3 or 5, or (where the
-    shape is kept) nothing, with a middle width of 0.5, 1, 1.5 or 2 times the block's channels; the middle block
+    A stem is followed by blocks. A block is a 3x3 bottleneck, an inverted residual of kernel 3 or 5, or, where the
+    shape is kept, the identity. Its middle width is 0.5, 1, 1.5 or 2 times its output channels. The block in the middle
     halves the image and doubles the channels.
 
     Args:
