@@ -116,7 +116,8 @@ def test_command_lines_parse(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
     commands = command_lines(page.read_text(encoding="utf-8"))
     for name, *flags in commands:
         command = vars(import_module(f"sparsenas.commands.{name}"))[name]
-        parse(command, [flag for flag in flags if flag != "--resume"])
+        if "--help" not in flags:
+            parse(command, [flag for flag in flags if flag != "--resume"])
     assert len(commands) >= 10 or page != README
 
 
