@@ -128,6 +128,7 @@ def test_a_message_names_one_flag_and_one_value(flag: str, told: str) -> None:
         ("space: {name: tiny, 3: 4}", "flags.yaml: space.3: no such flag"),
         ("spaec: tiny", "flags.yaml: spaec: no such flag; did you mean --space?"),
         ("space: {name: 3}", "--space: expected a name, got 3"),
+        ("config: other.yaml", "flags.yaml: config: no such flag"),
         ("- space", "--config flags.yaml: expected a YAML file of flags"),
     ],
 )
@@ -292,7 +293,7 @@ def test_objects_in_python() -> None:
     assert to_config(flags)["space"] == {"name": f"__main__:{make.__qualname__}", "width": 5}
     assert RunFlags(space=tiny) == RunFlags(space="tiny") == RunFlags()  # type: ignore[arg-type]
     for wrong in (3, nn.Identity(), digits()):
-        with pytest.raises(UserError, match="expected a name, a function or a class, got an object of class "):
+        with pytest.raises(UserError, match="space: expected a name, a function or a class, got an object of class "):
             RunFlags(space=wrong)  # type: ignore[arg-type]
 
 

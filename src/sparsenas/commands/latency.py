@@ -69,7 +69,7 @@ def latency(
 
 
 def _facts(out: Path, table: LatencyTable, space: Plugin, checked: Sequence[Checked]) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """The object that ``--json`` prints."""
     return {
         "table": str(out),
         "space": space.to_config(),
@@ -90,7 +90,7 @@ def _facts(out: Path, table: LatencyTable, space: Plugin, checked: Sequence[Chec
 
 
 def _summary(out: Path, table: LatencyTable, checked: Sequence[Checked]) -> Table:
-    """What is printed."""
+    """The table that is printed."""
     settings = table.settings
     how = f"{settings.engine}, {settings.accelerator}, batch {settings.batch}, {settings.threads} threads"
     shown = Table(title=f"{out}: {len(table.timings)} layers on {table.device} ({how})", title_justify="left")
@@ -103,7 +103,7 @@ def _summary(out: Path, table: LatencyTable, checked: Sequence[Checked]) -> Tabl
 
 
 def _notes(checked: Sequence[Checked]) -> str:
-    """What the networks say of the table."""
+    """How far the sums of the table are from the measured networks."""
     facts = verdict(checked)
     notes = []
     if checked:

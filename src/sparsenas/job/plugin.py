@@ -40,7 +40,7 @@ class Plugin:
         return cls(builtin[0] if builtin else _name_of(value), flags, value)
 
     def callable(self, kind: str) -> Callable[..., Any]:
-        """What the name stands for. Raises ``UserError`` for an unknown one."""
+        """The callable itself. Raises ``UserError`` for an unknown name."""
         return self.make or resolve(kind, self.name)
 
     def build(self, kind: str, *args: Any, **given: Any) -> Any:
@@ -60,7 +60,7 @@ class Plugin:
             return make(*args, **arguments)
         except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
             if isinstance(error, UserError) or self.name not in TABLES[kind]:
-                raise  # in code of the user's own the whole traceback is wanted
+                raise  # in the user's own code the whole traceback is wanted
             raise UserError(f"--{kind} {self.words(kind)}: cannot be built: {first_line(error)}") from error
 
     def words(self, kind: str, **given: Any) -> str:
@@ -69,11 +69,6 @@ class Plugin:
         flags = {**{name: value for name, value in given.items() if name in takes or name == "shape"}, **self.flags}
         words = {n: ",".join(map(str, v)) if isinstance(v, list | tuple) else v for n, v in flags.items()}
         return " ".join([f"--{kind} {self.name}", *(f"--{kind}.{name} {value}" for name, value in words.items())])
-
-    @classmethod
-    def from_config(cls, section: Mapping[str, Any]) -> Plugin:
-        """The inverse of ``to_config``."""
-        return cls(section["name"], {name: value for name, value in section.items() if name != "name"})
 
     def to_config(self) -> dict[str, Any]:
         """As in ``config.yaml``: the name and the flags side by side."""

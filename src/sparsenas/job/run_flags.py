@@ -9,7 +9,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from sparsenas.distributed.fabric import Device
-from sparsenas.errors import check_at_least
+from sparsenas.errors import UserError, check_at_least
 from sparsenas.job.flag_groups import (
     AcceleratorFlags,
     FolderFlags,
@@ -23,8 +23,11 @@ from sparsenas.job.flag_groups import (
 from sparsenas.job.flags.saved import unsaved
 from sparsenas.job.plugin import Plugin
 
+PLUGINS = ("space", "data", "method")
 LEAST = {"seed": 0, "random_search": 0, "baselines": 0, "threads": 0, "num_nodes": 1, "checkpoint_seconds": 0}
 """Lowest legal values."""
+LISTS = ("budget", "scale_to", "compare")
+"""Flags that may be repeated; in Python one text is taken for a list of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +95,18 @@ def check(flags: object) -> None:
     """Raises ``UserError`` for a value out of range; names and single limits given in Python are taken as well."""
     values = vars(flags)
     for name, value in [*values.items()]:
-        if name in ("space", "data", "method"):
-            object.__setattr__(flags, name, Plugin.of(value))
-        if name in ("budget", "scale_to", "compare") and isinstance(value, str):
+        if name in PLUGINS:
+            object.__setattr__(flags, name, _plugin(name, value))
+        if name in LISTS and isinstance(value, str):
             object.__setattr__(flags, name, [value])
     check_at_least(values, LEAST)
+
+
+def _plugin(name: str, value: object) -> Plugin:
+    try:
+        return Plugin.of(value)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def fabric_of(flags: SearchFlags | RunFlags | RetrainFlags) -> Fabric:

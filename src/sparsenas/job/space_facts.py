@@ -1,7 +1,8 @@
-"""What is known of a space before anything trains."""
+"""Facts about a space before any training."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from sparsenas.core.arch import space_size
@@ -12,9 +13,7 @@ from sparsenas.job.plugin import Plugin
 
 
 def input_shape(space: Plugin) -> Shape:
-    """The image shape a space is counted at: its flag, or the default of its parameter."""
-    import inspect
-
+    """The image shape at which costs are counted: the space's flag, else its default. Raises ``UserError``."""
     parameters = inspect.signature(space.callable("space")).parameters
     shape = space.flags.get("shape") or (parameters["shape"].default if "shape" in parameters else None)
     if shape is None:
@@ -25,14 +24,14 @@ def input_shape(space: Plugin) -> Shape:
 
 
 def describe(space: Plugin) -> dict[str, Any]:
-    """One space: its questions, how many architectures they span, and the range of each cost."""
+    """One space: its choices, the number of architectures, and the range of each cost."""
     net, shape = space.build("space"), input_shape(space)
-    questions = choices(net)
+    searched = choices(net)
     return {
         "name": space.name,
         "shape": list(shape),
-        "size": space_size(questions),
-        "choices": [vars(choice) | {"options": list(choice.options)} for choice in questions.values()],
+        "size": space_size(searched),
+        "choices": [vars(choice) | {"options": list(choice.options)} for choice in searched.values()],
         "range": reach(CostTable(net, shape)),
     }
 

@@ -1,4 +1,4 @@
-"""From a topology to a network: as wide as hard limits allow (DSO-NAS's global width multiplier)."""
+"""Makes the found network as wide as limits allow (the global width multiplier of DSO-NAS)."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.job.task import Task
 
 WIDTH = "width"
-"""The flag of a space that is a number of channels to which all others are proportional."""
+"""The flag of a space that is a number of channels; all other channel numbers are proportional to it."""
 NARROW, WIDE = 64, 1 << 14
-"""No space begins to be a network above the one width, and none is made wider than the other."""
+"""The narrowest network of a space must be narrower than ``NARROW``; none is made wider than ``WIDE``."""
 
 
 def check_target(target: Mapping[str, Any]) -> None:
-    """Raises ``UserError`` when the flags given for the network that is trained in the end have a width already."""
+    """Raises ``UserError`` when the flags of the final network have a width already."""
     if WIDTH in target:
         raise UserError(f"--target.width: expected none beside --scale-to, which finds the width, got {target[WIDTH]}")
 
 
 def check_scale_to(task: Task, scale_to: Sequence[str]) -> None:
-    """Raises ``UserError`` for limits that no architecture of the space keeps at any width, before one is found."""
+    """Raises ``UserError`` for limits that no architecture of the space keeps at any width."""
     budgets, least = _budgets(task, scale_to), _narrowest(task)
     table = CostTable(_network(task, least), task.data.shape, _bounded(task, budgets))
     for budget in budgets:
@@ -43,7 +43,7 @@ def check_scale_to(task: Task, scale_to: Sequence[str]) -> None:
 
 
 def fitted(task: Task, arch: Arch, scale_to: Sequence[str]) -> Task:
-    """The task with its target as wide as ``arch`` keeps the limits of ``scale_to``, which are its budgets then.
+    """The task with its target as wide as the limits of ``scale_to`` allow for ``arch``; these become its budgets.
 
     Raises ``UserError`` when even the narrowest network breaks a limit, or the widest is below one.
     """
@@ -98,7 +98,7 @@ def _budgets(task: Task, scale_to: Sequence[str]) -> list[Budget]:
 
 
 def _narrowest(task: Task) -> int:
-    """The least width of which the space is a network."""
+    """The least width at which the space can be built."""
     for width in range(1, NARROW):
         try:
             _network(task, width)
@@ -113,13 +113,13 @@ def _at(task: Task, width: int) -> Plugin:
 
 
 def _network(task: Task, width: int) -> nn.Module:
-    """The space at another width, without numbers: it may be very large."""
+    """The space at another width, on the meta device, for it may be very large."""
     with torch.device("meta"):
         return build_space(_at(task, width), task.data)
 
 
 def _bounded(task: Task, budgets: Sequence[Budget]) -> dict[str, Cost]:
-    """The costs that are bounded; others, such as measured ones, may be unknown at most widths."""
+    """The costs that are bounded. Others, such as measured latency, are unknown at most widths."""
     return {budget.cost: task.limits.table.costs[budget.cost] for budget in budgets}
 
 

@@ -63,8 +63,9 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
     line = read_line(make, argv)
     known, plugins = line.known(), line.plugins()
     given: dict[str, Any] = {}
-    for source in (*line.files, from_words(line.words, known)):
-        given |= source.read(known)
+    for file in line.files:
+        given |= file.read({name: flag for name, flag in known.items() if name != FILES})
+    given |= from_words(line.words, known).read(known)
     before = defaults(known.values())
     if line.saved is not None:
         check_unchanged({kind + NAME: name for kind, name in plugins.items()}, line.saved.plugins())
