@@ -304,7 +304,7 @@ def test_bad_tables_get_one_line(content: str, expected: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ([], "expected --table FILE, got none"),
+        ([], "expected --table, got none"),
         (["--table", "nowhere"], "nowhere: expected a table"),
         (["--table", "strange"], "strange: expected architectures of the run's space: architecture '012': expected 6"),
         (["--table", "TABLE", "--sample", "-1"], "--sample: expected >= 0, got -1"),

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsenas.distributed.fabric import Device
-from sparsenas.errors import UserError
 from sparsenas.job.measure import rank_architectures
 from sparsenas.rundir.ranking import Ranking, Standing
 from sparsenas.searching.rank_correlation import Agreement
@@ -18,7 +17,7 @@ from sparsenas.searching.rank_correlation import Agreement
 
 def rank(
     run: Path,
-    table: Path | None = None,
+    table: Path,
     sample: int = 0,
     calibration: list[int] | None = None,
     val: int | None = None,
@@ -51,8 +50,6 @@ def rank(
         threads: CPU threads (0 = PyTorch's default). Use 1 for small networks.
         trust_plugins: plug-in named in the run folder whose code may be run, as package.module:callable. Repeatable.
     """
-    if table is None:
-        raise UserError("expected --table FILE, got none")
     device = Device(accelerator, threads=threads).fabric().device
     ranking = rank_architectures(run, table, device, sample, calibration, val, shrink, block, trust_plugins or [])
     if json:
