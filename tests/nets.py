@@ -138,6 +138,25 @@ def live_nodes(term: Term | None, inputs: int) -> Iterator[int]:
             yield from live_nodes(below, inputs)
 
 
+def complete_block(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+    """One completely connected block of two levels of two operations: a network for DSO-NAS that trains in no time."""
+    labels = ("input", "a1", "b1", "a2", "b2")
+
+    def conv(inputs: int, kernel: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(inputs, CHANNELS, kernel, padding=kernel // 2), nn.BatchNorm2d(CHANNELS), nn.ReLU()
+        )
+
+    def edges(name: str, sources: range) -> Join:
+        choice = Choice(name, tuple(labels[source] for source in sources), 0, len(sources))
+        return Join(choice, [nn.Identity() for _ in sources], sources)
+
+    joins = [edges(name, range(1 if i < 2 else 3)) for i, name in enumerate(labels[1:])]
+    block = Dag(1, joins, edges("output", range(1, 5)), [conv(CHANNELS, kernel) for kernel in (1, 3, 1, 3)])
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(CHANNELS, classes))
+    return nn.Sequential(conv(shape[0], 3), Added(block), *head)
+
+
 class Added(nn.Module):
     """x plus what a Dag makes of it, if anything."""
 

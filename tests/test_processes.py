@@ -16,9 +16,11 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import DoublePrecision
 from torch import distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
+from torch.multiprocessing import start_processes
 from torch.nn import functional as F
 
+from processes import FORKS
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
 from sparsenas.data import Split
@@ -49,13 +51,13 @@ from sparsenas.training.recipe import Recipe
 
 STEPS = 20
 SIZES = (1, 2, 4)
-METHODS = {"Spos": "tiny", "Ista": "tiny", "IstaOneStage": "tiny", "Dso": "dso"}
+METHODS = {"spos": "tiny", "ista": "tiny", "ista_one_stage": "tiny", "dso": "nets:complete_block"}
 """Which space each method trains."""
 ROUNDING = 1e-5
 """How far losses may be apart."""
 SLOW, FAST = 0.0003, 0.05
 """Learning rates: rounding tips a ReLU now and then, which tells more the faster the weights change."""
-TRAININGS = [("Spos", "32-true"), ("retrain", "32-true"), *((name, "64-true") for name in (*METHODS, "retrain"))]
+TRAININGS = [("spos", "32-true"), ("retrain", "32-true"), *((name, "64-true") for name in (*METHODS, "retrain"))]
 RECIPE = Recipe(epochs=STEPS, batch=64, lr=0.05, augment=False)
 """An epoch is one step, so that the log has the loss of every step."""
 
@@ -72,7 +74,8 @@ def spread(out: Path, size: int) -> dict[str, Any]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(_process, (size, port, str(out)), nprocs=size)  # type: ignore[no-untyped-call]
+    arguments = (size, port, str(out))
+    start_processes(_process, arguments, nprocs=size, start_method=FORKS.get_start_method())  # type: ignore[no-untyped-call]
     found: dict[str, Any] = json.loads((out / "found.json").read_text())
     return found
 
@@ -91,7 +94,7 @@ def _process(number: int, size: int, port: int, out: str) -> None:
 
 
 def _task(name: str, space: str = "tiny") -> Task:
-    flags = {"tiny": {"width": 8, "blocks": 4}, "dso": {"width": 4, "depth": 1, "share": True}}[space]
+    flags = {"width": 8, "blocks": 4} if space == "tiny" else {}
     task = make_task(Plugin(space, flags), Plugin("digits", {}), [], 0, torch.device("cpu"))
     few = {part: _noisy(getattr(task.data, part).subset(torch.arange(100))) for part in ("train", "val")}
     return replace(task, data=replace(task.data, **few)) if name != "scores" else task
@@ -121,7 +124,7 @@ def _scores(out: Path) -> list[tuple[float, float]]:
 def _losses(out: Path, name: str, precision: str) -> list[float]:
     """The losses of some steps of a supernet under a method, or of a plain network's training."""
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[Double()] if precision == "64-true" else [])
-    recipe = replace(RECIPE, lr=SLOW if precision == "32-true" or name == "Dso" else FAST)
+    recipe = replace(RECIPE, lr=SLOW if precision == "32-true" or name == "dso" else FAST)
     task, run = _task("losses", METHODS.get(name, "tiny")), _folder(out / f"{name} {precision}")
     checkpoint = Checkpoint(run, "stage", 0)
     if name == "retrain":
@@ -129,7 +132,7 @@ def _losses(out: Path, name: str, precision: str) -> list[float]:
         plain = task.plain(arch, "retrain")
         train_network(fabric, plain, task.data, task.data.train, recipe, 0, RunLogger(run), checkpoint)
     else:
-        flags = {"pretrain": 0.25, "prune_every": 2} if name == "Dso" else {}
+        flags = {"pretrain": 0.25, "prune_every": 2} if name == "dso" else {}
         learner = make_method(Plugin(name, flags), task, recipe)
         net = task.network("supernet")
         train_supernet(fabric, net, learner, task.data, recipe, 0, RunLogger(run), checkpoint)
