@@ -19,10 +19,11 @@ SMALL = (3, 32, 32)
 
 @pytest.mark.parametrize("name", [name for name in SPACES if not name.startswith(("darts", "dso"))])  # tested smaller
 def test_conformance(name: str) -> None:
-    """On 200 architectures; on 30 and on small images for the spaces made for ImageNet, which are as slow as large."""
-    shape = inspect.signature(SPACES[name]).parameters["shape"].default
+    """On 200 architectures; on 30, narrower and on small images for the spaces made for ImageNet, which are large."""
+    parameters = inspect.signature(SPACES[name]).parameters
+    shape, width = parameters["shape"].default, {"width": 16} if "width" in parameters else {}
     if shape == IMAGENET:
-        check_space(lambda: SPACES[name](shape=SMALL, classes=10), SMALL, archs=30)
+        check_space(lambda: SPACES[name](shape=SMALL, classes=10, **width), SMALL, archs=30)
     else:
         check_space(SPACES[name], shape, archs=200)
 
