@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import torch
@@ -18,8 +19,7 @@ from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.nn.depthwise_grad import DEPTHWISE
 from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.nn.malloc import keep_heap
-from sparsenas.reporting.canvas import FOUND, OTHER
-from sparsenas.reporting.markup import Html, element
+from sparsenas.reporting.colours import FOUND, OTHER
 from sparsenas.spaces.dso import LEVELS, OPERATIONS, dso
 
 BATCH, WIDTH, PIXELS, ROUNDS = 32, 48, 32, 5
@@ -57,34 +57,37 @@ def step(block: nn.Module, x: Tensor, *weights: dict[str, Tensor]) -> float:
     return time.perf_counter() - start
 
 
-def picture(seconds: Mapping[float, float]) -> Html:
-    """Seconds a step against the share of the edges that survive, as SVG; dotted: in proportion to the edges."""
+def picture(seconds: Mapping[float, float]) -> str:
+    """Seconds per step against the share of the edges that survive, as SVG; dotted: in proportion to the edges."""
     top = max(seconds.values()) * 1.1
+    size = {"width": str(ACROSS), "height": str(DOWN), "viewBox": f"0 0 {ACROSS} {DOWN}"}
+    style = {"xmlns": "http://www.w3.org/2000/svg", "font-family": "sans-serif", "font-size": "13"}
+    svg = ElementTree.Element("svg", {**style, **size})
 
     def at(share: float, value: float) -> tuple[float, float]:
         return EDGE + share * (ACROSS - 2 * EDGE), DOWN - EDGE - value / top * (DOWN - 1.5 * EDGE)
 
-    def line(points: list[tuple[float, float]], colour: str, dashes: str = "none") -> Html:
+    def line(points: list[tuple[float, float]], colour: str, dashes: str = "none") -> None:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         style = {"fill": "none", "stroke": colour, "stroke-width": "2", "stroke-dasharray": dashes}
-        return element("polyline", {"points": path, **style})
+        ElementTree.SubElement(svg, "polyline", {"points": path, **style})
 
-    def text(x: float, y: float, words: str, anchor: str = "middle") -> Html:
-        return element("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor}, words)
+    def text(x: float, y: float, words: str, anchor: str = "middle") -> None:
+        at = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor}
+        ElementTree.SubElement(svg, "text", at).text = words
 
-    points = [at(share, value) for share, value in sorted(seconds.items())]
-    whole = seconds[max(seconds)] / max(seconds)
-    parts = [element("rect", {"width": "100%", "height": "100%", "fill": "white"})]
-    parts += [line([at(0, top), at(0, 0), at(1, 0)], OTHER), line([at(0, 0), at(1, whole)], OTHER, "2 5")]
-    parts += [line(points, FOUND)]
+    ElementTree.SubElement(svg, "rect", {"width": "100%", "height": "100%", "fill": "white"})
+    line([at(0, top), at(0, 0), at(1, 0)], OTHER)
+    line([at(0, 0), at(1, seconds[max(seconds)] / max(seconds))], OTHER, "2 5")
+    line([at(share, value) for share, value in sorted(seconds.items())], FOUND)
     for share, value in seconds.items():
         (x, y), (foot, ground) = at(share, value), at(share, 0)
-        parts += [element("circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": "4", "fill": FOUND})]
-        parts += [text(x, y - 10, f"{value:.2f}"), text(foot, ground + 18, f"{share:.0%}")]
-    parts += [text(ACROSS / 2, DOWN - 8, "of the edges survive"), text(12, 18, "seconds a step", "start")]
-    size = {"width": str(ACROSS), "height": str(DOWN), "viewBox": f"0 0 {ACROSS} {DOWN}"}
-    style = {"xmlns": "http://www.w3.org/2000/svg", "font-family": "sans-serif", "font-size": "13"}
-    return element("svg", {**style, **size}, *parts)
+        ElementTree.SubElement(svg, "circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": "4", "fill": FOUND})
+        text(x, y - 10, f"{value:.2f}")
+        text(foot, ground + 18, f"{share:.0%}")
+    text(ACROSS / 2, DOWN - 8, "of the edges survive")
+    text(12, 18, "seconds per step", "start")
+    return ElementTree.tostring(svg, encoding="unicode")
 
 
 def main() -> None:

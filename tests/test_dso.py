@@ -546,7 +546,7 @@ def test_a_killed_search_ends_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     best = json.loads((whole / "best.json").read_text())
     assert 57e3 <= best["costs"]["flops"] <= 60e3
     text = report(whole).read_text()
-    assert "The complete network was pruned by a penalty" in text
+    assert "A penalty on the scales prunes the complete network" in text
     assert "stage1.block1: " in text
     retrain(RetrainFlags(run=whole, no_training=True, accelerator="cpu"))
     assert not load(whole).training

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from sparsenas.nn.metrics import Classification
+from sparsenas.nn.metrics import Classification, Confusion
 
 METRIC = Classification()
 
@@ -43,3 +43,16 @@ def test_equal_predictions() -> None:
     assert METRIC.same(logits, logits * 5) == 3
     assert METRIC.same(logits, logits.flip(0)) == 3 - 0
     assert METRIC.same(logits, -logits) == 0
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 9), st.integers(0, 100))
+def test_confusion_counts_every_image_once(sizes: list[int], classes: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(sum(sizes), classes, generator=generator)
+    labels = torch.randint(classes, (sum(sizes),), generator=generator)
+    confusion, slow = Confusion(classes), [[0] * classes for _ in range(classes)]
+    for part in zip(logits.split(sizes), labels.split(sizes), strict=True):
+        confusion.add(*part)
+    for x, y in zip(logits, labels, strict=True):
+        slow[int(y)][int(x.argmax())] += 1
+    assert confusion.rows() == slow

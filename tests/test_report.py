@@ -1,165 +1,42 @@
-"""The report is made from files alone: whatever is in them, and however few there are."""
+"""The report: made from the files of real runs, however many of them there are, and safe whatever is in them."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 import re
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
-import yaml
+from msgspec.structs import replace as changed
+from tests.real_runs import RealRun
 
+import sparsenas.reporting
+from sparsenas.costs.budget import Budget
 from sparsenas.errors import UserError
+from sparsenas.methods import METHODS
 from sparsenas.reporting import report
-from sparsenas.reporting.numbers import count, mebibytes, number, percent, points, seconds, short
-from sparsenas.reporting.read import read_run
-from sparsenas.reporting.verdict import headline, verdict
-from sparsenas.rundir.config import FORMAT
+from sparsenas.reporting.charts import best_so_far
+from sparsenas.reporting.document import html as page_of
+from sparsenas.reporting.findings import comparison, findings, headline
+from sparsenas.reporting.loading import LoadedRun, load_run
+from sparsenas.reporting.numbers import count, decimals, mebibytes, percent, points, seconds, several, short
+from sparsenas.rundir.log import EpochEnd
+from sparsenas.rundir.records import Metrics, Scored
+from sparsenas.rundir.results import Compared, Evaluation, ExportCheck, Results
+from sparsenas.spaces import SPACES
 
 HOSTILE = '<script>alert("1")</script>&amp;<img src=http://evil.example/x onerror=alert(2)>'
-OPTIONS = ("conv3", "conv5", "skip")
-WEIGHT = {"conv3": 60_000, "conv5": 150_000, "skip": 4_000}
-INFO = {
-    "command": "run",
-    "versions": {"python": "3.12.3", "torch": "2.13.0", "sparsenas": "0.1.0", "numpy": "2.4.6"},
-    "machine": "Linux x86_64, 2 cores",
-}
-FULL = ("config.yaml", "choices.json", "log.jsonl", "archs.jsonl", "best.json", "results.json", "data.json")
-
-
-def config() -> dict[str, Any]:
-    return {
-        "space": {"name": "tiny", "width": 16, "shape": [1, 8, 8], "classes": 10},
-        "data": {"name": "digits", "root": None},
-        "method": {"name": "spos", "population": 50, "generations": 18},
-        "budget": ["flops<=600e3"],
-        "seed": 0,
-        "out": "runs/tiny",
-        "search": {"epochs": 60, "batch": 96, "lr": 0.5},
-        "retrain": {"epochs": 40, "batch": 96, "lr": 0.5},
-        "baselines": 8,
-        "resume": False,
-    }
-
-
-def space(blocks: int = 8) -> dict[str, Any]:
-    choices = [{"name": f"block{i + 1}", "options": list(OPTIONS), "least": 1, "most": 1} for i in range(blocks)]
-    ranges = {"flops": [75_000, 1_275_000], "params": [2_400, 31_000], "memory_access": [9_000, 88_000]}
-    classes = [str(digit) for digit in range(10)]
-    return {"shape": [1, 8, 8], "classes": classes, "size": 3**blocks, "choices": choices, "range": ranges}
-
-
-def images() -> dict[str, Any]:
-    parts = {"train": [110] * 9 + [95], "val": [36] * 10, "test": [36] * 10}
-    samples = [{"label": label, "png": "AAAA"} for label in range(10)]
-    return {"classes": [f"digit {i}" for i in range(10)], "shape": [1, 8, 8], "parts": parts, "samples": samples}
-
-
-def costs_of(picks: list[int]) -> dict[str, int]:
-    flops = 43_000 + sum(WEIGHT[OPTIONS[pick]] for pick in picks)
-    return {"flops": flops, "params": flops // 42, "memory_access": flops // 15, "bitops": flops * 1024}
-
-
-def scored(picks: list[int], rng: np.random.Generator) -> float:
-    wish = 0.90 + 0.004 * sum(pick == 1 for pick in picks) - 0.01 * sum(pick == 2 for pick in picks)
-    return float(np.clip(wish + rng.normal(0, 0.004), 0, 1))
-
-
-def candidates(rng: np.random.Generator) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for generation in range(18):
-        while len(rows) < 50 * (generation + 1):
-            p = np.array([1 + 0.1 * generation, 1 + 0.1 * generation, 1])
-            picks = [int(pick) for pick in rng.choice(3, 8, p=p / p.sum())]
-            costs = costs_of(picks)
-            if costs["flops"] <= 600_000:
-                arch = {f"block{i + 1}": OPTIONS[pick] for i, pick in enumerate(picks)}
-                text = "".join(map(str, picks))
-                score = {"accuracy": scored(picks, rng), "loss": 0.3}
-                rows.append({"generation": generation, "arch": arch, "text": text, **score, **costs})
-    return rows
-
-
-def training(stage: str, epochs: int, top: float, rng: np.random.Generator) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = []
-    for epoch in range(epochs):
-        done = 1 - math.exp(-5 * (epoch + 1) / epochs)
-        accuracy = top * done + 0.1 * (1 - done) + float(rng.normal(0, 0.006))
-        where = {"stage": stage, "epoch": epoch, "epochs": epochs, "step": 11 * (epoch + 1)}
-        speed = {"lr": 0.5 * (1 - epoch / epochs), "images_per_s": 15000.0 + float(rng.normal(0, 400))}
-        lines.append({**where, "loss": 2.3 * (1 - done) + 0.1, "accuracy": min(accuracy, 1.0), **speed})
-    return lines
-
-
-def log(rng: np.random.Generator) -> list[dict[str, Any]]:
-    done = {"event": "done", "peak_memory_mib": 412}
-    lines = training("supernet", 60, 0.93, rng)
-    lines.append({"stage": "supernet", **done, "seconds": 31.2, "data_passes": 60})
-    searched = {"evaluations": 900, "data_passes": 21, "candidates_rejected": 123}
-    lines.append({"stage": "evolution", "event": "note", "message": "converged after 18 generations"})
-    lines.append({"stage": "evolution", **done, "seconds": 12.9, **searched})
-    lines += training("retrain", 40, 0.985, rng)
-    lines.append({"stage": "retrain", **done, "seconds": 14.0, "data_passes": 40})
-    for i in range(1, 9):
-        lines += training(f"baseline{i}", 40, 0.95 + 0.004 * i, rng)
-    lines.append({"stage": "baselines", **done, "seconds": 110.4, "data_passes": 320})
-    lines.append({"stage": "export", **done, "seconds": 3.6})
-    return lines
-
-
-def baseline(accuracy: float, rng: np.random.Generator) -> dict[str, Any]:
-    picks = [int(pick) for pick in rng.choice(3, 8)]
-    arch = {f"block{i + 1}": OPTIONS[pick] for i, pick in enumerate(picks)}
-    text = "".join(map(str, picks))
-    return {"text": text, "arch": arch, "costs": costs_of(picks), "accuracy": accuracy, "loss": 0.2}
-
-
-def results(rng: np.random.Generator, retrained: float = 0.981) -> dict[str, Any]:
-    others = [0.953, 0.958, 0.961, 0.964, 0.967, 0.969, 0.972, 0.975]
-    right = np.diag(rng.integers(30, 37, 10))
-    wrong = rng.integers(0, 2, (10, 10)) * (rng.random((10, 10)) < 0.2)
-    np.fill_diagonal(wrong, 0)
-    return {
-        "inherited": {"accuracy": 0.931, "loss": 0.25, "split": "test"},
-        "retrained": {"accuracy": retrained, "loss": 0.08},
-        "baselines": [baseline(accuracy, rng) for accuracy in others],
-        "export": {"onnx_max_difference": 1e-6, "images": 64, "same_predictions": 64},
-        "confusion": (right + wrong).tolist(),
-    }
-
-
-def best(scores: list[dict[str, Any]]) -> dict[str, Any]:
-    top = max(scores, key=lambda row: float(row["accuracy"]))
-    costs = {cost: top[cost] for cost in ("flops", "params", "memory_access", "bitops")}
-    val = {"accuracy": top["accuracy"], "loss": 0.31}
-    return {
-        "arch": top["arch"],
-        "text": top["text"],
-        "costs": costs,
-        "budgets": ["flops<=600000"],
-        "val": val,
-    }
-
-
-def fake_run(folder: Path, files: tuple[str, ...] = FULL, **replaced: Any) -> Path:
-    """A run folder with ``files``; ``replaced`` gives other contents by file name without its ending."""
-    rng = np.random.default_rng(0)
-    rows = candidates(rng)
-    contents: dict[str, Any] = {"config": config(), "choices": space(), "log": log(rng), "archs": rows}
-    contents |= {"best": best(rows), "results": results(rng), "data": images()}
-    contents |= replaced
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        stem, ending = file.split(".")
-        content = contents[stem]
-        lines = "".join(json.dumps(line) + "\n" for line in content) if ending == "jsonl" else json.dumps(content)
-        (folder / file).write_text(yaml.safe_dump(content) if ending == "yaml" else lines, encoding="utf-8")
-    (folder / "run.json").write_text(json.dumps({"format": FORMAT, **INFO, **replaced.get("info", {})}))
-    return folder
+RUNS = ("spos", "random", "ista", "ista_one_stage", "dso", "front", "ranked")
+every_run = pytest.mark.parametrize("name", RUNS)
 
 
 class Page(HTMLParser):
@@ -188,33 +65,214 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join(self.words).split()).replace("\u202f", " ")
+        return narrow(" ".join(" ".join(self.words).split()))
+
+    @property
+    def charts(self) -> dict[str, dict[str, Any]]:
+        """The charts by what they are called for those who cannot see them."""
+        names = [str(attrs["aria-label"]) for tag, attrs in self.tags if attrs.get("class") == "chart"]
+        return dict(zip(names, (json.loads(s) for s in self.scripts if s.startswith("{")), strict=True))
 
 
-def said(run: Path) -> dict[str, str]:
+def narrow(text: str) -> str:
+    return text.replace("\u202f", " ")
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of 40 kB instead of 5 MB, except after ``monkeypatch.undo()``."""
+    monkeypatch.setattr("sparsenas.reporting.document.get_plotlyjs", lambda: "/* plotly.js v0 */")
+
+
+@pytest.fixture
+def spos(real_run: RealRun, tmp_path: Path) -> Path:
+    """A copy of a complete run, to change."""
+    return Path(shutil.copytree(real_run("spos"), tmp_path / "run"))
+
+
+def reported(run: Path) -> Page:
+    return Page(report(run))
+
+
+def said(run: LoadedRun) -> dict[str, str]:
     """The findings by mark, joined."""
     marks: dict[str, str] = {"good": "", "bad": "", "open": ""}
-    for sentence in verdict(read_run(run)):
-        marks[sentence.mark] += sentence.text.replace("\u202f", " ") + "\n"
+    for finding in findings(run):
+        marks[finding.mark] += narrow(finding.text) + "\n"
     return marks
 
 
-def test_full_run(tmp_path: Path) -> None:
-    path = report(fake_run(tmp_path / "run"))
-    assert path == tmp_path / "run" / "report.html"
-    page = Page(path)
-    text = page.text
-    for expected in ("block8", "conv5", "600 000", "6 561", "31 s", "412 MiB", "98.1 %", "evaluations", "digit 9: 95"):
-        assert expected in text
-    for snippet in ("torch.export.load", "onnxruntime.InferenceSession", "sparsenas.load", "--search.epochs"):
-        assert snippet in text
-    assert sum(tag == "div" and attrs.get("class") == "chart" for tag, attrs in page.tags) == 7
-    assert sum(tag == "svg" for tag, _ in page.tags) == 10
-    assert [file.name for file in (tmp_path / "run").iterdir() if file.name.startswith(".")] == []
+# Reports of real runs
 
 
-def test_one_file_that_loads_nothing(tmp_path: Path) -> None:
-    page = Page(report(fake_run(tmp_path)))
+@every_run
+def test_reports_of_real_runs(real_run: RealRun, name: str) -> None:
+    """What every method leaves is shown: the method's own figures, drawings, and what has been done so far."""
+    run = real_run(name)
+    loaded, page = load_run(run), Page(run / "report.html")
+    assert loaded.damaged == []
+    assert loaded.best is not None
+    for cost, value in loaded.best.costs.items():
+        assert cost == "bitops" or f"{cost} " in page.text
+        assert cost == "bitops" or narrow(count(value)) in page.text
+    assert "--search.epochs" in page.text
+    assert loaded.best.text[:40] in page.text
+    for told in page.charts.values():
+        go.Figure(told)  # raises what is no valid figure
+    shown = sum(tag == "li" and attrs.get("class") == "kept" for tag, attrs in page.tags)
+    assert shown == sum(1 if isinstance(kept, str) else len(kept) for kept in loaded.best.arch.values())
+    assert ("Nothing has been evaluated yet." in page.text) == (
+        loaded.best.val is None and not loaded.results.retrained
+    )
+
+
+def test_complete_run(real_run: RealRun) -> None:
+    run, page = load_run(real_run("spos")), Page(real_run("spos") / "report.html")
+    assert run.results.retrained is not None
+    assert narrow(percent(run.results.retrained.accuracy)) in page.text
+    assert narrow(headline(run)) in page.text
+    for snippet in ("torch.export.load", "onnxruntime.InferenceSession", "sparsenas.load", "conv3", "10 classes"):
+        assert snippet in page.text
+    assert list(page.charts) == [
+        "Accuracy of the found network and of random architectures",
+        "Images of each class",
+        "Score against flops of every candidate",
+        "Best score against the number of candidates scored",
+        "Training loss by epoch",
+        "Training accuracy by epoch",
+    ]
+    assert [entry.name for entry in run.results.compared] == ["000000"]
+    assert "(000000)" in page.text
+    assert not [path.name for path in real_run("spos").iterdir() if path.name.startswith(".")]
+
+
+@every_run
+def test_axes_of_accuracies_end_at_100_percent(real_run: RealRun, name: str) -> None:
+    for chart in Page(real_run(name) / "report.html").charts.values():
+        for axis, values in (("xaxis", "x"), ("yaxis", "y")):
+            if "accuracy" in chart["layout"][axis]["title"]["text"]:
+                low, high = chart["layout"][axis]["range"]
+                shown = [value for trace in chart["data"] for value in trace[values]]
+                assert 0 <= low <= min(shown) <= max(shown) <= high <= 1
+
+
+def test_confusion_is_that_of_the_test_images(real_run: RealRun) -> None:
+    run, page = load_run(real_run("spos")), Page(real_run("spos") / "report.html")
+    assert run.results.retrained is not None
+    assert run.data is not None
+    counts = np.array(run.results.retrained.confusion)
+    assert counts.sum(1).tolist() == run.data.parts["test"]
+    assert np.trace(counts) / counts.sum() == run.results.retrained.accuracy
+    shares = [attrs["style"] for tag, attrs in page.tags if tag == "td" and "style" in attrs]
+    assert shares == [f"--share:{n / row.sum():.3f}" for row in counts for n in row]
+    worst = int((counts - np.diag(np.diag(counts))).max())
+    assert f"Rows are true classes, columns predicted classes. {' '.join(map(str, range(10)))}" in page.text
+    assert re.search(rf"true class predicted class images \d \d {worst} ", page.text)
+
+
+def test_figures_of_a_method_are_drawn_from_the_log_alone(real_run: RealRun) -> None:
+    expected = {
+        "ista": ["choices", "mean distance"],
+        "dso": ["left of all blocks", "share of the complete network", "penalty"],
+        "ista_one_stage": ["choices", "mean distance"],
+        "spos": [],
+    }
+    for name, quantities in expected.items():
+        run, page = load_run(real_run(name)), Page(real_run(name) / "report.html")
+        epochs = run.training["supernet"]
+        assert [told.removesuffix(" by epoch") for told in page.charts if told.endswith(" by epoch")][
+            : len(quantities)
+        ] == quantities
+        for quantity in quantities:
+            for trace in page.charts[f"{quantity} by epoch"]["data"]:
+                logged = [line.figures[quantity][trace["name"]] for line in epochs if quantity in line.figures]
+                assert trace["y"] == logged
+        assert epochs[-1].summary in page.text
+        assert bool(epochs[-1].summary) == bool(quantities)
+
+
+def test_cells_and_blocks_are_drawn(real_run: RealRun) -> None:
+    page = Page(real_run("ista") / "report.html")
+    named = [attrs["aria-label"] or "" for tag, attrs in page.tags if tag == "svg"]
+    assert [name.partition(":")[0] for name in named] == ["normal", "reduce"]
+    assert "In the usual notation Genotype(normal=[" in page.text
+    blocks = [attrs["aria-label"] or "" for tag, attrs in Page(real_run("dso") / "report.html").tags if tag == "svg"]
+    assert [name.partition(":")[0] for name in blocks] == ["stage1.block1", "stage2.block1", "stage3.block1"]
+    assert not [tag for tag, _ in Page(real_run("spos") / "report.html").tags if tag == "svg"]
+
+
+def test_front_over_all_candidates(real_run: RealRun) -> None:
+    run, page = load_run(real_run("front")), Page(real_run("front") / "report.html")
+    assert run.front is not None
+    named = {trace["name"]: trace for trace in page.charts["Score against flops of every candidate"]["data"]}
+    assert named["front"]["x"] == [point.costs["flops"] for point in run.front.points] == sorted(named["front"]["x"])
+    assert named["front"]["y"] == [point.accuracy for point in run.front.points]
+    assert len(named["candidates"]["x"]) == len(run.candidates)
+    share = run.front.hypervolume / run.front.reference[1]
+    several_points = several(len(run.front.points), "architecture")
+    told = f"The front of accuracy against flops: {several_points}; its hypervolume is {narrow(percent(share))} of"
+    assert told in page.text
+    assert all(point.text in page.text for point in run.front.points)
+
+
+def test_front_of_another_cost_than_the_budget(real_run: RealRun, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(real_run("front"), tmp_path / "run"))
+    front = json.loads((run / "front.json").read_text())
+    (run / "front.json").write_text(json.dumps({**front, "cost": "params"}))
+    names = [name for name in reported(run).charts if name.startswith("Score against")]
+    assert names == ["Score against params of every candidate", "Score against flops of every candidate"]
+
+
+def test_evolution_against_random_search(real_run: RealRun) -> None:
+    run, page = load_run(real_run("spos")), Page(real_run("spos") / "report.html")
+    ours, random = page.charts["Best score against the number of candidates scored"]["data"]
+    assert (ours["name"], random["name"]) == ("spos", "random search")
+    for trace, scored in ((ours, run.candidates), (random, run.random)):
+        scores = [line.accuracy for line in scored]
+        assert (trace["x"][-1], trace["y"][-1]) == (len(scores), max(scores))
+        assert trace["y"] == [max(scores[:x]) for x in trace["x"]]
+    assert "After 8 evaluations each the best score is " in page.text
+
+
+def test_ranking(real_run: RealRun, tmp_path: Path) -> None:
+    run, page = load_run(real_run("ranked")), Page(real_run("ranked") / "report.html")
+    assert run.ranking is not None
+    every, found = page.charts["Score with inherited weights against true accuracy"]["data"]
+    assert sorted(every["text"]) == sorted(run.ranking.truth)
+    assert every["y"] == [run.ranking.truth[text] for text in every["text"]]
+    scores = {line.text: line.accuracy for line in run.ranked if line.calibration == 64}
+    assert every["x"] == [scores[text] for text in every["text"]]
+    assert found["text"] == ([run.ranking.found.text] if run.ranking.found else [])
+    main, flops = (
+        next(m for m in run.ranking.measures if (m.by, m.calibration) == by)
+        for by in (("accuracy", 64), ("flops", None))
+    )
+    agreed = (
+        f"Kendall tau {decimals(main.all.tau)}, Spearman rho {decimals(main.all.rho)} ({main.all.rows} architectures)"
+    )
+    assert agreed in page.text
+    better = "better" if (main.distinct.tau or 0) > (flops.distinct.tau or 0) else "no better"
+    assert f"ranks them {better} than the number of multiply-adds does: tau {main.distinct.tau:.3f} by" in page.text
+
+
+def test_a_ranking_is_told_by_the_score_that_decides(real_run: RealRun, tmp_path: Path) -> None:
+    run = load_run(real_run("ranked"))
+    assert run.ranking is not None
+    other = changed(run.ranking.measures[0], by="loss, shrunk", calibration=64)
+    other = changed(other, distinct=replace(other.distinct, tau=0.812))
+    ranking = changed(run.ranking, measures=[*run.ranking.measures, other])
+    config = {**run.config, "score": {"calibration": 64, "by": "loss", "shrink": 0.5}}
+    assert "tau 0.812 by loss, shrunk against" in page_of(replace(run, ranking=ranking, config=config))
+    nothing = changed(ranking, measures=[changed(other, distinct=replace(other.distinct, tau=None))], found=None)
+    assert "than the number of multiply-adds" not in page_of(replace(run, ranking=nothing, ranked=[]))
+
+
+# One page, whatever is there
+
+
+def test_one_file_that_loads_nothing(spos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    page = reported(spos)
     for tag, attributes in page.tags:
         assert tag not in {"link", "iframe", "object", "embed", "base"}
         for name, value in attributes.items():
@@ -223,166 +281,257 @@ def test_one_file_that_loads_nothing(tmp_path: Path) -> None:
                 continue
             if name in {"src", "href", "srcset", "data", "action", "poster", "xlink:href"}:
                 assert (value or "").startswith("#"), (tag, name, value)
-    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    html = (spos / "report.html").read_text(encoding="utf-8")
     assert html.count("plotly.js v") == 1
-    assert "default-src 'none'" in html
     assert "@import" not in html[: html.index("</style>")]
     assert "url(" not in html[: html.index("</style>")]
 
 
-def hostile_run(folder: Path) -> Path:
-    rng = np.random.default_rng(0)
-    asked = space(2)
-    asked["classes"] = [HOSTILE, "\ud800", *map(str, range(8))]
-    asked["choices"] = [{"name": HOSTILE, "options": [HOSTILE, "a"], "least": 0, "most": 2}]
-    row = {"generation": 0, "arch": {HOSTILE: [HOSTILE]}, "text": HOSTILE, "accuracy": 0.5, "flops": 9}
-    found = {"arch": {HOSTILE: [HOSTILE]}, "text": HOSTILE, "costs": {HOSTILE: 3.0, "flops": 9}, "budgets": [HOSTILE]}
-    flags = {**config(), HOSTILE: {HOSTILE: HOSTILE}, "method": {"name": HOSTILE}}
-    lines = [*training(HOSTILE, 2, 0.9, rng), {"stage": HOSTILE, "event": "note", "message": HOSTILE}]
-    tested = results(rng)
-    tested["baselines"][0]["text"] = HOSTILE
-    tested["retrained"]["split"] = HOSTILE
-    shown = {**images(), "classes": [HOSTILE] * 10, "shape": [HOSTILE]}
-    shown["samples"] = [
-        {"label": 0, "png": "AAAA"},
-        {"label": 1, "png": HOSTILE},
-        {"label": 99, "png": "AAAA"},
-        HOSTILE,
-    ]
-    contents: dict[str, Any] = {
-        "config": flags,
-        "info": {"machine": HOSTILE, "versions": {HOSTILE: HOSTILE}},
-        "data": shown,
-        "choices": asked,
-        "log": lines,
-        "archs": [row, row],
-        "best": found,
-        "results": tested,
+def test_the_browser_may_run_the_two_scripts_of_the_page_only(spos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    text = report(spos).read_text(encoding="utf-8")
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    rules = dict(rule.split(" ", 1) for rule in policy.replace("&#39;", "'").split("; "))
+    assert rules["default-src"] == "'none'"
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert rules["script-src"] == " ".join(f"'sha256-{value}'" for value in hashes)
+    assert len(scripts) == 2
+
+
+def test_every_link_leads_to_a_section(real_run: RealRun) -> None:
+    page = Page(real_run("ranked") / "report.html")
+    links = [attrs["href"] or "" for tag, attrs in page.tags if tag == "a"]
+    sections = [f"#{attrs['id']}" for tag, attrs in page.tags if tag == "section"]
+    assert sections == ["#result", *links]
+    assert len(links) == 10
+    assert all(attrs.get("aria-label") for _, attrs in page.tags if attrs.get("role") == "img")
+
+
+FILES = ("choices.json", "data.json", "log.jsonl", "archs.jsonl", "random.jsonl", "best.json", "results.json")
+
+
+@pytest.mark.parametrize("most", range(len(FILES) + 1))
+def test_partial_folders(spos: Path, tmp_path: Path, most: int) -> None:
+    run = tmp_path / "partial"
+    run.mkdir()
+    for name in ("config.yaml", "run.json", *FILES[:most]):
+        shutil.copy(spos / name, run / name)
+    text = reported(run).text
+    expected = {
+        "The choices of the space have not been written yet.": most < 1,
+        "The search has not started.": most < 3,
+        "Nothing has been trained yet.": most < 3,
+        "No stage has been run yet.": most < 3,
+        "No candidates have been scored": most < 4,
+        "No architecture has been found yet": most < 6,
+        "There is no found network to count yet.": most < 6,
+        "Nothing has been evaluated yet.": most < 6,
+        "has not been tested yet": most == 6,
+        "has not been exported yet": True,
+        "--search.epochs": True,
     }
-    return fake_run(folder, **contents)
+    assert {words: words in text for words in expected} == expected
 
 
-def test_hostile_labels_are_text(tmp_path: Path) -> None:
-    page = Page(report(hostile_run(tmp_path / '<b onclick="x">&')))
+def test_unfinished_search(spos: Path) -> None:
+    run = load_run(spos)
+    lines = [line for line in run.log if isinstance(line, EpochEnd)][:1]
+    early = replace(run, log=[*lines], best=None, results=Results(), candidates=[], random=[])
+    assert "last trained: supernet, epoch 1 of 2" in said(early)["open"]
+    assert "supernet (not finished: epoch 1 of 2)" in page_of(early)
+
+
+def test_folder_that_is_no_run(spos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"expected a run folder with config\.yaml"):
+        report(tmp_path)
+    for text, expected in (
+        ("{", r"best\.json: expected JSON"),
+        ("[]", r"best\.json: expected an object of named values"),
+    ):
+        (spos / "best.json").write_text(text)
+        with pytest.raises(UserError, match=expected):
+            report(spos)
+
+
+def test_torn_and_damaged_lines(spos: Path) -> None:
+    whole = load_run(spos)
+    for file in ("log.jsonl", "archs.jsonl"):
+        with (spos / file).open("a") as out:
+            out.write('{"stage": "retr')
+    torn = load_run(spos)
+    assert (torn.log, torn.candidates, torn.damaged) == (whole.log, whole.candidates, [])
+    with (spos / "log.jsonl").open("a") as out:
+        out.write('{"stage": "retrain"}\n{"stage": "late", "event": "note", "message": "kept"}\n')
+    assert len(load_run(spos).log) == len(whole.log) + 1
+    text = reported(spos).text
+    assert "late: kept" in text
+    assert "A line that cannot be read is left out: " in text
+    assert "log.jsonl, line" in text
+
+
+def test_nothing_is_left_when_writing_fails(spos: Path) -> None:
+    before = {path.name for path in spos.iterdir()}
+    (spos / "report.html").unlink()
+    (spos / "report.html").mkdir()
+    with pytest.raises(UserError, match=r"report\.html: cannot be written"):
+        report(spos)
+    assert {path.name for path in spos.iterdir()} == before
+
+
+# Findings
+
+
+def compared(accuracy: float) -> Compared:
+    return Compared(text="0", arch={}, costs={}, accuracy=accuracy, loss=0.2)
+
+
+@pytest.fixture
+def finished(real_run: RealRun) -> LoadedRun:
+    """A run of eight random architectures with accuracies that are known."""
+    run = load_run(real_run("spos"))
+    others = [compared(accuracy) for accuracy in (0.953, 0.958, 0.961, 0.964, 0.967, 0.969, 0.972, 0.975)]
+    export = ExportCheck(images=64, pt2_max_difference=0.0, onnx_max_difference=1e-6, same_predictions=64)
+    return with_accuracy(replace(run, results=Results(baselines=others, export=export)), 0.981)
+
+
+def with_accuracy(run: LoadedRun, retrained: float) -> LoadedRun:
+    inherited = Evaluation(split="test", accuracy=0.931, loss=0.25)
+    tested = Evaluation(split="test", accuracy=retrained, loss=0.08)
+    return replace(run, results=changed(run.results, inherited=inherited, retrained=tested))
+
+
+def test_findings_when_it_beats_random(finished: LoadedRun) -> None:
+    marks = said(finished)
+    for expected in (
+        "spos found",
+        "Budget met: flops \u2264 60 000, and it is",
+        "Accuracy on the test set after retraining: 98.1 % (with inherited weights 93.1 %).",
+        "Beats the mean of 8 random architectures of about the same cost by 1.6 points",
+        "(mean 96.5 %, standard deviation 0.74 points, best 97.5 %). None of the 8 did as well",
+        "None of the 8 did as well or better.",
+        "64 of 64 images",
+    ):
+        assert expected in marks["good"]
+    assert marks["bad"] == ""
+    told = narrow(headline(finished))
+    assert told.startswith(
+        "The found network reaches 98.1 % on the test set, within budget and better than random arch"
+    )
+
+
+def test_findings_when_it_does_not(finished: LoadedRun) -> None:
+    run = with_accuracy(finished, 0.955)
+    bad = said(run)["bad"]
+    assert "Does not beat random architectures: it is 1.0 points below the mean of 8" in bad
+    assert "7 of the 8 did as well or better." in bad
+    assert "no better than random architectures" in headline(run)
+    equal = replace(run, results=changed(run.results, baselines=[compared(0.955)]))
+    assert "it only equals one random architecture of about the same cost (95.5 %)" in said(equal)["bad"]
+
+
+def test_findings_within_chance(finished: LoadedRun) -> None:
+    assert "less than one standard deviation, so it may be chance" in said(with_accuracy(finished, 0.966))["good"]
+
+
+def test_findings_without_random_architectures(finished: LoadedRun) -> None:
+    alone = replace(finished, results=changed(finished.results, baselines=[]))
+    assert comparison(alone) is None
+    assert "no random architectures were trained" in said(alone)["open"]
+    assert headline(alone).endswith("on the test set, within budget")
+    assert "No random architectures have been trained" in page_of(alone)
+    early = replace(finished, results=changed(finished.results, retrained=None))
+    assert "It has not been retrained" not in said(early)["good"]
+    assert "with inherited weights: 93.1 %. The network has not been retrained yet." in said(early)["open"]
+    assert headline(early).startswith("With inherited weights the found network reaches")
+
+
+def test_budget_not_met(finished: LoadedRun) -> None:
+    assert finished.best is not None
+    best = changed(
+        finished.best, costs={"flops": 660_000, "params": 5}, budgets=["flops<=600k", "params>=4 and params<=5"]
+    )
+    run = replace(finished, best=best)
+    assert "Budget NOT met: flops \u2264 600 000, but it is 660 000, 10.0 % above the limit." in said(run)["bad"]
+    assert "Budget met: params \u2265 4, and it is 5, 25.0 % above the limit." in said(run)["good"]
+    assert "Budget met: params \u2264 5, and it is exactly 5." in said(run)["good"]
+    assert headline(run).endswith("over its budget")
+    unknown = replace(run, best=changed(best, costs={}))
+    assert "Budget params \u2265 4: the cost of the found network is not recorded." in said(unknown)["open"]
+    assert headline(unknown).endswith("but its budget is not shown to be met")
+    strange = replace(run, best=changed(best, budgets=["few<=3", HOSTILE]))
+    assert f"The budget cannot be read: few<=3, {HOSTILE}." in said(strange)["open"]
+    assert "No budget was set." in said(replace(run, best=changed(best, budgets=[]), config={}))["open"]
+
+
+def test_budgets_read_what_they_write(finished: LoadedRun) -> None:
+    assert finished.best is not None
+    budget = Budget("flops", 3.5, 1e6)
+    run = replace(finished, best=changed(finished.best, budgets=[str(budget)]))
+    assert run.budgets == [Budget("flops", at_least=3.5), Budget("flops", at_most=1e6)]
+    scaled = replace(finished, best=changed(finished.best, scale_to=["params<=9"]))
+    assert (scaled.budgets, scaled.search_budgets) == ([Budget("params", at_most=9)], finished.budgets)
+
+
+# Hostile and large contents
+
+
+OF_USERS = ("arch", "costs", "truth", "versions", "parts", "figures")
+"""Fields whose names are labels of a user's."""
+
+
+def hostile(value: Any, key: str = "") -> Any:
+    """A value with markup in all texts of a user's, names included."""
+    if isinstance(value, dict):
+        ending = HOSTILE if key in OF_USERS else ""
+        return {name + ending: hostile(part, "" if ending else name) for name, part in value.items()}
+    if isinstance(value, list):
+        return [hostile(part, key if key == "event" else "") for part in value]
+    return value + HOSTILE if isinstance(value, str) and key != "event" else value
+
+
+@pytest.mark.parametrize("name", ["spos", "ista", "front", "ranked"])
+def test_hostile_labels_are_text(real_run: RealRun, name: str, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(real_run(name), tmp_path / '<b onclick="x">&'))
+    for path in (*run.glob("*.json"), *run.glob("*.jsonl")):
+        lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+        path.write_text("".join(json.dumps(hostile(json.loads(line))) + "\n" for line in lines))
+    with (run / "log.jsonl").open("a") as file:
+        file.write(json.dumps({"event": "note", "stage": HOSTILE, "message": HOSTILE}) + "\n")
+    with (run / "config.yaml").open("a") as file:
+        file.write(f"{json.dumps(HOSTILE)}: {{x: {json.dumps(HOSTILE)}}}\n")
+    page, plain = reported(run), Page(real_run(name) / "report.html")
     assert HOSTILE in "".join(page.words)
-    assert "b onclick" not in {tag for tag, _ in page.tags}
-    assert [attrs["src"] for tag, attrs in page.tags if tag == "img"] == ["data:image/png;base64,AAAA"]
-    assert not any("onerror" in attrs or "onclick" in attrs for _, attrs in page.tags)
+    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags}
+    assert not any(key.startswith("on") for _, attrs in page.tags for key in attrs)
+    assert not [attrs for tag, attrs in page.tags if tag == "img"], "none is base64 any more"
     kinds = [attrs.get("type") for tag, attrs in page.tags if tag == "script"]
     assert kinds.count(None) == 2
     data = [script for script in page.scripts if script.startswith("{")]
     assert len(data) == kinds.count("application/json") > 3
     for script in data:
-        json.loads(script)
         assert "<" not in script
         assert "<script" not in json.dumps(json.loads(script)), "charts read markup in labels"
 
 
-@pytest.mark.parametrize("most", range(1, len(FULL) + 1))
-def test_partial_folders(tmp_path: Path, most: int) -> None:
-    text = Page(report(fake_run(tmp_path, FULL[:most]))).text
-    assert ("No architecture has been found yet" in text) == (most < 5)
-    assert ("Nothing has been trained yet" in text) == (most < 3)
-    assert ("has not been tested yet" in text) == (most == 5)
-    assert "--search.epochs" in text
+def test_pictures_are_base64_of_known_classes(spos: Path) -> None:
+    data = json.loads((spos / "data.json").read_text())
+    samples = [{"label": label, "png": png} for label, png in ((0, "AAAA"), (1, HOSTILE), (99, "AAAA"), (-1, "AAAA"))]
+    (spos / "data.json").write_text(json.dumps({**data, "samples": samples}))
+    assert [attrs["src"] for tag, attrs in reported(spos).tags if tag == "img"] == ["data:image/png;base64,AAAA"]
 
 
-def test_only_config(tmp_path: Path) -> None:
-    text = Page(report(fake_run(tmp_path, ("config.yaml",)))).text
-    for expected in (
-        "The search has not started.",
-        "The choices of the space have not been written yet.",
-        "There is no found network to count yet.",
-        "Nothing has been evaluated yet.",
-        "No candidates have been scored",
-        "No stage has been run yet.",
-        "has not been exported yet",
-    ):
-        assert expected in text
+def test_halves_of_characters(spos: Path) -> None:
+    """Python can hold them, a file in UTF-8 cannot."""
+    run = load_run(spos)
+    assert run.space is not None
+    space = changed(run.space, classes=["\ud800", *run.space.classes[1:]])
+    assert "\ud800" in page_of(replace(run, space=space))
+    (spos / "choices.json").write_text((spos / "choices.json").read_text().replace('"0"', '"\\ud800"'))
+    report(spos)
 
 
-def test_unfinished_search(tmp_path: Path) -> None:
-    lines = training("supernet", 60, 0.9, np.random.default_rng(0))[:23]
-    run = fake_run(tmp_path, ("config.yaml", "choices.json", "log.jsonl"), log=lines)
-    assert "last trained: supernet, epoch 23 of 60" in said(run)["open"]
-    assert "supernet (not finished: epoch 23 of 60)" in Page(report(run)).text
-
-
-def test_without_baselines(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, results={"inherited": {"accuracy": 0.9}, "retrained": {"accuracy": 0.95}})
-    assert "no random architectures were trained" in said(run)["open"]
-    assert "No random architectures have been trained" in Page(report(run)).text
-    assert headline(read_run(run)).endswith("on the test set, within budget")
-
-
-def test_folder_that_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"expected a run folder with config\.yaml"):
-        report(tmp_path)
-    run = fake_run(tmp_path)
-    (run / "best.json").write_text("{")
-    with pytest.raises(UserError, match=r"best\.json: expected JSON"):
-        report(run)
-    (run / "best.json").write_text("[]")
-    with pytest.raises(UserError, match=r"best\.json: expected an object of named values, got a list"):
-        report(run)
-
-
-def test_torn_lines(tmp_path: Path) -> None:
-    run = fake_run(tmp_path)
-    whole = read_run(run)
-    for file in ("log.jsonl", "archs.jsonl"):
-        with (run / file).open("a") as out:
-            out.write('{"stage": "retr')
-    torn = read_run(run)
-    assert (torn.log, torn.candidates, torn.notes) == (whole.log, whole.candidates, [])
-    with (run / "log.jsonl").open("a") as out:
-        out.write('{"stage": "retrain"}\n{"stage": "late", "event": "note", "message": "kept"}\n')
-    assert read_run(run).log == [*whole.log, {"stage": "late", "event": "note", "message": "kept"}]
-    assert "log.jsonl: 1 unreadable line(s) left out." in Page(report(run)).text
-
-
-def test_steps_done_again_after_a_restart_count_once(tmp_path: Path) -> None:
-    lines = training("supernet", 4, 0.9, np.random.default_rng(0))
-    again = [{**line, "loss": 7.0} for line in lines[2:]]
-    trained = read_run(fake_run(tmp_path, log=[*lines, *again])).training()["supernet"]
-    assert [line["epoch"] for line in trained] == [0, 1, 2, 3]
-    assert [line["loss"] for line in trained[2:]] == [7.0, 7.0]
-
-
-def test_verdict_when_it_beats_random(tmp_path: Path) -> None:
-    run = fake_run(tmp_path)
-    marks = said(run)
-    assert "Beats the mean of 8 random architectures of the same cost band by 1.6 points" in marks["good"]
-    assert "(mean 96.5 %, standard deviation 0.74 points, best 97.5 %). None of the 8 did as well" in marks["good"]
-    assert "Budget met: flops \u2264 600 000, and it is" in marks["good"]
-    assert "64 of 64 images" in marks["good"]
-    assert marks["bad"] == ""
-    told = headline(read_run(run)).replace("\u202f", " ")
-    assert told.startswith("The found network reaches 98.1 % on the test set, within budget and better than random")
-
-
-def test_verdict_when_it_does_not(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, results=results(np.random.default_rng(0), retrained=0.955))
-    bad = said(run)["bad"]
-    assert "Does not beat random architectures: it is 1.0 points below the mean of 8" in bad
-    assert "7 of the 8 did as well or better." in bad
-    assert "no better than random architectures" in headline(read_run(run))
-
-
-def test_verdict_within_chance(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, results=results(np.random.default_rng(0), retrained=0.966))
-    assert "less than one standard deviation, so it may be chance" in said(run)["good"]
-
-
-def test_budget_not_met(tmp_path: Path) -> None:
-    found = {"text": "0", "arch": {}, "costs": {"flops": 660_000, "params": 5}, "budgets": ["flops<=600k", "params>=4"]}
-    run = fake_run(tmp_path, best=found)
-    assert "Budget NOT met: flops \u2264 600 000, but it is 660 000, 10.0 % above the limit." in said(run)["bad"]
-    assert "Budget met: params \u2265 4, and it is 5, 25.0 % above the limit." in said(run)["good"]
-    assert headline(read_run(run)).endswith("over its budget")
-
-
-def test_large_spaces_are_drawn(tmp_path: Path) -> None:
+def test_large_spaces_are_drawn(spos: Path) -> None:
     labels = [
         f"{source}:{op}" for source in range(5) for op in ("sep3", "sep5", "dil3", "dil5", "max3", "avg3", "skip")
     ]
@@ -391,187 +540,68 @@ def test_large_spaces_are_drawn(tmp_path: Path) -> None:
     arch = {f"node{i}": labels[i : i + 2] for i in range(4)} | {
         f"edges{i}": ["a", "b", "c"][: i % 4] for i in range(36)
     }
-    page = Page(report(fake_run(tmp_path, choices={**space(), "choices": many}, best={"arch": arch, "text": "-"})))
-    assert sum(attrs.get("class") == "kept" for tag, attrs in page.tags if tag == "g") == sum(map(len, arch.values()))
-    assert sum(attrs.get("class") == "left" for tag, attrs in page.tags if tag == "g") == 4 * 33 + 9 * (3 + 2 + 1)
-    assert sum(tag == "svg" for tag, _ in page.tags) == 42
+    for file, new in (("choices.json", {"choices": many, "size": 10**900}), ("best.json", {"arch": arch, "text": "-"})):
+        (spos / file).write_text(json.dumps({**json.loads((spos / file).read_text()), **new}))
+    page = reported(spos)
+    options = [attrs for tag, attrs in page.tags if tag == "li" and attrs.get("class") in (None, "kept")]
+    assert sum(attrs.get("class") == "kept" for attrs in options) == sum(map(len, arch.values()))
+    assert sum(len(choice["options"]) for choice in many) <= len(options)
+    assert "1.0 \u00d7 10\u2079\u2070\u2070 architectures" in page.text
 
 
-def test_many_candidates_stay_a_small_page(tmp_path: Path) -> None:
-    rows = [{"generation": 0, "text": str(i), "accuracy": i / 60_000, "flops": i} for i in range(60_000)]
-    page = Page(report(fake_run(tmp_path, archs=rows)))
-    assert sum(len(script) for script in page.scripts if script.startswith("{")) < 2_000_000
+def test_many_candidates_stay_a_small_page(real_run: RealRun) -> None:
+    run = load_run(real_run("spos"))
+    rows = [
+        Scored(generation=0, arch={}, text=str(i), accuracy=i / 60_000, loss=1.0, costs={"flops": i})
+        for i in range(60_000)
+    ]
+    assert len(page_of(replace(run, candidates=rows))) < 2_000_000
+    assert best_so_far(rows[:3]) == [0, 1 / 60_000, 2 / 60_000]
 
 
-def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
-    run = fake_run(tmp_path)
-    (run / "report.html").mkdir()
-    with pytest.raises(UserError, match=r"report\.html: cannot be written"):
-        report(run)
-    assert {path.name for path in run.iterdir()} == {*FULL, "run.json", "report.html"}
+def test_numbers_that_are_none(finished: LoadedRun) -> None:
+    """Infinite values and values that are no numbers are left out of charts, which are strict JSON."""
+    strange = [
+        Scored(generation=0, arch={}, text="x", accuracy=value, loss=value, costs={"flops": value})
+        for value in (0.5, math.inf, math.nan)
+    ]
+    assert finished.best is not None
+    best = changed(finished.best, costs={"flops": math.nan, "params": math.inf}, val=Metrics(accuracy=math.nan, loss=1))
+    text = page_of(replace(finished, candidates=strange, best=best))
+    for script in re.findall(r'<script type="application/json">(.*?)</script>', text):
+        json.loads(script, parse_constant=pytest.fail)
 
 
 def test_numbers() -> None:
     wide = [count(512_000), count(None), count(0.125), count(-1_234.0), percent(0.931), percent(None)]
-    assert [text.replace("\u202f", " ") for text in wide] == [
-        "512 000",
-        "\u2013",
-        "0.125",
-        "-1 234",
-        "93.1 %",
-        "\u2013",
-    ]
-    assert [percent(share).replace("\u202f", " ") for share in (0.0, 1.0, 0.9998, 0.0004)] == [
-        "0.0 %",
-        "100.0 %",
-        "99.98 %",
-        "0.04 %",
-    ]
+    assert list(map(narrow, wide)) == ["512 000", "\u2013", "0.125", "-1 234", "93.1 %", "\u2013"]
+    shares = [narrow(percent(share)) for share in (0.0, 1.0, 0.9998, 0.0004)]
+    assert shares == ["0.0 %", "100.0 %", "99.98 %", "0.04 %"]
     times = [0.25, 9.99, 31.2, 119.6, 725.0, 3600.0, 11_100.0, 90_000.0]
-    assert [seconds(time).replace("\u202f", " ") for time in times] == [
-        "0.2 s",
-        "10 s",
-        "31 s",
-        "2 min 00 s",
-        "12 min 05 s",
-        "1 h 00 min",
-        "3 h 05 min",
-        "1 d 01 h",
-    ]
-    sizes = [short(value).replace("\u202f", " ") for value in (950, 5_120, 51_200, 512_000, 330e6, 1.25e9)]
+    told = ["0.2 s", "10 s", "31 s", "2 min 00 s", "12 min 05 s", "1 h 00 min", "3 h 05 min", "1 d 01 h"]
+    assert [narrow(seconds(time)) for time in times] == told
+    sizes = [narrow(short(value)) for value in (950, 5_120, 51_200, 512_000, 330e6, 1.25e9)]
     assert sizes == ["950", "5 120", "51.2 k", "512 k", "330 M", "1.25 G"]
-    assert count(3.0e60).replace("\u202f", " ") == "3.0 \u00d7 10\u2076\u2070"
-    assert mebibytes(412.0).replace("\u202f", " ") == "412 MiB"
-    assert mebibytes(12_288.0).replace("\u202f", " ") == "12.0 GiB"
+    assert narrow(count(3.0e60)) == "3.0 \u00d7 10\u2076\u2070"
+    assert narrow(count(10**900)) == "1.0 \u00d7 10\u2079\u2070\u2070"
+    assert [narrow(mebibytes(value)) for value in (412.0, 12_288.0)] == ["412 MiB", "12.0 GiB"]
     assert [points(share) for share in (0.016, -0.0042)] == ["1.6", "0.42"]
-    assert [number(value) for value in (True, "3", math.nan, math.inf, None, 10**400, 3)] == [None] * 6 + [3.0]
-
-
-def more(rng: np.random.Generator) -> dict[str, Any]:
-    """A front, a random search and a ranking, by file name without its ending; of rank.json its lines apart."""
-    rows = candidates(rng)
-    front = [
-        row for row in rows if not any(o["flops"] <= row["flops"] and o["accuracy"] > row["accuracy"] for o in rows)
+    none = [
+        show(value) for show in (count, short, percent, seconds, mebibytes, decimals) for value in (math.nan, math.inf)
     ]
-    points = sorted(({k: v for k, v in row.items() if k != "generation"} for row in front), key=lambda p: p["flops"])
-    drawn = enumerate(candidates(rng)[:300])
-    random = [{**row, "generation": i, "accuracy": row["accuracy"] - 0.02} for i, row in drawn]
-    measures = [
-        {"by": by, **({"calibration": n, "images": n, "val": 720} if n is not None else {}),
-         "all": {"rows": 60, "tau": tau, "rho": 0.87}, "distinct": {"rows": 50, "tau": tau - 0.01, "rho": 0.86}}
-        for by, n, tau in (("accuracy", 0, 0.31), ("accuracy", 256, 0.72), ("flops", None, 0.556), ("params", None, 0))
-    ]  # fmt: skip
-    place = {"rank": 7, "of": 50, "best": 0.95, "gap": 0.012}
-    found = {"text": rows[0]["text"], "accuracy": 0.938, "all": place, "distinct": place, "within_budget": None}
-    truth = {row["text"]: row["accuracy"] + 0.01 for row in rows[:60]}
-    ranked = [{"calibration": n, "val": 720, **row} for n in (0, 256) for row in rows[:60]]
-    return {
-        "front": {"cost": "flops", "hypervolume": 600_000.0, "reference": [1.0, 1e6], "points": points},
-        "random": random,
-        "rank": {"table": "bench.json", "rows": 90, "measures": measures, "found": found, "truth": truth},
-        "ranked": ranked,
-    }
-
-
-def fuller_run(folder: Path, **replaced: Any) -> Path:
-    """A complete run folder with a front, a random search and a ranking beside it."""
-    contents = {**more(np.random.default_rng(1)), **replaced}
-    lines = contents.pop("ranked")
-    fake_run(folder, (*FULL, "front.json", "random.jsonl", "rank.json"), **contents)
-    (folder / "rank.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return folder
-
-
-def charts(path: Path) -> dict[str, dict[str, Any]]:
-    """The charts of a page by what they are called for those who cannot see them."""
-    page = Page(path)
-    names = [str(attrs["aria-label"]) for tag, attrs in page.tags if tag == "div" and attrs.get("class") == "chart"]
-    return dict(zip(names, (json.loads(s) for s in page.scripts if s.startswith("{")), strict=True))
-
-
-def test_front_over_all_candidates(tmp_path: Path) -> None:
-    run = fuller_run(tmp_path)
-    points = read_run(run).front["points"]
-    (chart,) = [chart for name, chart in charts(report(run)).items() if name.startswith("Score against flops")]
-    named = {trace["name"]: trace for trace in chart["data"]}
-    assert named["front"]["x"] == [point["flops"] for point in points] == sorted(named["front"]["x"])
-    assert named["front"]["y"] == [point["accuracy"] for point in points]
-    assert len(named["candidates"]["x"]) == len(read_run(run).candidates)
-    text = Page(run / "report.html").text
-    several = f"{len(points)} architecture" + "s" * (len(points) != 1)
-    assert f"The front of accuracy against flops: {several}; its hypervolume is 60.0 % of" in text
-    assert all(point["text"] in text for point in points)
-
-
-def test_front_of_another_cost_than_the_budget(tmp_path: Path) -> None:
-    front = {"cost": "params", "points": more(np.random.default_rng(1))["front"]["points"]}
-    names = [name for name in charts(report(fuller_run(tmp_path, front=front))) if name.startswith("Score against")]
-    assert names == ["Score against params of every candidate", "Score against flops of every candidate"]
-
-
-def test_evolution_against_random_search(tmp_path: Path) -> None:
-    run = fuller_run(tmp_path)
-    (chart,) = [
-        chart for name, chart in charts(report(run)).items() if name.startswith("Best score against the number")
+    assert none == ["\u2013"] * 12
+    assert [narrow(several(n, noun)) for n, noun in ((1, "class"), (10, "class"), (2, "choice"))] == [
+        "1 class",
+        "10 classes",
+        "2 choices",
     ]
-    ours, random = chart["data"]
-    assert (ours["name"], random["name"]) == ("spos", "random search")
-    scores = [row["accuracy"] for row in read_run(run).random]
-    assert (random["x"][-1], random["y"][-1]) == (300, max(scores))
-    for x, y in zip(random["x"], random["y"], strict=True):
-        assert y == max(scores[:x])
-    assert random["y"] == sorted(random["y"])
-    assert "After 300 evaluations each the best score is " in Page(run / "report.html").text
 
 
-def test_ranking(tmp_path: Path) -> None:
-    run = fuller_run(tmp_path)
-    chart = charts(report(run))["Score on inherited weights against true accuracy"]
-    assert chart["layout"]["title"]["text"] == "Kendall tau 0.720, Spearman rho 0.870 (60 architectures)"
-    every, found = chart["data"]
-    truth = read_run(run).rank["truth"]
-    assert sorted(every["text"]) == sorted(truth)
-    for text, score, true in zip(every["text"], every["x"], every["y"], strict=True):
-        assert true == truth[text] == score + 0.01
-    assert found["text"] == [read_run(run).rank["found"]["text"]]
-    said = Page(run / "report.html").text
-    assert "ranks them better than counting multiply-adds does: tau 0.710 by accuracy against 0.546" in said
-    assert "The true accuracy of the found network is 93.8 %: 1.2 points below the best (rank 7 of 50 distinct" in said
-
-
-def test_a_ranking_is_told_by_the_score_that_decides(tmp_path: Path) -> None:
-    flags = config()
-    flags["score"] = {"calibration": 256, "by": "loss", "shrink": 0.5}
-    rank = more(np.random.default_rng(1))["rank"]
-    rank["measures"].append({"by": "loss, shrunk", "calibration": 256, "distinct": {"tau": 0.812}})
-    said = Page(report(fuller_run(tmp_path, config=flags, rank=rank))).text
-    assert "tau 0.812 by loss, shrunk against 0.546" in said
-
-
-def test_ranking_that_says_little(tmp_path: Path) -> None:
-    measures = [{"by": "accuracy", "images": 0, "all": {"rows": 1, "tau": None}}, {"by": "flops"}]
-    run = fuller_run(tmp_path, rank={"table": "t", "measures": measures, "found": None}, ranked=[])
-    page = Page(report(run))
-    assert "Of \u2013 architectures in t" in page.text
-    assert "counting multiply-adds" not in page.text
-    assert "Score on inherited weights against true accuracy" not in charts(run / "report.html")
-
-
-def test_hostile_labels_in_fronts_and_rankings(tmp_path: Path) -> None:
-    point = {"text": HOSTILE, "accuracy": 0.5, "loss": 1.0, HOSTILE: 3, "flops": 9}
-    measure = {"by": "accuracy", "calibration": HOSTILE, "val": 1, "all": {"tau": HOSTILE, "rows": HOSTILE}}
-    rank = {"table": HOSTILE, "rows": HOSTILE, "measures": [measure, {"by": HOSTILE}], "truth": {HOSTILE: 0.5}}
-    line = {**point, "calibration": HOSTILE, "val": 1}
-    contents: dict[str, Any] = {
-        "rank": {**rank, "found": {"text": HOSTILE, "distinct": {"of": HOSTILE}}},
-        "ranked": [line],
-    }
-    front = {"cost": HOSTILE, "points": [point, 3], "reference": [HOSTILE, None], "hypervolume": 1}
-    flags = {**config(), "method": {"name": HOSTILE}}
-    page = Page(report(fuller_run(tmp_path, front=front, random=[point], config=flags, **contents)))
-    assert not any("onerror" in attrs for _, attrs in page.tags)
-    assert not any("onerror" in attrs for _, attrs in page.tags)
-    for script in (script for script in page.scripts if script.startswith("{")):
-        assert "<" not in script
-        assert "<script" not in json.dumps(json.loads(script))
-    assert "Score on inherited weights against true accuracy" in charts(tmp_path / "report.html")
+def test_the_report_knows_no_space_and_no_method() -> None:
+    """Neither imports nor names; random search is the exception, with which every other one is compared."""
+    folder = Path(sparsenas.reporting.__file__).parent
+    files = [path for path in folder.rglob("*") if path.suffix in (".py", ".j2", ".css", ".js")]
+    text = "".join(path.read_text() for path in files)
+    assert not re.findall(r"sparsenas\.(?:spaces|methods)", text)
+    assert not [name for name in {*SPACES, *METHODS} - {"random"} if re.search(rf"\b{name}\b", text, re.IGNORECASE)]
+    assert len(text.splitlines()) <= 1500

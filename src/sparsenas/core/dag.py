@@ -30,14 +30,21 @@ class Dag(Derivable):
         joins: Sequence[Join | Sum],
         output: Join | Sum | Concat,
         ops: Sequence[nn.Module] | None = None,
+        labels: Sequence[str] = (),
     ) -> None:
-        """Raises ``UserError`` when a node reads a later one, or there is not one operation per node."""
+        """``labels`` name the nodes in drawings.
+
+        Raises ``UserError`` when a node reads a later one, or there is not one operation and label per node.
+        """
         super().__init__()
         self.inputs = inputs
         self.joins = nn.ModuleList(joins)
         self.ops = nn.ModuleList(ops if ops is not None else [nn.Identity() for _ in joins])
         if len(self.ops) != len(self.joins):
             raise UserError(f"Dag: expected {len(self.joins)} operations, one per node, got {len(self.ops)}")
+        self.labels = tuple(labels)
+        if self.labels and len(self.labels) != len(self.joins):
+            raise UserError(f"Dag: expected {len(self.joins)} labels, one per node, got {len(self.labels)}")
         for i, reader in enumerate((*joins, output)):
             if not all(0 <= source < inputs + i for source in reader.sources):
                 raise UserError(f"Dag: node {i} may read positions 0 to {inputs + i - 1}, got {reader.sources}")

@@ -16,6 +16,9 @@ from sparsenas.core.gate import Gates
 from sparsenas.costs import Limits
 from sparsenas.searching.evolution import Parents, Search, SearchProblem
 
+Figures = dict[str, dict[str, float]]
+"""Numbers by quantity and name."""
+
 
 class Method(nn.Module, ABC):
     """How answers are proposed and learned.
@@ -76,6 +79,14 @@ class Method(nn.Module, ABC):
     def facts(self) -> Mapping[str, Any]:
         """What the log keeps of an epoch besides loss and accuracy."""
         return {}
+
+    def figures(self) -> Figures:
+        """Numbers of the last epoch for the report: a chart for each quantity, in it a line for each name."""
+        return {}
+
+    def summary(self) -> str:
+        """The state of the search after the last epoch, for the report: a sentence or two."""
+        return ""
 
     def end_epoch(self, epoch: int) -> bool:
         """Called after every epoch; ``True`` = converged, the loop may end."""

@@ -47,3 +47,21 @@ class Classification:
     def same(self, logits: Tensor, others: Tensor) -> int:
         """For how many images two networks predict the same."""
         return int((logits.argmax(1) == others.argmax(1)).sum())
+
+
+class Confusion:
+    """Counts images by label and by predicted class."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.pairs = torch.zeros(classes**2, dtype=torch.long)
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Counts a batch."""
+        pairs = (labels * self.classes + logits.argmax(1)).cpu()
+        self.pairs += torch.bincount(pairs, minlength=len(self.pairs))
+
+    def rows(self) -> list[list[int]]:
+        """A row per label, a column per predicted class."""
+        rows: list[list[int]] = self.pairs.view(self.classes, self.classes).tolist()
+        return rows

@@ -1,259 +1,207 @@
-"""The charts of a report as plotly figures. The page, which knows light from dark, colours text and grid."""
+"""The charts of a report. The page, which knows light from dark, colours text and grid."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import plotly.graph_objects as go
+from sparsenas.reporting.canvas import (
+    Chart,
+    Trace,
+    axis,
+    chart,
+    plain,
+    share_axis,
+    span,
+    thinned,
+    trace,
+    upright,
+    values,
+)
+from sparsenas.reporting.colours import BLUE, FOUND, GENERATIONS, GREEN, LIMIT, OTHER, PARTS, SERIES, STAR
+from sparsenas.reporting.findings import limit
+from sparsenas.reporting.loading import LoadedRun
+from sparsenas.reporting.numbers import cut, percent
+from sparsenas.rundir.records import FrontPoint, Scored
+from sparsenas.rundir.results import Compared
 
-from sparsenas.reporting.canvas import BLUE, FOUND, GREEN, LIMIT, OTHER, canvas, cut, plain, span, thinned
-from sparsenas.reporting.numbers import number, percent
-from sparsenas.reporting.read import Json, Limit, RunFiles, finished, name_of, objects, section
-from sparsenas.reporting.verdict import comparison
-
-_GENERATIONS = [[0.0, "#9aa3b5"], [0.5, "#4c7fe0"], [1.0, "#22a06b"]]
-_MOST_CLASSES = 100
+_MOST_BARS = 200
 
 
-def accuracies(run: RunFiles) -> go.Figure | None:
-    """Accuracies side by side: inherited, retrained, and every random architecture."""
-    bars = {
-        "held-out, inherited": number(section(run.best, "val").get("accuracy")),
-        "test, inherited": run.accuracy("inherited"),
-        f"test, {run.how_trained}": run.accuracy("retrained"),
-    }
-    known = [(name, value) for name, value in bars.items() if value is not None]
-    if not known and not run.baselines:
+def accuracies(run: LoadedRun) -> Chart | None:
+    """Accuracies side by side: with inherited weights, retrained, and every random architecture."""
+    val, inherited, retrained = run.best and run.best.val, run.results.inherited, run.results.retrained
+    named = [("validation, inherited", val), ("test, inherited", inherited), (f"test, {run.how_trained}", retrained)]
+    known = [(name, metrics.accuracy) for name, metrics in named if metrics]
+    random = run.results.baselines
+    if not known and not random:
         return None
-    rows = [name for name, _ in known] + ["test, random"] * bool(run.baselines)
-    figure = canvas("accuracy", "", height=110 + 55 * len(rows))
-    marker = {
-        "size": 15,
-        "color": [FOUND if "inherited" not in name else BLUE for name, _ in known],
-        "symbol": "diamond",
+    rows = [name for name, _ in known] + ["test, random"] * bool(random)
+    places = list(range(len(rows) - 1, -1, -1))
+    colours = [BLUE if "inherited" in name else FOUND for name, _ in known]
+    marker = {"size": 15, "color": colours, "symbol": "diamond"}
+    traces = [trace([x for _, x in known], places[: len(known)], "%{x:.2%}", mode="markers", marker=marker)]
+    traces += _random_accuracies(random) if random else []
+    return chart(
+        traces,
+        share_axis("accuracy", values(traces, "x"), ".3~p", nticks=5),
+        axis("", tickvals=places, ticktext=rows, range=[-0.6, len(rows) - 0.4]),
+        height=110 + 55 * len(rows),
+        showlegend=False,
+        shapes=[upright(retrained.accuracy, FOUND, "dot")] if retrained and random else [],
+    )
+
+
+def _random_accuracies(random: Sequence[Compared]) -> list[Trace]:
+    """A point for each random architecture, and below them their mean and standard deviation."""
+    shares = [one.accuracy for one in random]
+    spread = [0.16 * ((i * 5) % 7 - 3) / 3 for i in range(len(shares))]
+    look: dict[str, Any] = {
+        "marker": {"size": 9, "color": OTHER, "opacity": 0.75},
+        "text": [one.text for one in random],
     }
-    hover = "%{x:.2%}<extra></extra>"
-    places = {name: len(rows) - 1 - i for i, name in enumerate(rows)}
-    figure.add_scatter(
-        x=[value for _, value in known],
-        y=[places[name] for name, _ in known],
-        mode="markers",
-        marker=marker,
-        hovertemplate=hover,
-    )
-    if run.baselines:
-        _add_random(figure, run.baselines)
-    if (compared := comparison(run)) is not None:
-        figure.add_vline(x=compared.found, line={"color": FOUND, "width": 1, "dash": "dot"})
-    figure.update_layout(showlegend=False)
-    figure.update_xaxes(tickformat=".3~p", nticks=5)
-    figure.update_yaxes(tickvals=list(places.values()), ticktext=list(places), range=[-0.6, len(rows) - 0.4])
-    return figure
+    traces = [trace(shares, spread, "%{text}<br>%{x:.2%}", mode="markers", **look)]
+    if len(shares) > 1:
+        mean, deviation = statistics.fmean(shares), statistics.stdev(shares)
+        bar = {"type": "data", "array": [deviation], "color": OTHER, "thickness": 1.5}
+        look = {"marker": {"size": 8, "color": OTHER, "symbol": "line-ns-open"}, "error_x": bar}
+        told = f"mean {percent(mean)}, standard deviation {percent(deviation)}"
+        traces.append(trace([mean], [-0.36], told, mode="markers", **look))
+    return traces
 
 
-def _add_random(figure: go.Figure, baselines: Sequence[Json]) -> None:
-    values = [float(baseline["accuracy"]) for baseline in baselines]
-    spread = [0.16 * ((i * 5) % 7 - 3) / 3 for i in range(len(values))]
-    figure.add_scatter(
-        x=values,
-        y=spread,
-        mode="markers",
-        marker={"size": 9, "color": OTHER, "opacity": 0.75},
-        text=[plain(str(baseline.get("text", ""))) for baseline in baselines],
-        hovertemplate="%{text}<br>%{x:.2%}<extra></extra>",
-    )
-    if len(values) > 1:
-        mean, deviation = statistics.fmean(values), statistics.stdev(values)
-        figure.add_scatter(
-            x=[mean],
-            y=[-0.36],
-            error_x={"array": [deviation], "color": OTHER, "thickness": 1.5},
-            mode="markers",
-            marker={"size": 8, "color": OTHER, "symbol": "line-ns-open"},
-            hovertemplate=f"mean {percent(mean)}, standard deviation {percent(deviation)}<extra></extra>",
+def search_costs(run: LoadedRun) -> list[str]:
+    """The costs against which candidates are drawn: that of the front, then the budgeted ones, else multiply-adds."""
+    budgeted = [budget.cost for budget in run.search_budgets]
+    return list(dict.fromkeys([run.front.cost, *budgeted] if run.front else budgeted or ["flops"]))[:3]
+
+
+def search_history(run: LoadedRun, cost: str) -> Chart | None:
+    """Score against cost of every candidate, and the front, the found network and the budget where there is one."""
+    known = [line for line in run.candidates if cost in line.costs]
+    if not known:
+        return None
+    hover = "accuracy %{y:.2%}<br>" + plain(cost) + " %{x:,}"
+
+    def points(scored: Sequence[Scored] | Sequence[FrontPoint], name: str, **look: Any) -> Trace:
+        xs, ys, texts = (
+            [one.costs[cost] for one in scored],
+            [one.accuracy for one in scored],
+            [one.text for one in scored],
         )
+        return trace(xs, ys, "%{text}<br>" + hover, name, text=texts, **look)
 
-
-def search_history(run: RunFiles, cost: str) -> go.Figure | None:
-    """Every scored candidate: one cost against the score, coloured by generation, with limits, winner and front."""
-    scored = [
-        line
-        for line in run.candidates
-        if number(line.get("accuracy")) is not None and number(line.get(cost)) is not None
-    ]
-    if not scored:
-        return None
-    step = thinned(len(scored))
-    figure = canvas(cost, "accuracy on held-out images")
-    figure.add_scatter(
-        x=[line[cost] for line in scored[::step]],
-        y=[line["accuracy"] for line in scored[::step]],
-        mode="markers",
-        name="candidates",
-        marker=_by_generation([number(line.get("generation")) or 0 for line in scored[::step]]),
-        text=[plain(str(line.get("text", ""))) for line in scored[::step]],
-        hovertemplate="%{text}<br>accuracy %{y:.2%}<br>" + plain(cost) + " %{x:,}<extra></extra>",
+    shown = known[:: thinned(len(known))]
+    traces = [points(shown, "candidates", mode="markers", marker=_by_generation([one.generation for one in shown]))]
+    if run.front and run.front.cost == cost:
+        steps = {"line": {"color": GREEN, "shape": "hv"}, "marker": {"size": 8, "color": GREEN}}
+        traces.append(points(run.front.points, "front", mode="lines+markers", **steps))
+    if run.best and run.best.val and cost in run.costs:
+        score = run.best.val.accuracy
+        traces.append(trace([run.costs[cost]], [score], hover, "found", "markers", marker=STAR))
+    bounds = [limit(budget)[1] for budget in run.search_budgets if budget.cost == cost]
+    where = {"y": 1, "yref": "paper", "xanchor": "right", "yanchor": "bottom", "showarrow": False}
+    return chart(
+        traces,
+        axis(cost, range=span(values(traces, "x") + bounds)),
+        share_axis("accuracy on validation images", values(traces)),
+        shapes=[upright(bound, LIMIT, "dash") for bound in bounds],
+        annotations=[{**where, "x": bound, "text": "budget", "font": {"color": LIMIT}} for bound in bounds],
     )
-    _add_front(figure, run, cost)
-    _add_winner(figure, run, cost)
-    limits = [limit for limit in run.search_limits if limit.cost == cost]
-    _add_limits(figure, limits)
-    figure.update_xaxes(range=span([float(line[cost]) for line in scored] + [limit.bound for limit in limits]))
-    figure.update_yaxes(tickformat=".0%")
-    return figure
 
 
-def _by_generation(generations: Sequence[float]) -> dict[str, Any]:
+def _by_generation(generations: Sequence[int]) -> dict[str, Any]:
+    """Markers coloured by generation, with a scale where there are several."""
     step = max(1, math.ceil((max(generations) - min(generations)) / 6))
-    bar = {
-        "title": {"text": "generation", "side": "right", "font": {"size": 13}},
-        "thickness": 10,
-        "outlinewidth": 0,
-        "dtick": step,
-    }
-    return {
-        "size": 6,
-        "opacity": 0.8,
-        "color": list(generations),
-        "colorscale": _GENERATIONS,
-        "showscale": max(generations) > min(generations),
-        "colorbar": bar,
-    }
+    title = {"text": "generation", "side": "right", "font": {"size": 13}}
+    bar = {"title": title, "thickness": 10, "outlinewidth": 0, "dtick": step}
+    shown = max(generations) > min(generations)
+    scale = {"color": list(generations), "colorscale": GENERATIONS, "showscale": shown, "colorbar": bar}
+    return {"size": 6, "opacity": 0.8, **scale}
 
 
-def _add_front(figure: go.Figure, run: RunFiles, cost: str) -> None:
-    """The front, if it is one of this cost, as the steps of what can be had for a cost."""
-    front = objects(run.front.get("points")) if run.front.get("cost") == cost else []
-    known = [p for p in front if number(p.get("accuracy")) is not None and number(p.get(cost)) is not None]
-    if known:
-        figure.add_scatter(
-            x=[point[cost] for point in known],
-            y=[point["accuracy"] for point in known],
-            mode="lines+markers",
-            name="front",
-            line={"shape": "hv", "color": GREEN, "width": 2},
-            marker={"size": 8, "color": GREEN},
-            text=[plain(str(point.get("text", ""))) for point in known],
-            hovertemplate="front: %{text}<br>accuracy %{y:.2%}<br>" + plain(cost) + " %{x:,}<extra></extra>",
-        )
-
-
-def _add_winner(figure: go.Figure, run: RunFiles, cost: str) -> None:
-    score = number(section(run.best, "val").get("accuracy"))
-    value = run.costs.get(cost)
-    if score is None or value is None:
-        return
-    marker = {"size": 16, "color": FOUND, "symbol": "star", "line": {"color": "white", "width": 1}}
-    hover = "found network<br>accuracy %{y:.2%}<br>" + plain(cost) + " %{x:,}<extra></extra>"
-    figure.add_scatter(x=[value], y=[score], mode="markers", name="found", marker=marker, hovertemplate=hover)
-
-
-def _add_limits(figure: go.Figure, limits: Sequence[Limit]) -> None:
-    for limit in limits:
-        label = {"text": "budget", "font": {"color": LIMIT}, "xanchor": "right", "yanchor": "bottom"}
-        figure.add_vline(x=limit.bound, line={"color": LIMIT, "width": 1.5, "dash": "dash"})
-        figure.add_annotation(x=limit.bound, y=1, yref="paper", showarrow=False, **cast(dict[str, Any], label))
-
-
-def search_progress(run: RunFiles) -> go.Figure | None:
-    """The best score so far against the number of evaluations, beside that of random search where there was one."""
-    searches = [(name_of(run.config.get("method")), BLUE, best_so_far(run.candidates))]
-    searches += [("random search", OTHER, best_so_far(run.random))] * bool(run.random)
-    if not searches[0][2]:
-        return None
-    figure = canvas("candidates scored", "best accuracy so far")
+def search_progress(run: LoadedRun) -> Chart | None:
+    """The best score after so many candidates, of the search and of random search where there was one."""
+    searches = [
+        (run.flag("method"), BLUE, best_so_far(run.candidates)),
+        ("random search", OTHER, best_so_far(run.random)),
+    ]
+    traces = []
     for name, colour, best in searches:
         steps = [i for i, score in enumerate(best) if i in (0, len(best) - 1) or score > best[i - 1]]
-        figure.add_scatter(
-            x=[i + 1 for i in steps],
-            y=[best[i] for i in steps],
-            mode="lines" if len(best) > 1 else "markers",
-            name=plain(cut(name, 24)),
-            line={"shape": "hv", "color": colour, "width": 2},
-            hovertemplate="after %{x}: %{y:.2%}<extra>" + plain(cut(name, 24)) + "</extra>",
-            showlegend=len(searches) > 1,
-        )
-    figure.update_yaxes(tickformat=".1%")
-    return figure
-
-
-def best_so_far(candidates: Sequence[Json]) -> list[float]:
-    """The best score after every candidate."""
-    scores = (score for line in candidates if (score := number(line.get("accuracy"))) is not None)
-    return list(itertools.accumulate(scores, max))
-
-
-def training_curves(run: RunFiles, quantity: str) -> go.Figure | None:
-    """``loss`` or ``accuracy`` of every training against epochs; random architectures thin."""
-    figure = canvas("epoch", f"{quantity} on training images")
-    colours = {"supernet": BLUE, "retrain": FOUND}
-    more = [GREEN, "#9c6ade", "#0c8599", "#b08900"]
-    seen_random = False
-    for stage, lines in run.training().items():
-        random = stage.startswith("baseline")
-        known = [line for line in lines if number(line.get(quantity)) is not None]
-        if not known:
-            continue
-        colour = OTHER if random else colours.setdefault(stage, more[(len(colours) - 2) % len(more)])
-        known = known[:: -(-len(known) // 1500)]
-        figure.add_scatter(
-            x=_epochs(known),
-            y=[line[quantity] for line in known],
-            mode="lines+markers" if len(known) == 1 else "lines",
-            name="random" if random else plain(cut(stage, 24)),
-            legendgroup="random" if random else plain(stage),
-            showlegend=not (random and seen_random),
-            line={"color": colour, "width": 1 if random else 2},
-            opacity=0.6 if random else 1,
-            hovertemplate="epoch %{x:.3~g}: %{y:.4~g}<extra>" + plain(stage) + "</extra>",
-        )
-        seen_random = seen_random or random
-    if quantity == "accuracy":
-        figure.update_yaxes(tickformat=".0%")
-    if max((max(line.x) for line in figure.data), default=0) <= 10:
-        figure.update_xaxes(dtick=1)
-    return figure if figure.data else None
-
-
-def _epochs(lines: Sequence[Json]) -> list[float]:
-    """The epochs finished at every line; where an epoch has several lines, in fractions by steps."""
-    epochs = [float(finished(line)) for line in lines]
-    steps = [number(line.get("step")) for line in lines]
-    last = steps[-1]
-    if len(set(epochs)) == len(epochs) or not last or None in steps:
-        return epochs
-    return [float(step or 0) / last * epochs[-1] for step in steps]
-
-
-def confusion(run: RunFiles) -> go.Figure | None:
-    """Which class was taken for which, as shares of the true class."""
-    counts = run.results.get("confusion")
-    names = run.space.get("classes")
-    if not isinstance(counts, list) or not isinstance(names, list) or not len(counts) == len(names) <= _MOST_CLASSES:
+        look: dict[str, Any] = {"line": {"color": colour, "shape": "hv"}, "showlegend": bool(run.random)}
+        traces.append(trace([i + 1 for i in steps], [best[i] for i in steps], "after %{x}: %{y:.2%}", name, **look))
+    if not run.candidates:
         return None
-    told = [plain(str(name)) for name in names]
-    figure = canvas("predicted", "true class", height=460)
-    figure.add_heatmap(
-        z=[[n / sum(row) if sum(row) else 0 for n in row] for row in counts],
-        colorscale=[[0, "rgba(76,127,224,0)"], [0.15, "rgba(76,127,224,0.45)"], [1, "rgba(76,127,224,1)"]],
-        zmin=0,
-        zmax=1,
-        showscale=False,
-        text=[[n or "" for n in row] for row in counts] if len(names) <= 20 else None,
-        texttemplate="%{text}" if len(names) <= 20 else None,
-        xgap=1,
-        ygap=1,
-        hovertext=[
-            [f"true {a}, predicted {b}: {counts[i][j]}" for j, b in enumerate(told)] for i, a in enumerate(told)
-        ],
-        hovertemplate="%{hovertext} (%{z:.1%})<extra></extra>",
-    )
-    shown = range(0, len(names), -(-len(names) // 25))
-    ticks = {"tickvals": list(shown), "ticktext": [plain(cut(str(names[i]), 12)) for i in shown]}
-    figure.update_xaxes(**ticks)
-    figure.update_yaxes(**ticks, autorange="reversed")
-    return figure
+    return chart(traces, axis("candidates scored"), share_axis("best accuracy so far", values(traces), ".1%"))
+
+
+def best_so_far(candidates: Sequence[Scored]) -> list[float]:
+    """The best accuracy after every candidate."""
+    return list(itertools.accumulate((line.accuracy for line in candidates), max))
+
+
+def training_curves(run: LoadedRun, quantity: str) -> Chart:
+    """``loss`` or ``accuracy`` of every training by epoch; random architectures share a legend entry."""
+    colours, traces = {"supernet": BLUE, "retrain": FOUND}, list[Trace]()
+    more = itertools.cycle(SERIES[2:])
+    for stage, epochs in run.training.items():
+        random = stage.startswith("baseline")
+        colour = OTHER if random else colours.get(stage) or next(more)
+        points = [(line.epoch + 1, line.loss if quantity == "loss" else line.accuracy) for line in epochs]
+        traces.append(_by_epoch(points, "random" if random else stage, colour, 1 if random else 2))
+        traces[-1] |= {"showlegend": not random or stage == "baseline1"} | ({"legendgroup": "random"} if random else {})
+    title = f"{quantity} on training images"
+    return chart(traces, _epochs(traces), axis(title) if quantity == "loss" else share_axis(title, values(traces)))
+
+
+def _by_epoch(points: Sequence[tuple[int, float]], name: str, colour: str, width: float = 2) -> Trace:
+    shown = points[:: thinned(len(points))]
+    look: dict[str, Any] = {"line": {"color": colour, "width": width}, "showlegend": True}
+    return trace([epoch for epoch, _ in shown], [y for _, y in shown], "epoch %{x}: %{y:.4~g}", name, **look)
+
+
+def _epochs(traces: Sequence[Trace]) -> dict[str, Any]:
+    return axis("epoch", **({"dtick": 1} if max(values(traces, "x")) <= 10 else {}))
+
+
+def method_figures(run: LoadedRun) -> dict[str, Chart]:
+    """A chart for each quantity that the method has logged by epoch; logarithmic where it spans two decades."""
+    figures: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for line in (line for lines in run.training.values() for line in lines):
+        for quantity, named in line.figures.items():
+            for name, value in named.items():
+                figures.setdefault(quantity, {}).setdefault(name, []).append((line.epoch + 1, value))
+    return {quantity: _figure(quantity, named) for quantity, named in figures.items()}
+
+
+def _figure(quantity: str, named: Mapping[str, Sequence[tuple[int, float]]]) -> Chart:
+    traces = [_by_epoch(points, name, colour) for (name, points), colour in zip(named.items(), itertools.cycle(SERIES))]
+    lowest, highest = min(values(traces), default=0), max(values(traces), default=0)
+    wide = lowest > 0 and highest >= 100 * lowest
+    scale = {"type": "log", "exponentformat": "power"} if wide else {"rangemode": "tozero"}
+    return chart(traces, _epochs(traces), axis(quantity, **scale))
+
+
+def summary(run: LoadedRun) -> str:
+    """What the method says of its last epoch."""
+    return next((told for lines in run.training.values() for line in reversed(lines) if (told := line.summary)), "")
+
+
+def balance(run: LoadedRun) -> Chart | None:
+    """Images of each class, by part."""
+    if run.data is None or not 1 < len(run.data.classes) <= _MOST_BARS:
+        return None
+    bars = []
+    for part, counts in run.data.parts.items():
+        look = {
+            "marker": {"color": PARTS.get(part, OTHER)},
+            "hovertemplate": "%{x}: %{y:,}<extra>" + plain(part) + "</extra>",
+        }
+        bars.append({"type": "bar", "x": list(range(len(counts))), "y": counts, "name": plain(part), **look})
+    names = [plain(cut(name, 24)) for name in run.data.classes]
+    ticks = {"tickvals": list(range(len(names))), "ticktext": names} if len(names) <= 30 else {}
+    return chart(bars, axis("", **ticks), axis("images"), height=260, barmode="stack")

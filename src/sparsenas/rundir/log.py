@@ -29,7 +29,11 @@ class EpochEnd(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     images_per_s: float
     """Training images per second, all processes together."""
     method: dict[str, Any] = {}
-    """Figures of the search method's own (``Method.facts``), for its panel in the report."""
+    """Facts of the search method's own (``Method.facts``), for programs that know the method."""
+    figures: dict[str, dict[str, float]] = {}
+    """Numbers of the search method by quantity and name (``Method.figures``); the report has a chart per quantity."""
+    summary: str = ""
+    """The state of the search in words (``Method.summary``), for the report."""
 
 
 class StageEnd(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="done"):

@@ -22,6 +22,8 @@ class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Mean cross-entropy."""
     one_stage: bool = False
     """The weights are those of the search; the network was not retrained."""
+    confusion: list[list[int]] | None = None
+    """Images by true class (rows) and predicted class (columns), where there are at most 100 classes."""
 
 
 class Compared(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,13 +6,15 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choice
 from sparsenas.core.dag import Dag
+from sparsenas.core.drawing import Drawing, dag_graphs
 from sparsenas.core.join import Join
 from sparsenas.errors import UserError
 from sparsenas.nn.auxiliary_head import AuxiliaryHead
 from sparsenas.nn.blocks import Concat, DropPath, dilated_conv, factorized_reduce, relu_conv_bn, separable_conv
-from sparsenas.spaces.genotype import KEPT, NODES, OPS, node_name
+from sparsenas.spaces.genotype import KEPT, NODES, OPS, Genotype, node_name
 
 ClosingNorms = Literal["none", "pools", "all"]
 """Which operations without a last batch norm get one: none, the poolings, or all, the identity included."""
@@ -113,6 +115,10 @@ class CellNetwork(nn.Module):
             deep = last if i == self.deep else deep
         logits: Tensor = self.head(last)
         return logits, deep
+
+    def drawing(self, arch: Arch) -> Drawing:
+        """Both kinds of cells, and the architecture as a genotype."""
+        return Drawing(tuple(dag_graphs(self, arch)), str(Genotype.of(arch.to_json())))
 
 
 def _halving(inputs: int, outputs: int) -> tuple[nn.Module, ...]:

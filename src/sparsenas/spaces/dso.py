@@ -142,7 +142,7 @@ def _block(name: str, channels: int, first: bool, input_scales: bool, drop: floa
     ops: list[nn.Module] = [make(channels) for _ in range(LEVELS) for make in _MAKE.values()]
     ops.append(nn.Sequential(_norm(channels), nn.ReLU(inplace=True)))
     shortcut = _conv_bn(channels, channels, 1) if first else nn.Identity()
-    return Dag(1, joins, Sum([shortcut, nn.Identity()], [0, len(labels)]), ops)
+    return Dag(1, joins, Sum([shortcut, nn.Identity()], [0, len(labels)]), ops, (*OPERATIONS * LEVELS, "sum"))
 
 
 def _edges(name: str, labels: Sequence[str], ops: Sequence[nn.Module], sources: Sequence[int], drop: float) -> Join:

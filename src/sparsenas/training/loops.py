@@ -57,7 +57,8 @@ def train_supernet(
                 arch.joint_step()
             record = state.end()
             converged = arch.end_epoch(epoch, trainer.prunable)
-            trainer.end_epoch(record, method.facts(), converged)
+            told = {"figures": method.figures(), "summary": method.summary()}
+            trainer.end_epoch({**record, **told}, method.facts(), converged)
 
 
 def train_network(

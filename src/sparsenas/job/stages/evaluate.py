@@ -8,12 +8,16 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found, inherited, trained
+from sparsenas.nn.metrics import Confusion
 from sparsenas.nn.recalibration import recalibrate
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.provenance import provenance
 from sparsenas.rundir.results import Evaluation, results, update_results
 from sparsenas.searching.config import Scoring
 from sparsenas.training.evaluation import evaluate
+
+MOST_CLASSES = 100
+"""The confusion matrix is kept of data sets with at most as many classes."""
 
 
 def evaluate_stage(run: Run, task: Task, scoring: Scoring) -> None:
@@ -25,12 +29,14 @@ def evaluate_stage(run: Run, task: Task, scoring: Scoring) -> None:
     if known.inherited is None and not one_stage:
         update_results(run, inherited=_tested(task, recalibrated(run, task, arch, scoring)))
     if known.retrained is None:
-        net = trained(run, task).to(task.data.test.labels.device)
-        update_results(run, retrained=replace(_tested(task, net), one_stage=one_stage))
+        net, classes = trained(run, task).to(task.data.test.labels.device), len(task.data.classes)
+        confusion = Confusion(classes) if classes <= MOST_CLASSES else None
+        tested = replace(_tested(task, net, confusion), one_stage=one_stage)
+        update_results(run, retrained=replace(tested, confusion=confusion.rows() if confusion else None))
 
 
-def _tested(task: Task, net: nn.Module) -> Evaluation:
-    marks = evaluate(net, task.data, task.data.test)
+def _tested(task: Task, net: nn.Module, confusion: Confusion | None = None) -> Evaluation:
+    marks = evaluate(net, task.data, task.data.test, confusion)
     return Evaluation(split="test", accuracy=marks["accuracy"], loss=marks["loss"])
 
 

@@ -11,12 +11,14 @@ from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
+from sparsenas.core.drawing import Drawing, draw
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.candidates import architectures, run_search, scored
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.drawing import ArchDrawing
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.provenance import SUPERNET, save_net
@@ -127,7 +129,7 @@ def search_randomly(run: Run, task: Task, scorer: Scorer, count: int, scored_by:
 def write_best(
     run: Run, task: Task, arch: Arch, score: Score | None, weights: dict[str, list[float]] | None = None
 ) -> None:
-    """Writes best.json; by then the exact costs are known to keep the budgets.
+    """Writes drawing.json and best.json; by then the exact costs are known to keep the budgets.
 
     ``score`` is that on held-out images, unless those were trained on; ``weights`` are those that a method has learned
     for the options kept, by choice.
@@ -137,4 +139,6 @@ def write_best(
     val = Metrics(accuracy=score.accuracy, loss=-score.negative_loss) if score else None
     budgets = [str(budget) for budget in task.limits.budgets]
     best = Best(arch=arch.to_json(), text=arch.text(), costs=costs, budgets=budgets, val=val, weights=weights or None)
+    if (drawing := draw(task.limits.table.net, arch)) != Drawing():
+        run.write(ArchDrawing(graphs=list(drawing.graphs), notation=drawing.notation), indent=None)
     run.write(best)

@@ -14,7 +14,7 @@ from sparsenas.core.choice import Choices
 from sparsenas.core.gate import Gates
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
-from sparsenas.methods.base import Method
+from sparsenas.methods.base import Figures, Method
 from sparsenas.methods.dso.adaptive import Adapt, Penalties
 from sparsenas.methods.dso.apg import ApgNag
 from sparsenas.methods.dso.budget_controller import BudgetController, Matrix
@@ -137,6 +137,21 @@ class Dso(Method):
         met, blocks = self.fixed_at is not None, self.options.survivors(self.options.arch(row))
         state = {"gamma": self.gamma, "budget_met": met, "options": int(row.sum()), "costs": bounded}
         return {"pruning": {**state, "blocks": blocks}}
+
+    def figures(self) -> Figures:
+        """The size of the network that is left, and the weight of the penalty."""
+        state, table = self.facts()["pruning"], self.limits.table
+        whole = {cost: float(values[0]) for cost, values in table.of_rows(np.ones((1, table.encoding.width))).items()}
+        left = {part: sum(block[part] for block in state["blocks"]) for part in ("edges", "nodes")}
+        shares = {cost: value / whole[cost] for cost, value in state["costs"].items()}
+        shares |= {f"budget of {cost}": bound / whole[cost] for cost, bound in self.controller.bounds.items()}
+        return {"left of all blocks": left, "share of the complete network": shares, "penalty": {"gamma": self.gamma}}
+
+    def summary(self) -> str:
+        """The number of options that are left, and the epoch in which the budget was met."""
+        left, options = int(self.options.kept().sum()), self.limits.table.encoding.width
+        told = f"A penalty on the scales prunes the complete network: {left} of {options} options are left."
+        return told if self.fixed_at is None else f"{told} The budget was met in epoch {self.fixed_at}."
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""

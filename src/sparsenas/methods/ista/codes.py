@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -162,6 +163,26 @@ class Codes(nn.Module):
             "residual": {name: _short(code.residual(tuple(range(len(code.solution))))) for name, code in codes.items()},
             "gap": {name: _short(codes[name].residual(picks)) for name, picks in arch.items()},
         }
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """How many choices changed and are frozen, and the mean distances of the last recovery."""
+        distances = {"z moved": "moved", "residual": "residual", "gap on the support": "gap"}
+        means = {name: fmean(self.facts[key].values()) for name, key in distances.items() if self.facts[key]}
+        return {
+            "choices": {"support changed": self.facts["changed"], "frozen": len(self.facts["frozen"])},
+            "mean distance": means,
+        }
+
+    def summary(self) -> str:
+        """How many choices are frozen, how well the supports solve for b, and how many a budget displaces."""
+        gap, displaced = fmean(self.facts["gap"].values()), len(self.facts["displaced"])
+        told = (
+            f"The method learns a sparse code per choice: {len(self.each)} choices, {len(self.frozen)} of them frozen."
+        )
+        told += f" On the supports alone A z differs from b by {gap:.1%} of its length."
+        if displaced:
+            told += f" A budget forbids the strongest support of {displaced} choices; the strongest legal one runs."
+        return told
 
     def fix_support(self) -> None:
         """Makes the weights those of the support."""

@@ -12,7 +12,7 @@ from sparsenas.core.choice import Choices
 from sparsenas.core.gate import Gates
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
-from sparsenas.methods.base import Method
+from sparsenas.methods.base import Figures, Method
 from sparsenas.methods.ista.codes import Codes, Dictionary
 
 
@@ -73,6 +73,14 @@ class Ista(Method):
     def facts(self) -> Mapping[str, Any]:
         """Figures of the last recovery."""
         return {"codes": self.codes.facts}
+
+    def figures(self) -> Figures:
+        """How the supports change, and how well they are recovered."""
+        return self.codes.figures()
+
+    def summary(self) -> str:
+        """The state of the codes."""
+        return self.codes.summary()
 
     def end_epoch(self, epoch: int) -> bool:
         """Recovers z; only here may the support change."""
@@ -155,6 +163,14 @@ class IstaOneStage(Method):
     def facts(self) -> Mapping[str, Any]:
         """Figures of the last recovery; when all were frozen before it, none."""
         return {"codes": self.codes.facts} if self.codes.facts["moved"] else {}
+
+    def figures(self) -> Figures:
+        """How the supports change, and how well they are recovered."""
+        return self.codes.figures() if self.codes.facts["moved"] else {}
+
+    def summary(self) -> str:
+        """The state of the codes."""
+        return self.codes.summary()
 
     def end_epoch(self, epoch: int) -> bool:
         """Recovers z where it is not frozen, and freezes what has come to rest."""

@@ -1,0 +1,176 @@
+"""What a run found, in plain sentences."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Literal, NamedTuple
+
+from sparsenas.costs.budget import Budget
+from sparsenas.reporting.loading import LoadedRun
+from sparsenas.reporting.numbers import count, cut, percent, points, seconds, several, short
+from sparsenas.rundir.log import EpochEnd
+
+Mark = Literal["good", "bad", "open"]
+
+
+class Finding(NamedTuple):
+    """One sentence or two, and whether they are good news, bad news or still open."""
+
+    mark: Mark
+    text: str
+
+
+class Comparison(NamedTuple):
+    """The retrained network and random architectures that were trained in the same way."""
+
+    found: float
+    others: list[float]
+    mean: float
+    deviation: float | None
+    """``None`` for a single random architecture."""
+
+    @property
+    def margin(self) -> float:
+        """How far the found network is above the mean."""
+        return self.found - self.mean
+
+
+def comparison(run: LoadedRun) -> Comparison | None:
+    """The comparison with random architectures, once both sides were trained."""
+    others = [baseline.accuracy for baseline in run.results.baselines]
+    if run.results.retrained is None or not others:
+        return None
+    deviation = statistics.stdev(others) if len(others) > 1 else None
+    return Comparison(run.results.retrained.accuracy, others, statistics.fmean(others), deviation)
+
+
+def limit(budget: Budget) -> tuple[str, float]:
+    """The relation and the number of a budget with one bound."""
+    return ("\u2264", budget.at_most) if budget.at_most < math.inf else ("\u2265", budget.at_least)
+
+
+def headline(run: LoadedRun) -> str:
+    """The one sentence to remember."""
+    if run.best is None:
+        return "No architecture has been found yet"
+    start = "An architecture was found; it has not been tested yet"
+    if tested := run.results.retrained or run.results.inherited:
+        network = "The found network" if run.results.retrained else "With inherited weights the found network"
+        start = f"{network} reaches {percent(tested.accuracy)} on the {tested.split} set"
+    if any(not budget.allows(run.costs[budget.cost]) for budget in run.budgets if budget.cost in run.costs):
+        return f"{start}, over its budget"
+    if any(budget.cost not in run.costs for budget in run.budgets):
+        return f"{start}, but its budget is not shown to be met"
+    start += ", within budget" if run.budgets else ""
+    if (compared := comparison(run)) is None:
+        return start
+    if compared.margin > 0:
+        return f"{start}{' and' if run.budgets else ','} better than random architectures on average"
+    return f"{start}, but no better than random architectures on average"
+
+
+def tiles(run: LoadedRun) -> list[tuple[str, str, str]]:
+    """The numbers to remember, each with what it is and a mark as a finding has it."""
+    found = []
+    if tested := run.results.retrained or run.results.inherited:
+        weights = run.how_trained if run.results.retrained else "inherited weights"
+        found.append((percent(tested.accuracy), f"{tested.split} accuracy, {weights}", ""))
+    for budget in run.budgets[:2]:
+        if (value := run.costs.get(budget.cost)) is not None:
+            sign, bound = limit(budget)
+            told = f"{budget.cost}, budget {sign} {short(bound)}"
+            found.append((short(value), told, "good" if budget.allows(value) else "bad"))
+    if (compared := comparison(run)) is not None:
+        better = compared.margin > 0
+        told = f"points against the mean of {several(len(compared.others), 'random architecture')}"
+        found.append((("+" if better else "\u2212") + points(compared.margin), told, "good" if better else "bad"))
+    if run.done:
+        found.append((seconds(sum(line.seconds for line in run.done)), "time of all finished stages", ""))
+    return found
+
+
+def findings(run: LoadedRun) -> list[Finding]:
+    """All findings, most important first."""
+    if run.best is None:
+        return [_searching(run)]
+    found = [_found(run, run.best.text)] + [_budget(budget, run.costs.get(budget.cost)) for budget in run.budgets]
+    if not run.budgets:
+        given = ", ".join(run.budget_texts)
+        found.append(Finding("open", f"The budget cannot be read: {given}." if given else "No budget was set."))
+    return [*found, _tested(run), _against_random(run), *_exported(run)]
+
+
+def _searching(run: LoadedRun) -> Finding:
+    last = next((line for line in reversed(run.log) if isinstance(line, EpochEnd)), None)
+    if last is None and not run.candidates:
+        return Finding("open", "The search has not started.")
+    where = f"; last trained: {last.stage}, epoch {last.epoch + 1} of {last.epochs}" if last else ""
+    scored = f"; candidates scored: {count(len(run.candidates))}" if run.candidates else ""
+    return Finding("open", f"The search has not finished{where}{scored}.")
+
+
+def _found(run: LoadedRun, text: str) -> Finding:
+    among = f" among {several(run.space.size, 'architecture')}" if run.space else ""
+    method, space, data = map(run.flag, ("method", "space", "data"))
+    return Finding("good", f"{method} found {cut(text, 60) or 'an architecture'}{among} of {space} on {data}.")
+
+
+def _budget(budget: Budget, value: float | None) -> Finding:
+    sign, bound = limit(budget)
+    told = f"{budget.cost} {sign} {count(bound)}"
+    if value is None:
+        return Finding("open", f"Budget {told}: the cost of the found network is not recorded.")
+    if value == bound:
+        return Finding("good", f"Budget met: {told}, and it is exactly {count(value)}.")
+    distance = f"{percent(abs(value - bound) / bound)} " if bound else ""
+    side = f"{distance}{'below' if value < bound else 'above'} the limit"
+    if budget.allows(value):
+        return Finding("good", f"Budget met: {told}, and it is {count(value)}, {side}.")
+    return Finding("bad", f"Budget NOT met: {told}, but it is {count(value)}, {side}.")
+
+
+def _tested(run: LoadedRun) -> Finding:
+    retrained, inherited = run.results.retrained, run.results.inherited
+    if retrained:
+        how = "after retraining" if run.how_trained == "retrained" else f"({run.how_trained})"
+        before = f" (with inherited weights {percent(inherited.accuracy)})" if inherited else ""
+        text = f"Accuracy on the {retrained.split} set {how}: {percent(retrained.accuracy)}{before}."
+        return Finding("good", text)
+    if inherited:
+        text = f"Accuracy on the {inherited.split} set with inherited weights: {percent(inherited.accuracy)}."
+        return Finding("open", f"{text} The network has not been retrained yet.")
+    val = run.best.val if run.best else None
+    scored = f" On validation images, with inherited weights, it scored {percent(val.accuracy)}." if val else ""
+    return Finding("open", f"The found network has not been tested yet.{scored}")
+
+
+def _against_random(run: LoadedRun) -> Finding:
+    compared = comparison(run)
+    if compared is None:
+        reason = "it has not been retrained" if run.results.baselines else "no random architectures were trained"
+        return Finding("open", f"Not yet compared with random architectures: {reason}.")
+    n, alike = len(compared.others), "of about the same cost" if run.budgets else "of about the same size"
+    group = f"the mean of {n} random architectures {alike}" if n > 1 else f"one random architecture {alike}"
+    facts = percent(compared.mean)
+    if compared.deviation is not None:
+        spread = f"standard deviation {points(compared.deviation)} points"
+        facts = f"mean {facts}, {spread}, best {percent(max(compared.others))}"
+    as_good = sum(other >= compared.found for other in compared.others)
+    standing = f" {as_good or 'None'} of the {n} did as well or better." if n > 1 else ""
+    if compared.margin > 0:
+        chance = compared.deviation is not None and compared.margin < compared.deviation
+        doubt = " The margin is less than one standard deviation, so it may be chance." if chance else ""
+        return Finding("good", f"Beats {group} by {points(compared.margin)} points ({facts}).{standing}{doubt}")
+    how = f"is {points(compared.margin)} points below" if compared.margin < 0 else "only equals"
+    return Finding("bad", f"Does not beat random architectures: it {how} {group} ({facts}).{standing}")
+
+
+def _exported(run: LoadedRun) -> list[Finding]:
+    export = run.results.export
+    if export is None:
+        return []
+    same = f"{count(export.same_predictions)} of {count(export.images)} images"
+    text = f"The ONNX file predicts the same as the network on {same}; "
+    text += f"the largest difference of an output is {export.onnx_max_difference:.1e}."
+    return [Finding("good" if export.same_predictions == export.images else "bad", text)]

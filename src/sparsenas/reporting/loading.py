@@ -1,0 +1,126 @@
+"""A run folder's records as a report needs them: every file but ``config.yaml`` may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparsenas.costs.budget import Budget
+from sparsenas.costs.latency import LATENCY
+from sparsenas.costs.layer import COSTS
+from sparsenas.errors import UserError
+from sparsenas.rundir.config import read_config
+from sparsenas.rundir.drawing import ArchDrawing
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.log import EpochEnd, LogLine, StageEnd
+from sparsenas.rundir.ranking import Ranked, Ranking
+from sparsenas.rundir.records import ARCHS, RANDOM, RANKED, Best, DataInfo, Front, RunInfo, Scored, SpaceInfo
+from sparsenas.rundir.results import Results
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """The records of a run folder; what is missing is ``None`` or empty."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    info: RunInfo | None
+    space: SpaceInfo | None
+    data: DataInfo | None
+    log: list[LogLine]
+    candidates: list[Scored]
+    random: list[Scored]
+    best: Best | None
+    drawing: ArchDrawing | None
+    front: Front | None
+    results: Results
+    ranking: Ranking | None
+    ranked: list[Ranked]
+    damaged: list[UserError]
+    """Why lines of JSONL files are left out."""
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.folder.resolve().name
+
+    def flag(self, name: str) -> str:
+        """The name that a flag such as ``method`` gives."""
+        value = self.config.get(name)
+        return str(value.get("name", value.get("class_path", "?")) if isinstance(value, dict) else value or "?")
+
+    @property
+    def budget_texts(self) -> list[str]:
+        """The budgets of the final network: those to which its width was scaled, else those of the search."""
+        given = (self.best and (self.best.scale_to or self.best.budgets)) or self.config.get("budget") or []
+        return [str(text) for text in given] if isinstance(given, list) else [str(given)]
+
+    @property
+    def budgets(self) -> list[Budget]:
+        """The budgets of the final network, each of one bound."""
+        return self._budgets(self.budget_texts)
+
+    @property
+    def search_budgets(self) -> list[Budget]:
+        """The budgets of the search, each of one bound."""
+        return self._budgets(self.best.budgets if self.best else self.budget_texts)
+
+    def _budgets(self, texts: Iterable[str]) -> list[Budget]:
+        """None where one cannot be read."""
+        costs = [*COSTS, LATENCY, *(self.space.range if self.space else ())]
+        try:
+            return [Budget.parse(part, costs) for text in texts for part in text.split(" and ")]
+        except UserError:
+            return []
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """The found network's costs."""
+        return self.best.costs if self.best else {}
+
+    @property
+    def how_trained(self) -> str:
+        """How the weights of the final network were made."""
+        return "trained in one stage" if self.results.retrained and self.results.retrained.one_stage else "retrained"
+
+    @property
+    def done(self) -> list[StageEnd]:
+        """The log lines that end a stage."""
+        return [line for line in self.log if isinstance(line, StageEnd)]
+
+    @property
+    def training(self) -> dict[str, list[EpochEnd]]:
+        """The epochs of every training, by stage."""
+        stages: dict[str, list[EpochEnd]] = {}
+        for line in self.log:
+            if isinstance(line, EpochEnd):
+                stages.setdefault(line.stage, []).append(line)
+        return stages
+
+
+def load_run(folder: Path) -> LoadedRun:
+    """Reads a run folder. Raises ``UserError`` when it is none or a file is damaged.
+
+    Damaged lines of JSONL files are left out, and the report says so.
+    """
+    run = Run(folder)
+    config, bad = read_config(run), list[UserError]()
+    return LoadedRun(
+        folder=folder,
+        config=config,
+        info=run.find(RunInfo),
+        space=run.find(SpaceInfo),
+        data=run.find(DataInfo),
+        log=run.log(bad.append),
+        candidates=run.lines(ARCHS, Scored, bad.append),
+        random=run.lines(RANDOM, Scored, bad.append),
+        best=run.find(Best),
+        drawing=run.find(ArchDrawing),
+        front=run.find(Front),
+        results=run.find(Results) or Results(),
+        ranking=run.find(Ranking),
+        ranked=run.lines(RANKED, Ranked, bad.append),
+        damaged=bad,
+    )

@@ -1,0 +1,81 @@
+"""How well the supernet's scores rank architectures of known accuracy."""
+
+from __future__ import annotations
+
+from sparsenas.reporting.canvas import Chart, chart, share_axis, thinned, trace, values
+from sparsenas.reporting.colours import BLUE, STAR
+from sparsenas.reporting.loading import LoadedRun
+from sparsenas.reporting.numbers import count, percent, points
+from sparsenas.rundir.ranking import Measure, Standing
+
+_MARKER = {"size": 6, "color": BLUE, "opacity": 0.55}
+
+
+def main_measure(run: LoadedRun, by: str = "accuracy") -> Measure | None:
+    """Such a score with the calibration of the run's own search if it was ranked, else the last one."""
+    known = [measure for measure in run.ranking.measures if measure.by == by] if run.ranking else []
+    own = _score_flags(run).get("calibration")
+    return next((measure for measure in known if measure.calibration == own), known[-1] if known else None)
+
+
+def deciding_measure(run: LoadedRun) -> Measure | None:
+    """The score by which the run's search compares candidates if it was ranked, else accuracy."""
+    score = _score_flags(run)
+    by = f"{score.get('by')}, shrunk" if score.get("shrink") else str(score.get("by"))
+    return main_measure(run, by) or main_measure(run)
+
+
+def _score_flags(run: LoadedRun) -> dict[str, object]:
+    flags = run.config.get("score")
+    return flags if isinstance(flags, dict) else {}
+
+
+def scatter(run: LoadedRun) -> Chart | None:
+    """Score against true accuracy of every ranked architecture."""
+    measure = main_measure(run)
+    if not (known := _points(run, measure) if measure else []):
+        return None
+    standing = run.ranking.found if run.ranking else None
+    found = [point for point in known if standing and point[0] == standing.text]
+    traces = []
+    for name, some, look in (("architectures", known[:: thinned(len(known))], _MARKER), ("found", found, STAR)):
+        scores, truths = [score for _, score, _ in some], [truth for _, _, truth in some]
+        hover = "%{text}<br>score %{x:.2%}<br>true accuracy %{y:.2%}"
+        traces.append(trace(scores, truths, hover, name, "markers", marker=look, text=[text for text, _, _ in some]))
+    x_axis = share_axis("accuracy with inherited weights", values(traces, "x"))
+    return chart(traces, x_axis, share_axis("true accuracy", values(traces)), height=420)
+
+
+def _points(run: LoadedRun, measure: Measure) -> list[tuple[str, float, float]]:
+    """The text, the score and the true accuracy of every architecture that was ranked in the measure's setting."""
+    truth = run.ranking.truth if run.ranking else {}
+    setting = measure.calibration, measure.val
+    scored = {line.text: line.accuracy for line in run.ranked if (line.calibration, line.val) == setting}
+    return [(text, score, truth[text]) for text, score in scored.items() if text in truth]
+
+
+def words(run: LoadedRun) -> list[str]:
+    """Whether the supernet ranks better than the number of multiply-adds, and the rank of the found network."""
+    if run.ranking is None:
+        return []
+    flops = next((m.distinct.tau for m in run.ranking.measures if m.by == "flops"), None)
+    deciding = deciding_measure(run)
+    told = f"The accuracy of {count(run.ranking.rows)} architectures is known from {run.ranking.table}."
+    if deciding and deciding.distinct.tau is not None and flops is not None:
+        ours = deciding.distinct.tau
+        better = "better" if ours > flops else "no better"
+        told += f" The supernet ranks them {better} than the number of multiply-adds does: tau {ours:.3f} "
+        told += f"by {deciding.by} against {flops:.3f} over distinct networks."
+    return [told, *([_standing(run.ranking.found)] if run.ranking.found else [])]
+
+
+def _standing(found: Standing) -> str:
+    places = []
+    for place, among in (
+        (found.within_budget, "architectures within the budget"),
+        (found.distinct, "distinct networks"),
+    ):
+        if place:
+            below = f"{points(place.gap)} points below the best" if place.gap else "the best"
+            places.append(f"{below} (rank {count(place.rank)} of {count(place.of)} {among})")
+    return f"The true accuracy of the found network is {percent(found.accuracy)}: {', and '.join(places)}."
