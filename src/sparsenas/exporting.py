@@ -18,6 +18,7 @@ from sparsenas.nn.metrics import Classification
 from sparsenas.nn.quantize import Quantized
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.networks import ONNX, PT2
 from sparsenas.rundir.results import ExportCheck
 
 TOLERANCE = 1e-3
@@ -40,8 +41,8 @@ def export_network(run: Run, net: nn.Module, images: Tensor) -> ExportCheck:
         buffer = io.BytesIO()
         torch.export.save(program, buffer)
     model = onnx_model(net, images[:2], batch)
-    write_atomic(run / "net.pt2", lambda file: file.write(buffer.getbuffer()))
-    write_atomic(run / "net.onnx", lambda file: file.write(model))
+    write_atomic(run / PT2, lambda file: file.write(buffer.getbuffer()))
+    write_atomic(run / ONNX, lambda file: file.write(model))
     with torch.no_grad():
         expected = net(images)
         exported = torch.export.load(io.BytesIO(buffer.getvalue())).module()(images)
@@ -74,7 +75,7 @@ def onnx_network(run: Run) -> Callable[[Tensor], Tensor]:
     Raises ``UserError``, now or when called, when there is no such file, it is damaged, or it keeps its weights in
     other files: those could be anywhere on this machine.
     """
-    path = run.need("net.onnx", "export")
+    path = run.need(ONNX, "export")
     with _refusing(path):
         session = _session(path.read_bytes())
         name = session.get_inputs()[0].name

@@ -24,7 +24,7 @@ from sparsenas.job.space_facts import reach
 from sparsenas.job.task import Task, make_task
 from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.provenance import provenance
+from sparsenas.rundir.networks import provenance
 from sparsenas.rundir.records import DataInfo, Provenance, SpaceInfo, SplitInfo
 from sparsenas.timing import read_table, write_table
 

@@ -26,7 +26,7 @@ from sparsenas.reporting import report
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.provenance import NET, SUPERNET
+from sparsenas.rundir.networks import NET, SUPERNET
 from sparsenas.rundir.records import Best, Provenance
 from sparsenas.rundir.results import update_results
 

@@ -17,7 +17,7 @@ from sparsenas.job.stages.rank import cost_measures, read_known, sampled, scorin
 from sparsenas.job.trained import found, trained
 from sparsenas.reporting import report
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.provenance import SUPERNET
+from sparsenas.rundir.networks import NET, ONNX, SUPERNET
 from sparsenas.rundir.ranking import Ranking
 from sparsenas.searching.benchmark_table import load_benchmark_table
 from sparsenas.spaces.published import read_arch
@@ -49,13 +49,13 @@ def accuracy_of(
     folder, task, flags, _ = open_task(run, device, trusted)
     images = {"test": task.data.test, "val": task.data.val}[split]
     if onnx:
-        what, marks = "net.onnx", evaluate_function(onnx_network(folder), task.data, images)
+        what, marks = ONNX, evaluate_function(onnx_network(folder), task.data, images)
     elif arch is not None:
         chosen = found(folder, task.choices) if arch == "found" else read_arch(task.choices, arch)
         net = recalibrated(folder, task, chosen, flags.score)
         what, marks = f"{chosen.text()} on inherited weights", evaluate(net, task.data, images)
     else:
-        what, marks = "net.pt", evaluate(trained(folder, task).to(device), task.data, images)
+        what, marks = NET, evaluate(trained(folder, task).to(device), task.data, images)
     return Accuracy(what, split, len(images), marks["accuracy"], marks["loss"])
 
 

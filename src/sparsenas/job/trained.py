@@ -17,7 +17,7 @@ from sparsenas.errors import UserError
 from sparsenas.job.folder import open_task
 from sparsenas.job.task import Task
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.provenance import NET, SUPERNET, provenance
+from sparsenas.rundir.networks import NET, SUPERNET, provenance
 from sparsenas.rundir.records import Best
 from sparsenas.rundir.tensors import LOAD_ERRORS
 

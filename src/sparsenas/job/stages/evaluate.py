@@ -11,7 +11,7 @@ from sparsenas.job.trained import found, inherited, trained
 from sparsenas.nn.metrics import Confusion
 from sparsenas.nn.recalibration import recalibrate
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.provenance import provenance
+from sparsenas.rundir.networks import provenance
 from sparsenas.rundir.results import Evaluation, results, update_results
 from sparsenas.searching.config import Scoring
 from sparsenas.training.evaluation import evaluate

@@ -15,7 +15,7 @@ from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.provenance import SUPERNET
+from sparsenas.rundir.networks import SUPERNET
 from sparsenas.rundir.records import Front, FrontPoint
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring

@@ -16,7 +16,7 @@ from sparsenas.job.task import Task
 from sparsenas.job.trained import found
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.provenance import SUPERNET
+from sparsenas.rundir.networks import SUPERNET
 from sparsenas.rundir.ranking import Measure, Ranked, Standing
 from sparsenas.rundir.records import RANKED, Best
 from sparsenas.rundir.seeds import seed_of

@@ -13,7 +13,7 @@ from sparsenas.job.trained import found, inherited
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.provenance import NET, provenance, save_net
+from sparsenas.rundir.networks import NET, provenance, save_net
 from sparsenas.rundir.records import Provenance
 from sparsenas.rundir.results import update_results
 from sparsenas.training.loops import train_network

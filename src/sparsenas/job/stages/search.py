@@ -21,7 +21,7 @@ from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.drawing import ArchDrawing
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.provenance import SUPERNET, save_net
+from sparsenas.rundir.networks import SUPERNET, save_net
 from sparsenas.rundir.records import Best, Metrics, Provenance
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.additive_smoothing import shrinkage

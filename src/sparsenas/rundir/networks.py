@@ -1,4 +1,4 @@
-"""``net.pt`` and ``net.json``: the trained network, and how its weights were made."""
+"""The networks of a run folder: the supernet, the trained network and how it was made, the exported files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.records import Provenance
 
-NET, SUPERNET = "net.pt", "supernet.pt"
+NET, SUPERNET, PT2, ONNX = "net.pt", "supernet.pt", "net.pt2", "net.onnx"
 
 
 def save_net(run: Run, net: nn.Module, how: Provenance) -> None:
