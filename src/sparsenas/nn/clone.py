@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
+from typing import Any
 
 from torch import nn
 
@@ -26,5 +28,10 @@ def clone_sharing_parameters(module: nn.Module, done: dict[nn.Module, nn.Module]
 def shallow(module: nn.Module) -> nn.Module:
     """A copy of one module with the same parameters, buffers and submodules, in dictionaries of its own."""
     copied = module.__new__(type(module))
-    copied.__dict__ = {name: copy.copy(v) if isinstance(v, dict) else v for name, v in module.__dict__.items()}
+    copied.__dict__ = {name: _copied(v) if isinstance(v, dict) else v for name, v in module.__dict__.items()}
     return copied
+
+
+def _copied(values: dict[Any, Any]) -> dict[Any, Any]:
+    """A shallow copy; the dictionaries of PyTorch's modules are copied much faster by their own method."""
+    return values.copy() if type(values) in (dict, OrderedDict) else copy.copy(values)
