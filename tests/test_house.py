@@ -22,6 +22,7 @@ FILES = sorted(SRC.rglob("*.py"))
 MOST_PACKAGES = 20
 MOST_LINES_OF_A_FILE, MEDIAN_LINES_OF_A_FILE = 300, 120
 MOST_LINES_OF_A_FUNCTION, MEDIAN_LINES_OF_A_FUNCTION = 40, 8
+MOST_LINES_OF_THE_REPORT = 1500
 MOST_OWN_CLASSES_DEEP = 2
 
 
@@ -113,6 +114,18 @@ for name in {[name for name in TREES if not name.endswith("__main__")]}:
 def test_no_command_imports_another(name: str) -> None:
     others = {imported for imported in imports(name) if imported.startswith("sparsenas.commands")} - {name}
     assert not others, f"{name} imports {sorted(others)}: what commands share belongs in job/"
+
+
+@every_module
+def test_the_report_knows_no_space_and_no_method(name: str) -> None:
+    if package(name) == "reporting":
+        known = {imported for imported in imports(name) if package(imported) in ("spaces", "methods")}
+        assert not known, f"{name} imports {sorted(known)}: a space or method brings its own part of the report"
+
+
+def test_the_report_is_short() -> None:
+    files = [path for path in (SRC / "sparsenas" / "reporting").rglob("*.*") if path.suffix != ".pyc"]
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) <= MOST_LINES_OF_THE_REPORT
 
 
 def test_imports_make_no_cycle() -> None:
