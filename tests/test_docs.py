@@ -41,7 +41,7 @@ def test_paths_and_names_exist(page: Path) -> None:
     named = [(path, "") for picture in pictures for path in re.findall(r"^ +([\w/]+\.py)\b", picture, re.MULTILINE)]
     text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     wrong = []
-    for path, name in named + re.findall(r"`([\w./-]+?(?:\.(?:py|md|sh|svg|j2|yaml)|(?<!\.)/))(?:::([\w.]+))?`", text):
+    for path, name in named + re.findall(r"`([\w./-]+?(?:\.(?:py|md|sh|svg|j2)|(?<!\.)/))(?:::([\w.]+))?`", text):
         found = next((base / path for base in (ROOT, SRC, page.parent) if (base / path).exists()), None)
         if path != "mynet.py" and (found is None or (name and name not in names(found))):
             wrong.append(f"{path}::{name}" if name else path)
