@@ -31,11 +31,11 @@ class Recipe:
     epochs: int = 60
     """Passes over the training images"""
     batch: int = 64
-    """Images in a step"""
+    """Images per step, of all processes together"""
     lr: float = 0.1
     """Learning rate at the start, after the warm-up"""
     schedule: Literal["linear", "cosine", "constant", "restarts"] = "cosine"
-    """How the learning rate falls over the steps; restarts = by a cosine over 10 epochs, then 20, 40 and so on"""
+    """Decrease of the learning rate; restarts = cosine over 10 epochs, then over 20, 40 and so on"""
     lr_end: float = 0.0
     """Learning rate that a linear or cosine schedule ends at"""
     warmup: float = 0.0
@@ -47,8 +47,8 @@ class Recipe:
     weight_decay: float = 4e-5
     """Weight decay (L2)"""
     decay: Literal["weights", "scales", "all"] = "weights"
-    """What decays: weights = weights of convolutions and linear layers; scales = those and the scales of batch norms;
-    all = every parameter"""
+    """Parameters with weight decay: weights = weights of convolutions and linear layers; scales = those and the scales of
+    batch norms; all = every parameter"""
     smoothing: float = 0.1
     """Label smoothing"""
     clip: float = 5.0
@@ -58,24 +58,24 @@ class Recipe:
     ema: float = 0.0
     """Decay of an exponential moving average of the weights, which is then the result; 0 = none (retraining only)"""
     recalibrate: int = 0
-    """Training images over which batch norm's statistics are averaged after training; 0 = none (retraining only)"""
+    """Training images on which batch norm is recalibrated after training; 0 = none (retraining only)"""
     augment: bool = True
     """Use the data's augmentation"""
     cutout: int = 0
     """Side of the square that is blanked in every image, after the augmentation; 0 = none"""
     mixup: float = 0.0
-    """Alpha of the Beta distribution by which images are mixed with others; 0 = not"""
+    """Mixup of pairs of images: alpha of the Beta distribution; 0 = none"""
     cutmix: float = 0.0
-    """The same for boxes cut into other images; with both given, one of them at random for each batch; 0 = not"""
+    """CutMix of pairs of images: alpha of the Beta distribution; 0 = none. With mixup too, each batch uses one of them"""
     drop_path: float = 0.0
-    """How often an operation of a cell is dropped for an image at the end of training, to which it grows from 0; in dso
-    the inputs of operations and the outputs of blocks, the less so the earlier the block"""
+    """Final drop-path rate; increases linearly from 0. In darts operations are dropped. In dso inputs of operations and
+    outputs of blocks are dropped, fewer in earlier blocks"""
     auxiliary: float = 0.0
-    """Weight of the loss of an auxiliary head, for networks that have one, as those of darts and dso; 0 = none"""
+    """Weight of the auxiliary head's loss; 0 = none. For networks that have such a head (darts, dso)"""
     own_paths: bool = False
-    """Of several processes each trains a path of its own, its batch norms by its own images (supernets only)"""
+    """Each of several processes trains its own path with the batch-norm statistics of its own images (supernets only)"""
     sizes: tuple[int, ...] = ()
-    """Image sides the training goes through, in equal shares of its epochs, as in 16,24,32; none = as they are"""
+    """Image sides in pixels, each for an equal share of the epochs, such as 16,24,32; none = the size of the images"""
 
     def __post_init__(self) -> None:
         check_at_least(vars(self), LEAST)
