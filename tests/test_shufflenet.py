@@ -215,7 +215,7 @@ def test_both_kinds_of_block_are_exported_to_onnx(tmp_path: Path) -> None:
         if isinstance(module, _BatchNorm):
             module.momentum = None
     blocks(x)  # statistics that fit, so that outputs are of the order of 1
-    assert export_network(Run(tmp_path), blocks, x)["onnx_max_difference"] < 1e-4
+    assert export_network(Run(tmp_path), blocks, x).onnx_max_difference < 1e-4
 
 
 def test_what_may_vary_is_checked() -> None:
