@@ -35,7 +35,7 @@ from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import RetrainFlags, SearchFlags
 from sparsenas.job.trained import load
-from sparsenas.methods import Dso
+from sparsenas.methods import Dso, DsoFlags
 from sparsenas.methods.dso.adaptive import Penalties
 from sparsenas.reporting import report
 from sparsenas.rundir.checkpoint import Checkpoint
@@ -104,7 +104,7 @@ def test_costs_of_the_complete_networks(make: Any, shape: tuple[int, int, int], 
 
 def test_tied_blocks_have_the_same_scales() -> None:
     net = small(share=True)
-    method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, epochs=2, pretrain=0)
+    method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, DsoFlags(pretrain=0), epochs=2)
     set_gates(net, method.gates())
     joins = [m for m in net.modules() if isinstance(m, Join) and m.choice.name == "output"]
     assert len(joins) == 3
@@ -240,7 +240,8 @@ class Toy:
 def test_a_budget_is_met_and_nearly_used(share: float, adapt: Any) -> None:
     bound, ranked = share * COMPLETE, []
     for seed in (0, 1):
-        method = Dso(TABLE.choices, limits(f"flops<={bound}"), 0, epochs=20, pretrain=0.25, adapt=adapt)
+        flags = DsoFlags(pretrain=0.25, adapt=adapt)
+        method = Dso(TABLE.choices, limits(f"flops<={bound}"), 0, flags, epochs=20)
         Toy(method, seed).run()
         assert 0.95 * bound <= TABLE.exact(method.arch())["flops"] <= bound
         assert method.architecture_fixed_at() is not None
@@ -266,7 +267,7 @@ def test_several_budgets_and_a_lower_one() -> None:
     exact = TABLE.exact(method.arch())
     assert exact["flops"] <= COMPLETE / 2
     assert exact["params"] <= 6000
-    floor = Dso(TABLE.choices, limits(f"flops>={COMPLETE / 2}"), 0, epochs=12, gamma=1.0, adapt="none")
+    floor = Dso(TABLE.choices, limits(f"flops>={COMPLETE / 2}"), 0, DsoFlags(gamma=1.0, adapt="none"), epochs=12)
     Toy(floor, 0).run()
     assert TABLE.exact(floor.arch())["flops"] >= COMPLETE / 2
 
@@ -274,7 +275,7 @@ def test_several_budgets_and_a_lower_one() -> None:
 def test_without_a_budget_gamma_is_constant_and_decides() -> None:
     counts = []
     for gamma in (0.001, 0.003, 0.01):
-        method = Dso(TABLE.choices, limits(), 0, epochs=30, gamma=gamma, adapt="none")
+        method = Dso(TABLE.choices, limits(), 0, DsoFlags(gamma=gamma, adapt="none"), epochs=30)
         Toy(method, 0).run(40)
         assert method.gamma == gamma
         counts.append(sum(map(len, method.arch().values())))
@@ -283,14 +284,14 @@ def test_without_a_budget_gamma_is_constant_and_decides() -> None:
 
 
 def test_order_of_steps() -> None:
-    two = Dso(TABLE.choices, limits(), 0, epochs=4, period=2)
+    two = Dso(TABLE.choices, limits(), 0, DsoFlags(period=2), epochs=4)
     assert [two.takes_arch_step(epoch, step) for epoch, step in ((1, 9), (2, 10), (2, 11))] == [False, True, True]
-    five = Dso(TABLE.choices, limits(), 0, epochs=4, period=5)
+    five = Dso(TABLE.choices, limits(), 0, DsoFlags(period=5), epochs=4)
     assert [five.takes_arch_step(3, step) for step in range(9)] == [step % 4 == 0 for step in range(9)]
 
 
 def test_each_step_changes_its_own() -> None:
-    net, method = small(), Dso(TABLE.choices, limits(), 0, epochs=2, pretrain=0)
+    net, method = small(), Dso(TABLE.choices, limits(), 0, DsoFlags(pretrain=0), epochs=2)
     scales, weights = method.optimizer(), SGD(net.parameters(), 0.1, momentum=0.9)
     x, labels = torch.randn(4, *SHAPE), torch.randint(10, (4,))
 
@@ -338,7 +339,8 @@ def test_adaptive_flops() -> None:
 
 @pytest.mark.parametrize("adapt", ["flops", "memory_access"])
 def test_factors_follow_every_step_of_the_scales(adapt: Any) -> None:
-    method = Dso(TABLE.choices, limits(), 0, epochs=9, gamma=0.02, pretrain=0, adapt=adapt, prune_every=9)
+    flags = DsoFlags(gamma=0.02, pretrain=0, adapt=adapt, prune_every=9)
+    method = Dso(TABLE.choices, limits(), 0, flags, epochs=9)
     toy, changes = Toy(method, 0), 0
     method.end_epoch(0)
     for _ in range(60):
@@ -433,7 +435,8 @@ def searched(recipe: Recipe, folder: Path, period: int = 2) -> None:
     train, val = every.subset(torch.arange(0, 120, 2)), every.subset(torch.arange(1, 120, 2))
     data = Data(tuple("0123456789"), train, val, val, (0.5,), (0.5,))
     net, epochs = small(width=2, share=True), recipe.epochs
-    method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, epochs=epochs, pretrain=1 / epochs, period=period)
+    flags = DsoFlags(pretrain=1 / epochs, period=period)
+    method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, flags, epochs)
     run, fabric = Run(folder), Device("cpu").fabric()
     logger = RunLogger(run, quiet=True)
     train_supernet(fabric, net, method, data, recipe, 0, logger, Checkpoint(run, "supernet", 1e9))
@@ -497,7 +500,26 @@ def test_choices_that_must_not_keep_all_are_refused() -> None:
     with pytest.raises(UserError, match="'block1' keeps 1 to 1 of 4 options; DSO-NAS starts from all"):
         Dso(table.choices, Limits(table), 0)
     with pytest.raises(UserError, match=r"--method.adapt latency: expected --latency TABLE"):
-        Dso(TABLE.choices, limits(), 0, adapt="latency")
+        Dso(TABLE.choices, limits(), 0, DsoFlags(adapt="latency"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("period", 1, ">= 2, got 1"),
+        ("prune_every", 0, ">= 1, got 0"),
+        ("gamma", -1.0, ">= 0, got -1.0"),
+        ("momentum", 1.0, "0 <= momentum < 1, got 1.0"),
+        ("pretrain", 1.0, "0 <= pretrain < 1, got 1.0"),
+        ("deadline", 0.0, "0 < deadline <= 1, got 0.0"),
+        ("adapt", "none of it", "one of none, flops, memory_access, latency, got 'none of it'"),
+    ],
+)
+def test_a_bad_flag_is_named_alone(flag: str, value: Any, expected: str) -> None:
+    with pytest.raises(UserError, match=f"^{flag}: expected {expected}$"):
+        DsoFlags(**{flag: value})
+    with pytest.raises(UserError, match=f"^--method.{flag}: expected {expected}$"):
+        Plugin("dso", {flag: value}).build("method", TABLE.choices, limits(), 0)
 
 
 @given(st.floats(0.05, 0.9), seeds)

@@ -26,7 +26,7 @@ from sparsenas.data import Data
 from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
 from sparsenas.job.trained import load
-from sparsenas.methods import Ista, IstaOneStage, Method, Spos
+from sparsenas.methods import Ista, IstaFlags, IstaOneStage, Method, OneStageFlags, Spos
 from sparsenas.methods.constrained_argmax import best_arch_within_budget
 from sparsenas.methods.ista.codes import Code, draw_dictionary, sources
 from sparsenas.nn.blocks import conv_bn
@@ -40,6 +40,8 @@ from sparsenas.training.loops import train_supernet
 from sparsenas.training.recipe import Recipe
 
 SHAPE = (1, 8, 8)
+PAIRS = "tests.test_ista:pairs"
+TRUST = f"--trust-plugins={PAIRS}"
 
 
 def pairs(width: int = 4) -> nn.Sequential:
@@ -103,7 +105,8 @@ def test_exactly_the_strongest_of_z_run(seed: int) -> None:
 
 @pytest.mark.parametrize("dictionary", ["uniform", "tight"])
 def test_state_resumes_exactly(dictionary: str) -> None:
-    check_method(lambda limits, seed: Ista(limits.choices, limits, seed, dictionary), Limits(TABLE))  # type: ignore[arg-type]
+    flags = IstaFlags(dictionary)  # type: ignore[arg-type]
+    check_method(lambda limits, seed: Ista(limits.choices, limits, seed, flags), Limits(TABLE))
     first, second = (Ista(TABLE.choices, Limits(TABLE), seed) for seed in (0, 1))
     second.load_state_dict(first.state_dict())
     for name, gate in first.gates().items():
@@ -122,8 +125,23 @@ def test_only_choices_of_fixed_size() -> None:
     limits = Limits(CostTable(net, SHAPE))
     with pytest.raises(UserError, match="choice 'edge' keeps 1 to 2 options; ISTA-NAS needs choices of a fixed number"):
         Ista(limits.choices, limits, 0)
-    with pytest.raises(UserError, match="dictionary uniform or tight"):
-        Ista(TABLE.choices, Limits(TABLE), 0, start=0)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("dictionary", "round", "uniform or tight, got 'round'"),
+        ("dimension", 0, ">= 1, got 0"),
+        ("start", 0, "> 0, got 0"),
+        ("lr", -0.1, ">= 0, got -0.1"),
+    ],
+)
+def test_a_bad_flag_is_named_alone(flag: str, value: object, expected: str) -> None:
+    for flags in (IstaFlags, OneStageFlags):
+        with pytest.raises(UserError, match=f"^{flag}: expected {expected}$"):
+            flags(**{flag: value})  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="^latest: expected 0 < latest <= 1, got 0$"):
+        OneStageFlags(latest=0)
 
 
 STRONG = st.floats(0.05, 0.95)
@@ -171,7 +189,11 @@ def trained(out: Path, stop_after: int = 4, one_stage: bool = False) -> tuple[nn
     if not out.exists():
         run.create()
     limits = Limits(TABLE)
-    method = IstaOneStage(choices(net), limits, 0, rest=0.4) if one_stage else Ista(choices(net), limits, 0, lr=0.02)
+    method = (
+        IstaOneStage(choices(net), limits, 0, OneStageFlags(rest=0.4))
+        if one_stage
+        else Ista(choices(net), limits, 0, IstaFlags(lr=0.02))
+    )
     end = method.end_epoch
 
     def interrupted(epoch: int) -> bool:
@@ -199,7 +221,7 @@ def test_training_moves_b_and_resumes_exactly(one_stage: bool, tmp_path: Path) -
 
 def test_frozen_choices_stay_and_their_norms_learn() -> None:
     net = pairs()
-    method = IstaOneStage(choices(net), Limits(TABLE), 0, lr=0.05)
+    method = IstaOneStage(choices(net), Limits(TABLE), 0, OneStageFlags(lr=0.05))
     learning = ArchOptimizer(FABRIC, method)
     method.codes.freeze("b")
     before = copy.deepcopy(method.state_dict())
@@ -239,7 +261,7 @@ def test_what_rests_is_frozen_from_the_first_epoch_on() -> None:
 
 @pytest.mark.parametrize("epochs", [8, 20])
 def test_what_never_rests_is_frozen_in_time(epochs: int) -> None:
-    method = IstaOneStage(TABLE.choices, Limits(TABLE), 0, latest=0.5, epochs=epochs)
+    method = IstaOneStage(TABLE.choices, Limits(TABLE), 0, OneStageFlags(latest=0.5), epochs)
     for epoch in range(epochs):
         assert (len(method.codes.frozen) == len(TABLE.choices)) == (epoch + 1 >= epochs / 2)
         with torch.no_grad():
@@ -286,13 +308,13 @@ def test_a_method_that_learns_nothing_takes_no_steps() -> None:
 
 def test_the_found_network_is_tested_as_it_was_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "run")
-    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=ista", "--method.lr=0.02"]
+    flags = [f"--space={PAIRS}", "--space.shape=1,8,8", "--method=ista", "--method.lr=0.02"]
     assert main(["search", *flags, "--search.epochs=3", "--accelerator=cpu", "--budget=flops<=40k", "--out", out]) == 0
     best = json.loads((tmp_path / "run" / "best.json").read_text())
     assert best["costs"]["flops"] <= 40_000
     assert all(len(weights) == 2 for weights in best["weights"].values())
     capsys.readouterr()
-    assert main(["evaluate", out, "--arch", "found", "--split", "val", "--json", "--accelerator=cpu"]) == 0
+    assert main(["evaluate", out, "--arch", "found", "--split", "val", "--json", "--accelerator=cpu", TRUST]) == 0
     marks = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert marks["accuracy"] == best["val"]["accuracy"]
     assert marks["loss"] == pytest.approx(best["val"]["loss"], rel=1e-4)
@@ -317,7 +339,7 @@ def test_the_absorbed_network_is_the_supernet(training: bool) -> None:
     torch.manual_seed(0)
     shape = (3, 16, 16)
     net = shaken(darts(width=4, cells=3, closing_norms="all", affine=True, shape=shape))
-    method = IstaOneStage(choices(net), Limits(CostTable(net, shape)), 0, start=1.0)
+    method = IstaOneStage(choices(net), Limits(CostTable(net, shape)), 0, OneStageFlags(start=1.0))
     gates = method.gates()
     signs = torch.cat([gate.weights.detach() for gate in gates.values() if gate.weights is not None])
     assert (signs < 0).any()
@@ -331,7 +353,7 @@ def test_the_absorbed_network_is_the_supernet(training: bool) -> None:
 
 
 ONE_STAGE = [
-    *("--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=ista_one_stage", "--method.lr=0.05"),
+    *(f"--space={PAIRS}", "--space.shape=1,8,8", "--method=ista_one_stage", "--method.lr=0.05"),
     *("--search.epochs=4", "--accelerator=cpu", "--threads=1"),
 ]
 
@@ -353,7 +375,7 @@ def test_one_stage_ends_in_the_trained_network(one_stage: Path, capsys: pytest.C
     assert {line["stage"] for line in log} >= {"supernet", "baselines", "export"}
     assert "retrain" not in {line["stage"] for line in log}
     capsys.readouterr()
-    assert main(["evaluate", str(one_stage), "--json", "--accelerator=cpu"]) == 0
+    assert main(["evaluate", str(one_stage), "--json", "--accelerator=cpu", TRUST]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"] == results["retrained"]["accuracy"]
     assert "trained in one stage" in (one_stage / "report.html").read_text()
 
@@ -367,7 +389,7 @@ def test_its_network_is_the_supernet_with_the_codes_absorbed(one_stage: Path) ->
     gates = method.gates()
     assert not any(gate.weights is None or gate.weights.requires_grad for gate in gates.values())
     set_gates(net.eval(), gates)
-    x, plain = torch.randn(16, *SHAPE), load(one_stage)
+    x, plain = torch.randn(16, *SHAPE), load(one_stage, [PAIRS])
     torch.testing.assert_close(plain(x), net(x), rtol=1e-5, atol=1e-5)
     set_gates(net.train(), gates)
     torch.testing.assert_close(plain.train()(x), net(x), rtol=1e-5, atol=1e-5)
@@ -407,25 +429,25 @@ def test_one_stage_trains_on_all_images_and_has_no_other_size(
 
 def test_networks_may_be_trained_at_another_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "run")
-    flags = ["--space=tests.test_ista:pairs", "--space.shape=1,8,8", "--method=ista", "--method.lr=0.02"]
+    flags = [f"--space={PAIRS}", "--space.shape=1,8,8", "--method=ista", "--method.lr=0.02"]
     flags += ["--search.epochs=1", "--accelerator=cpu", "--target.width=6"]
     low, high = (int(CostTable(pairs(6), SHAPE).exact(arch)["params"]) for arch in TABLE.extremes("params"))
     assert main(["search", *flags, f"--budget=params<={(low + high) // 2}", "--out", out]) == 0
     best = json.loads((tmp_path / "run" / "best.json").read_text())
     arch = Arch.from_json(TABLE.choices, best["arch"])
     assert best["costs"]["params"] == CostTable(pairs(6), SHAPE).exact(arch)["params"]
-    again = ["retrain", out, "--retrain.epochs=1", "--accelerator=cpu"]
+    again = ["retrain", out, "--retrain.epochs=1", "--accelerator=cpu", TRUST]
     assert main(again) == 0
-    assert sum(p.numel() for p in load(out).parameters()) == best["costs"]["params"]
+    assert sum(p.numel() for p in load(out, [PAIRS]).parameters()) == best["costs"]["params"]
     assert main([*again, "--target.width=5"]) == 0
-    smaller = sum(p.numel() for p in load(out).parameters())
+    smaller = sum(p.numel() for p in load(out, [PAIRS]).parameters())
     assert smaller == CostTable(pairs(5), SHAPE).exact(arch)["params"]
     assert json.loads((tmp_path / "run" / "best.json").read_text())["costs"]["params"] == smaller
-    assert main(["export", out]) == 0
+    assert main(["export", out, TRUST]) == 0
     capsys.readouterr()
     assert main([*again, "--target.width=60"]) == 2
     assert "params<=" in capsys.readouterr().err
-    assert main(["retrain", out, "--inherit=true", "--accelerator=cpu"]) == 2
+    assert main(["retrain", out, "--inherit=true", "--accelerator=cpu", TRUST]) == 2
     assert "--inherit: expected no --target" in capsys.readouterr().err
 
 
@@ -464,9 +486,11 @@ def test_nodes_may_be_asked_to_read_distinct_sources(cells: CostTable, seed: int
 
 
 def test_the_flag_for_distinct_sources(cells: CostTable) -> None:
-    free, apart = (Ista(cells.choices, Limits(cells), 1, start=1.0, distinct_sources=flag) for flag in (False, True))
+    free, apart = (
+        Ista(cells.choices, Limits(cells), 1, IstaFlags(start=1.0, distinct_sources=flag)) for flag in (False, True)
+    )
     assert all(len(read(cells, name, picks)) == 2 for name, picks in apart.arch().items())
     assert any(len(read(cells, name, picks)) == 1 for name, picks in free.arch().items())
     assert not apart.facts()["codes"]["displaced"]
     with pytest.raises(UserError, match="expected options such as 1:skip_connect, choice 'a' has 'k1'"):
-        Ista(TABLE.choices, Limits(TABLE), 0, distinct_sources=True)
+        Ista(TABLE.choices, Limits(TABLE), 0, IstaFlags(distinct_sources=True))

@@ -18,7 +18,7 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs import CostTable, Limits
 from sparsenas.errors import UserError
-from sparsenas.methods import Dso, Ista, Method, Spos
+from sparsenas.methods import Dso, DsoFlags, Ista, Method, Spos
 from sparsenas.nn.blocks import Sum, conv_bn
 from sparsenas.spaces import darts, dso, tiny
 from sparsenas.testing import check_method
@@ -44,7 +44,7 @@ SPACES: dict[str, Callable[[], nn.Module]] = {
 METHODS: dict[str, Callable[[Limits, int], Method]] = {
     "Spos": lambda limits, seed: Spos(limits.choices, limits, seed),
     "Ista": lambda limits, seed: Ista(limits.choices, limits, seed),
-    "Dso": lambda limits, seed: Dso(limits.choices, limits, seed, epochs=2, pretrain=0),
+    "Dso": lambda limits, seed: Dso(limits.choices, limits, seed, DsoFlags(pretrain=0), epochs=2),
 }
 REFUSED = {
     ("Ista", "dso"): "keeps 0 to 5 options; ISTA-NAS needs choices of a fixed number",

@@ -15,7 +15,7 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs import Budget, CostTable, Limits, parse_budgets
 from sparsenas.errors import UserError
-from sparsenas.methods import Method, Random, Spos
+from sparsenas.methods import Method, Random, RandomFlags, Spos, SposFlags
 from sparsenas.methods.spos.sampling import Bins, BinSampler, FairSampler
 from sparsenas.spaces import nasbench_macro, tiny
 from sparsenas.training.recipe import Recipe
@@ -83,16 +83,16 @@ def test_an_unreachable_bin_is_an_error(table: CostTable) -> None:
 
 
 def test_the_default_range_follows_the_budget(table: CostTable) -> None:
-    spos = Spos(table.choices, Limits(table, [Budget("flops", at_most=400e3)]), seed=0, bins=5)
+    spos = Spos(table.choices, Limits(table, [Budget("flops", at_most=400e3)]), 0, SposFlags(bins=5))
     assert spos.paths.sampler is not None
     assert spos.paths.sampler.bins.high == pytest.approx(400e3 * 12 / 11)
     with pytest.raises(UserError, match="bin_cost"):
-        Spos(table.choices, Limits(table), seed=0, bins=5, bin_cost="watts")
+        Spos(table.choices, Limits(table), 0, SposFlags(bins=5, bin_cost="watts"))
 
 
 @pytest.mark.parametrize(("bins", "fair"), [(0, False), (3, False), (0, True)])
 def test_the_state_continues_the_same_paths(bins: int, fair: bool, table: CostTable) -> None:
-    first, second = (Random(table.choices, Limits(table), seed=s, bins=bins, fair=fair) for s in (0, 1))
+    first, second = (Random(table.choices, Limits(table), s, RandomFlags(bins=bins, fair=fair)) for s in (0, 1))
     for _ in range(301):
         first.gates()
     second.load_state_dict(first.state_dict())
@@ -163,5 +163,5 @@ def test_fair_sampling_trains_every_option_equally_often(space: Callable[[], nn.
 
 
 def test_fairness_and_bins_exclude_each_other(table: CostTable) -> None:
-    with pytest.raises(UserError, match="expected fair or bins, got both"):
-        Spos(table.choices, Limits(table), seed=0, fair=True, bins=3)
+    with pytest.raises(UserError, match="fair: expected false with 3 bins, got true"):
+        SposFlags(fair=True, bins=3)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import is_dataclass
 from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {"space": SPACES, "data
 """What is built in."""
 GROUPS: Mapping[str, str] = {"space": "sparsenas.spaces", "data": "sparsenas.data", "method": "sparsenas.methods"}
 """The groups of entry points by which installed packages offer theirs under a name of their own."""
+FLAGS = "flags"
+"""The parameter of a plug-in that is a dataclass of its flags. Others have their flags as parameters."""
 
 
 def canonical(kind: str, name: object) -> str:
@@ -43,6 +47,12 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
         known = ", ".join([*table, *sorted(_installed(kind).names)])
         raise UserError(f"--{kind}: expected one of {known} or package.module:callable, got {name!r}")
     return _callable(kind, name, module, attribute)
+
+
+def flag_source(make: Callable[..., Any]) -> Callable[..., Any]:
+    """What has a plug-in's flags as parameters: the dataclass that it takes as ``flags``, else the plug-in itself."""
+    parameter = inspect.signature(make).parameters.get(FLAGS)
+    return type(parameter.default) if parameter is not None and is_dataclass(parameter.default) else make
 
 
 def check_trusted(kind: str, name: object, trusted: Iterable[str], where: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from sparsenas.errors import UserError, first_line
-from sparsenas.job.lookup import TABLES, resolve
+from sparsenas.job.lookup import FLAGS, TABLES, flag_source, resolve
 from sparsenas.spaces import SPACES
 from sparsenas.spaces.published import PUBLISHED
 
@@ -45,13 +45,15 @@ class Plugin:
 
     def build(self, kind: str, *args: Any, **given: Any) -> Any:
         """Calls it with its flags, and with those of ``given`` that it takes. Raises ``UserError`` for wrong flags."""
-        make = self.callable(kind)
-        takes = inspect.signature(make).parameters
-        arguments = {**self.flags, **{name: value for name, value in given.items() if name in takes}}
-        unknown = [name for name in arguments if name not in takes]
+        make, source = self.callable(kind), flag_source(self.callable(kind))
+        takes, flags = inspect.signature(make).parameters, inspect.signature(source).parameters
+        unknown = [name for name in self.flags if name not in flags]
         if unknown and unknown != ["shape"]:
-            raise UserError(f"--{kind}.{unknown[0]}: {self.name} takes no such flag; expected {', '.join(takes)}")
-        arguments = {name: value for name, value in arguments.items() if name in takes}
+            raise UserError(f"--{kind}.{unknown[0]}: {self.name} takes no such flag; expected {', '.join(flags)}")
+        arguments = {name: value for name, value in self.flags.items() if name in flags}
+        if source is not make:
+            arguments = {FLAGS: _flags(kind, source, arguments)}
+        arguments |= {name: value for name, value in given.items() if name in takes}
         try:
             inspect.signature(make).bind(*args, **arguments)
         except TypeError as error:
@@ -65,7 +67,7 @@ class Plugin:
 
     def words(self, kind: str, **given: Any) -> str:
         """The flags that name it on a command line, with those of ``given`` that it takes or that every space has."""
-        takes = inspect.signature(self.callable(kind)).parameters
+        takes = inspect.signature(flag_source(self.callable(kind))).parameters
         flags = {**{name: value for name, value in given.items() if name in takes or name == "shape"}, **self.flags}
         words = {n: ",".join(map(str, v)) if isinstance(v, list | tuple) else v for n, v in flags.items()}
         return " ".join([f"--{kind} {self.name}", *(f"--{kind}.{name} {value}" for name, value in words.items())])
@@ -73,6 +75,14 @@ class Plugin:
     def to_config(self) -> dict[str, Any]:
         """As in ``config.yaml``: the name and the flags side by side."""
         return {"name": self.name, **self.flags}
+
+
+def _flags(kind: str, source: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    """A plug-in's dataclass of flags. Raises ``UserError`` naming the flag that it refuses."""
+    try:
+        return source(**values)
+    except UserError as error:
+        raise UserError(f"--{kind}.{error}") from error
 
 
 def _name_of(make: Callable[..., Any]) -> str:

@@ -1,9 +1,14 @@
 """The search methods, one folder per family: how architectures are proposed and learned."""
 
 from sparsenas.methods.base import Method as Method
+from sparsenas.methods.dso.flags import DsoFlags as DsoFlags
 from sparsenas.methods.dso.method import Dso as Dso
+from sparsenas.methods.ista.flags import IstaFlags as IstaFlags
+from sparsenas.methods.ista.flags import OneStageFlags as OneStageFlags
 from sparsenas.methods.ista.method import Ista as Ista
 from sparsenas.methods.ista.method import IstaOneStage as IstaOneStage
+from sparsenas.methods.spos.flags import RandomFlags as RandomFlags
+from sparsenas.methods.spos.flags import SposFlags as SposFlags
 from sparsenas.methods.spos.method import Random as Random
 from sparsenas.methods.spos.method import Spos as Spos
 

@@ -21,22 +21,23 @@ Figures = dict[str, dict[str, float]]
 
 
 class Method(nn.Module, ABC):
-    """How answers are proposed and learned.
+    """A search method: proposes architectures, and learns them or searches them.
 
-    ``parameters()`` are the architecture parameters, buffers and the extra state are its memory: ``state_dict()`` is
-    all that resuming needs. A method knows choices and costs, never networks. Every method is constructed as
-    ``Name(choices, limits, seed, **its own flags)``.
+    ``parameters()`` are the architecture parameters; buffers and the extra state are the rest of its memory. Resuming
+    needs ``state_dict()`` only. A method knows choices and costs, never networks. It is constructed as
+    ``Name(choices, limits, seed, flags=Flags())``, where ``Flags`` is a dataclass whose fields are the flags
+    ``--method.FIELD``, or with the flags as parameters of its own.
     """
 
     learns_on_val: ClassVar[bool] = False
-    """Whether it learns on the held-out half."""
+    """Whether it learns on validation images."""
     one_stage: ClassVar[bool] = False
-    """Whether training the supernet trains the found network to its end, on all training images: no retraining then."""
+    """Whether the supernet's training ends with the trained network: on all training images, without retraining."""
     freeze_norm_affine: ClassVar[bool] = False
     """Whether batch norms in the options of a choice keep their scale and shift while the choice's weights learn."""
 
     prunes: ClassVar[bool] = False
-    """Whether what its answers leave out never comes back, so that the network may forget it."""
+    """Whether options that its gates leave out never return, so that their weights may be removed."""
 
     def __init__(self, choices: Choices, limits: Limits, seed: int) -> None:
         super().__init__()
@@ -44,14 +45,14 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def gates(self) -> Gates:
-        """The running answer for the next batch."""
+        """The gates for the next batch."""
 
     def arch(self) -> Arch | None:
-        """The best legal answer now; ``None`` when the method learns none and the supernet is to be searched."""
+        """The best legal architecture now; ``None`` if the method learns none and the supernet is searched."""
         return None
 
     def search(self, problem: SearchProblem, rng: np.random.Generator, choose: Parents | None = None) -> Search | None:
-        """How to search the trained supernet, parents taken by ``choose``; ``None`` when ``arch`` is the answer."""
+        """The search of the trained supernet, with parents chosen by ``choose``; ``None`` if ``arch`` is the result."""
         return None
 
     def optimizer(self) -> Optimizer | None:
@@ -59,9 +60,9 @@ class Method(nn.Module, ABC):
         return None
 
     def architecture_fixed_at(self) -> int | None:
-        """The first epoch that is trained with the answer decided, ``None`` when it is not known yet.
+        """The first epoch that is trained with a fixed architecture; ``None`` while it is unknown.
 
-        Schedules of learning rate and drop path begin there; at once for a method that trains a supernet to search it.
+        Schedules of learning rate and drop path begin there: at once if the method learns no architecture.
         """
         return 0
 
@@ -73,11 +74,11 @@ class Method(nn.Module, ABC):
         return 0
 
     def takes_arch_step(self, epoch: int, step: int) -> bool:
-        """Whether a method that learns on the held-out half takes a step of its own before this one of the weights."""
+        """Whether a method that learns on validation images takes a step of its own before this step of the weights."""
         return True
 
     def facts(self) -> Mapping[str, Any]:
-        """What the log keeps of an epoch besides loss and accuracy."""
+        """What the log keeps of an epoch, besides loss and accuracy."""
         return {}
 
     def figures(self) -> Figures:
@@ -89,5 +90,5 @@ class Method(nn.Module, ABC):
         return ""
 
     def end_epoch(self, epoch: int) -> bool:
-        """Called after every epoch; ``True`` = converged, the loop may end."""
+        """Called after every epoch; ``True`` ends the training."""
         return False

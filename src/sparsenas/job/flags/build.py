@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sparsenas.errors import UserError
 from sparsenas.job.flags.flag import NAME, PLUGINS, REQUIRED, Flag, Make, is_section, kinds_of, spelled
 from sparsenas.job.flags.plugins import SHAPE, TARGET
-from sparsenas.job.lookup import resolve
+from sparsenas.job.lookup import flag_source, resolve
 from sparsenas.job.plugin import Plugin
 
 Made = TypeVar("Made")
@@ -46,7 +46,10 @@ def _plugin(kind: str, values: Mapping[str, Any]) -> Plugin | None:
     name = values.get(kind + NAME)
     if name is None:
         return None
-    flags = build(resolve(kind, name), values, f"{kind}.")
+    source = flag_source(resolve(kind, name))
+    flags = build(source, values, f"{kind}.")
+    if is_section(source):
+        construct(source, values, f"{kind}.")  # refuses what does not fit
     shape = values.get(f"{kind}.{SHAPE}")
     return Plugin(name, flags if shape is None else {**flags, SHAPE: shape})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sparsenas.job.flags.flag import NAME, PLUGINS, Flag, Make, flags_of, kinds_of, parameters
 from sparsenas.job.flags.sources import GivenFlags
-from sparsenas.job.lookup import canonical, check_trusted, resolve
+from sparsenas.job.lookup import canonical, check_trusted, flag_source, resolve
 from sparsenas.spaces.published import PUBLISHED
 
 GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits", "seed", "epochs"}}
@@ -54,7 +54,7 @@ def all_flags(make: Make, plugins: Mapping[str, str]) -> list[Flag]:
     for kind, name in plugins.items():
         # Only a data set knows its classes.
         skip = GIVEN[kind] if kind != "space" or "data" in plugins else set()
-        found += flags_of(resolve(kind, name), f"{kind}.", skip)
+        found += flags_of(flag_source(resolve(kind, name)), f"{kind}.", skip)
     if "space" in plugins and f"space.{SHAPE}" not in {flag.name for flag in found}:
         found.append(Flag(f"space.{SHAPE}", tuple[int, int, int] | None, None, make))
     if TARGET in parameters(make) and "space" in plugins:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,26 +9,24 @@ from sparsenas.costs import CostTable
 from sparsenas.costs.block_costs import BlockCosts
 from sparsenas.costs.latency import LATENCY
 from sparsenas.errors import UserError
+from sparsenas.methods.dso.flags import Adapt
 
 Matrix = NDArray[np.float64]
-Adapt = Literal["none", "flops", "memory_access", "latency"]
 LEAST = 1e-3
-"""No factor falls below it, so that every scale remains under a penalty."""
+"""Smallest factor, so that every scale remains under a penalty."""
 
 
 class Penalties:
-    """By what the weight of the penalty is multiplied, for each option."""
+    """The factors of the penalty's weight, one per option."""
 
     def __init__(self, table: CostTable, adapt: Adapt) -> None:
-        """Raises ``UserError`` when the costs that are asked for are not known."""
+        """Raises ``UserError`` when the cost of ``adapt`` is not known, or not for each option."""
         self.table, self.adapt = table, adapt
         self.cost = {"flops": "flops", "memory_access": "memory_access", "latency": LATENCY}.get(adapt)
         self.every_step = adapt == "flops"
         """Whether they are renewed at every step of the scales, as in the released code, which times once an epoch."""
         self._row: Matrix | None = None
         self._factors: Matrix = np.ones(table.encoding.width)
-        if adapt != "none" and self.cost is None:
-            raise UserError(f"--method.adapt: expected none, flops, memory_access or latency, got {adapt!r}")
         if self.cost is not None and self.cost not in table.costs:
             raise UserError(f"--method.adapt {adapt}: expected --latency TABLE as well; `sparsenas latency` makes one")
         self.blocks = None if self.cost is None or table.dag_costs is None else BlockCosts(table.dag_costs)

@@ -15,11 +15,15 @@ from sparsenas.core.gate import Gates
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
 from sparsenas.methods.base import Figures, Method
-from sparsenas.methods.dso.adaptive import Adapt, Penalties
+from sparsenas.methods.dso.adaptive import Penalties
 from sparsenas.methods.dso.apg import ApgNag
 from sparsenas.methods.dso.budget_controller import BudgetController, Matrix
+from sparsenas.methods.dso.flags import DsoFlags
 from sparsenas.methods.dso.options import ScaledOptions
 from sparsenas.methods.dso.steering import Steering
+
+DSO = DsoFlags()
+EPOCHS = 60
 
 
 class Dso(Method):
@@ -42,47 +46,21 @@ class Dso(Method):
     """The weight of each scale in the penalty."""
 
     def __init__(
-        self,
-        choices: Choices,
-        limits: Limits,
-        seed: int,
-        epochs: int = 60,
-        gamma: float = 1e-3,
-        lr: float = 0.1,
-        momentum: float = 0.9,
-        period: int = 2,
-        pretrain: float = 0.5,
-        prune_every: int = 5,
-        adapt: Adapt = "flops",
-        deadline: float = 0.75,
+        self, choices: Choices, limits: Limits, seed: int, flags: DsoFlags = DSO, epochs: int = EPOCHS
     ) -> None:
-        """Starts from the complete network. Raises ``UserError`` for choices that may not keep all of their options.
+        """Starts from the complete network; nothing depends on the seed.
 
-        Args:
-            choices: the choices of the space.
-            limits: the budgets over the cost table.
-            seed: not used: the method draws nothing.
-            epochs: passes over the images in all.
-            gamma: weight of the L1 norm of the scales; with a budget only that of the first epoch with scales.
-            lr: step size of the scales.
-            momentum: momentum of the scales.
-            period: of so many steps one is of the scales, the others of the weights.
-            pretrain: share of the epochs in which the complete network is trained, without scales.
-            prune_every: so many epochs pass between prunings.
-            adapt: what gamma is multiplied by: flops = the share of its block's multiply-adds that is left;
-                memory_access = that of an option's operation, relative to the dearest of its block; latency = from a
-                half for the option that saves least time to 1 for the one that saves most; none = 1.
-            deadline: share of the epochs with scales after which a budget is to be met.
+        Raises ``UserError`` for choices that may not keep all of their options.
         """
         super().__init__(choices, limits, seed)
-        _check(choices, period, prune_every, pretrain, deadline, gamma, lr, momentum)
-        self.epochs, self.period, self.prune_every = epochs, period, prune_every
-        self.start = min(round(pretrain * epochs), epochs - 1)
-        self.deadline = min(self.start + max(1, round(deadline * (epochs - self.start))), epochs)
-        self.controller, self.penalties = BudgetController(limits), Penalties(limits.table, adapt)
-        self.options, self.steering = ScaledOptions(limits.table, choices), Steering(lr, momentum, self.deadline)
+        _check(choices)
+        self.flags, self.epochs, self.gamma, self.epoch = flags, epochs, flags.gamma, 0
+        self.start = min(round(flags.pretrain * epochs), epochs - 1)
+        self.deadline = min(self.start + max(1, round(flags.deadline * (epochs - self.start))), epochs)
+        self.controller, self.penalties = BudgetController(limits), Penalties(limits.table, flags.adapt)
+        self.options = ScaledOptions(limits.table, choices)
+        self.steering = Steering(flags.lr, flags.momentum, self.deadline)
         self.register_buffer("penalty", torch.zeros(limits.table.encoding.width))
-        self.gamma, self.epoch = gamma, 0
         self.budget_met = not self.controller.bounds
         self.fixed_at: int | None = None
         self.ranked = 0
@@ -97,9 +75,8 @@ class Dso(Method):
         return self.options.arch(self._within_budget())
 
     def optimizer(self) -> ApgNag:
-        """APG-NAG, as published."""
-        steering = self.steering
-        optimizer = ApgNag([self.options.scales], steering.lr, steering.momentum, self.penalty)
+        """APG-NAG, as in the paper."""
+        optimizer = ApgNag([self.options.scales], self.flags.lr, self.flags.momentum, self.penalty)
         optimizer.register_step_pre_hook(lambda *_: self.options.begin_step())
         optimizer.register_step_post_hook(lambda *_: self._end_step())
         self.options.optimizer = optimizer
@@ -111,7 +88,7 @@ class Dso(Method):
 
     def takes_arch_step(self, epoch: int, step: int) -> bool:
         """Whether a step of the scales comes before this step of the weights."""
-        return epoch >= self.start and step % (self.period - 1) == 0
+        return epoch >= self.start and step % (self.flags.period - 1) == 0
 
     def architecture_fixed_at(self) -> int | None:
         """The epoch after the one in which the budget was met; ``None`` until then, and without a budget."""
@@ -189,7 +166,7 @@ class Dso(Method):
         last = self.epoch == self.epochs
         if not self.budget_met and (last or self.epoch >= self.deadline):
             self._fix(self._within_budget(), self.epoch)
-        elif last or (self.epoch - self.start) % self.prune_every == 0:
+        elif last or (self.epoch - self.start) % self.flags.prune_every == 0:
             self.options.prune(self.options.kept())
 
     def _within_budget(self) -> Matrix:
@@ -214,16 +191,10 @@ class Dso(Method):
         self.penalty.copy_(gamma * torch.from_numpy(self.penalties.at(self.options.kept())))
 
 
-def _check(choices: Choices, period: int, prune_every: int, pretrain: float, deadline: float, *positive: float) -> None:
+def _check(choices: Choices) -> None:
     for choice in choices.values():
         if choice.most < len(choice.options):
             raise UserError(
                 f"--method: choice {choice.name!r} keeps {choice.least} to {choice.most} of {len(choice.options)} "
                 "options; DSO-NAS starts from all and needs choices that may keep all, as in the space dso"
             )
-    if period < 2 or prune_every < 1 or not (0 <= pretrain < 1 and 0 < deadline <= 1 and min(positive) >= 0):
-        raise UserError(
-            "--method: expected period >= 2, prune_every >= 1, pretrain within [0, 1), deadline within (0, 1], "
-            f"gamma, lr and momentum >= 0, "
-            f"got {period}, {prune_every}, {pretrain}, {deadline}, {', '.join(map(str, positive))}"
-        )

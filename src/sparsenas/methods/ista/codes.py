@@ -1,10 +1,10 @@
-"""Choices as sparse codes of compressed variables: what both forms of ISTA-NAS learn."""
+"""Choices as sparse codes of compressed variables, which both forms of ISTA-NAS learn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +16,19 @@ from sparsenas.core.gate import Gate, Gates
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
 from sparsenas.methods.constrained_argmax import Strengths, best_arch_within_budget, topk_picks
+from sparsenas.methods.ista.flags import CodeFlags, Dictionary
 from sparsenas.methods.ista.lasso import Matrix, lasso
 
-Dictionary = Literal["uniform", "tight"]
 FROZEN = 1e6
-"""How many times stronger than all else the options of a frozen choice count, so that no budget displaces them."""
+"""Factor of the strengths of frozen choices, so that no budget displaces their options."""
 
 
 class Code(nn.Module):
-    """One choice as a sparse code: b is learned, z = argmin 1/2 ||A z - b||^2 + lam ||z||_1 says what to keep.
+    """One choice as a sparse code. b is learned; the strongest entries of z = argmin 1/2 ||A z - b||^2 + lam ||z||_1
+    are the options kept.
 
-    While the support S is kept, the weights of its options are a_c^T b - sum_{i in S} E_{i,c} z_i with E = A^T A - I,
-    the second term being a constant: they are z_c where b = A z_S, and their gradient reaches b through A_S alone.
+    While the support S is fixed, the weights of its options are a_c^T b - sum_{i in S} E_{i,c} z_i with E = A^T A - I.
+    The second term is constant, so the gradient reaches b through A_S alone. If b = A z_S, the weights are z_c.
     """
 
     dictionary: Tensor
@@ -44,14 +45,14 @@ class Code(nn.Module):
         self.register_buffer("bias", torch.zeros(0), persistent=False)
 
     def solve(self, lam: float) -> float:
-        """Solves for z; returns how far it moved."""
+        """Solves for z; returns the distance by which it moved."""
         a, b = (t.detach().cpu().double().numpy() for t in (self.dictionary, self.compressed))
         before = self.solution.clone()
         self.solution.copy_(torch.from_numpy(lasso(a, b, lam)))
         return float((self.solution - before).norm())
 
     def residual(self, picks: Picks) -> float:
-        """How far A z is from b when only ``picks`` of z count, as a share of b."""
+        """The norm of A z - b with only ``picks`` of z, as a share of the norm of b."""
         z = torch.zeros_like(self.solution)
         z[list(picks)] = self.solution[list(picks)]
         missed = (self.dictionary @ z - self.compressed.detach()).norm()
@@ -70,31 +71,17 @@ class Code(nn.Module):
         self.bias = self.kept.T @ (self.kept @ z) - z
 
     def weights(self) -> Tensor:
-        """How strong the options of the support are."""
+        """The weights of the options in the support."""
         return self.kept.T @ self.compressed - self.bias
 
 
 class Codes(nn.Module):
-    """The codes of all choices, and the support that runs until the next recovery: the strongest within the budgets."""
+    """The codes of all choices, and the support that runs until z is solved again: the strongest within the budgets."""
 
-    def __init__(
-        self,
-        limits: Limits,
-        seed: int,
-        dictionary: Dictionary,
-        dimension: int,
-        sparsity: float,
-        start: float,
-        distinct: bool = False,
-    ) -> None:
+    def __init__(self, limits: Limits, seed: int, flags: CodeFlags) -> None:
         """Draws the dictionaries and the first b. Raises ``UserError`` for choices of varying size."""
         super().__init__()
-        if dictionary not in ("uniform", "tight") or dimension < 1 or not min(sparsity, start) > 0:
-            raise UserError(
-                "--method: expected dictionary uniform or tight, dimension >= 1, sparsity and start > 0, "
-                f"got {dictionary}, {dimension}, {sparsity} and {start}"
-            )
-        self.limits, self.sparsity = limits, sparsity
+        self.limits, self.sparsity, distinct = limits, flags.sparsity, flags.distinct_sources
         self.groups = {name: sources(choice) for name, choice in limits.choices.items()} if distinct else {}
         self.each = nn.ModuleList()
         for i, choice in enumerate(limits.choices.values()):
@@ -104,12 +91,12 @@ class Codes(nn.Module):
                     "choices of a fixed number, as in the spaces darts and nasbench_macro"
                 )
             rng = np.random.default_rng([seed, i])
-            a = draw_dictionary(dictionary, min(dimension, len(choice.options)), len(choice.options), rng)
-            self.each.append(Code(a, _first(a, start, choice.most, rng)))
+            a = draw_dictionary(flags.dictionary, min(flags.dimension, len(choice.options)), len(choice.options), rng)
+            self.each.append(Code(a, _first(a, flags.start, choice.most, rng)))
         self.frozen: set[str] = set()
         self.arch: Arch | None = None
         self.facts: dict[str, Any] = {}
-        """Figures of the last recovery, for the log."""
+        """Facts about the last solution, for the log."""
         self.solve()
         self.register_load_state_dict_post_hook(_fix_support)  # type: ignore[no-untyped-call]
 
@@ -120,36 +107,36 @@ class Codes(nn.Module):
             yield name, code
 
     def gates(self) -> Gates:
-        """The support with its weights, from which b can learn unless it is frozen."""
-        arch, gates = self.answer(), {}
+        """The support with its weights, through which b learns unless it is frozen."""
+        arch, gates = self.support(), {}
         for name, code in self.items():
             weights = code.weights()
             gates[name] = Gate(arch[name], weights.detach() if name in self.frozen else weights)
         return gates
 
-    def answer(self) -> Arch:
+    def support(self) -> Arch:
         """The support."""
         assert self.arch is not None
         return self.arch
 
     def solve(self) -> dict[str, float]:
-        """Solves for z where it is not frozen and fixes the new support; returns how far each z moved."""
+        """Solves for z where it is not frozen and fixes the new support; returns the distance by which each z moved."""
         moved = {name: code.solve(self.sparsity) for name, code in self.items() if name not in self.frozen}
         strengths = {name: code.strengths() for name, code in self.items()}
         top = 1 + max(float(strength.sum()) for strength in strengths.values())
         for name in self.frozen:
-            strengths[name][list(self.answer()[name])] += FROZEN * top
+            strengths[name][list(self.support()[name])] += FROZEN * top
         before, self.arch = self.arch, best_arch_within_budget(self.limits, strengths, self.arch, self.groups)
         self.fix_support()
         self.facts = self._facts(before, moved, strengths)
         return moved
 
     def _facts(self, before: Arch | None, moved: Mapping[str, float], strengths: Strengths) -> dict[str, Any]:
-        """Of every choice what is kept, how far z moved, how far A z is from b, and A z on the support alone.
+        """Facts per choice: the options kept, the distance by which z moved, and the residuals of z and of its support.
 
-        Besides, how many supports changed, and which are not the strongest, since a budget forbids those.
+        Also the number of supports that changed, and the choices whose strongest support a budget forbids.
         """
-        arch, codes = self.answer(), dict(self.items())
+        arch, codes = self.support(), dict(self.items())
         return {
             "kept": arch.to_json(),
             "changed": sum(before is None or before[name] != picks for name, picks in arch.items()),
@@ -185,21 +172,21 @@ class Codes(nn.Module):
         return told
 
     def fix_support(self) -> None:
-        """Makes the weights those of the support."""
+        """Fixes the support of every code."""
         for name, code in self.items():
-            code.fix_support(self.answer()[name])
+            code.fix_support(self.support()[name])
 
     def freeze(self, name: str) -> None:
-        """Lets b and z of a choice be, for good."""
+        """Keeps b and z of a choice as they are, for good."""
         self.frozen.add(name)
         self.facts["frozen"] = sorted(self.frozen)
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""
-        return {"arch": {name: list(picks) for name, picks in self.answer().items()}, "frozen": sorted(self.frozen)}
+        return {"arch": {name: list(picks) for name, picks in self.support().items()}, "frozen": sorted(self.frozen)}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores what is no tensor; names are our own objects, for a file shows which strings are shared."""
+        """Restores what is no tensor. Names are objects of the choices, since saved files depend on shared objects."""
         self.arch = Arch(self.limits.choices, state["arch"])
         self.frozen = {name for name in self.limits.choices if name in state["frozen"]}
 
@@ -214,7 +201,7 @@ def _fix_support(codes: nn.Module, _: object) -> None:
 
 
 def sources(choice: Choice) -> tuple[int, ...]:
-    """Which source each option reads, by labels such as 1:skip_connect. Raises ``UserError`` for other labels."""
+    """The source of each option, from labels such as 1:skip_connect. Raises ``UserError`` for other labels."""
     found = tuple(option.partition(":")[0] for option in choice.options)
     if not all(":" in option and source.isdigit() for option, source in zip(choice.options, found, strict=True)):
         raise UserError(

@@ -11,67 +11,41 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices
 from sparsenas.core.gate import Gates
 from sparsenas.costs import Limits
-from sparsenas.errors import UserError
 from sparsenas.methods.base import Figures, Method
-from sparsenas.methods.ista.codes import Codes, Dictionary
+from sparsenas.methods.ista.codes import Codes
+from sparsenas.methods.ista.flags import CodeFlags, IstaFlags, OneStageFlags
+
+ISTA, ONE_STAGE = IstaFlags(), OneStageFlags()
 
 
 class Ista(Method):
-    """ISTA-NAS in two stages: b learns on the held-out half, the weights on the other; z is recovered every epoch.
+    """ISTA-NAS in two stages: b learns on validation images, the weights on training images. z is solved every epoch.
 
-    For choices of a fixed number of options. A choice whose mechanism reads no weights, a width say, has no gradient
-    and keeps its first answer.
+    For choices of a fixed number of options. A choice whose module reads no gate weights, such as a width, has no
+    gradient and keeps its first picks.
     """
 
     learns_on_val: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        choices: Choices,
-        limits: Limits,
-        seed: int,
-        dictionary: Dictionary = "uniform",
-        dimension: int = 7,
-        sparsity: float = 1e-5,
-        start: float = 1e-3,
-        lr: float = 6e-4,
-        weight_decay: float = 1e-3,
-        distinct_sources: bool = False,
-    ) -> None:
-        """Draws the dictionaries and the first b. Raises ``UserError`` for choices of varying size.
-
-        Args:
-            choices: the questions of the space.
-            limits: the budgets over the cost table.
-            seed: decides dictionaries and start.
-            dictionary: uniform = numbers within 0..1, as published; tight = a random frame of unit columns, which
-                recovers more (of random pairs among 14, 21, 28, 35 options 94, 86, 79, 71 % instead of 91, 79, 63, 55).
-            dimension: length of the compressed variables; no more than a choice has options.
-            sparsity: weight of the 1-norm.
-            start: deviation of b at the start; where one option is kept, its weight scales all there is, and b starts
-                as a column of the dictionary instead.
-            lr: learning rate of Adam.
-            weight_decay: weight decay of b.
-            distinct_sources: DARTS's rule that the options a node keeps read distinct predecessors.
-        """
+    def __init__(self, choices: Choices, limits: Limits, seed: int, flags: IstaFlags = ISTA) -> None:
+        """Draws the dictionaries and the first b. Raises ``UserError`` for choices of varying size."""
         super().__init__(choices, limits, seed)
-        self.codes = Codes(limits, seed, dictionary, dimension, sparsity, start, distinct_sources)
-        self.adam = lr, weight_decay
+        self.codes, self.flags = Codes(limits, seed, flags), flags
 
     def gates(self) -> Gates:
-        """The support of this epoch, with weights that b can learn from."""
+        """The support of this epoch, with weights through which b learns."""
         return self.codes.gates()
 
     def arch(self) -> Arch:
-        """The strongest support of z within the budgets, which is the one that runs."""
-        return self.codes.answer()
+        """The support of this epoch: the strongest one within the budgets."""
+        return self.codes.support()
 
     def optimizer(self) -> Optimizer:
-        """Adam, as published."""
-        return _adam(self, *self.adam)
+        """Adam, as in the released code."""
+        return _adam(self, self.flags)
 
     def facts(self) -> Mapping[str, Any]:
-        """Figures of the last recovery."""
+        """Facts about the last solution."""
         return {"codes": self.codes.facts}
 
     def figures(self) -> Figures:
@@ -83,85 +57,53 @@ class Ista(Method):
         return self.codes.summary()
 
     def end_epoch(self, epoch: int) -> bool:
-        """Recovers z; only here may the support change."""
+        """Solves for z. The support changes only here."""
         self.codes.solve()
         return False
 
 
 class IstaOneStage(Method):
-    """ISTA-NAS in one stage: b and the weights learn from the same images; a choice whose z has come to rest is frozen.
+    """ISTA-NAS in one stage: b and the weights learn from the same images. A choice whose z has come to rest is frozen.
 
-    From then on its weights are constants and the batch norms of its options learn their scale and shift. The epochs
-    left when all are frozen train the found network itself, with a falling learning rate and drop path, on all training
-    images; it needs no retraining. The constants go into the batch norms that close the operations
-    (``--space darts --space.closing_norms all --space.affine true`` has one everywhere), else a fixed factor is left.
+    From then on its weights are constants, and the batch norms of its options learn their scale and shift. The epochs
+    after all choices are frozen train the found network itself, with a falling learning rate and drop path, on all
+    training images; it needs no retraining. The constants are folded into the last batch norms of the operations, which
+    all have one with ``--space darts --space.closing_norms all --space.affine true``; without one, a factor is left.
     """
 
     one_stage: ClassVar[bool] = True
     freeze_norm_affine: ClassVar[bool] = True
 
     def __init__(
-        self,
-        choices: Choices,
-        limits: Limits,
-        seed: int,
-        dictionary: Dictionary = "uniform",
-        dimension: int = 7,
-        sparsity: float = 1e-5,
-        start: float = 1e-3,
-        lr: float = 3e-4,
-        weight_decay: float = 1e-3,
-        distinct_sources: bool = False,
-        rest: float = 1e-3,
-        latest: float = 0.5,
-        epochs: int = 0,
+        self, choices: Choices, limits: Limits, seed: int, flags: OneStageFlags = ONE_STAGE, epochs: int = 0
     ) -> None:
-        """Draws the dictionaries and the first b. Raises ``UserError`` for choices of varying size.
+        """Draws the dictionaries and the first b; ``epochs`` of the training, 0 = an unknown number.
 
-        Args:
-            choices: the questions of the space.
-            limits: the budgets over the cost table.
-            seed: decides dictionaries and start.
-            dictionary: uniform = numbers within 0..1, as published; tight = a random frame of unit columns, which
-                recovers more (of random pairs among 14, 21, 28, 35 options 94, 86, 79, 71 % instead of 91, 79, 63, 55).
-            dimension: length of the compressed variables; no more than a choice has options.
-            sparsity: weight of the 1-norm.
-            start: deviation of b at the start; where one option is kept, its weight scales all there is, and b starts
-                as a column of the dictionary instead.
-            lr: learning rate of Adam.
-            weight_decay: weight decay of b.
-            distinct_sources: DARTS's rule that the options a node keeps read distinct predecessors.
-            rest: a choice is frozen when z moves no more than this in an epoch.
-            latest: share of the epochs after which the schedules of the found network begin at the latest; what still
-                moves is frozen an epoch earlier.
-            epochs: epochs of the training; 0 = no end that is known.
+        Raises ``UserError`` for choices of varying size.
         """
         super().__init__(choices, limits, seed)
-        if not (rest >= 0 and 0 < latest <= 1):
-            raise UserError(f"--method: expected rest >= 0 and latest within (0, 1], got {rest} and {latest}")
-        self.codes = Codes(limits, seed, dictionary, dimension, sparsity, start, distinct_sources)
-        self.adam = lr, weight_decay
-        self.rest, self.last = rest, round(latest * epochs) if epochs else None
+        self.codes, self.flags = Codes(limits, seed, flags), flags
+        self.last = round(flags.latest * epochs) if epochs else None
         self.since: int | None = None
 
     def gates(self) -> Gates:
-        """The support of this epoch, with weights that b can learn from."""
+        """The support of this epoch, with weights through which b learns."""
         return self.codes.gates()
 
     def arch(self) -> Arch:
-        """The strongest support of z within the budgets, which is the one that runs."""
-        return self.codes.answer()
+        """The support of this epoch: the strongest one within the budgets."""
+        return self.codes.support()
 
     def optimizer(self) -> Optimizer:
-        """Adam, as published."""
-        return _adam(self, *self.adam)
+        """Adam, as in the released code."""
+        return _adam(self, self.flags)
 
     def architecture_fixed_at(self) -> int | None:
         """The second epoch with every choice frozen: the released code trains one more epoch of the search with it."""
         return self.since
 
     def facts(self) -> Mapping[str, Any]:
-        """Figures of the last recovery; when all were frozen before it, none."""
+        """Facts about the last solution; none if all choices were frozen before."""
         return {"codes": self.codes.facts} if self.codes.facts["moved"] else {}
 
     def figures(self) -> Figures:
@@ -173,22 +115,22 @@ class IstaOneStage(Method):
         return self.codes.summary()
 
     def end_epoch(self, epoch: int) -> bool:
-        """Recovers z where it is not frozen, and freezes what has come to rest."""
+        """Solves for the z of choices that are not frozen, and freezes those that have come to rest."""
         for name, distance in self.codes.solve().items():
-            if distance <= self.rest or (self.last is not None and epoch + 2 >= self.last):
+            if distance <= self.flags.rest or (self.last is not None and epoch + 2 >= self.last):
                 self.codes.freeze(name)
         if self.since is None and len(self.codes.frozen) == len(self.choices):
             self.since = epoch + 2
         return False
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Since when all are frozen."""
+        """The epoch in which schedules begin."""
         return {"since": self.since}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores since when all are frozen."""
+        """Restores the epoch in which schedules begin."""
         self.since = state["since"]
 
 
-def _adam(method: Method, lr: float, weight_decay: float) -> Adam:
-    return Adam(method.parameters(), lr, betas=(0.5, 0.999), weight_decay=weight_decay)
+def _adam(method: Method, flags: CodeFlags) -> Adam:
+    return Adam(method.parameters(), flags.lr, betas=(0.5, 0.999), weight_decay=flags.weight_decay)
