@@ -47,8 +47,8 @@ class Recipe:
     weight_decay: float = 4e-5
     """Weight decay (L2)"""
     decay: Literal["weights", "scales", "all"] = "weights"
-    """Parameters with weight decay: weights = weights of convolutions and linear layers; scales = those and the scales of
-    batch norms; all = every parameter"""
+    """Parameters with weight decay: weights = weights of convolutions and linear layers; scales = those, and the scales
+    of batch norms; all = every parameter"""
     smoothing: float = 0.1
     """Label smoothing"""
     clip: float = 5.0
@@ -66,14 +66,14 @@ class Recipe:
     mixup: float = 0.0
     """Mixup of pairs of images: alpha of the Beta distribution; 0 = none"""
     cutmix: float = 0.0
-    """CutMix of pairs of images: alpha of the Beta distribution; 0 = none. With mixup too, each batch uses one of them"""
+    """CutMix of pairs of images: alpha of the Beta distribution; 0 = none. With mixup too, a batch uses one of them"""
     drop_path: float = 0.0
     """Final drop-path rate; increases linearly from 0. In darts operations are dropped. In dso inputs of operations and
     outputs of blocks are dropped, fewer in earlier blocks"""
     auxiliary: float = 0.0
     """Weight of the auxiliary head's loss; 0 = none. For networks that have such a head (darts, dso)"""
     own_paths: bool = False
-    """Each of several processes trains its own path with the batch-norm statistics of its own images (supernets only)"""
+    """Each of several processes trains its own path, with batch-norm statistics of its own images (supernets only)"""
     sizes: tuple[int, ...] = ()
     """Image sides in pixels, each for an equal share of the epochs, such as 16,24,32; none = the size of the images"""
 
