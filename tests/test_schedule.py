@@ -18,14 +18,19 @@ from torch.nn import functional
 from sparsenas.commands.run import run
 from sparsenas.commands.search import search
 from sparsenas.costs import Budget, parse_budgets
-from sparsenas.data import cutout
+from sparsenas.data import cutout, digits
 from sparsenas.errors import UserError
 from sparsenas.job.flags.parse import parse
 from sparsenas.job.flags.sources import RECIPES, shipped
 from sparsenas.methods import METHODS
-from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
+from sparsenas.nn.auxiliary_head import Deep
+from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.training import trainer
 from sparsenas.training.recipe import Recipe
 from sparsenas.training.step import update
+from sparsenas.training.trainer import Trainer
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -83,9 +88,20 @@ def test_the_auxiliary_loss_is_added_by_its_weight() -> None:
     torch.testing.assert_close(recipe.loss((logits, deep), labels), expected)
 
 
-def test_an_auxiliary_head_needs_features() -> None:
-    with pytest.raises(UserError, match="auxiliary: expected 0 for Linear, which has no features"):
-        WithAuxiliary(nn.Linear(2, 2))
+@pytest.mark.parametrize(("stage", "group"), [("supernet", "search"), ("baseline1", "retrain")])
+def test_an_auxiliary_head_needs_features(stage: str, group: str, tmp_path: Path) -> None:
+    data, run = digits(), Run(tmp_path)
+    fabric, logger, checkpoint = Fabric(accelerator="cpu", devices=1), RunLogger(run), Checkpoint(run, stage)
+    with pytest.raises(UserError, match=f"^--{group}.auxiliary: expected 0 for Linear, got 0.4$"):
+        Trainer(fabric, nn.Linear(2, 2), data, data.train, Recipe(auxiliary=0.4), 0, logger, checkpoint)
+
+
+def test_processes_share_a_batch_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "world", lambda: 3)
+    data, run = digits(), Run(tmp_path)
+    fabric, logger, checkpoint = Fabric(accelerator="cpu", devices=1), RunLogger(run), Checkpoint(run, "retrain")
+    with pytest.raises(UserError, match="^--retrain.batch: expected a multiple of the number of processes, 3, got 64$"):
+        Trainer(fabric, nn.Linear(2, 2), data, data.train, Recipe(batch=64), 0, logger, checkpoint)
 
 
 @pytest.mark.parametrize("flag", [{"cutout": -1}, {"drop_path": 1.0}, {"auxiliary": -0.1}, {"lr_end": -1.0}])

@@ -8,8 +8,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsenas.errors import UserError
-
 Output = Tensor | tuple[Tensor, Tensor]
 """The output of a network in training: logits, or those and the auxiliary head's."""
 
@@ -66,13 +64,8 @@ class WithAuxiliary(nn.Module):
     """
 
     def __init__(self, net: nn.Module) -> None:
-        """Raises ``UserError`` for a network that does not offer features."""
         super().__init__()
-        if not isinstance(net, Deep):
-            raise UserError(
-                f"auxiliary: expected 0 for {type(net).__name__}, which has no features for an auxiliary head; the "
-                "spaces darts and dso have them"
-            )
+        assert isinstance(net, Deep)
         self.net: nn.Module = net
         self.auxiliary = net.auxiliary.build()
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 class Result(NamedTuple):
-    """What the sums of some images come to."""
+    """The result of the sums of some images."""
 
     accuracy: float
     """Share of the images whose largest logit is that of the label."""
@@ -19,7 +19,7 @@ class Result(NamedTuple):
 
 
 class Classification:
-    """What is counted where each image has one label.
+    """Counts hits and cross-entropy where each image has one label.
 
     The sums of some images are one tensor (3): hits, summed cross-entropy and images, in double precision and on the
     device of the logits. Sums of several batches or processes are added up.
@@ -45,7 +45,7 @@ class Classification:
         return Result(hits / images, loss / images)
 
     def same(self, logits: Tensor, others: Tensor) -> int:
-        """For how many images two networks predict the same."""
+        """The number of images for which two networks predict the same class."""
         return int((logits.argmax(1) == others.argmax(1)).sum())
 
 

@@ -81,7 +81,7 @@ class Bar:
     def within(self, part: float, facts: Callable[[], str] = lambda: "") -> None:
         """Says that ``part`` more units are done, counted from the last ``advance``.
 
-        May be called in every step. ``facts`` is called only when it is shown, every few seconds at most, so it may
+        May be called in every step. ``facts`` is called only when it is shown, every few seconds at most. So it may
         wait for a device.
         """
         if self.console.quiet:

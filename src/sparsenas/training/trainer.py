@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from sparsenas.data import Data, Images, Split
 from sparsenas.distributed.collectives import rank, rank_slice, world
 from sparsenas.errors import UserError
-from sparsenas.nn.auxiliary_head import WithAuxiliary
+from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
 from sparsenas.nn.blocks import set_drop_path
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.log import EpochEnd
@@ -25,6 +25,9 @@ from sparsenas.training.arch_optimizer import PrunableOptimizer
 from sparsenas.training.epoch import Epoch
 from sparsenas.training.recipe import Recipe
 from sparsenas.training.step import forward, inputs, update
+
+SUPERNET = "supernet"
+"""The stage whose flags are those of the search."""
 
 
 class Trainer:
@@ -45,19 +48,22 @@ class Trainer:
         logger: RunLogger,
         checkpoint: Checkpoint,
     ) -> None:
-        """Raises ``UserError`` when the processes cannot share a batch evenly."""
+        """Raises ``UserError`` when the recipe does not fit the network or the number of processes."""
         self.fabric, self.data, self.split, self.recipe = fabric, data, split, recipe
         self.seed, self.logger, self.checkpoint, self.stage = seed, logger, checkpoint, checkpoint.stage
         self.net = net
         self.whole = net
         """What is trained: the network, with an auxiliary head if the recipe has one."""
+        flag = f"--{'search' if self.stage == SUPERNET else 'retrain'}"
         if recipe.auxiliary > 0:
+            if not isinstance(net, Deep):
+                raise UserError(f"{flag}.auxiliary: expected 0 for {type(net).__name__}, got {recipe.auxiliary:g}")
             self.whole = WithAuxiliary(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Before the optimizer, whose state is of the type and on the device of the weights.
         self.model = fabric.setup_module(self.whole)
         self.optimizer = cast(Optimizer, fabric.setup_optimizers(recipe.optimizer(self.whole.train())))
         self.prunable = PrunableOptimizer(self.optimizer, self.whole)
-        self.epoch, self.steps = Epoch(self.stage, recipe), _steps(split, recipe)
+        self.epoch, self.steps = Epoch(self.stage, recipe), _steps(split, recipe, flag)
         self.parts: dict[str, Any] = {"net": self.whole, "optimizer": self.prunable, "epoch": self.epoch}
 
     @contextmanager
@@ -136,9 +142,9 @@ class Trainer:
         self.checkpoint.save(self.parts)
 
 
-def _steps(split: Images, recipe: Recipe) -> int:
+def _steps(split: Images, recipe: Recipe, flag: str) -> int:
     """The steps of an epoch. Raises ``UserError`` when the processes cannot share a batch evenly."""
     size = min(recipe.batch, len(split))
     if size % world() > 0:
-        raise UserError(f"batch: expected a multiple of the number of processes, which is {world()}, got {size}")
+        raise UserError(f"{flag}.batch: expected a multiple of the number of processes, {world()}, got {size}")
     return len(split) // size
