@@ -588,8 +588,8 @@ def test_mistakes_get_one_line(quick_table: Path, tmp_path: Path, capsys: pytest
     assert error.endswith(f" --out {table}` adds it\n")
     assert "none for conv2d" in fails(capsys, "cost", "--latency", table, "--arch", "full")
     assert "nowhere.json: expected a table" in fails(capsys, "run", "--latency", "nowhere.json", "--out", out)
-    assert "expected 1 or more, got 0" in fails(capsys, "latency", "--batch=0", "--out", out)
-    assert "--networks: expected 0 or more, got -1" in fails(capsys, "latency", "--networks=-1", "--out", out)
+    assert "--batch: expected >= 1, got 0" in fails(capsys, "latency", "--batch=0", "--out", out)
+    assert "--networks: expected >= 0, got -1" in fails(capsys, "latency", "--networks=-1", "--out", out)
     assert "--engine" in fails(capsys, "latency", "--engine", "steam", "--out", out)
     assert "measured with repeats 3, not 50" in fails(capsys, "latency", "--out", table, "--warmup=1", "--threads=1")
     assert "expected a folder that can be made" in fails(
