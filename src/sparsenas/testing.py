@@ -28,17 +28,17 @@ from sparsenas.methods import Method
 def check_space(make: Callable[[], nn.Module], shape: Shape, archs: int = 20, tolerance: float = 1e-5) -> None:
     """Checks on random architectures that a space keeps the library's promises.
 
-    The supernet's path equals the derived network in eval mode; both trace alike; the parameter cost is the derived
-    network's parameter count; the cost table equals the trace; tidying changes nothing but names; JSON and compact text
-    go round. Raises ``AssertionError`` saying what failed on which architecture.
+    The supernet's path and the derived network have equal outputs in eval mode and equal traces. The cost ``params`` is
+    the derived network's number of parameters. The cost table equals the trace. Canonical architectures build the same
+    network. JSON and compact text are read back exactly. Raises ``AssertionError`` naming the architecture.
     """
     torch.manual_seed(0)
     net, rng = shaken(make()).eval(), np.random.default_rng(0)
-    questions, table = choices(net), CostTable(make(), shape)
-    assert questions, "the space asks nothing: choices(net) is empty"
+    open_choices, table = choices(net), CostTable(make(), shape)
+    assert open_choices, "the space has no choice: choices(net) is empty"
     x = torch.randn(2, *shape)
     for _ in range(archs):
-        arch = Arch.sample(questions, rng)
+        arch = Arch.sample(open_choices, rng)
         plain = derive(net, arch.gates()).eval()
         assert not choices(plain), f"{arch}: the derived network still has choices"
         expected, got = _outputs(net, arch, x), plain(x)
@@ -55,12 +55,12 @@ def check_space(make: Callable[[], nn.Module], shape: Shape, archs: int = 20, to
 
 
 def _check_names(net: nn.Module, arch: Arch, expected: Tensor, x: Tensor, tolerance: float) -> None:
-    assert Arch.from_json(arch.choices, arch.to_json()) == arch, f"{arch}: JSON does not go round"
-    assert Arch.from_text(arch.choices, arch.text()) == arch, f"{arch}: compact text does not go round"
-    tidied = canonicalize(net, arch)
-    assert canonicalize(net, tidied) == tidied, f"{arch}: tidying twice is not tidying once"
-    close = tidied == arch or torch.allclose(_outputs(net, tidied, x), expected, rtol=tolerance, atol=tolerance)
-    assert close, f"{arch}: tidied to {tidied}, which is another network"
+    assert Arch.from_json(arch.choices, arch.to_json()) == arch, f"{arch}: its JSON is another architecture"
+    assert Arch.from_text(arch.choices, arch.text()) == arch, f"{arch}: its compact text is another architecture"
+    canonical = canonicalize(net, arch)
+    assert canonicalize(net, canonical) == canonical, f"{arch}: the canonical architecture has another canonical one"
+    close = canonical == arch or torch.allclose(_outputs(net, canonical, x), expected, rtol=tolerance, atol=tolerance)
+    assert close, f"{arch}: the canonical architecture {canonical} builds another network"
 
 
 def check_method(make: Callable[[Limits, int], Method], limits: Limits, steps: int = 20) -> None:
@@ -73,17 +73,17 @@ def check_method(make: Callable[[Limits, int], Method], limits: Limits, steps: i
         for name, gate in method.gates().items():
             limits.choices[name].check(gate.picks)
     state = copy.deepcopy(method.state_dict())
-    twin = make(limits, 1)
-    twin.load_state_dict(state)
+    other = make(limits, 1)
+    other.load_state_dict(state)
     for step in range(steps):
-        first, second = method.gates(), twin.gates()
+        first, second = method.gates(), other.gates()
         assert {n: g.picks for n, g in first.items()} == {n: g.picks for n, g in second.items()}, (
             f"step {step} after resuming: expected the same gates as without interruption"
         )
 
 
 def shaken(net: nn.Module) -> nn.Module:
-    """Moves weights and batch-norm statistics off their initial values, so that nothing is equal by accident."""
+    """Changes weights and batch norm statistics from their initial values, so that nothing is equal by chance."""
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

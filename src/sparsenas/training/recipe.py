@@ -1,4 +1,4 @@
-"""How a network is trained: schedule, optimiser, augmentation."""
+"""How a network is trained: schedule, optimizer, augmentation."""
 
 from __future__ import annotations
 
@@ -31,51 +31,53 @@ class Recipe:
     epochs: int = 60
     """Passes over the training images"""
     batch: int = 64
-    """Images per step, of all processes together"""
+    """Images per step, of all processes together; at least 2"""
     lr: float = 0.1
-    """Learning rate at the start, after the warm-up"""
+    """Learning rate at the start, after the warm-up; above 0"""
     schedule: Literal["linear", "cosine", "constant", "restarts"] = "cosine"
-    """Decrease of the learning rate; restarts = cosine over 10 epochs, then over 20, 40 and so on"""
+    """Decay of the learning rate. restarts = cosine over 10 epochs, then 20, 40 and so on"""
     lr_end: float = 0.0
-    """Learning rate that a linear or cosine schedule ends at"""
+    """Learning rate at the end of every schedule but constant"""
     warmup: float = 0.0
-    """Epochs over which the learning rate rises linearly from 0"""
+    """Epochs over which the learning rate increases linearly from 0"""
     momentum: float = 0.9
     """Momentum of SGD"""
     nesterov: bool = True
-    """Nesterov's form of the momentum"""
+    """Nesterov momentum"""
     weight_decay: float = 4e-5
     """Weight decay (L2)"""
     decay: Literal["weights", "scales", "all"] = "weights"
-    """Parameters with weight decay: weights = weights of convolutions and linear layers; scales = those, and the scales
-    of batch norms; all = every parameter"""
+    """Parameters that decay. weights = weights of convolutions and linear layers; scales = also scales of batch norms;
+    all = every parameter"""
     smoothing: float = 0.1
-    """Label smoothing"""
+    """Label smoothing, from 0 to below 1"""
     clip: float = 5.0
-    """Largest gradient norm; 0 = no limit"""
+    """Largest norm of the gradient; 0 = no limit"""
     clip_value: float = 0.0
-    """Largest magnitude of each value of a gradient, clipped before the norm is; 0 = no limit. Not in pre-training"""
+    """Largest magnitude of each value of the gradient, clipped before the norm; 0 = no limit. Not used in the
+    pre-training of dso"""
     ema: float = 0.0
-    """Decay of an exponential moving average of the weights, which is then the result; 0 = none (retraining only)"""
+    """Decay of an exponential moving average of the weights, from 0 to below 1; the averaged weights are the result.
+    0 = none. Retraining only"""
     recalibrate: int = 0
-    """Training images on which batch norm is recalibrated after training; 0 = none (retraining only)"""
+    """Training images on which batch norm is recalibrated after the training; 0 = none. Retraining only"""
     augment: bool = True
-    """Use the data's augmentation"""
+    """Use the data set's augmentation"""
     cutout: int = 0
-    """Side of the square that is blanked in every image, after the augmentation; 0 = none"""
+    """Side of the square that is set to 0 in every image, after the augmentation; 0 = none"""
     mixup: float = 0.0
-    """Mixup of pairs of images: alpha of the Beta distribution; 0 = none"""
+    """Alpha of mixup's Beta distribution; 0 = no mixup"""
     cutmix: float = 0.0
-    """CutMix of pairs of images: alpha of the Beta distribution; 0 = none. With mixup too, a batch uses one of them"""
+    """Alpha of CutMix's Beta distribution; 0 = no CutMix. With mixup too, one of the two is drawn for each batch"""
     drop_path: float = 0.0
-    """Final drop-path rate; increases linearly from 0. In darts operations are dropped. In dso inputs of operations and
-    outputs of blocks are dropped, fewer in earlier blocks"""
+    """Final drop-path rate, from 0 to below 1; increases linearly from 0. In darts operations are dropped. In dso
+    inputs of operations and outputs of blocks are dropped, at a lower rate in earlier blocks"""
     auxiliary: float = 0.0
-    """Weight of the auxiliary head's loss; 0 = none. For networks that have such a head (darts, dso)"""
+    """Weight of the auxiliary head's loss; 0 = no head. For spaces that offer features to one: darts and dso"""
     own_paths: bool = False
-    """Each of several processes trains its own path, with batch-norm statistics of its own images (supernets only)"""
+    """Each process samples its own path and normalizes by its own images. Supernets only"""
     sizes: tuple[int, ...] = ()
-    """Image sides in pixels, each for an equal share of the epochs, such as 16,24,32; none = the size of the images"""
+    """Image sides, each for an equal share of the epochs, as in 16,24,32; by default the data set's side"""
 
     def __post_init__(self) -> None:
         check_at_least(vars(self), LEAST)
@@ -88,11 +90,11 @@ class Recipe:
             raise UserError(f"sizes: expected image sides >= 1, got {','.join(map(str, self.sizes))}")
 
     def size_at(self, epoch: int) -> int | None:
-        """The image side of an epoch; ``None`` = as the images are."""
+        """The image side of an epoch; ``None`` = the data set's side."""
         return self.sizes[epoch * len(self.sizes) // self.epochs] if self.sizes else None
 
     def lr_at(self, step: int, steps: int, since: int = 0) -> float:
-        """The learning rate of a step, ``steps`` being the steps of all epochs; it falls from step ``since`` on."""
+        """The learning rate of a step out of ``steps`` in all epochs; the schedule begins at step ``since``."""
         warm = self.warmup * steps / self.epochs
         if step < warm:
             return self.lr * (step + 1) / (warm + 1)
@@ -105,13 +107,13 @@ class Recipe:
         return self.lr_end + (self.lr - self.lr_end) * fall[self.schedule]
 
     def drop_path_at(self, epoch: int, since: int = 0) -> float:
-        """How often operations are dropped in an epoch: growing linearly, from 0 in epoch ``since``."""
+        """The drop-path rate of an epoch; it increases linearly from 0 in epoch ``since``."""
         return self.drop_path * max(0, epoch - since) / max(1, self.epochs - since)
 
     def loss(self, output: Output, labels: Tensor, others: Tensor | None = None, share: float = 1.0) -> Tensor:
-        """The training loss of a batch, from the logits or from those and the auxiliary head's.
+        """The training loss of a batch, from its logits or from its logits and the auxiliary head's.
 
-        Of a batch blended with others, ``share`` of it is for ``labels`` and the rest for the labels of the ``others``.
+        For images blended with others, ``labels`` have the weight ``share`` and ``others`` have the rest.
         """
         if isinstance(output, tuple):
             logits, auxiliary = (self.loss(one, labels, others, share) for one in output)
@@ -135,7 +137,7 @@ class Recipe:
             foreach=not cpu,
         )
         if self.momentum > 0:
-            # What SGD begins with at a weight's first gradient; fused, it wants all or none to have had theirs.
+            # The buffers that SGD makes at a weight's first gradient. Fused SGD needs those of all weights or of none.
             optimizer.state.update({p: {"momentum_buffer": torch.zeros_like(p)} for p in net.parameters()})
         return optimizer
 
@@ -150,7 +152,7 @@ class Recipe:
 
 
 def _since_restart(epoch: float) -> float:
-    """Which share of a cycle is over, when the first takes 10 epochs and each later one twice as long (SGDR)."""
+    """The share of the current cycle that is over. The first one takes 10 epochs, others twice the last one (SGDR)."""
     cycle = FIRST_CYCLE
     while epoch >= cycle:
         epoch, cycle = epoch - cycle, 2 * cycle

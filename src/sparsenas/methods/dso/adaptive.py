@@ -1,4 +1,4 @@
-"""Penalties that follow the costs of what is left: adaptive FLOPs, memory access and latency (DSO-NAS)."""
+"""Penalties that follow costs: adaptive FLOPs, memory access and latency (DSO-NAS)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Penalties:
         self.table, self.adapt = table, adapt
         self.cost = {"flops": "flops", "memory_access": "memory_access", "latency": LATENCY}.get(adapt)
         self.every_step = adapt == "flops"
-        """Whether they are renewed at every step of the scales, as in the released code, which times once an epoch."""
+        """Whether they are renewed at every step of the scales; as in the released code, latencies are not."""
         self._row: Matrix | None = None
         self._factors: Matrix = np.ones(table.encoding.width)
         if self.cost is not None and self.cost not in table.costs:
@@ -50,7 +50,7 @@ class Penalties:
         return self.blocks.operations(column) if self.adapt == "memory_access" else self._by_saving(row)
 
     def _by_saving(self, row: Matrix) -> Matrix:
-        """From a half for the option that saves least to 1 for the one that saves most, of those kept."""
+        """From 0.5 for the kept option that saves the least to 1 for the one that saves the most."""
         assert self.cost is not None
         factors, kept = np.ones(len(row)), np.flatnonzero(row)
         without = np.tile(row, (len(kept), 1))

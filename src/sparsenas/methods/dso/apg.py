@@ -1,4 +1,4 @@
-"""Accelerated proximal gradient steps for non-negative scales under an L1 penalty, as DSO-NAS takes them."""
+"""Accelerated proximal gradient steps for non-negative scales under an L1 penalty (DSO-NAS)."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ CLIP = 2.0
 
 
 class ApgNag(Optimizer):
-    """APG in Nesterov's momentum form, one vector at a time (DSO-NAS eq. 6-8, Huang and Wang's SSS before it).
+    """APG in Nesterov's momentum form (DSO-NAS eq. 6-8; before it in SSS by Huang and Wang).
 
     With the gradient g at the current scales, the step size lr and S the soft threshold:
     ``z = scales - lr g;  s = S(z, lr gamma);  v <- s - scales + momentum v;  scales <- max(0, s + momentum v)``.
-    v starts at 0 and does not notice the last projection. Numbers that reach 0 are exactly 0.
+    v starts at 0 and does not follow the projection to non-negative numbers. Scales that reach 0 are exactly 0.
     """
 
     def __init__(self, scales: Iterable[Tensor], lr: float, momentum: float, gamma: Tensor | float) -> None:
-        """``gamma`` is the weight of the L1 norm, of one number or one for every scale; it is read at every step."""
+        """``gamma`` is the weight of the L1 norm, one number or one per scale; it is read at every step."""
         super().__init__(scales, {"lr": lr, "momentum": momentum})
         self.gamma = gamma
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step on the gradients at hand."""
+        """One step on the current gradients."""
         for group in self.param_groups:
             lr, momentum = group["lr"], group["momentum"]
             for scales in group["params"]:
@@ -40,7 +40,7 @@ class ApgNag(Optimizer):
                     scales.copy_((s + momentum * v).clamp(min=0))
 
     def velocity(self, scales: Tensor) -> Tensor:
-        """The vector v that belongs to some scales; it may be changed in place."""
+        """The vector v of a parameter; it may be changed in place."""
         state: dict[str, Any] = self.state[scales]
         if "velocity" not in state:
             state["velocity"] = torch.zeros_like(scales)
@@ -56,10 +56,10 @@ def apg_slowly(
     gamma: float,
     steps: int,
 ) -> list[list[float]]:
-    """The textbook form, number by number: proximal steps from points extrapolated from the last two iterates.
+    """The textbook form as a reference: proximal steps from points extrapolated from the last two iterates.
 
-    ``x' = S(y - lr g(y), lr gamma);  y' = x' + momentum (x' - x)``. Returns y after every step; those of ``ApgNag``,
-    as long as its projection to numbers that are not negative has nothing to do.
+    ``x' = S(y - lr g(y), lr gamma);  y' = x' + momentum (x' - x)``. Returns y after every step. They are the scales
+    of ``ApgNag`` while none is negative.
     """
     x, y = list(start), list(start)
     seen = []

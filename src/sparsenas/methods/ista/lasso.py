@@ -17,18 +17,18 @@ STEPS = 500
 
 
 def soft_threshold(x: Vector, by: float) -> Vector:
-    """Moves every number towards 0 by ``by``, and to 0 what is nearer: the proximal map of ``by * ||x||_1``."""
+    """The proximal map of ``by * ||x||_1``: moves every number towards 0 by ``by``, at most to 0."""
     shrunk: Vector = np.sign(x) * np.maximum(np.abs(x) - by, 0)
     return shrunk
 
 
 def objective(a: Matrix, b: Vector, lam: float, z: Vector) -> float:
-    """What the lasso minimises."""
+    """The objective of the lasso."""
     return float(0.5 * np.sum((a @ z - b) ** 2) + lam * np.abs(z).sum())
 
 
 def violation(a: Matrix, b: Vector, lam: float, z: Vector) -> float:
-    """By how much z misses the optimality conditions: |a_i^T (A z - b)| <= lam, and -lam sign(z_i) on the support."""
+    """The largest violation of optimality, which is |a_i^T (A z - b)| <= lam, and -lam sign(z_i) on the support."""
     gradient = a.T @ (a @ z - b)
     on = z != 0
     missed = np.where(on, np.abs(gradient + lam * np.sign(z)), np.maximum(0, np.abs(gradient) - lam))
@@ -36,7 +36,7 @@ def violation(a: Matrix, b: Vector, lam: float, z: Vector) -> float:
 
 
 def ista(a: Matrix, b: Vector, lam: float, steps: int = 10_000) -> Vector:
-    """Iterative soft thresholding, z <- S(z - A^T (A z - b) / L, lam / L) with L = ||A||_2^2: simple and slow."""
+    """Iterative soft thresholding, z <- S(z - A^T (A z - b) / L, lam / L) with L = ||A||_2^2, as a slow reference."""
     lipschitz = max(float(np.linalg.norm(a, 2)) ** 2, np.finfo(float).tiny)
     z = np.zeros(a.shape[1])
     for _ in range(steps):
@@ -47,8 +47,8 @@ def ista(a: Matrix, b: Vector, lam: float, steps: int = 10_000) -> Vector:
 def lasso(a: Matrix, b: Vector, lam: float) -> Vector:
     """The exact solution, by least angle regression.
 
-    Its tolerances are absolute, so the problem is scaled to a 1-norm of weight 1; where it stops early all the same,
-    which columns that depend on each other make it do, an active set finishes from there.
+    Its tolerances are absolute, so the problem is scaled to a 1-norm of weight 1. It may stop early when columns are
+    linearly dependent; then an active-set method continues from there.
 
     Args:
         a: the dictionary, of shape (m, n).
@@ -66,7 +66,7 @@ def lasso(a: Matrix, b: Vector, lam: float) -> Vector:
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
             z: Vector = lars_path(a, b * scale, method="lasso", alpha_min=1.0, return_path=False)[2] / scale
-        except ValueError:  # scikit-learn loses count where two numbers become 0 at once, or nearly so
+        except ValueError:  # scikit-learn fails when two entries become 0 at once, or nearly so
             z = np.zeros(a.shape[1])
     tolerance = TOLERANCE * max(lam, float(np.abs(a.T @ b).max()))
     if violation(a, b, lam, z) <= tolerance:
@@ -76,9 +76,10 @@ def lasso(a: Matrix, b: Vector, lam: float) -> Vector:
 
 
 def active_set(a: Matrix, b: Vector, lam: float, z: Vector, tolerance: float) -> Vector:
-    """The solution from a start near it: the optimum for the signs at hand, then one more column, until none pulls.
+    """The solution from a start near it: optimizes for fixed signs, then adds a column, until none violates optimality.
 
-    This is feature-sign search (Lee et al., NIPS 2006), for dependent columns too. The objective never rises.
+    This is feature-sign search (Lee et al., NIPS 2006), here for linearly dependent columns too. The objective never
+    increases.
     """
     gram, target = a.T @ a, a.T @ b
     signs = np.sign(z)

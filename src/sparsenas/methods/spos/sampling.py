@@ -1,4 +1,4 @@
-"""Drawing the path of a training step."""
+"""Sampling the path of a training step."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from sparsenas.costs import CostTable
 from sparsenas.errors import UserError
 
 BLOCK = 1024
+"""Paths that are sampled at once."""
 BLOCKS = 200
-"""Blocks that may pass without a path for the bin that is asked for, before that is an error."""
+"""Blocks without a path for a bin that are an error."""
 POOL = 256
+"""Paths that are kept per bin."""
 
 
 class Bins(NamedTuple):
@@ -37,22 +39,22 @@ class Bins(NamedTuple):
 
 
 class BinSampler:
-    """Uniform constraint sampling: draw a bin of a cost uniformly, then a path uniformly among those in the bin.
+    """Uniform constraint sampling: samples a bin of a cost uniformly, then uniformly a path in it.
 
-    Paths are drawn uniformly in blocks and kept in a pool per bin, so that a path that was not for the bin
-    at hand serves a later one; each accepted path is still uniform within its bin.
+    Paths are sampled uniformly in blocks and kept in a pool per bin, so that paths of other bins are used later. Within
+    its bin every path is equally likely.
     """
 
     def __init__(self, table: CostTable, bins: Bins, rng: np.random.Generator) -> None:
-        """Raises ``UserError`` when the range is empty or some bin holds no architecture that can be found."""
-        if not (bins.low < bins.high and bins.number >= 1):
-            raise UserError(f"constraint sampling: expected at least one bin and low < high, got {bins}")
+        """Raises ``UserError`` when the range is empty or no architecture is found for some bin."""
+        if not bins.low < bins.high:
+            raise UserError(f"--method.bin_range: expected LOW,HIGH with LOW < HIGH, got {bins.low:g},{bins.high:g}")
         self.table, self.bins, self.rng = table, bins, rng
         self.pools: list[list[Arch]] = [[] for _ in range(bins.number)]
         self.drawn = 0
-        """Paths drawn, rejected ones included."""
+        """Paths sampled, rejected ones included."""
         self.accepted = 0
-        """Paths handed out."""
+        """Paths returned."""
         for index in range(bins.number):
             self._fill(index)
 
@@ -64,7 +66,7 @@ class BinSampler:
         return self.pools[index].pop()
 
     def _fill(self, index: int) -> None:
-        """Draws until the pool of one bin has a path."""
+        """Samples until the pool of a bin has a path."""
         for _ in range(BLOCKS):
             if self.pools[index]:
                 return
@@ -77,8 +79,8 @@ class BinSampler:
         width = (self.bins.high - self.bins.low) / self.bins.number
         low, high = self.bins.low + width * index, self.bins.low + width * (index + 1)
         raise UserError(
-            f"constraint sampling: none of {BLOCK * BLOCKS:,} random architectures has {low:,.0f} to {high:,.0f} "
-            f"{self.bins.cost}; use fewer bins or a narrower --method.bin_range"
+            f"--method.bins: none of {BLOCK * BLOCKS:,} random architectures has {low:,.0f} to {high:,.0f} "
+            f"{self.bins.cost}; use fewer bins or a narrower --method.bin_range, got {self.bins}"
         )
 
     def state(self) -> dict[str, Any]:
@@ -96,10 +98,11 @@ class BinSampler:
 
 
 class FairSampler:
-    """Strict fairness (Chu et al., FairNAS, ICCV 2021), a path a step: in each round of as many steps as the largest
-    choice has options, a choice runs every one of its options, in a random order that no other choice shares.
+    """Strict fairness (FairNAS; Chu et al., ICCV 2021), one path per step.
 
-    A choice with fewer options goes on with the next order. Choices that may keep several options are drawn uniformly.
+    A round has one step per option of the largest choice. In a round, every choice runs each of its options once, in a
+    random order of its own. A choice with fewer options continues with another random order. Choices that may keep
+    several options are sampled uniformly.
     """
 
     def __init__(self, choices: Choices, rng: np.random.Generator) -> None:
@@ -116,7 +119,7 @@ class FairSampler:
         return self.waiting.pop()
 
     def _column(self, choice: Choice) -> list[Picks]:
-        """The answers of one choice in a round."""
+        """The picks of one choice in a round."""
         if not choice.single:
             return [choice.sample(self.rng) for _ in range(self.round)]
         picks: list[Picks] = []
