@@ -56,13 +56,13 @@ def test_large_images() -> None:
 
 
 def test_the_space_is_the_published_one() -> None:
-    questions = choices(small())
+    open_choices = choices(small())
     names = [f"{kind}.node{i}" for kind in ("reduce", "normal") for i in (1, 2, 3, 4)]
-    assert sorted(questions) == sorted(names)
-    assert [len(questions[name].options) for name in sorted(names)] == [14, 21, 28, 35] * 2
-    assert questions["normal.node1"].options[3] == "0:sep_conv_3x3"
-    assert questions["normal.node4"].options[-1] == "4:dil_conv_5x5"
-    assert space_size(questions) == (91 * 210 * 378 * 595) ** 2
+    assert sorted(open_choices) == sorted(names)
+    assert [len(open_choices[name].options) for name in sorted(names)] == [14, 21, 28, 35] * 2
+    assert open_choices["normal.node1"].options[3] == "0:sep_conv_3x3"
+    assert open_choices["normal.node4"].options[-1] == "4:dil_conv_5x5"
+    assert space_size(open_choices) == (91 * 210 * 378 * 595) ** 2
 
 
 def test_exactly_two_operations_run_in_a_node() -> None:

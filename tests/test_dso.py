@@ -79,15 +79,17 @@ def test_conformance_of_the_space_for_large_images() -> None:
 )
 def test_numbers_of_scales(make: Any, share: bool, count: int) -> None:
     with torch.device("meta"):
-        asked = choices(make(share=share))
-    assert sum(len(choice.options) for choice in asked.values()) == count
-    blocks = [name for name in asked if name.endswith("output")]
-    of_block = {n: c for n, c in asked.items() if n.startswith(blocks[0].removesuffix("output")) and "reduce" not in n}
+        open_choices = choices(make(share=share))
+    assert sum(len(choice.options) for choice in open_choices.values()) == count
+    blocks = [name for name in open_choices if name.endswith("output")]
+    of_block = {
+        n: c for n, c in open_choices.items() if n.startswith(blocks[0].removesuffix("output")) and "reduce" not in n
+    }
     assert sum(len(choice.options) for choice in of_block.values()) == 124
     for level in (2, 3, 4):
         sizes = [len(c.options) for n, c in of_block.items() if f"level{level}." in n]
         assert sizes == [4 * (level - 1) + 1] * 4
-    assert all(len(asked[f"reduce{i}"].options) == 2 for i in (1, 2))
+    assert all(len(open_choices[f"reduce{i}"].options) == 2 for i in (1, 2))
 
 
 @pytest.mark.parametrize(
@@ -137,8 +139,10 @@ def test_sum_of_pointwise_convolutions_is_one_over_all_channels() -> None:
 def test_a_block_without_outputs_is_its_shortcut() -> None:
     net = shaken(small(depth=2)).eval()
     block = net[2]
-    asked, x = choices(block), torch.randn(2, 4, 8, 8)
-    empty = Arch(asked, {n: () if n.endswith("output") else tuple(range(c.most)) for n, c in asked.items()})
+    open_choices, x = choices(block), torch.randn(2, 4, 8, 8)
+    empty = Arch(
+        open_choices, {n: () if n.endswith("output") else tuple(range(c.most)) for n, c in open_choices.items()}
+    )
     set_gates(block, empty.gates())
     assert torch.equal(block(x), x)
     assert not list(derive(block, empty.gates()).parameters())
@@ -150,9 +154,9 @@ def test_pruning(seed: int) -> None:
     """It is idempotent, leaves no operation without input or path to the output, and changes no output."""
     rng = np.random.default_rng(seed)
     net = shaken(small()).eval()
-    asked = choices(net)
-    kept = {n: tuple(np.flatnonzero(rng.random(len(c.options)) < 0.2).tolist()) for n, c in asked.items()}
-    arch = Arch(asked, {n: picks or ((0,) if asked[n].least else ()) for n, picks in kept.items()})
+    open_choices = choices(net)
+    kept = {n: tuple(np.flatnonzero(rng.random(len(c.options)) < 0.2).tolist()) for n, c in open_choices.items()}
+    arch = Arch(open_choices, {n: picks or ((0,) if open_choices[n].least else ()) for n, picks in kept.items()})
     x = torch.randn(2, *SHAPE)
     set_gates(net, arch.gates())
     before = net(x)
@@ -182,10 +186,10 @@ def test_the_shrunk_network_trains_as_the_whole_one(seed: int) -> None:
     torch.manual_seed(seed)
     whole = small().train()
     small_one = copy.deepcopy(whole)
-    asked = choices(whole)
-    start = Arch(asked, {n: tuple(range(c.most)) for n, c in asked.items()})
+    open_choices = choices(whole)
+    start = Arch(open_choices, {n: tuple(range(c.most)) for n, c in open_choices.items()})
     gates = [scaled(start, rng)]
-    gates += [scaled(canonicalize(whole, Arch.sample(asked, rng)), rng)] * 3
+    gates += [scaled(canonicalize(whole, Arch.sample(open_choices, rng)), rng)] * 3
     batches = [(torch.randn(4, *SHAPE), torch.randint(10, (4,))) for _ in gates]
     ends = []
     for net, shrinks in ((whole, False), (small_one, True)):

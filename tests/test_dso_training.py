@@ -31,10 +31,11 @@ def found(seed: int, edges: float = 0.5, dropout: float = 0.0) -> DeepSequential
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     net = shaken(dso(width=4, depth=1, shape=SHAPE, dropout=dropout))
-    asked = choices(net)
-    kept = {n: tuple(np.flatnonzero(rng.random(len(c.options)) < edges).tolist()) for n, c in asked.items()}
+    open_choices = choices(net)
+    kept = {n: tuple(np.flatnonzero(rng.random(len(c.options)) < edges).tolist()) for n, c in open_choices.items()}
     plain = derive(
-        net, Arch(asked, {n: picks or ((0,) if asked[n].least else ()) for n, picks in kept.items()}).gates()
+        net,
+        Arch(open_choices, {n: picks or ((0,) if open_choices[n].least else ()) for n, picks in kept.items()}).gates(),
     )
     assert isinstance(plain, DeepSequential)
     return plain

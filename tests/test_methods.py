@@ -66,7 +66,7 @@ def test_any_method_on_any_space(name: str, space: str) -> None:
         assert "\n" not in str(raised.value)
         return
     check_method(make, limits, steps=3)
-    method, asked = make(limits, 0), choices(net)
+    method, open_choices = make(limits, 0), choices(net)
     optimizer = method.optimizer()
     for epoch in range(2):
         set_gates(net, method.gates())
@@ -76,7 +76,7 @@ def test_any_method_on_any_space(name: str, space: str) -> None:
             optimizer.step()
             optimizer.zero_grad()
         method.end_epoch(epoch)
-    arch = method.arch() or Arch.sample(asked, np.random.default_rng(0))
+    arch = method.arch() or Arch.sample(open_choices, np.random.default_rng(0))
     plain = derive(net, arch.gates()).eval()
     assert not choices(plain)
     assert plain(torch.randn(2, *SHAPE)).shape == (2, 10)

@@ -17,8 +17,8 @@ from sparsenas.spaces.published import PUBLISHED, read_arch
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_name_fits_its_space(name: str) -> None:
     space, flags, labels = PUBLISHED[name]
-    questions = choices(SPACES[space](**flags, shape=(3, 32, 32)))
-    assert read_arch(questions, name).to_json() == labels
+    open_choices = choices(SPACES[space](**flags, shape=(3, 32, 32)))
+    assert read_arch(open_choices, name).to_json() == labels
 
 
 def costs(capsys: pytest.CaptureFixture[str], *argv: str) -> list[dict[str, object]]:

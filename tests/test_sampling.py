@@ -103,7 +103,7 @@ def test_unsampled_choices_get_neither_gradient_decay_nor_momentum() -> None:
     net = nasbench_macro()
     rng = np.random.default_rng(0)
     optimizer = Recipe(weight_decay=0.1).optimizer(net)
-    questions = choices(net)
+    open_choices = choices(net)
 
     def step(arch: Arch) -> None:
         set_gates(net, arch.gates())
@@ -112,10 +112,10 @@ def test_unsampled_choices_get_neither_gradient_decay_nor_momentum() -> None:
         optimizer.zero_grad(set_to_none=True)
 
     for _ in range(4):
-        step(Arch.sample(questions, rng))
+        step(Arch.sample(open_choices, rng))
     momentum = {p: optimizer.state[p]["momentum_buffer"].clone() for p in net.parameters() if p in optimizer.state}
     before = {p: p.detach().clone() for p in net.parameters()}
-    step(arch := Arch.from_text(questions, "01201201"))
+    step(arch := Arch.from_text(open_choices, "01201201"))
     idle = {
         parameter
         for join, picks in zip(list(net)[1:9], arch.values(), strict=True)
@@ -149,10 +149,10 @@ def test_draws_keep_every_budget_even_where_uniform_draws_never_do(table: CostTa
 
 @pytest.mark.parametrize("space", [tiny, nasbench_macro])
 def test_fair_sampling_trains_every_option_equally_often(space: Callable[[], nn.Module]) -> None:
-    questions = choices(space())
-    sampler = FairSampler(questions, np.random.default_rng(0))
+    open_choices = choices(space())
+    sampler = FairSampler(open_choices, np.random.default_rng(0))
     paths = [sampler.draw() for _ in range(12 * sampler.round)]
-    for name, choice in questions.items():
+    for name, choice in open_choices.items():
         share, rest = divmod(sampler.round, len(choice.options))
         for i in range(0, len(paths), sampler.round):
             picked = np.bincount(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
@@ -11,7 +11,7 @@ from sparsenas.core.choice import Choice
 from sparsenas.core.dag import Dag
 from sparsenas.core.drawing import Drawing, dag_graphs
 from sparsenas.core.join import Join
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, check_at_least
 from sparsenas.nn.auxiliary_head import AuxiliaryHead
 from sparsenas.nn.blocks import Concat, DropPath, dilated_conv, factorized_reduce, relu_conv_bn, separable_conv
 from sparsenas.spaces.genotype import KEPT, NODES, OPS, Genotype, node_name
@@ -129,9 +129,8 @@ def _cells(
     before: int, last: int, width: int, count: int, halved: bool, closing_norms: ClosingNorms, affine: bool
 ) -> list[Cell]:
     """The cells. ``before``, ``last``: channels of the stem's outputs; ``halved``: the second has half the side."""
-    if count < 3 or width < 2:
-        raise UserError(f"--space: expected cells >= 3 and width >= 2, got {count} and {width}")
-    if closing_norms not in ("none", "pools", "all"):
+    check_at_least({"--space.cells": count, "--space.width": width}, {"--space.cells": 3, "--space.width": 2})
+    if closing_norms not in get_args(ClosingNorms):
         raise UserError(f"--space.closing_norms: expected none, pools or all, got {closing_norms!r}")
     cells: list[Cell] = []
     for i in range(count):

@@ -11,7 +11,7 @@ from torch import nn
 from sparsenas.core.choice import Choice
 from sparsenas.core.dag import Dag
 from sparsenas.core.join import Join
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, check_at_least
 from sparsenas.nn.auxiliary_head import AuxiliaryHead
 from sparsenas.nn.blocks import DeepSequential, Sum
 from sparsenas.spaces.strides import kept_strides
@@ -51,6 +51,7 @@ def dso(
         shape: channels, height and width of an image.
         classes: number of classes.
     """
+    check_at_least({"--space.depth": depth}, {"--space.depth": 1})
     strides = kept_strides(shape, (2, 2))
     stages = _stages(width, (depth,) * 3, strides, share, input_scales)
     return _network([_conv_bn(shape[0], width, 3, gain=True)], stages, 4 * width, dropout, classes)
@@ -77,6 +78,8 @@ def dso_imagenet(
         shape: channels, height and width of an image.
         classes: number of classes.
     """
+    if min(depths) < 1:
+        raise UserError(f"--space.depths: expected numbers >= 1, got {','.join(map(str, depths))}")
     first, second, *strides = kept_strides(shape, (2, 2, 2, 2, 2))
     half = width // 2
     stem = [_conv_bn(shape[0], half, 3, first, gain=True), _conv_bn(half, width, 3, second, gain=True)]
@@ -112,8 +115,7 @@ def _stages(
     width: int, depths: Sequence[int], strides: Sequence[int], share: bool, input_scales: bool
 ) -> list[nn.Module]:
     """All blocks of all stages, and the reduction blocks between them."""
-    if width < 2 or min(depths) < 1:
-        raise UserError(f"--space: expected width >= 2 and at least 1 block a stage, got {width} and {min(depths)}")
+    check_at_least({"--space.width": width}, {"--space.width": 2})
     layers: list[nn.Module] = []
     drops = iter(drop_shares(depths))
     for i, depth in enumerate(depths):

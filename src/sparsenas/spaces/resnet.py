@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sparsenas.core.elastic import SliceBatchNorm2d, Width
 from sparsenas.core.quant_choice import Bits, QuantConv2d, parse_pairs
-from sparsenas.errors import UserError
+from sparsenas.errors import check_at_least
 from sparsenas.spaces.strides import kept_strides
 
 PAIRS = "1/2,2/2,1/4,2/4,3/4,4/4"
@@ -80,8 +80,7 @@ class BasicBlock(nn.Module):
 def _resnet(
     depths: Sequence[int], pairs: str, widths: bool, width: int, shape: tuple[int, int, int], classes: int
 ) -> nn.Sequential:
-    if width < 1:
-        raise UserError(f"resnet: expected width >= 1, got {width}")
+    check_at_least({"--space.width": width}, {"--space.width": 1})
     choice = parse_pairs(pairs)
     strides = kept_strides(shape, STRIDES)
     layers: list[nn.Module] = [_stem(shape[0], width, *strides[:2])]
