@@ -216,7 +216,8 @@ def test_published_names_carry_the_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"), [({"cells": 2}, "--space.cells: expected >= 3, got 2"), ({"closing_norms": "x"}, "expected none")]
+    ("flags", "expected"),
+    [({"cells": 2}, "--space.cells: expected >= 3, got 2"), ({"closing_norms": "x"}, "expected none")],
 )
 def test_wrong_flags(flags: dict[str, object], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
