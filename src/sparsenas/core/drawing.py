@@ -44,6 +44,12 @@ class Graph:
     nodes: tuple[GraphNode, ...]
     edges: tuple[GraphEdge, ...]
 
+    def __post_init__(self) -> None:
+        """Raises ``ValueError`` for an edge that does not lead from a node to a later one."""
+        for edge in self.edges:
+            if not 0 <= edge.source < edge.target < len(self.nodes):
+                raise ValueError(f"expected edges between {len(self.nodes)} nodes, to later ones, got {edge}")
+
 
 @dataclass(frozen=True)
 class Drawing:
