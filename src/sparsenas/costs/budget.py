@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sparsenas.costs.latency import LATENCY
 from sparsenas.costs.layer import COSTS
@@ -16,32 +15,6 @@ _NUMBER = r"[0-9]+(?:_[0-9]+)*\.?[0-9]*(?:[eE][+-]?[0-9]+)?"
 _BOUND = re.compile(rf"\s*([a-z_]+)\s*(<=|>=)\s*({_NUMBER})\s*([kMG]?)\s*")
 _UNIT = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _AND = " and "
-
-
-class Bound(NamedTuple):
-    """One bound on one cost, included."""
-
-    cost: str
-    upper: bool
-    value: float
-
-
-def parse_bound(text: str) -> Bound | None:
-    """Reads ``flops<=330e6`` or ``params>=1e5`` (suffixes k, M, G allowed); ``None`` where the text is no such bound.
-
-    Any name may stand for the cost: whether there is such a cost is for the caller to check.
-    """
-    match = _BOUND.fullmatch(text)
-    if match is None:
-        return None
-    cost, relation, number, unit = match.groups()
-    return Bound(cost, relation == "<=", float(number) * _UNIT[unit])
-
-
-def bounds_in(text: str) -> list[Bound] | None:
-    """The bounds of a printed budget, such as ``flops>=1000000 and flops<=2000000``; ``None`` where it is none."""
-    found = [bound for part in text.split(_AND) if (bound := parse_bound(part)) is not None]
-    return found if len(found) == len(text.split(_AND)) else None
 
 
 @dataclass(frozen=True)
@@ -54,12 +27,19 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, costs: Collection[str] = COSTS, flag: str = "--budget") -> Budget:
-        """Reads a text of one bound (see ``parse_bound``). Raises ``UserError`` naming ``flag``."""
-        bound = parse_bound(text)
-        if bound is None:
+        """Reads one bound, such as ``flops<=330e6`` or ``params>=100k`` (suffixes k, M, G). Raises ``UserError``."""
+        match = _BOUND.fullmatch(text)
+        if match is None:
             raise UserError(f"{flag} {text!r}: expected COST<=NUMBER or COST>=NUMBER, as in flops<=330e6")
-        check_cost(f"{flag} {text!r}", bound.cost, costs)
-        return cls(bound.cost, at_most=bound.value) if bound.upper else cls(bound.cost, at_least=bound.value)
+        cost, relation, number, unit = match.groups()
+        check_cost(f"{flag} {text!r}", cost, costs)
+        value = float(number) * _UNIT[unit]
+        return cls(cost, at_most=value) if relation == "<=" else cls(cost, at_least=value)
+
+    @classmethod
+    def parse_bounds(cls, text: str, costs: Collection[str] = COSTS) -> list[Budget]:
+        """Reads what ``str`` prints, as one budget per bound. Raises ``UserError``."""
+        return [cls.parse(bound, costs) for bound in text.split(_AND)]
 
     def allows(self, value: float) -> bool:
         """Whether a cost keeps the bounds."""

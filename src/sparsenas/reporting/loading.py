@@ -71,7 +71,7 @@ class LoadedRun:
         """None where one cannot be read."""
         costs = [*COSTS, LATENCY, *(self.space.range if self.space else ())]
         try:
-            return [Budget.parse(part, costs) for text in texts for part in text.split(" and ")]
+            return [budget for text in texts for budget in Budget.parse_bounds(text, costs)]
         except UserError:
             return []
 
