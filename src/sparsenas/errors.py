@@ -8,7 +8,7 @@ from collections.abc import Mapping
 class UserError(ValueError):
     """A mistake in what the user gave: a flag, a file, an architecture.
 
-    Its message is one line that names the thing, what was expected and what came.
+    Its message is one line: the flag or file, the expected value, the given value.
     The command line prints that line and exits with code 2; from Python it is an ordinary ``ValueError``.
     """
 

@@ -107,10 +107,10 @@ class Limits:
         return broken
 
     def _check_alone(self, budget: Budget) -> None:
-        cheapest, dearest = (self.table.exact(arch)[budget.cost] for arch in self.table.extremes(budget.cost))
-        if budget.at_most < cheapest or budget.at_least > dearest:
+        lowest, highest = (self.table.exact(arch)[budget.cost] for arch in self.table.extremes(budget.cost))
+        if budget.at_most < lowest or budget.at_least > highest:
             raise UserError(
-                f"--budget {budget}: this space reaches {format_cost(cheapest)} to {format_cost(dearest)} {budget.cost}"
+                f"--budget {budget}: this space reaches {format_cost(lowest)} to {format_cost(highest)} {budget.cost}"
             )
 
     def _find_legal(self, rng: np.random.Generator) -> Arch:

@@ -1,4 +1,4 @@
-"""The cheapest and the dearest architecture: of a sum of small tables exactly, of any other cost by local search."""
+"""The cheapest and the most expensive architecture: exact for sums of small tables, else by local search."""
 
 from __future__ import annotations
 

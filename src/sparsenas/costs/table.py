@@ -78,7 +78,7 @@ class CostTable:
         return self.models[cost].linear_terms(list(self.costs).index(cost))
 
     def extremes(self, cost: str) -> tuple[Arch, Arch]:
-        """The cheapest and the dearest architecture of the space.
+        """The cheapest and the most expensive architecture of the space.
 
         Exact where the cost adds up over options, save for spaces in which dozens of choices meet. Else the best
         of the fullest, the uniform and some random architectures, improved by local search.

@@ -34,12 +34,12 @@ from sparsenas.rundir.results import update_results
 def run_job(flags: RunFlags) -> None:
     """The whole job: search, retrain, evaluate, export, report. Raises ``UserError``."""
     fabric = fabric_of(flags)
-    run, task, learner = _prepare(flags, fabric)
+    run, task, method = _prepare(flags, fabric)
     named(task, flags.compare)
     if flags.scale_to:
-        _check_scale_to(task, learner, flags)
+        _check_scale_to(task, method, flags)
     begin(run, task, "run", to_config(flags))
-    _search(run, task, learner, fabric, flags)
+    _search(run, task, method, fabric, flags)
     task = scale_stage(run, task, flags.scale_to) if flags.scale_to else task
     trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds)
     retrain_stage(trainer)
@@ -50,9 +50,9 @@ def run_job(flags: RunFlags) -> None:
 def search_job(flags: SearchFlags) -> None:
     """Trains the supernet and searches it. Raises ``UserError``."""
     fabric = fabric_of(flags)
-    run, task, learner = _prepare(flags, fabric)
+    run, task, method = _prepare(flags, fabric)
     begin(run, task, "search", to_config(flags))
-    _search(run, task, learner, fabric, flags)
+    _search(run, task, method, fabric, flags)
 
 
 def evolve_job(flags: EvolveFlags) -> None:
@@ -69,11 +69,11 @@ def evolve_job(flags: EvolveFlags) -> None:
     task = make_task(saved.space, saved.data, flags.budget, saved.seed, device, source.config.get("target"), table)
     if flags.pareto:
         check_cost("--pareto", flags.pareto, task.limits.table.costs)
-    learner = flags.method.build("method", task.choices, task.limits, task.seed)
+    method = flags.method.build("method", task.choices, task.limits, task.seed)
     begin(run, task, "evolve", config)
     _copy_supernet(source.run, run)
     if not run.has(Best.FILE):
-        search_again(run, task, learner, saved.score, source.run, flags.pareto, flags.random_search)
+        search_again(run, task, method, saved.score, source.run, flags.pareto, flags.random_search)
     best, logger = run.read(Best), RunLogger(run)
     told = f"{best.val.accuracy:.2%} on validation images, " if best.val else ""
     logger.say(f"found {best.text}: {told}{best.costs['flops']:,} flops")
@@ -101,14 +101,14 @@ def _prepare(flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Run, Task, 
     return run, task, make_method(flags.method, task, flags.search, flags.random_search)
 
 
-def _search(run: Run, task: Task, learner: Method, fabric: Fabric, flags: RunFlags | SearchFlags) -> None:
+def _search(run: Run, task: Task, method: Method, fabric: Fabric, flags: RunFlags | SearchFlags) -> None:
     every, random = flags.checkpoint_seconds, flags.random_search
-    search_stage(run, task, learner, fabric, flags.search, flags.score, every, random)
+    search_stage(run, task, method, fabric, flags.search, flags.score, every, random)
 
 
-def _check_scale_to(task: Task, learner: Method, flags: RunFlags) -> None:
+def _check_scale_to(task: Task, method: Method, flags: RunFlags) -> None:
     """Raises ``UserError`` for mistakes that are better told before the search than after it."""
-    if learner.one_stage:
+    if method.one_stage:
         raise UserError(
             f"--scale-to: expected none, since {flags.method.name} trains the found network itself, which has the size "
             f"of the space; use --budget; got {', '.join(flags.scale_to)}"

@@ -17,7 +17,7 @@ from sparsenas.methods import METHODS
 from sparsenas.spaces import SPACES
 
 TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {"space": SPACES, "data": DATA, "method": METHODS}
-"""What is built in."""
+"""The built-in ones."""
 GROUPS: Mapping[str, str] = {"space": "sparsenas.spaces", "data": "sparsenas.data", "method": "sparsenas.methods"}
 """The groups of entry points by which installed packages offer theirs under a name of their own."""
 FLAGS = "flags"

@@ -14,7 +14,7 @@ from sparsenas.rundir.tensors import LOAD_ERRORS
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 AGREE_EVERY = 50
-"""Several processes agree at every so many steps whether a checkpoint is due."""
+"""Number of steps after which several processes agree whether a checkpoint is due."""
 
 
 class Checkpoint:

@@ -1,4 +1,4 @@
-"""The lines of ``log.jsonl``, told apart by their ``event``."""
+"""The lines of ``log.jsonl``; ``event`` is the kind of a line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class StageEnd(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
 
 
 class Note(Struct, frozen=True, kw_only=True, tag_field="event", tag="note"):
-    """A message that was shown to the user."""
+    """A message that was printed for the user."""
 
     stage: str
     message: str

@@ -14,7 +14,7 @@ class Ranked(Struct, frozen=True, kw_only=True):
     """A line of ``rank.jsonl``: the score of an architecture of known accuracy."""
 
     calibration: int
-    """Training images asked for to recalibrate batch norm."""
+    """Requested number of training images to recalibrate batch norm."""
     images: int
     """Training images used to recalibrate batch norm."""
     val: int
@@ -38,7 +38,7 @@ class Measure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     distinct: Agreement
     """Over one row of each distinct network."""
     calibration: int | None = None
-    """Training images asked for to recalibrate batch norm; null for a cost."""
+    """Requested number of training images to recalibrate batch norm; null for a cost."""
     images: int | None = None
     """Training images used to recalibrate batch norm; null for a cost."""
     val: int | None = None

@@ -1,4 +1,4 @@
-"""``results.json``: what was measured of a run's networks."""
+"""``results.json``: accuracies and latencies of a run's networks."""
 
 from __future__ import annotations
 

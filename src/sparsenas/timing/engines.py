@@ -29,7 +29,7 @@ class Engine(ABC):
     """Packages whose versions matter"""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ``UserError`` when this machine cannot do what the settings ask for."""
+        """Raises ``UserError`` when this machine does not support the settings."""
         self.settings = settings
 
     @abstractmethod

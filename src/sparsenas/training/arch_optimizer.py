@@ -38,7 +38,7 @@ class ArchOptimizer:
         return {} if self.optimizer is None else {"architecture": self.optimizer}
 
     def begin_epoch(self, net: nn.Module, epochs: int) -> int:
-        """Freezes and thaws batch norms where the method asks for it; returns the epoch in which schedules begin.
+        """Freezes and thaws batch norms where the method requires it; returns the epoch in which schedules begin.
 
         The batch norms of a choice learn their affine parameters once the weights of its options are constant.
         Schedules begin when the architecture is fixed; until then, that is the end of all ``epochs``.

@@ -1,4 +1,4 @@
-"""The running epoch: what was counted in it, and how far it is."""
+"""The running epoch: its metrics and its progress."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Epoch:
         return record
 
     def state_dict(self) -> dict[str, Any]:
-        """What was counted so far."""
+        """The metrics so far."""
         return {"number": self.number, "rows": self._all_rows(), "val_steps": self.val_steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits",
 TARGET = "target"
 """The parameter of commands whose flags are those of the space at another size."""
 SHAPE = "shape"
-"""What every space can be asked for."""
+"""Flags of every space."""
 SMALLEST = "tiny"
 
 

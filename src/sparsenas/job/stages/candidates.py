@@ -1,4 +1,4 @@
-"""Scoring what a search asks for, and the files that keep the scores."""
+"""Scores the candidates of a search and keeps the scores in files."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ FILES = {"evolution": ARCHS, "random search": RANDOM}
 
 
 def architectures(task: Task, score_key: ScoreKey = by_accuracy) -> SearchProblem:
-    """What may be proposed: legal architectures, equal networks being one."""
-    twin = meta_skeleton(task.limits.table.net)
+    """What a search may propose: legal architectures, one per network."""
+    skeleton = meta_skeleton(task.limits.table.net)
     return SearchProblem(
         task.choices,
         task.limits.draw,
         lambda archs: [bool(x) for x in task.limits.legal(archs)],
-        lru_cache(MOST_ENUMERATED)(lambda arch: canonicalize(twin, arch)),
+        lru_cache(MOST_ENUMERATED)(lambda arch: canonicalize(skeleton, arch)),
         score_key,
     )
 

@@ -19,7 +19,7 @@ from sparsenas.spaces.published import read_arch
 from sparsenas.training.evaluation import evaluate
 
 COST_TOLERANCE = 0.1
-"""Random baselines cost at most this share less than the found network, in every budgeted cost."""
+"""Random baselines cost at most this share less than the found network, in every cost that has a budget."""
 COMPARED = "against"
 """Beginning of the names of the trainings of named architectures. Another word would give other initial weights."""
 SIZE = "params"

@@ -17,13 +17,13 @@ from sparsenas.searching.config import Scoring
 from sparsenas.training.evaluation import evaluate
 
 MOST_CLASSES = 100
-"""The confusion matrix is kept of data sets with at most as many classes."""
+"""Data sets with more classes get no confusion matrix."""
 
 
 def evaluate_stage(run: Run, task: Task, scoring: Scoring) -> None:
     """Tests the found network on inherited and on retrained weights; each once in a run.
 
-    What was trained in one stage has no weights but those of the search.
+    A network trained in one stage has no other weights than those of the search.
     """
     known, arch, one_stage = results(run), found(run, task.choices), provenance(run).one_stage
     if known.inherited is None and not one_stage:

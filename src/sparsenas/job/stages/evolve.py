@@ -24,7 +24,7 @@ from sparsenas.searching.pareto import CostOf, crowded, front, hypervolume, obje
 
 
 def search_again(
-    run: Run, task: Task, learner: Method, scoring: Scoring, source: Run, pareto: str, random: int = 0
+    run: Run, task: Task, method: Method, scoring: Scoring, source: Run, pareto: str, random: int = 0
 ) -> None:
     """Runs the search on the trained supernet; writes best.json, and front.json for a front."""
 
@@ -32,7 +32,7 @@ def search_again(
         return task.limits.table(archs)[pareto]
 
     choose = crowded(cost_of) if pareto else scoring.choose
-    strategy = learner.search(
+    strategy = method.search(
         architectures(task, scoring.score_key), np.random.default_rng(seed_of(task.seed, "evolution")), choose
     )
     if strategy is None:
@@ -49,7 +49,7 @@ def search_again(
 
 
 def write_front(run: Run, task: Task, scores: Mapping[Arch, Score], cost_of: CostOf, cost: str) -> None:
-    """Writes front.json: the front, cheapest first, and its hypervolume below error 1 and the dearest cost."""
+    """Writes front.json: the front, cheapest first, and its hypervolume below error 1 and the highest cost."""
     archs = front(scores, cost_of)
     reference = (1.0, float(cost_of([task.limits.table.extremes(cost)[1]])[0]))
     points = [

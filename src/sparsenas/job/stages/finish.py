@@ -36,7 +36,7 @@ def finish(run: Run, task: Task, scoring: Scoring) -> None:
 
 
 def summary(run: Run, budgets: Sequence[Budget]) -> Table:
-    """The closing table: what was found and how good it is."""
+    """The closing table: the found architecture, its costs and its accuracies."""
     best, tested = run.read(Best), results(run)
     table = Table(title=f"Found {best.text} in {run.path}", show_header=False, title_justify="left")
     for cost, value in best.costs.items():

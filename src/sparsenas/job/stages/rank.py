@@ -28,7 +28,7 @@ from sparsenas.searching.rank_correlation import Canonical, agreement, one_of_ea
 from sparsenas.spaces.published import read_arch
 
 BASELINES = ("flops", "params")
-"""Costs that are shown as rankings of their own: a supernet must beat counting them."""
+"""Costs that serve as rankings too; a supernet should rank better than they do."""
 
 
 class Setting(NamedTuple):
@@ -41,7 +41,7 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Known:
-    """Architectures of known accuracy, tidied, in the table's order."""
+    """Canonical architectures of known accuracy, in the table's order."""
 
     archs: tuple[Arch, ...]
     truth: tuple[float, ...]
@@ -59,22 +59,22 @@ class Known:
 
 
 def scorings(task: Task, own: Scoring, calibration: Sequence[int] | None, val: int | None) -> list[Scoring]:
-    """On what to score: one entry a number of calibration images. Raises ``UserError`` when there are not so many."""
+    """How to score: one entry per number of calibration images. Raises ``UserError`` when there are not enough."""
     numbers = sorted(set([0, own.calibration] if calibration is None else calibration))
-    asked = own.val if val is None else val
+    wanted = own.val if val is None else val
     most = len(task.data.train), len(task.data.val)
-    for flag, value, limit in [("calibration", n, most[0]) for n in numbers] + [("val", asked, most[1])]:
+    for flag, value, limit in [("calibration", n, most[0]) for n in numbers] + [("val", wanted, most[1])]:
         if not 0 <= value <= limit:
             raise UserError(f"--{flag}: expected 0 to {limit} images, got {value}")
-    return [replace(own, calibration=number, val=asked) for number in numbers]
+    return [replace(own, calibration=number, val=wanted) for number in numbers]
 
 
 def read_known(task: Task, path: Path, truth: Mapping[str, float]) -> Known:
     """The rows of a table as architectures of the run's space. Raises ``UserError`` when they are not."""
     net = task.limits.table.net
-    twin = meta_skeleton(net)
+    skeleton = meta_skeleton(net)
     try:
-        archs = tuple(canonicalize(twin, read_arch(task.choices, text)) for text in truth)
+        archs = tuple(canonicalize(skeleton, read_arch(task.choices, text)) for text in truth)
     except UserError as error:
         raise UserError(f"{path}: expected architectures of the run's space: {error}") from error
     networks = tuple(net.canonical(arch) for arch in archs) if isinstance(net, Canonical) else archs
@@ -139,7 +139,7 @@ def _line(setting: Setting, arch: Arch, score: Score) -> Ranked:
 
 
 def cost_measures(task: Task, rows: Known) -> list[Measure]:
-    """How well cost alone ranks the rows: the dearer, the better."""
+    """How well cost alone ranks the rows: the more expensive, the better."""
     costs = task.limits.table(rows.archs)
     return [measure(cost, costs[cost].tolist(), rows) for cost in BASELINES]
 

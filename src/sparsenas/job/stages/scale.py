@@ -16,7 +16,7 @@ from sparsenas.rundir.records import Best, Provenance
 
 
 def recount(run: Run, task: Task, how: Provenance) -> None:
-    """Notes how the size came about, if it was asked for, and what the found network costs there.
+    """Records flags that change the size of the found network, and its costs at that size.
 
     Raises ``UserError`` when it breaks a budget.
     """

@@ -36,46 +36,49 @@ from sparsenas.training.loops import train_supernet
 from sparsenas.training.recipe import Recipe
 
 
-def make_method(method: Plugin, task: Task, recipe: Recipe, random: int = 0) -> Method:
+def make_method(plugin: Plugin, task: Task, recipe: Recipe, random: int = 0) -> Method:
     """Builds the method for the supernet's training. Raises ``UserError``."""
-    learner: Method = method.build("method", task.choices, task.limits, task.seed, epochs=recipe.epochs)
-    if learner.one_stage and task.target != task.space:
+    built: Method = plugin.build("method", task.choices, task.limits, task.seed, epochs=recipe.epochs)
+    if built.one_stage and task.target != task.space:
         raise UserError(
-            f"--target: {method.name} trains the found network itself, which has the size of the space; use --space"
+            f"--target: {plugin.name} trains the found network itself, which has the size of the space; use --space"
         )
-    if learner.prunes and random > 0:
+    if built.prunes and random > 0:
         raise UserError(
-            f"--random-search: expected 0, got {random}: {method.name} leaves the weights of its answer only"
+            f"--random-search: expected 0, got {random}: {plugin.name} leaves the weights of the found network only"
         )
-    return learner
+    return built
 
 
 def search_stage(
     run: Run,
     task: Task,
-    learner: Method,
+    method: Method,
     fabric: Fabric,
     recipe: Recipe,
     scoring: Scoring,
     checkpoint_seconds: float,
     random: int = 0,
 ) -> None:
-    """Does what is not yet done of the search: supernet.pt, then best.json, before it the random search to compare."""
+    """Trains the supernet, searches it, scores random architectures for comparison, and writes best.json.
+
+    A part whose file is there already is skipped.
+    """
     if run.has(Best.FILE):
         return
-    net = _supernet(run, task, learner, fabric, recipe, checkpoint_seconds)
-    strategy = learner.search(
+    net = _supernet(run, task, method, fabric, recipe, checkpoint_seconds)
+    strategy = method.search(
         architectures(task, scoring.score_key), np.random.default_rng(seed_of(task.seed, "evolution")), scoring.choose
     )
     scorer = task.scorer(net, scoring)
     weights: dict[str, list[float]] = {}
     score: Score | None = None
     if strategy is None:
-        best = learner.arch()
+        best = method.arch()
         assert best is not None
-        gates = learner.gates()
+        gates = method.gates()
         weights = {name: gate.weights.tolist() for name, gate in gates.items() if gate.weights is not None}
-        if learner.one_stage:
+        if method.one_stage:
             save_net(run, derive(net, gates), Provenance(one_stage=True))
         else:
             score = score_population(derive(net, gates), [Arch({}, {})], scorer.eval_batches)[0]
@@ -87,24 +90,24 @@ def search_stage(
 
 
 def _supernet(
-    run: Run, task: Task, learner: Method, fabric: Fabric, recipe: Recipe, checkpoint_seconds: float
+    run: Run, task: Task, method: Method, fabric: Fabric, recipe: Recipe, checkpoint_seconds: float
 ) -> nn.Module:
-    """The trained supernet, from supernet.pt if it is there; the method has its state of the end of the training."""
+    """The trained supernet, from supernet.pt if it is there; the method then has its state at the end of training."""
     net, logger = task.network("supernet"), RunLogger(run)
     if run.has(SUPERNET):
-        run.restore(SUPERNET, net=net, method=learner)
+        run.restore(SUPERNET, net=net, method=method)
         fabric.to_device(net)
         return net
     with logger.stage("supernet"):
         checkpoint = Checkpoint(run, "supernet", checkpoint_seconds)
-        train_supernet(fabric, net, learner, task.data, recipe, task.seed, logger, checkpoint)
-    run.save(SUPERNET, {"net": net.state_dict(), "method": learner.state_dict()})
+        train_supernet(fabric, net, method, task.data, recipe, task.seed, logger, checkpoint)
+    run.save(SUPERNET, {"net": net.state_dict(), "method": method.state_dict()})
     checkpoint.finish()
     return net
 
 
 def final(run: Run, task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Scoring) -> tuple[Arch, Score]:
-    """The best of everything scored; among the finalists, when such are asked for, by all held-out images."""
+    """The best scored architecture; with finalists, the best of those by all validation images."""
     move = shrinkage(scores, scoring.shrink)
     best = best_first(move(scores), max(1, scoring.finalists), scoring.score_key)
     if scoring.finalists > 0:
@@ -120,7 +123,7 @@ def final(run: Run, task: Task, net: nn.Module, scores: Mapping[Arch, Score], sc
 
 
 def search_randomly(run: Run, task: Task, scorer: Scorer, count: int, scored_by: Sequence[Run]) -> None:
-    """Scores random legal architectures, to compare with; scores that these runs have are reused."""
+    """Scores random legal architectures for comparison; scores that these runs have are reused."""
     if count > 0:
         strategy = RandomSearch(architectures(task), np.random.default_rng(seed_of(task.seed, "random search")), count)
         run_search(run, task, scorer, strategy, scored(scored_by, task.choices), "random search")
@@ -129,10 +132,10 @@ def search_randomly(run: Run, task: Task, scorer: Scorer, count: int, scored_by:
 def write_best(
     run: Run, task: Task, arch: Arch, score: Score | None, weights: dict[str, list[float]] | None = None
 ) -> None:
-    """Writes drawing.json and best.json; by then the exact costs are known to keep the budgets.
+    """Writes drawing.json and best.json; checks the exact costs against the budgets.
 
-    ``score`` is that on held-out images, unless those were trained on; ``weights`` are those that a method has learned
-    for the options kept, by choice.
+    ``score`` is the score on validation images, ``None`` where those were trained on. ``weights`` are the weights that
+    a method has learned for the kept options, by choice.
     """
     costs = task.costs(arch)
     assert all(budget.allows(costs[budget.cost]) for budget in task.limits.budgets)
