@@ -38,7 +38,7 @@ class BlockCosts:
         return shares
 
     def operations(self, cost: int) -> Matrix:
-        """For each option the cost of its operation and of the node it leads into, relative to the largest of the block.
+        """The cost of each option: its operation and the node it leads into, relative to the largest of the block.
 
         With memory access for the cost this is the adaptive MAC of DSO-NAS (eq. 10).
         """
