@@ -60,7 +60,7 @@ def test_scores_of_anybody_move_by_the_share() -> None:
             assert score == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("worth", [by_accuracy, by_loss])
+@pytest.mark.parametrize("score_key", [by_accuracy, by_loss])
 def test_without_a_share_the_best_are_those_of_the_paper(score_key: object) -> None:
     scores, _ = merits(1, 3.0)
     assert best_shrunk(0.0, score_key)(scores, 10) == best_first(scores, 10, score_key)  # type: ignore[arg-type]
