@@ -88,5 +88,5 @@ def test_the_loss_counts_both_labels(seed: int, share: float, smoothing: float) 
 
 @pytest.mark.parametrize("flag", ["mixup", "cutmix"])
 def test_wrong_flags(flag: str) -> None:
-    with pytest.raises(UserError, match=f"expected {flag} >= 0"):
+    with pytest.raises(UserError, match=f"{flag}: expected >= 0"):
         Recipe(**{flag: -0.5})
