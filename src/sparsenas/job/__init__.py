@@ -1,1 +1,1 @@
-"""One job from its parts, callable from Python; nothing below it knows the command line."""
+"""One job from its parts, callable from Python; no package before it knows the command line."""

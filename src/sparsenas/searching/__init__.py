@@ -1,1 +1,1 @@
-"""From scores to the best architecture; reads and writes no files."""
+"""From scores of architectures to the best one; knows no run folder."""
