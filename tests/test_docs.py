@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 import shlex
 import sys
@@ -14,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from sparsenas.__main__ import COMMANDS, main
 from sparsenas.job.flags.parse import parse
+from sparsenas.job.lookup import TABLES
 from sparsenas.job.plugin import Plugin
 from sparsenas.methods import METHODS
 from sparsenas.testing import check_space
@@ -201,4 +204,20 @@ def odd_words(text: str) -> list[str]:
 @every_page
 def test_pages_use_the_words_of_the_field(page: Path) -> None:
     odd = odd_words(page.read_text(encoding="utf-8"))
+    assert not odd, "\n".join(odd)
+
+
+def helps() -> dict[str, list[str]]:
+    """Command lines whose help has, all together, the flags of every command, space, data set and method."""
+    plugins = itertools.zip_longest(*([(f"--{kind}", name) for name in table] for kind, table in TABLES.items()))
+    lines = [[command] for command in COMMANDS] + [["run", *itertools.chain(*filter(None, some))] for some in plugins]
+    return {" ".join(line): [*line, "--help"] for line in [[], *lines]}
+
+
+@pytest.mark.parametrize("line", helps().values(), ids=helps())
+def test_help_uses_the_words_of_the_field(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "usage: sparsenas" in text
+    odd = odd_words(text)
     assert not odd, "\n".join(odd)
