@@ -103,7 +103,7 @@ def test_joint_widths_are_a_second_choice_in_each_block() -> None:
 def test_wrong_flags_are_told() -> None:
     with pytest.raises(UserError, match="expected distinct weight/activation pairs"):
         resnet18(pairs="2x2")
-    with pytest.raises(UserError, match="expected width >= 1"):
+    with pytest.raises(UserError, match="--space.width: expected >= 1, got 0"):
         resnet18(width=0)
 
 
