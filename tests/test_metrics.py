@@ -6,9 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn import functional as F
-
 from sparsenas.nn.metrics import Classification, Confusion
+from torch.nn import functional as F
 
 METRIC = Classification()
 

@@ -2,75 +2,89 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sparsenas.errors import UserError, first_line
-from sparsenas.nn.metrics import Classification
 from sparsenas.nn.quantize import Quantized
+from sparsenas.nn.tree import Tree, arguments, call, count, device_of, map_tensors, tensors
+from sparsenas.objectives import Objective
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.networks import ONNX, PT2
 from sparsenas.rundir.results import ExportCheck
 
 TOLERANCE = 1e-3
-"""Largest difference of a logit between PyTorch and an exported file that counts as rounding."""
+"""Largest difference of an output between PyTorch and an exported file that counts as rounding."""
 SAME = 0.95
 """Share of predictions that must be equal for a quantized network, where rounding may shift a value by a level."""
 
 
-def export_network(run: Run, net: nn.Module, images: Tensor) -> ExportCheck:
-    """Writes ``net.pt2`` and ``net.onnx`` for any batch size, and compares both with ``net`` on normalised ``images``.
+def export_network(run: Run, net: nn.Module, inputs: Tree, objective: Objective) -> ExportCheck:
+    """Writes ``net.pt2`` and ``net.onnx`` for any batch size, and compares both with ``net`` on prepared ``inputs``.
 
     Returns the comparison. Raises ``UserError`` when an exported file differs by more than rounding.
     """
     net = net.cpu().eval()
-    images = images.cpu().contiguous()
-    example = (images[:2],)
-    batch = {0: torch.export.Dim("batch", min=1)}
+    inputs = map_tensors(lambda leaf: leaf.cpu().contiguous(), inputs)
+    few = map_tensors(lambda leaf: leaf[:2], inputs)
+    args, kwargs = arguments(net, few)
     with _quiet():
-        program = torch.export.export(net, example, dynamic_shapes=(batch,))
+        program = torch.export.export(net, args, kwargs, dynamic_shapes=_any_batch(net, few))
         buffer = io.BytesIO()
         torch.export.save(program, buffer)
-    model = onnx_model(net, images[:2], batch)
+    model = onnx_model(net, few, any_batch=True)
     write_atomic(run / PT2, lambda file: file.write(buffer.getbuffer()))
     write_atomic(run / ONNX, lambda file: file.write(model))
     with torch.no_grad():
-        expected = net(images)
-        exported = torch.export.load(io.BytesIO(buffer.getvalue())).module()(images)
-    found = onnx_network(run)(images)
+        expected = call(net, inputs)
+        args, kwargs = arguments(net, inputs)
+        exported = torch.export.load(io.BytesIO(buffer.getvalue())).module()(*args, **kwargs)
+    found = onnx_network(run)(inputs)
     check = ExportCheck(
-        images=len(images),
-        pt2_max_difference=float((expected - exported).abs().max()),
-        onnx_max_difference=float((expected - found).abs().max()),
-        same_predictions=Classification().same(expected, found),
+        examples=count(inputs),
+        pt2_max_difference=_difference(expected, exported),
+        onnx_max_difference=_difference(expected, found),
+        same_predictions=objective.same(expected, found),
     )
     largest = max(check.pt2_max_difference, check.onnx_max_difference)
     rounds = any(isinstance(module, Quantized) for module in net.modules())
-    if not (check.same_predictions >= SAME * len(images) if rounds else largest <= TOLERANCE):
+    if not (check.same_predictions >= SAME * check.examples if rounds else largest <= TOLERANCE):
         raise UserError(f"{run.path}: the exported network differs from the trained one: {check}")
     return check
 
 
-def onnx_model(net: nn.Module, example: Tensor, axes: Mapping[int, Any] | None = None) -> bytes:
-    """The ONNX model of a network for inputs of the shape of ``example``, except for ``axes``, which may vary."""
+def _any_batch(net: nn.Module, example: Tree) -> dict[str, Any]:
+    """The dimensions that may vary, by argument of the network: the first one of every tensor."""
+    args, kwargs = arguments(net, example)
+    batch = {0: torch.export.Dim("batch", min=1)}
+    given = inspect.signature(net.forward).bind(*args, **kwargs).arguments
+    return {name: map_tensors(lambda leaf: batch, value) for name, value in given.items()}
+
+
+def onnx_model(net: nn.Module, example: Tree, any_batch: bool = False) -> bytes:
+    """The ONNX model of a network for inputs like ``example``; the number of examples may vary with ``any_batch``."""
+    args, kwargs = arguments(net, example)
     with _quiet():
-        shapes = None if axes is None else (axes,)
-        program = torch.onnx.export(net, (example,), dynamo=True, dynamic_shapes=shapes, verbose=False)
+        varying = _any_batch(net, example) if any_batch else None
+        program = torch.onnx.export(net, args, kwargs=kwargs, dynamo=True, dynamic_shapes=varying, verbose=False)
     assert program is not None
     return bytes(program.model_proto.SerializeToString())
 
 
-def onnx_network(run: Run) -> Callable[[Tensor], Tensor]:
-    """``net.onnx`` as a function in ONNX Runtime: images to logits, on the device of the images.
+def onnx_network(run: Run) -> Callable[[Tree], Tree]:
+    """``net.onnx`` as a function in ONNX Runtime: inputs to outputs, on the device of the inputs.
+
+    An output of several tensors is a tuple.
 
     Raises ``UserError``, now or when called, when there is no such file, it is damaged, or it keeps its weights in
     other files: those could be anywhere on this machine.
@@ -78,16 +92,29 @@ def onnx_network(run: Run) -> Callable[[Tensor], Tensor]:
     path = run.need(ONNX, "export")
     with _refusing(path):
         session = _session(path.read_bytes())
-        name = session.get_inputs()[0].name
+        names = [given.name for given in session.get_inputs()]
 
-    def forward(images: Tensor) -> Tensor:
+    def forward(inputs: Tree) -> Tree:
         with _refusing(path):
-            logits = session.run(None, {name: images.cpu().contiguous().numpy()})[0]
-            if logits.ndim < 2 or len(logits) != len(images):
-                raise ValueError(f"an output of {logits.shape}")
-        return torch.as_tensor(logits).to(images.device)
+            outputs = session.run(None, _feeds(names, inputs))
+            if wrong := [output.shape for output in outputs if len(output) != count(inputs)]:
+                raise ValueError(f"an output of {wrong[0]}")
+        found = tuple(torch.as_tensor(output).to(device_of(inputs)) for output in outputs)
+        return found[0] if len(found) == 1 else found
 
     return forward
+
+
+def _feeds(names: Sequence[str], inputs: Tree) -> dict[str, Any]:
+    """The inputs by their names in the model."""
+    named = isinstance(inputs, dict) and set(inputs) == set(names)
+    ordered = [inputs[name] for name in names] if named else tensors(inputs)
+    return {name: leaf.cpu().contiguous().numpy() for name, leaf in zip(names, ordered, strict=True)}
+
+
+def _difference(output: Tree, other: Tree) -> float:
+    """The largest absolute difference of two outputs."""
+    return max(float((a - b).abs().max()) for a, b in zip(tensors(output), tensors(other), strict=True))
 
 
 def _session(content: bytes) -> Any:

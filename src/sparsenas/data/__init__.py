@@ -1,12 +1,12 @@
-"""From files to batches of images.
+"""From files, data sets and tensors to batches of examples.
 
-Every source of images gives one ``Data`` object.
+Every source gives one ``Data`` object.
 """
 
 from collections.abc import Callable
 
 from sparsenas.data.dataset import Data as Data
-from sparsenas.data.dataset import Images as Images
+from sparsenas.data.dataset import Examples as Examples
 from sparsenas.data.dataset import Split as Split
 from sparsenas.data.sources.cifar import cifar10 as cifar10
 from sparsenas.data.sources.cifar import cifar100 as cifar100

@@ -105,7 +105,7 @@ class EncodedImages:
     device: torch.device = torch.device("cpu")
 
     @property
-    def labels(self) -> Tensor:
+    def targets(self) -> Tensor:
         """Labels (count)."""
         return self.source_labels[self.rows].to(self.device)
 
@@ -113,6 +113,11 @@ class EncodedImages:
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width."""
         return 3, self.side, self.side
+
+    @property
+    def example(self) -> Tensor:
+        """A black image, as a batch of one."""
+        return torch.zeros(1, *self.shape, dtype=torch.uint8, device=self.device)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -180,7 +185,7 @@ def shuffled_by_windows(row_groups: Tensor, seed: int) -> Tensor:
 
 def decode_all(images: EncodedImages) -> Split:
     """Decodes all images now. Raises ``UserError`` for unreadable ones, unless they are to be skipped."""
-    labels = images.labels.cpu()
+    labels = images.targets.cpu()
     pixels = torch.empty(len(images), *images.shape, dtype=torch.uint8)
     good, bad, place = list[int](), list[str](), 0
     for found, decoded, reasons in images.decoded(images.rows, BLOCK):

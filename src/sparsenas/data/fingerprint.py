@@ -8,12 +8,12 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from sparsenas.data.dataset import Data
+from sparsenas.data.dataset import Data, Examples
+from sparsenas.nn.tree import Tree, shapes, tensors
 
 MOST_SAMPLES = 20
 LARGEST = 96
@@ -21,34 +21,31 @@ LARGEST = 96
 
 
 CHANGES = {
-    "labels_sha256": "the labels are others (checksum differs)",
-    "val_images": "other images are in the validation split",
+    "targets_sha256": "the targets are others (checksum differs)",
+    "val_rows": "other examples are in the validation split",
 }
 
 
 def summary(data: Data) -> dict[str, Any]:
-    """For ``data.json``: classes, shape, number of images per part and class, and a sample of the first classes."""
-    parts = {"train": data.train, "val": data.val, "test": data.test}
-    count = len(data.classes)
+    """For ``data.json``: classes, shape, number of examples per part and class, and sample images of some classes."""
     return {
         "classes": list(data.classes),
-        "shape": list(data.shape),
-        "parts": {name: torch.bincount(part.labels.cpu(), minlength=count).tolist() for name, part in parts.items()},
+        "shape": shapes(data.example),
+        "parts": {name: _counts(part, len(data.classes)) for name, part in _parts(data).items()},
         "samples": samples(data),
     }
 
 
 def split(data: Data) -> dict[str, Any]:
-    """For ``split.json``: images per part, numbers of the validation images, checksum of all labels in order.
+    """For ``split.json``: examples per part, numbers of the validation examples, checksum of all targets in order.
 
-    It shows whether images were added or removed, but not whether the content of an image has changed.
+    It shows whether examples were added or removed, but not whether the content of an input has changed.
     """
-    parts = {"train": data.train, "val": data.val, "test": data.test}
-    labels = np.concatenate([part.labels.cpu().numpy() for part in parts.values()])
+    parts = _parts(data)
     return {
         **{name: len(part) for name, part in parts.items()},
-        "labels_sha256": hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest(),
-        "val_images": None if data.val_rows is None else data.val_rows.tolist(),
+        "targets_sha256": _checksum([part.targets for part in parts.values()]),
+        "val_rows": None if data.val_rows is None else data.val_rows.tolist(),
     }
 
 
@@ -58,19 +55,54 @@ def changed(saved: Mapping[str, Any], data: Data) -> str:
     for name, value in saved.items():
         if value != now.get(name):
             if isinstance(value, int):
-                return f"expected {value} {name} images, got {now.get(name)}"
+                return f"expected {value} {name} examples, got {now.get(name)}"
             return CHANGES.get(name, f"other {name}")
     return ""
 
 
 def samples(data: Data) -> list[dict[str, Any]]:
-    """The first training image of each class, as PNG in base64."""
-    labels = data.train.labels.cpu()
+    """The first training image of each class, as PNG in base64; none where the examples are no labelled images."""
+    labels, stored = class_labels(data.train), data.train.example
+    if labels is None or not isinstance(stored, Tensor) or stored.dim() != 4 or stored.dtype != torch.uint8:
+        return []
+    labels = labels.cpu()
     firsts = [int(rows[0]) for c in range(len(data.classes)) if len(rows := (labels == c).nonzero()[:, 0])]
-    found = data.train.subset(torch.tensor(firsts[:MOST_SAMPLES], device=data.train.labels.device))
+    found = data.train.subset(torch.tensor(firsts[:MOST_SAMPLES], device=data.device))
     batches = list(found.batches(MOST_SAMPLES))
-    pairs = [pair for batch in batches for pair in zip(batch.labels.tolist(), batch.images.cpu(), strict=True)]
+    pairs = [pair for batch in batches for pair in zip(batch.targets.tolist(), batch.inputs.cpu(), strict=True)]
     return [{"label": label, "png": _png(image)} for label, image in pairs]
+
+
+def class_labels(examples: Examples) -> Tensor | None:
+    """The labels (count), where every example has one and they are known without reading the examples."""
+    targets = examples.targets
+    one = isinstance(targets, Tensor) and targets.dim() == 1 and not targets.is_floating_point()
+    return targets if one else None
+
+
+def _parts(data: Data) -> dict[str, Examples]:
+    return {"train": data.train, "val": data.val, "test": data.test}
+
+
+def _counts(part: Examples, classes: int) -> list[int]:
+    """The examples of each class; where targets are no classes, the one number of all examples."""
+    labels = class_labels(part)
+    if labels is None or not classes:
+        return [len(part)]
+    counts: list[int] = torch.bincount(labels.cpu(), minlength=classes).tolist()
+    return counts
+
+
+def _checksum(targets: list[Tree | None]) -> str | None:
+    """The SHA-256 of all targets, whole numbers as little-endian 64-bit integers; ``None`` where some are unknown."""
+    found = hashlib.sha256()
+    for tree in targets:
+        if tree is None:
+            return None
+        for leaf in tensors(tree):
+            numbers = leaf.cpu().numpy()
+            found.update(numbers.astype("<f8" if leaf.is_floating_point() else "<i8").tobytes())
+    return found.hexdigest()
 
 
 def _png(image: Tensor) -> str:

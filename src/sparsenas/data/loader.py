@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sparsenas.data.dataset import Data, Images
+from sparsenas.data.dataset import Data, Examples
 from sparsenas.data.encoded import EncodedImages, OnBad, Source, decode_all
 from sparsenas.data.transforms import MEAN, STD, random_crop
 from sparsenas.errors import UserError
@@ -52,7 +52,7 @@ class ImageLoader:
         augment, rows = random_crop(self.size, self.smallest_crop, self.jitter), parts[1].rows
         return Data(tuple(classes), train, val, test, MEAN, STD, augment, crop=self.size, val_rows=rows)
 
-    def _loaded(self, parts: Sequence[EncodedImages]) -> Sequence[Images]:
+    def _loaded(self, parts: Sequence[EncodedImages]) -> Sequence[Examples]:
         """All parts in memory, or all encoded: so they can be joined."""
         size = sum(len(part) * prod(part.shape) for part in parts)
         return [decode_all(part) for part in parts] if size <= self.memory * 2**20 else parts

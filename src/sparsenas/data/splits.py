@@ -44,9 +44,9 @@ def split_parts(
     if test is None:
         val, test = None, val
     if test is None:
-        rest, chosen = stratified(train.labels.numpy(), test_share, seed=0, flag="--data.test_share")
+        rest, chosen = stratified(train.targets.numpy(), test_share, seed=0, flag="--data.test_share")
         train, test = train.subset(rest), train.subset(chosen)
     if val is None:
-        rest, chosen = stratified(train.labels.numpy(), val_share, seed=seed)
+        rest, chosen = stratified(train.targets.numpy(), val_share, seed=seed)
         train, val = train.subset(rest), train.subset(chosen)
     return train, val, test

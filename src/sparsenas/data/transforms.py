@@ -8,18 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Beta
 
+from sparsenas.nn.tree import Tree, map_tensors
+
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's channels, used for all photographs."""
 
 
 class Target(NamedTuple):
-    """The labels of a batch, whose images may be blends of two."""
+    """The targets of a batch, whose inputs may be blends of two."""
 
-    labels: Tensor
-    others: Tensor | None = None
-    """Labels of the images that were blended in."""
+    targets: Tree
+    others: Tree | None = None
+    """Targets of the inputs that were blended in."""
     share: float = 1.0
-    """Weight of ``labels``; that of ``others`` is the rest."""
+    """Weight of ``targets``; that of ``others`` is the rest."""
 
 
 def random_crop(size: int, smallest: float, jitter: float) -> nn.Module:
@@ -56,20 +58,20 @@ def cutout(x: Tensor, side: int) -> Tensor:
     return x.masked_fill(inside, 0)
 
 
-def blended(x: Tensor, labels: Tensor, mixup: float, cutmix: float) -> tuple[Tensor, Target]:
-    """Blends each image with the one before it in the batch, whose order is random already.
+def blended(x: Tree, targets: Tree, mixup: float, cutmix: float) -> tuple[Tree, Target]:
+    """Blends each input, one tensor, with the one before it in the batch, whose order is random already.
 
     ``mixup`` and ``cutmix`` are the alpha of Beta(alpha, alpha), from which one share per batch is drawn; 0 = off.
     With both, each batch gets one of them with equal probability. Everything is drawn from torch's global generator on
     the CPU, so that nothing waits for a device.
     """
     if mixup <= 0 and cutmix <= 0:
-        return x, Target(labels)
+        return x, Target(targets)
     cut = cutmix > 0 and (mixup <= 0 or bool(torch.rand(()) < 0.5))
     alpha = cutmix if cut else mixup
     share = float(Beta(alpha, alpha).sample())
     x, share = cut_in(x, share) if cut else (x.lerp(x.roll(1, 0), 1 - share), share)
-    return x.contiguous(memory_format=torch.channels_last), Target(labels, labels.roll(1, 0), share)
+    return x, Target(targets, map_tensors(lambda leaf: leaf.roll(1, 0), targets), share)
 
 
 def cut_in(x: Tensor, share: float) -> tuple[Tensor, float]:

@@ -1,12 +1,18 @@
-"""The data set and the space that plug-ins name."""
+"""The data set, the objective and the space that plug-ins name."""
 
 from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
 from sparsenas.data import Data
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
+from sparsenas.nn.tree import tensors
+from sparsenas.objectives import LossObjective, Objective
 
 
 def build_data(data: Plugin, seed: int) -> Data:
@@ -17,9 +23,41 @@ def build_data(data: Plugin, seed: int) -> Data:
     return images
 
 
-def build_space(space: Plugin, data: Data) -> nn.Module:
-    """Calls the space, with the shape and classes of the data where it takes them. Raises ``UserError``."""
-    net = space.build("space", shape=data.shape, classes=len(data.classes))
+def build_objective(objective: Plugin, data: Data) -> Objective:
+    """Calls the objective, with the number of classes and of targets of the data where it takes them.
+
+    A function of an output and a target is a loss. Raises ``UserError``.
+    """
+    given = {"classes": len(data.classes), "outputs": _numbers(data)}
+    make = objective.callable("objective")
+    built = LossObjective(make, given["outputs"]) if _is_loss(make) else objective.build("objective", **given)
+    if not isinstance(built, Objective):
+        raise UserError(
+            f"--objective {objective.name}: expected a sparsenas.Objective, a function that returns one, "
+            f"or a loss of output and target, got {type(built).__name__}"
+        )
+    return built
+
+
+def _is_loss(make: Callable[..., Any]) -> bool:
+    if inspect.isclass(make):
+        return False
+    required = [p for p in inspect.signature(make).parameters.values() if p.default is p.empty]
+    return len(required) == 2
+
+
+def _numbers(data: Data) -> int:
+    """How many numbers the target of an example has; 1 where that is not known."""
+    targets = tensors(data.train.targets)
+    return sum(max(1, leaf[0].numel()) for leaf in targets if len(leaf)) or 1
+
+
+def build_space(space: Plugin, data: Data, outputs: int) -> nn.Module:
+    """Calls the space, with the shape of the data and the number of outputs where it takes them.
+
+    The number of outputs is its argument ``classes``. Raises ``UserError``.
+    """
+    net = space.build("space", shape=data.shape, classes=outputs)
     if not isinstance(net, nn.Module):
         raise UserError(f"--space {space.name}: expected it to return an nn.Module, got {type(net).__name__}")
     return net

@@ -24,6 +24,8 @@ class ProblemFlags(ABC):
     """Search space."""
     data: Plugin = Plugin("digits")
     """Data set."""
+    objective: Plugin = Plugin("classification")
+    """Task: the loss, the metrics and the score."""
     budget: list[str] = field(default_factory=list)
     """Hard limit on a cost of the final network, such as flops<=330e6 or params>=1e5. Repeatable."""
     target: dict[str, Any] = field(default_factory=dict)

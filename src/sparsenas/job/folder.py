@@ -22,6 +22,8 @@ from sparsenas.job.flags.saved import check_unchanged, flatten, from_config
 from sparsenas.job.run_flags import SavedFlags
 from sparsenas.job.space_facts import reach
 from sparsenas.job.task import Task, make_task
+from sparsenas.nn.tree import shapes
+from sparsenas.objectives import Objective
 from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.networks import provenance
@@ -71,7 +73,7 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
     run.create()
     run.write(convert(split(task.data), SplitInfo), indent=None)
     run.write(_space_info(task))
-    run.write(convert(summary(task.data), DataInfo))
+    run.write(convert({**summary(task.data), "score": _score_info(task.objective)}, DataInfo))
     if task.latency is not None:
         run.do(partial(write_table, run / LATENCY_FILE, task.latency))
     begin_run(run, command, config)
@@ -89,7 +91,16 @@ def open_task(
     scaled = {"target": how.target, "budget": how.scale_to}
     changes = {name: value for name, value in scaled.items() if value is not None}
     flags = from_config(SavedFlags, {**config, **changes}, str(run / CONFIG), trusted)
-    task = make_task(flags.space, flags.data, flags.budget, flags.seed, device, flags.target, latency_table(run, ""))
+    task = make_task(
+        flags.space,
+        flags.data,
+        flags.objective,
+        flags.budget,
+        flags.seed,
+        device,
+        flags.target,
+        latency_table(run, ""),
+    )
     _check_choices(run, task.choices)
     return Opened(run, task, flags, config)
 
@@ -103,12 +114,16 @@ def check_data(run: Run, data: Data) -> None:
 
 def _space_info(task: Task) -> SpaceInfo:
     return SpaceInfo(
-        shape=list(task.data.shape),
-        classes=list(task.data.classes),
+        shape=shapes(task.data.example),
         size=space_size(task.choices),
         choices=list(task.choices.values()),
         range={cost: (low, high) for cost, (low, high) in reach(task.limits.table).items()},
     )
+
+
+def _score_info(objective: Objective) -> dict[str, Any]:
+    name = objective.score
+    return {"name": name, "higher_is_better": name in objective.higher, "shares": sorted(objective.shares)}
 
 
 def _check_choices(run: Run, searched: Choices) -> None:

@@ -22,6 +22,7 @@ from sparsenas.job.stages.search import make_method, search_stage
 from sparsenas.job.task import Task, make_task
 from sparsenas.job.width_fit import check_scale_to, check_target
 from sparsenas.methods import Method
+from sparsenas.objectives.words import score_told
 from sparsenas.reporting import report
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
@@ -66,7 +67,16 @@ def evolve_job(flags: EvolveFlags) -> None:
     file = flags.latency or (source.run / LATENCY_FILE if source.task.latency is not None else "")
     saved = source.flags
     table = latency_table(run, file)
-    task = make_task(saved.space, saved.data, flags.budget, saved.seed, device, source.config.get("target"), table)
+    task = make_task(
+        saved.space,
+        saved.data,
+        saved.objective,
+        flags.budget,
+        saved.seed,
+        device,
+        source.config.get("target"),
+        table,
+    )
     if flags.pareto:
         check_cost("--pareto", flags.pareto, task.limits.table.costs)
     method = flags.method.build("method", task.choices, task.limits, task.seed)
@@ -75,7 +85,7 @@ def evolve_job(flags: EvolveFlags) -> None:
     if not run.has(Best.FILE):
         search_again(run, task, method, saved.score, source.run, flags.pareto, flags.random_search)
     best, logger = run.read(Best), RunLogger(run)
-    told = f"{best.val.accuracy:.2%} on validation images, " if best.val else ""
+    told = f"{score_told(task.objective, best.val)} on validation examples, " if best.val else ""
     logger.say(f"found {best.text}: {told}{best.costs['flops']:,} flops")
     logger.say(f"report: {report(run.path)}")
 
@@ -97,7 +107,9 @@ def _prepare(flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Run, Task, 
     run = open_folder(flags.out)
     check_resumable(run, to_config(flags), flags.resume)
     table = latency_table(run, flags.latency)
-    task = make_task(flags.space, flags.data, flags.budget, flags.seed, fabric.device, flags.target, table)
+    task = make_task(
+        flags.space, flags.data, flags.objective, flags.budget, flags.seed, fabric.device, flags.target, table
+    )
     return run, task, make_method(flags.method, task, flags.search, flags.random_search)
 
 

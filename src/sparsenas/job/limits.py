@@ -15,13 +15,18 @@ from sparsenas.job.plugin import Plugin
 
 
 def limits_at(
-    target: Plugin, data: Data, searched: Choices, budgets: Sequence[Budget], latency: LatencyTable | None
+    target: Plugin,
+    data: Data,
+    outputs: int,
+    searched: Choices,
+    budgets: Sequence[Budget],
+    latency: LatencyTable | None,
 ) -> Limits:
     """Budgets over the costs of the space at the target's size. Raises ``UserError`` when its choices are others."""
-    net = build_space(target, data)
+    net = build_space(target, data, outputs)
     if choices(net) != searched:
         raise UserError("--target: expected flags that leave the choices of the space as they are, such as its depth")
-    flags = target.words("space", shape=data.shape, classes=len(data.classes))
+    flags = target.words("space", shape=data.shape, classes=outputs)
     return Limits(CostTable(net, data.shape, costs_with(latency, flags)), budgets)
 
 

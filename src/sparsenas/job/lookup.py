@@ -14,11 +14,17 @@ from typing import Any
 from sparsenas.data import DATA
 from sparsenas.errors import UserError
 from sparsenas.methods import METHODS
+from sparsenas.objectives import OBJECTIVES
 from sparsenas.spaces import SPACES
 
-TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {"space": SPACES, "data": DATA, "method": METHODS}
+TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    "space": SPACES,
+    "data": DATA,
+    "objective": OBJECTIVES,
+    "method": METHODS,
+}
 """The built-in ones."""
-GROUPS: Mapping[str, str] = {"space": "sparsenas.spaces", "data": "sparsenas.data", "method": "sparsenas.methods"}
+GROUPS: Mapping[str, str] = {kind: f"sparsenas.{kind}s" if kind != "data" else "sparsenas.data" for kind in TABLES}
 """The groups of entry points by which installed packages offer theirs under a name of their own."""
 FLAGS = "flags"
 """The parameter of a plug-in that is a dataclass of its flags. Others have their flags as parameters."""

@@ -1,4 +1,4 @@
-"""Measuring what a run folder has: the accuracy of its networks, and how well its scores rank architectures."""
+"""Measuring what a run folder has: the metrics of its networks, and how well its scores rank architectures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sparsenas.job.folder import check_data, open_task
 from sparsenas.job.stages.evaluate import recalibrated
 from sparsenas.job.stages.rank import cost_measures, read_known, sampled, scorings, standing, supernet_measures
 from sparsenas.job.trained import found, trained
+from sparsenas.objectives import Metrics, Objective
 from sparsenas.reporting import report
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET, ONNX, SUPERNET
@@ -24,39 +25,40 @@ from sparsenas.spaces.published import read_arch
 from sparsenas.training.evaluation import evaluate, evaluate_function
 
 
-class Accuracy(NamedTuple):
+class Measured(NamedTuple):
     """How good a network is on one part of the data."""
 
     network: str
     split: str
-    images: int
-    accuracy: float
-    loss: float
+    examples: int
+    metrics: Metrics
+    objective: Objective
 
 
-def accuracy_of(
+def metrics_of(
     run: Path,
     device: torch.device,
     arch: str | None = None,
     onnx: bool = False,
     split: str = "test",
     trusted: Sequence[str] = (),
-) -> Accuracy:
-    """The accuracy of a run's trained network, of its ONNX file, or of an architecture on inherited weights.
+) -> Measured:
+    """The metrics of a run's trained network, of its ONNX file, or of an architecture on inherited weights.
 
     Raises ``UserError``.
     """
     folder, task, flags, _ = open_task(run, device, trusted)
-    images = {"test": task.data.test, "val": task.data.val}[split]
+    examples = {"test": task.data.test, "val": task.data.val}[split]
     if onnx:
-        what, marks = ONNX, evaluate_function(onnx_network(folder), task.data, images)
+        what, tested = ONNX, evaluate_function(onnx_network(folder), task.data, examples, task.objective)
     elif arch is not None:
         chosen = found(folder, task.choices) if arch == "found" else read_arch(task.choices, arch)
         net = recalibrated(folder, task, chosen, flags.score)
-        what, marks = f"{chosen.text()} on inherited weights", evaluate(net, task.data, images)
+        what = f"{chosen.text()} on inherited weights"
+        tested = evaluate(net, task.data, examples, task.objective)
     else:
-        what, marks = NET, evaluate(trained(folder, task).to(device), task.data, images)
-    return Accuracy(what, split, len(images), marks["accuracy"], marks["loss"])
+        what, tested = NET, evaluate(trained(folder, task).to(device), task.data, examples, task.objective)
+    return Measured(what, split, len(examples), tested.metrics, task.objective)
 
 
 def rank_architectures(

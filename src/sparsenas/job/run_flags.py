@@ -23,7 +23,7 @@ from sparsenas.job.flag_groups import (
 from sparsenas.job.flags.saved import unsaved
 from sparsenas.job.plugin import Plugin
 
-PLUGINS = ("space", "data", "method")
+PLUGINS = ("space", "data", "objective", "method")
 LEAST = {"seed": 0, "random_search": 0, "baselines": 0, "threads": 0, "num_nodes": 1, "checkpoint_seconds": 0}
 """Lowest legal values."""
 LISTS = ("budget", "scale_to", "compare")

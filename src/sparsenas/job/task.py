@@ -17,21 +17,22 @@ from sparsenas.costs import COSTS, Limits, parse_budgets
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.errors import UserError
-from sparsenas.job.build import build_data, build_space
+from sparsenas.job.build import build_data, build_objective, build_space
 from sparsenas.job.limits import limits_at
 from sparsenas.job.plugin import Plugin
+from sparsenas.objectives import Objective
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
 from sparsenas.searching.population_evaluator import Scorer
 
 EVAL_IMAGES = "exam"
-"""Purpose of the seed that picks the images candidates are scored on. Another word would pick other images."""
+"""Purpose of the seed that picks the examples candidates are scored on. Another word would pick other examples."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A space, the data, and the limits of the final network."""
+    """A space, the data, the objective, and the limits of the final network."""
 
     space: Plugin
     target: Plugin
@@ -39,14 +40,14 @@ class Task:
     data: Data
     choices: Choices
     limits: Limits
+    objective: Objective
     seed: int
     latency: LatencyTable | None = None
 
     def network(self, purpose: str, space: Plugin | None = None) -> nn.Module:
         """A supernet, of ``target`` say, with fresh weights that follow from the seed and the purpose."""
         torch.manual_seed(seed_of(self.seed, purpose))
-        net = build_space(space or self.space, self.data)
-        return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return self.data.laid_out_weights(build_space(space or self.space, self.data, self.objective.outputs))
 
     def plain(self, arch: Arch, purpose: str, weights: Gates | None = None) -> nn.Module:
         """The network of an architecture with fresh weights, at the target's size; ``weights`` are its options'."""
@@ -57,33 +58,35 @@ class Task:
         return self.limits.table.exact(arch)
 
     def eval_batches(self, scoring: Scoring) -> EvalBatches:
-        """The images candidates are scored on."""
+        """The examples candidates are scored on."""
         seed = seed_of(self.seed, EVAL_IMAGES)
         return make_eval_batches(self.data, scoring.calibration, scoring.val, scoring.batch, seed)
 
     def scorer(self, net: nn.Module, scoring: Scoring) -> Scorer:
         """Scores candidates on the weights of a supernet."""
-        return Scorer(net, self.eval_batches(scoring), scoring.cache_memory * 2**20)
+        return Scorer(net, self.eval_batches(scoring), self.objective, scoring.cache_memory * 2**20)
 
 
 def make_task(
     space: Plugin,
     data: Plugin,
+    objective: Plugin,
     budget: Sequence[str],
     seed: int,
     device: torch.device,
     target: Mapping[str, Any] | None = None,
     latency: LatencyTable | None = None,
 ) -> Task:
-    """Builds the data and the space, and checks that the budgets can be met. Raises ``UserError``.
+    """Builds the data, the objective and the space, and checks that the budgets can be met. Raises ``UserError``.
 
     ``target`` are the flags of the space that differ in the final network.
     """
     budgets = parse_budgets(budget, COSTS if latency is None else [*COSTS, LATENCY])
-    images = build_data(data, seed).to(device)
-    searched = choices(build_space(space, images))
+    examples = build_data(data, seed).to(device)
+    task = build_objective(objective, examples)
+    searched = choices(build_space(space, examples, task.outputs))
     if not searched:
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
     final = replace(space, flags={**space.flags, **(target or {})})
-    limits = limits_at(final, images, searched, budgets, latency)
-    return Task(space, final, images, searched, limits, seed, latency)
+    limits = limits_at(final, examples, task.outputs, searched, budgets, latency)
+    return Task(space, final, examples, searched, limits, task, seed, latency)

@@ -66,7 +66,11 @@ def fitted(task: Task, arch: Arch, scale_to: Sequence[str]) -> Task:
                 f"{format_cost(costs[budget.cost])} {budget.cost}"
             )
     final = _at(task, width)
-    return replace(task, target=final, limits=limits_at(final, task.data, task.choices, budgets, task.latency))
+    return replace(
+        task,
+        target=final,
+        limits=limits_at(final, task.data, task.objective.outputs, task.choices, budgets, task.latency),
+    )
 
 
 def widest(fits: Callable[[int], bool], least: int) -> int | None:
@@ -115,7 +119,7 @@ def _at(task: Task, width: int) -> Plugin:
 def _network(task: Task, width: int) -> nn.Module:
     """The space at another width, on the meta device, for it may be very large."""
     with torch.device("meta"):
-        return build_space(_at(task, width), task.data)
+        return build_space(_at(task, width), task.data, task.objective.outputs)
 
 
 def _bounded(task: Task, budgets: Sequence[Budget]) -> dict[str, Cost]:

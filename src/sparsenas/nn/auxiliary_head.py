@@ -8,8 +8,12 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from torch import Tensor, nn
 from torch.nn import functional
 
-Output = Tensor | tuple[Tensor, Tensor]
-"""The output of a network in training: logits, or those and the auxiliary head's."""
+
+class Outputs(NamedTuple):
+    """The output of a network in training, and that of its auxiliary head."""
+
+    main: Tensor
+    auxiliary: Tensor
 
 
 class AuxiliaryHead(NamedTuple):
@@ -69,13 +73,13 @@ class WithAuxiliary(nn.Module):
         self.net: nn.Module = net
         self.auxiliary = net.auxiliary.build()
 
-    def forward(self, x: Tensor) -> Output:
+    def forward(self, x: Tensor) -> Tensor | Outputs:
         if not self.training:
             logits: Tensor = self.net(x)
             return logits
         assert isinstance(self.net, Deep)
         logits, features = self.net.with_features(x)
-        return logits, self.auxiliary(features)
+        return Outputs(logits, self.auxiliary(features))
 
 
 class _ToFour(nn.Module):

@@ -14,7 +14,6 @@ from sparsenas.reporting.canvas import (
     axis,
     chart,
     plain,
-    share_axis,
     span,
     thinned,
     trace,
@@ -24,18 +23,23 @@ from sparsenas.reporting.canvas import (
 from sparsenas.reporting.colours import BLUE, FOUND, GENERATIONS, GREEN, LIMIT, OTHER, PARTS, SERIES, STAR
 from sparsenas.reporting.findings import limit
 from sparsenas.reporting.loading import LoadedRun
-from sparsenas.reporting.numbers import cut, percent
+from sparsenas.reporting.numbers import cut
 from sparsenas.rundir.records import FrontPoint, Scored
 from sparsenas.rundir.results import Compared
 
 _MOST_BARS = 200
 
 
-def accuracies(run: LoadedRun) -> Chart | None:
-    """Accuracies side by side: with inherited weights, retrained, and every random architecture."""
+def tested(run: LoadedRun) -> Chart | None:
+    """Scores side by side: with inherited weights, retrained, and every random architecture."""
     val, inherited, retrained = run.best and run.best.val, run.results.inherited, run.results.retrained
-    named = [("validation, inherited", val), ("test, inherited", inherited), (f"test, {run.how_trained}", retrained)]
-    known = [(name, metrics.accuracy) for name, metrics in named if metrics]
+    score = run.score
+    named = [
+        ("validation, inherited", val),
+        ("test, inherited", inherited and inherited.metrics),
+        (f"test, {run.how_trained}", retrained and retrained.metrics),
+    ]
+    known = [(name, score.of(metrics)) for name, metrics in named if metrics]
     random = run.results.baselines
     if not known and not random:
         return None
@@ -43,32 +47,34 @@ def accuracies(run: LoadedRun) -> Chart | None:
     places = list(range(len(rows) - 1, -1, -1))
     colours = [BLUE if "inherited" in name else FOUND for name, _ in known]
     marker = {"size": 15, "color": colours, "symbol": "diamond"}
-    traces = [trace([x for _, x in known], places[: len(known)], "%{x:.2%}", mode="markers", marker=marker)]
-    traces += _random_accuracies(random) if random else []
+    traces = [
+        trace([x for _, x in known], places[: len(known)], f"%{{x:{score.hover}}}", mode="markers", marker=marker)
+    ]
+    traces += _random_scores(run, random) if random else []
     return chart(
         traces,
-        share_axis("accuracy", values(traces, "x"), ".3~p", nticks=5),
+        score.axis(score.name, values(traces, "x"), ".3~p", nticks=5),
         axis("", tickvals=places, ticktext=rows, range=[-0.6, len(rows) - 0.4]),
         height=110 + 55 * len(rows),
         showlegend=False,
-        shapes=[upright(retrained.accuracy, FOUND, "dot")] if retrained and random else [],
+        shapes=[upright(score.of(retrained.metrics), FOUND, "dot")] if retrained and random else [],
     )
 
 
-def _random_accuracies(random: Sequence[Compared]) -> list[Trace]:
+def _random_scores(run: LoadedRun, random: Sequence[Compared]) -> list[Trace]:
     """A point for each random architecture, and below them their mean and standard deviation."""
-    shares = [one.accuracy for one in random]
-    spread = [0.16 * ((i * 5) % 7 - 3) / 3 for i in range(len(shares))]
+    score, scores = run.score, [run.score.of(one.metrics) for one in random]
+    spread = [0.16 * ((i * 5) % 7 - 3) / 3 for i in range(len(scores))]
     look: dict[str, Any] = {
         "marker": {"size": 9, "color": OTHER, "opacity": 0.75},
         "text": [one.text for one in random],
     }
-    traces = [trace(shares, spread, "%{text}<br>%{x:.2%}", mode="markers", **look)]
-    if len(shares) > 1:
-        mean, deviation = statistics.fmean(shares), statistics.stdev(shares)
+    traces = [trace(scores, spread, f"%{{text}}<br>%{{x:{score.hover}}}", mode="markers", **look)]
+    if len(scores) > 1:
+        mean, deviation = statistics.fmean(scores), statistics.stdev(scores)
         bar = {"type": "data", "array": [deviation], "color": OTHER, "thickness": 1.5}
         look = {"marker": {"size": 8, "color": OTHER, "symbol": "line-ns-open"}, "error_x": bar}
-        told = f"mean {percent(mean)}, standard deviation {percent(deviation)}"
+        told = f"mean {score.number(mean)}, standard deviation {score.difference(deviation)}"
         traces.append(trace([mean], [-0.36], told, mode="markers", **look))
     return traces
 
@@ -84,12 +90,13 @@ def search_history(run: LoadedRun, cost: str) -> Chart | None:
     known = [line for line in run.candidates if cost in line.costs]
     if not known:
         return None
-    hover = "accuracy %{y:.2%}<br>" + plain(cost) + " %{x:,}"
+    score = run.score
+    hover = f"{plain(score.name)} %{{y:{score.hover}}}<br>{plain(cost)} %{{x:,}}"
 
     def points(scored: Sequence[Scored] | Sequence[FrontPoint], name: str, **look: Any) -> Trace:
         xs, ys, texts = (
             [one.costs[cost] for one in scored],
-            [one.accuracy for one in scored],
+            [score.of(one.metrics) for one in scored],
             [one.text for one in scored],
         )
         return trace(xs, ys, "%{text}<br>" + hover, name, text=texts, **look)
@@ -100,14 +107,14 @@ def search_history(run: LoadedRun, cost: str) -> Chart | None:
         steps = {"line": {"color": GREEN, "shape": "hv"}, "marker": {"size": 8, "color": GREEN}}
         traces.append(points(run.front.points, "front", mode="lines+markers", **steps))
     if run.best and run.best.val and cost in run.costs:
-        score = run.best.val.accuracy
-        traces.append(trace([run.costs[cost]], [score], hover, "found", "markers", marker=STAR))
+        found = score.of(run.best.val)
+        traces.append(trace([run.costs[cost]], [found], hover, "found", "markers", marker=STAR))
     bounds = [limit(budget)[1] for budget in run.search_budgets if budget.cost == cost]
     where = {"y": 1, "yref": "paper", "xanchor": "right", "yanchor": "bottom", "showarrow": False}
     return chart(
         traces,
         axis(cost, range=span(values(traces, "x") + bounds)),
-        share_axis("accuracy on validation images", values(traces)),
+        score.axis(f"{score.name} on validation examples", values(traces)),
         shapes=[upright(bound, LIMIT, "dash") for bound in bounds],
         annotations=[{**where, "x": bound, "text": "budget", "font": {"color": LIMIT}} for bound in bounds],
     )
@@ -126,36 +133,53 @@ def _by_generation(generations: Sequence[int]) -> dict[str, Any]:
 def search_progress(run: LoadedRun) -> Chart | None:
     """The best score after so many candidates, of the search and of random search where there was one."""
     searches = [
-        (run.flag("method"), BLUE, best_so_far(run.candidates)),
-        ("random search", OTHER, best_so_far(run.random)),
+        (run.flag("method"), BLUE, best_so_far(run, run.candidates)),
+        ("random search", OTHER, best_so_far(run, run.random)),
     ]
     traces = []
     for name, colour, best in searches:
-        steps = [i for i, score in enumerate(best) if i in (0, len(best) - 1) or score > best[i - 1]]
+        steps = [i for i, score in enumerate(best) if i in (0, len(best) - 1) or score != best[i - 1]]
         look: dict[str, Any] = {"line": {"color": colour, "shape": "hv"}, "showlegend": bool(run.random)}
-        traces.append(trace([i + 1 for i in steps], [best[i] for i in steps], "after %{x}: %{y:.2%}", name, **look))
+        traces.append(
+            trace(
+                [i + 1 for i in steps],
+                [best[i] for i in steps],
+                f"after %{{x}}: %{{y:{run.score.hover}}}",
+                name,
+                **look,
+            )
+        )
     if not run.candidates:
         return None
-    return chart(traces, axis("candidates scored"), share_axis("best accuracy so far", values(traces), ".1%"))
+    return chart(
+        traces, axis("candidates scored"), run.score.axis(f"best {run.score.name} so far", values(traces), ".1%")
+    )
 
 
-def best_so_far(candidates: Sequence[Scored]) -> list[float]:
-    """The best accuracy after every candidate."""
-    return list(itertools.accumulate((line.accuracy for line in candidates), max))
+def best_so_far(run: LoadedRun, candidates: Sequence[Scored]) -> list[float]:
+    """The best score after every candidate."""
+    better = max if run.score.info.higher_is_better else min
+    return list(itertools.accumulate((run.score.of(line.metrics) for line in candidates), better))
 
 
-def training_curves(run: LoadedRun, quantity: str) -> Chart:
-    """``loss`` or ``accuracy`` of every training by epoch; random architectures share a legend entry."""
+def training_metrics(run: LoadedRun) -> list[str]:
+    """The loss and the score."""
+    return list(dict.fromkeys(["loss", run.score.info.name]))
+
+
+def training_curves(run: LoadedRun, metric: str) -> Chart:
+    """A metric of every training by epoch; random architectures share a legend entry."""
     colours, traces = {"supernet": BLUE, "retrain": FOUND}, list[Trace]()
     more = itertools.cycle(SERIES[2:])
     for stage, epochs in run.training.items():
         random = stage.startswith("baseline")
         colour = OTHER if random else colours.get(stage) or next(more)
-        points = [(line.epoch + 1, line.loss if quantity == "loss" else line.accuracy) for line in epochs]
+        points = [(line.epoch + 1, line.metrics[metric]) for line in epochs if metric in line.metrics]
         traces.append(_by_epoch(points, "random" if random else stage, colour, 1 if random else 2))
         traces[-1] |= {"showlegend": not random or stage == "baseline1"} | ({"legendgroup": "random"} if random else {})
-    title = f"{quantity} on training images"
-    return chart(traces, _epochs(traces), axis(title) if quantity == "loss" else share_axis(title, values(traces)))
+    title = f"{metric.replace('_', ' ')} on training examples"
+    scale = run.score.axis(title, values(traces)) if metric == run.score.info.name else axis(title)
+    return chart(traces, _epochs(traces), scale)
 
 
 def _by_epoch(points: Sequence[tuple[int, float]], name: str, colour: str, width: float = 2) -> Trace:
@@ -192,7 +216,7 @@ def summary(run: LoadedRun) -> str:
 
 
 def balance(run: LoadedRun) -> Chart | None:
-    """Images of each class, by part."""
+    """Examples of each class, by part."""
     if run.data is None or not 1 < len(run.data.classes) <= _MOST_BARS:
         return None
     bars = []
@@ -204,4 +228,4 @@ def balance(run: LoadedRun) -> Chart | None:
         bars.append({"type": "bar", "x": list(range(len(counts))), "y": counts, "name": plain(part), **look})
     names = [plain(cut(name, 24)) for name in run.data.classes]
     ticks = {"tickvals": list(range(len(names))), "ticktext": names} if len(names) <= 30 else {}
-    return chart(bars, axis("", **ticks), axis("images"), height=260, barmode="stack")
+    return chart(bars, axis("", **ticks), axis("examples"), height=260, barmode="stack")

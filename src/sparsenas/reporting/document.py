@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-import statistics
 from functools import cache
 from importlib.resources import files
 
@@ -41,9 +40,17 @@ def _page() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = (numbers.count, numbers.percent, numbers.seconds, numbers.mebibytes, numbers.decimals, numbers.cut)
+    shown = (
+        numbers.count,
+        numbers.percent,
+        numbers.seconds,
+        numbers.mebibytes,
+        numbers.decimals,
+        numbers.cut,
+        numbers.shape,
+    )
     env.filters |= {show.__name__: show for show in shown}
-    env.filters |= {"mean": statistics.fmean, "python": repr, "plain": _plain}
+    env.filters |= {"python": repr, "plain": _plain}
     env.tests["base64"] = lambda text: _BASE64.fullmatch(text) is not None
     env.globals |= {"several": numbers.several, "findings": findings, "svg": arch_svg}
     env.globals |= {"charts": charts, "ranking": ranking, "tables": tables}

@@ -10,6 +10,7 @@ from sparsenas.costs.budget import Budget
 from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.numbers import count, cut, percent, points, seconds, several, short
 from sparsenas.rundir.log import EpochEnd
+from sparsenas.rundir.records import Metrics
 
 Mark = Literal["good", "bad", "open"]
 
@@ -29,20 +30,23 @@ class Comparison(NamedTuple):
     mean: float
     deviation: float | None
     """``None`` for a single random architecture."""
-
-    @property
-    def margin(self) -> float:
-        """How far the found network is above the mean."""
-        return self.found - self.mean
+    margin: float
+    """How much better the found network is than the mean."""
 
 
 def comparison(run: LoadedRun) -> Comparison | None:
     """The comparison with random architectures, once both sides were trained."""
-    others = [baseline.accuracy for baseline in run.results.baselines]
+    others = [run.score.of(baseline.metrics) for baseline in run.results.baselines]
     if run.results.retrained is None or not others:
         return None
     deviation = statistics.stdev(others) if len(others) > 1 else None
-    return Comparison(run.results.retrained.accuracy, others, statistics.fmean(others), deviation)
+    found, mean = run.score.of(run.results.retrained.metrics), statistics.fmean(others)
+    return Comparison(found, others, mean, deviation, run.score.gain(found, mean))
+
+
+def _score(run: LoadedRun, metrics: Metrics) -> str:
+    """The score; with its name, unless that is an accuracy."""
+    return f"{run.score.text(metrics)} {run.score.name}"
 
 
 def limit(budget: Budget) -> tuple[str, float]:
@@ -57,7 +61,7 @@ def headline(run: LoadedRun) -> str:
     start = "An architecture was found; it has not been tested yet"
     if tested := run.results.retrained or run.results.inherited:
         network = "The found network" if run.results.retrained else "With inherited weights the found network"
-        start = f"{network} reaches {percent(tested.accuracy)} on the {tested.split} set"
+        start = f"{network} reaches {_score(run, tested.metrics)} on the {tested.split} set"
     if any(not budget.allows(run.costs[budget.cost]) for budget in run.budgets if budget.cost in run.costs):
         return f"{start}, over its budget"
     if any(budget.cost not in run.costs for budget in run.budgets):
@@ -75,7 +79,7 @@ def tiles(run: LoadedRun) -> list[tuple[str, str, str]]:
     found = []
     if tested := run.results.retrained or run.results.inherited:
         weights = run.how_trained if run.results.retrained else "inherited weights"
-        found.append((percent(tested.accuracy), f"{tested.split} accuracy, {weights}", ""))
+        found.append((run.score.text(tested.metrics), f"{tested.split} {run.score.name}, {weights}", ""))
     for budget in run.budgets[:2]:
         if (value := run.costs.get(budget.cost)) is not None:
             sign, bound = limit(budget)
@@ -83,8 +87,10 @@ def tiles(run: LoadedRun) -> list[tuple[str, str, str]]:
             found.append((short(value), told, "good" if budget.allows(value) else "bad"))
     if (compared := comparison(run)) is not None:
         better = compared.margin > 0
-        told = f"points against the mean of {several(len(compared.others), 'random architecture')}"
-        found.append((("+" if better else "\u2212") + points(compared.margin), told, "good" if better else "bad"))
+        told = f"{'points ' if run.score.share else ''}better than the mean of "
+        told += several(len(compared.others), "random architecture")
+        size = points(compared.margin) if run.score.share else run.score.difference(compared.margin)
+        found.append((("+" if better else "\u2212") + size, told, "good" if better else "bad"))
     if run.done:
         found.append((seconds(sum(line.seconds for line in run.done)), "time of all finished stages", ""))
     return found
@@ -132,16 +138,17 @@ def _budget(budget: Budget, value: float | None) -> Finding:
 
 def _tested(run: LoadedRun) -> Finding:
     retrained, inherited = run.results.retrained, run.results.inherited
+    name = run.score.name.capitalize()
     if retrained:
         how = "after retraining" if run.how_trained == "retrained" else f"({run.how_trained})"
-        before = f" (with inherited weights {percent(inherited.accuracy)})" if inherited else ""
-        text = f"Accuracy on the {retrained.split} set {how}: {percent(retrained.accuracy)}{before}."
+        before = f" (with inherited weights {run.score.text(inherited.metrics)})" if inherited else ""
+        text = f"{name} on the {retrained.split} set {how}: {run.score.text(retrained.metrics)}{before}."
         return Finding("good", text)
     if inherited:
-        text = f"Accuracy on the {inherited.split} set with inherited weights: {percent(inherited.accuracy)}."
+        text = f"{name} on the {inherited.split} set with inherited weights: {run.score.text(inherited.metrics)}."
         return Finding("open", f"{text} The network has not been retrained yet.")
     val = run.best.val if run.best else None
-    scored = f" On validation images, with inherited weights, it scored {percent(val.accuracy)}." if val else ""
+    scored = f" On validation examples, with inherited weights, it reached {_score(run, val)}." if val else ""
     return Finding("open", f"The found network has not been tested yet.{scored}")
 
 
@@ -152,17 +159,18 @@ def _against_random(run: LoadedRun) -> Finding:
         return Finding("open", f"Not yet compared with random architectures: {reason}.")
     n, alike = len(compared.others), "of about the same cost" if run.budgets else "of about the same size"
     group = f"the mean of {n} random architectures {alike}" if n > 1 else f"one random architecture {alike}"
-    facts = percent(compared.mean)
+    facts = run.score.number(compared.mean)
     if compared.deviation is not None:
-        spread = f"standard deviation {points(compared.deviation)} points"
-        facts = f"mean {facts}, {spread}, best {percent(max(compared.others))}"
-    as_good = sum(other >= compared.found for other in compared.others)
+        spread = f"standard deviation {run.score.difference(compared.deviation)}"
+        facts = f"mean {facts}, {spread}, best {run.score.number(run.score.best(compared.others))}"
+    as_good = sum(run.score.gain(other, compared.found) >= 0 for other in compared.others)
     standing = f" {as_good or 'None'} of the {n} did as well or better." if n > 1 else ""
+    size = run.score.difference(compared.margin)
     if compared.margin > 0:
         chance = compared.deviation is not None and compared.margin < compared.deviation
         doubt = " The margin is less than one standard deviation, so it may be chance." if chance else ""
-        return Finding("good", f"Beats {group} by {points(compared.margin)} points ({facts}).{standing}{doubt}")
-    how = f"is {points(compared.margin)} points below" if compared.margin < 0 else "only equals"
+        return Finding("good", f"Beats {group} by {size} ({facts}).{standing}{doubt}")
+    how = f"is {size} worse than" if compared.margin < 0 else "only equals"
     return Finding("bad", f"Does not beat random architectures: it {how} {group} ({facts}).{standing}")
 
 
@@ -170,7 +178,7 @@ def _exported(run: LoadedRun) -> list[Finding]:
     export = run.results.export
     if export is None:
         return []
-    same = f"{count(export.same_predictions)} of {count(export.images)} images"
+    same = f"{count(export.same_predictions)} of {count(export.examples)} examples"
     text = f"The ONNX file predicts the same as the network on {same}; "
     text += f"the largest difference of an output is {export.onnx_max_difference:.1e}."
-    return [Finding("good" if export.same_predictions == export.images else "bad", text)]
+    return [Finding("good" if export.same_predictions == export.examples else "bad", text)]

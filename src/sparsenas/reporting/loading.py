@@ -11,12 +11,14 @@ from sparsenas.costs.budget import Budget
 from sparsenas.costs.latency import LATENCY
 from sparsenas.costs.layer import COSTS
 from sparsenas.errors import UserError
+from sparsenas.reporting.numbers import decimals
+from sparsenas.reporting.score import Score
 from sparsenas.rundir.config import read_config
 from sparsenas.rundir.drawing import ArchDrawing
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import EpochEnd, LogLine, StageEnd
 from sparsenas.rundir.ranking import Ranked, Ranking
-from sparsenas.rundir.records import ARCHS, RANDOM, RANKED, Best, DataInfo, Front, RunInfo, Scored, SpaceInfo
+from sparsenas.rundir.records import ARCHS, RANDOM, RANKED, Best, DataInfo, Front, RunInfo, Scored, ScoreInfo, SpaceInfo
 from sparsenas.rundir.results import Results
 
 
@@ -42,9 +44,21 @@ class LoadedRun:
     """Why lines of JSONL files are left out."""
 
     @property
+    def score(self) -> Score:
+        """The metric by which networks are compared; the loss where no file says which."""
+        return Score(self.data.score if self.data else ScoreInfo(name="loss", higher_is_better=False, shares=[]))
+
+    @property
     def name(self) -> str:
         """The name of the folder."""
         return self.folder.resolve().name
+
+    def told(self, metrics: Mapping[str, float]) -> list[str]:
+        """The score and the loss for people; the loss once where it is the score."""
+        names = dict.fromkeys([self.score.info.name, "loss"])
+        return [
+            self.score.text(metrics) if name == self.score.info.name else decimals(metrics.get(name)) for name in names
+        ]
 
     def flag(self, name: str) -> str:
         """The name that a flag such as ``method`` gives."""

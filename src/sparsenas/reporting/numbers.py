@@ -92,6 +92,15 @@ def several(n: int, noun: str) -> str:
     return f"{count(n)} {noun}" if n == 1 else f"{count(n)} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
+def shape(sizes: object) -> str:
+    """A shape such as ``3 \u00d7 32 \u00d7 32``; of several tensors, theirs in order."""
+    if isinstance(sizes, dict):
+        return ", ".join(f"{name}: {shape(value)}" for name, value in sizes.items())
+    if isinstance(sizes, list) and any(isinstance(size, list | dict) for size in sizes):
+        return ", ".join(map(shape, sizes))
+    return " \u00d7 ".join(map(str, sizes)) or "1" if isinstance(sizes, list) else str(sizes)
+
+
 def cut(text: str, most: int) -> str:
     """The beginning of a text that is too long."""
     return text if len(text) <= most else text[: most - 1] + "\u2026"

@@ -11,17 +11,22 @@ from sparsenas.rundir.ranking import Measure, Standing
 _MARKER = {"size": 6, "color": BLUE, "opacity": 0.55}
 
 
-def main_measure(run: LoadedRun, by: str = "accuracy") -> Measure | None:
+def main_measure(run: LoadedRun, by: str = "") -> Measure | None:
     """Such a score with the calibration of the run's own search if it was ranked, else the last one."""
-    known = [measure for measure in run.ranking.measures if measure.by == by] if run.ranking else []
+    known = (
+        [measure for measure in run.ranking.measures if measure.by == (by or run.score.info.name)]
+        if run.ranking
+        else []
+    )
     own = _score_flags(run).get("calibration")
     return next((measure for measure in known if measure.calibration == own), known[-1] if known else None)
 
 
 def deciding_measure(run: LoadedRun) -> Measure | None:
-    """The score by which the run's search compares candidates if it was ranked, else accuracy."""
+    """The metric by which the run's search compares candidates if it was ranked, else the score."""
     score = _score_flags(run)
-    by = f"{score.get('by')}, shrunk" if score.get("shrink") else str(score.get("by"))
+    by = str(score.get("by") or run.score.info.name)
+    by = f"{by}, shrunk" if score.get("shrink") else by
     return main_measure(run, by) or main_measure(run)
 
 
@@ -40,9 +45,9 @@ def scatter(run: LoadedRun) -> Chart | None:
     traces = []
     for name, some, look in (("architectures", known[:: thinned(len(known))], _MARKER), ("found", found, STAR)):
         scores, truths = [score for _, score, _ in some], [truth for _, _, truth in some]
-        hover = "%{text}<br>score %{x:.2%}<br>true accuracy %{y:.2%}"
+        hover = f"%{{text}}<br>score %{{x:{run.score.hover}}}<br>true accuracy %{{y:.2%}}"
         traces.append(trace(scores, truths, hover, name, "markers", marker=look, text=[text for text, _, _ in some]))
-    x_axis = share_axis("accuracy with inherited weights", values(traces, "x"))
+    x_axis = run.score.axis(f"{run.score.name} with inherited weights", values(traces, "x"))
     return chart(traces, x_axis, share_axis("true accuracy", values(traces)), height=420)
 
 
@@ -50,7 +55,7 @@ def _points(run: LoadedRun, measure: Measure) -> list[tuple[str, float, float]]:
     """The text, the score and the true accuracy of every architecture that was ranked in the measure's setting."""
     truth = run.ranking.truth if run.ranking else {}
     setting = measure.calibration, measure.val
-    scored = {line.text: line.accuracy for line in run.ranked if (line.calibration, line.val) == setting}
+    scored = {line.text: run.score.of(line.metrics) for line in run.ranked if (line.calibration, line.val) == setting}
     return [(text, score, truth[text]) for text, score in scored.items() if text in truth]
 
 

@@ -58,9 +58,20 @@ def trained(run: LoadedRun) -> list[Compared]:
     """Every architecture that was trained for comparison and the found one, best first."""
     listed, best, tested = [*run.results.baselines, *run.results.compared], run.best, run.results.retrained
     if best and tested:
-        scores = {"accuracy": tested.accuracy, "loss": tested.loss}
-        listed.append(Compared(text=best.text, arch=best.arch, costs=best.costs, name="found", **scores))
-    return sorted(listed, key=lambda one: -one.accuracy)
+        found = Compared(text=best.text, arch=best.arch, costs=best.costs, name="found", metrics=tested.metrics)
+        listed.append(found)
+    return sorted(listed, key=lambda one: run.score.gain(run.score.of(one.metrics), 0.0), reverse=True)
+
+
+def mean(some: Sequence[Compared]) -> dict[str, float]:
+    """The mean of each metric over networks that all have it."""
+    names = set.intersection(*(set(one.metrics) for one in some))
+    return {name: statistics.fmean(one.metrics[name] for one in some) for name in names}
+
+
+def best(run: LoadedRun, some: Sequence[Compared]) -> Compared:
+    """The network of the best score."""
+    return max(some, key=lambda one: run.score.gain(run.score.of(one.metrics), 0.0))
 
 
 def stages(run: LoadedRun) -> list[Stage]:
@@ -89,19 +100,19 @@ def stages(run: LoadedRun) -> list[Stage]:
 
 
 def _speed(epochs: Mapping[str, Sequence[EpochEnd]], stage: str) -> float | None:
-    return round(statistics.median(line.images_per_s for line in epochs[stage])) if stage in epochs else None
+    return round(statistics.median(line.examples_per_s for line in epochs[stage])) if stage in epochs else None
 
 
 def confusion_counts(run: LoadedRun) -> list[list[int]] | None:
-    """Test images by true and by predicted class, where they were counted."""
+    """Test examples by true and by predicted class, where they were counted."""
     counts = run.results.retrained.confusion if run.results.retrained else None
-    classes = len(run.space.classes) if run.space else 0
+    classes = len(run.data.classes) if run.data else 0
     return counts if counts and len(counts) == classes and all(len(row) == classes for row in counts) else None
 
 
 def mistakes(run: LoadedRun, most: int = 8) -> list[tuple[str, str, int]]:
-    """The most frequent mistakes on the test images: true class, predicted class, images."""
-    names = run.space.classes if run.space else []
+    """The most frequent mistakes on the test examples: true class, predicted class, number."""
+    names = run.data.classes if run.data else []
     counted = [
         (names[true], names[predicted], n)
         for true, row in enumerate(confusion_counts(run) or [])

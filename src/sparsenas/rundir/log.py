@@ -22,12 +22,10 @@ class EpochEnd(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     """Training steps since the stage began."""
     lr: float
     """Learning rate of the last step."""
-    loss: float
-    """Mean training loss of the epoch."""
-    accuracy: float
-    """Training accuracy of the epoch, 0 to 1."""
-    images_per_s: float
-    """Training images per second, all processes together."""
+    metrics: dict[str, float]
+    """Mean training loss and other metrics of the epoch, by name."""
+    examples_per_s: float
+    """Training examples per second, all processes together."""
     method: dict[str, Any] = {}
     """Facts of the search method's own (``Method.facts``), for programs that know the method."""
     figures: dict[str, dict[str, float]] = {}
@@ -47,7 +45,7 @@ class StageEnd(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     evaluations: int | None = None
     """Architectures scored."""
     data_passes: int | None = None
-    """Passes over the validation images."""
+    """Passes over the validation examples."""
 
 
 class Note(Struct, frozen=True, kw_only=True, tag_field="event", tag="note"):

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from sparsenas.rundir.records import ArchLabels
+from sparsenas.rundir.records import ArchLabels, Metrics
 from sparsenas.searching.rank_correlation import Agreement, Place
 
 
@@ -14,35 +14,33 @@ class Ranked(Struct, frozen=True, kw_only=True):
     """A line of ``rank.jsonl``: the score of an architecture of known accuracy."""
 
     calibration: int
-    """Requested number of training images to recalibrate batch norm."""
+    """Requested number of training examples to recalibrate batch norm."""
     images: int
-    """Training images used to recalibrate batch norm."""
+    """Training examples used to recalibrate batch norm."""
     val: int
-    """Validation images."""
+    """Validation examples."""
     arch: ArchLabels
     text: str
     """The architecture as compact text."""
-    accuracy: float
-    """On validation images, 0 to 1."""
-    loss: float
-    """Mean cross-entropy on validation images."""
+    metrics: Metrics
+    """On validation examples."""
 
 
 class Measure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How well one score, or one cost, ranks the architectures."""
 
     by: str
-    """accuracy, loss, "accuracy, shrunk", "loss, shrunk", or the name of a cost."""
+    """A metric such as accuracy, one that is shrunk ("accuracy, shrunk"), or the name of a cost."""
     all: Agreement
     """Over all rows."""
     distinct: Agreement
     """Over one row of each distinct network."""
     calibration: int | None = None
-    """Requested number of training images to recalibrate batch norm; null for a cost."""
+    """Requested number of training examples to recalibrate batch norm; null for a cost."""
     images: int | None = None
-    """Training images used to recalibrate batch norm; null for a cost."""
+    """Training examples used to recalibrate batch norm; null for a cost."""
     val: int | None = None
-    """Validation images; null for a cost."""
+    """Validation examples; null for a cost."""
 
 
 class Standing(Struct, frozen=True, kw_only=True):

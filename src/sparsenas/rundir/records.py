@@ -16,6 +16,8 @@ Costs = dict[str, int | float]
 """Exact costs by name: multiply-adds (``flops``), parameters (``params``), ..., milliseconds (``latency_ms``)."""
 ArchLabels = dict[str, str | list[str]]
 """The kept options by name of the choice; a label where exactly one option is kept, else a list of labels."""
+Metrics = dict[str, float]
+"""Metrics of the objective by name; the mean loss, ``loss``, is always among them."""
 ARCHS, RANDOM, RANKED = "archs.jsonl", "random.jsonl", "rank.jsonl"
 
 
@@ -37,10 +39,8 @@ class SpaceInfo(Struct, frozen=True, kw_only=True):
     """``choices.json``: the search space of the run."""
 
     FILE: ClassVar[str] = "choices.json"
-    shape: list[int]
-    """Channels, height and width of an image."""
-    classes: list[str]
-    """Names of the classes."""
+    shape: Any
+    """The shape of an input without the batch: a list of numbers, or such lists in the form of the input."""
     size: int
     """Number of architectures."""
     choices: list[Choice]
@@ -58,43 +58,45 @@ class Sample(Struct, frozen=True, kw_only=True):
     """PNG file, base64."""
 
 
+class ScoreInfo(Struct, frozen=True, kw_only=True):
+    """The metric by which the networks of a run are compared."""
+
+    name: str
+    """Name of the metric, such as accuracy."""
+    higher_is_better: bool
+    shares: list[str]
+    """Names of the metrics that are shares from 0 to 1."""
+
+
 class DataInfo(Struct, frozen=True, kw_only=True):
-    """``data.json``: the data set in numbers and example images."""
+    """``data.json``: the task, and the data set in numbers and example images."""
 
     FILE: ClassVar[str] = "data.json"
+    score: ScoreInfo
     classes: list[str]
-    """Names of the classes."""
-    shape: list[int]
-    """Channels, height and width of an image."""
+    """Names of the classes; empty where targets are no classes."""
+    shape: Any
+    """The shape of an input without the batch: a list of numbers, or such lists in the form of the input."""
     parts: dict[str, list[int]]
-    """Images per class, by part: train, val, test."""
+    """Examples per class, by part: train, val, test; one number where targets are no classes."""
     samples: list[Sample]
-    """An image of each of the first classes."""
+    """An image of each of the first classes; empty where examples are no labelled images."""
 
 
 class SplitInfo(Struct, frozen=True, kw_only=True):
-    """``split.json``: which images serve for what. A resumed run compares it with the data set."""
+    """``split.json``: which examples serve for what. A resumed run compares it with the data set."""
 
     FILE: ClassVar[str] = "split.json"
     train: int
-    """Training images of the search."""
+    """Training examples of the search."""
     val: int
-    """Validation images."""
+    """Validation examples."""
     test: int
-    """Test images."""
-    labels_sha256: str
-    """SHA-256 of all labels in order, as little-endian 64-bit integers."""
-    val_images: list[int] | None
-    """Rows of the training set that are validation images; null where they are a part of their own."""
-
-
-class Metrics(Struct, frozen=True, kw_only=True):
-    """Accuracy and loss on one set of images."""
-
-    accuracy: float
-    """Share of correct predictions, 0 to 1."""
-    loss: float
-    """Mean cross-entropy."""
+    """Test examples."""
+    targets_sha256: str | None
+    """SHA-256 of all targets in order, as little-endian 64-bit numbers; null where they are read with the inputs."""
+    val_rows: list[int] | None
+    """Rows of the training set that are validation examples; null where they are a part of their own."""
 
 
 class Best(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,7 +111,7 @@ class Best(Struct, frozen=True, kw_only=True, omit_defaults=True):
     budgets: list[str]
     """The budgets of the search."""
     val: Metrics | None = None
-    """On validation images, with inherited weights; null where the method trains on them."""
+    """On validation examples, with inherited weights; null where the method trains on them."""
     weights: dict[str, list[float]] | None = None
     """Learned weights of the kept options, by choice."""
     scale_to: list[str] | None = None
@@ -136,10 +138,8 @@ class Scored(Struct, frozen=True, kw_only=True):
     arch: ArchLabels
     text: str
     """The architecture as compact text."""
-    accuracy: float
-    """On validation images, 0 to 1."""
-    loss: float
-    """Mean cross-entropy on validation images."""
+    metrics: Metrics
+    """On validation examples."""
     costs: Costs
 
 
@@ -149,22 +149,20 @@ class FrontPoint(Struct, frozen=True, kw_only=True):
     arch: ArchLabels
     text: str
     """The architecture as compact text."""
-    accuracy: float
-    """On validation images, 0 to 1."""
-    loss: float
-    """Mean cross-entropy on validation images."""
+    metrics: Metrics
+    """On validation examples."""
     costs: Costs
 
 
 class Front(Struct, frozen=True, kw_only=True):
-    """``front.json``: the Pareto front of accuracy against one cost."""
+    """``front.json``: the Pareto front of the score against one cost."""
 
     FILE: ClassVar[str] = "front.json"
     cost: str
     """Name of the cost."""
     hypervolume: float
-    """Area between the front and ``reference``, in error times cost."""
+    """Area between the front and ``reference``, in score times cost."""
     reference: tuple[float, float]
-    """Error 1 and the highest cost of the space."""
+    """The worst score (0 for a share), and the highest cost of the space."""
     points: list[FrontPoint]
     """Cheapest first."""

@@ -1,4 +1,4 @@
-"""``results.json``: accuracies and latencies of a run's networks."""
+"""``results.json``: metrics and latencies of a run's networks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.records import ArchLabels, Costs
+from sparsenas.rundir.records import ArchLabels, Costs, Metrics
 
 
 class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The found network on one set of images."""
+    """The found network on one set of examples."""
 
     split: str
     """The set: test or val."""
-    accuracy: float
-    """Share of correct predictions, 0 to 1."""
-    loss: float
-    """Mean cross-entropy."""
+    metrics: Metrics
     one_stage: bool = False
     """The weights are those of the search; the network was not retrained."""
     confusion: list[list[int]] | None = None
-    """Images by true class (rows) and predicted class (columns), where there are at most 100 classes."""
+    """Examples by true class (rows) and predicted class (columns), where there are at most 100 classes."""
 
 
 class Compared(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,10 +30,8 @@ class Compared(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The architecture as compact text."""
     arch: ArchLabels
     costs: Costs
-    accuracy: float
-    """On test images, 0 to 1."""
-    loss: float
-    """Mean cross-entropy on test images."""
+    metrics: Metrics
+    """On test examples."""
     name: str = ""
     """As given on the command line; empty for a random architecture."""
 
@@ -44,14 +39,14 @@ class Compared(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ExportCheck(Struct, frozen=True, kw_only=True):
     """The exported files compared with the PyTorch network."""
 
-    images: int
-    """Images compared."""
+    examples: int
+    """Examples compared."""
     pt2_max_difference: float
-    """Largest absolute difference of a logit, ``net.pt2``."""
+    """Largest absolute difference of an output, ``net.pt2``."""
     onnx_max_difference: float
-    """Largest absolute difference of a logit, ``net.onnx`` in ONNX Runtime."""
+    """Largest absolute difference of an output, ``net.onnx`` in ONNX Runtime."""
     same_predictions: int
-    """Images whose predicted class is the same in ONNX Runtime."""
+    """Examples of which the prediction is the same in ONNX Runtime."""
 
 
 class MeasuredLatency(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """Shrinks scores toward an additive model of all scores: a ridge regression on the picks.
 
-A score on inherited weights has noise from the shared weights and from the sample of images. Its additive part is
+A score on inherited weights has noise from the shared weights and from the sample of examples. Its additive part is
 estimated from many candidates, so that the noise averages out. The rest of a score is mostly noise.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from sparsenas.core.arch import Arch
-from sparsenas.searching.evolution import Parents, Score, ScoreKey, best_first
+from sparsenas.searching.evolution import Parents, Score, best_first
 
 RIDGES = np.logspace(-2, 3, 11)
 """Penalties of the regression; leave-one-out cross-validation chooses one."""
@@ -22,7 +22,7 @@ Shrinkage = Callable[[Mapping[Arch, Score]], dict[Arch, Score]]
 
 
 def additive(scores: Mapping[Arch, Score]) -> Callable[[Sequence[Arch]], list[Score]]:
-    """The additive model of scores, which predicts accuracy and loss by one regression each on one-hot picks."""
+    """The additive model of scores, which predicts both numbers of a score by one regression each on one-hot picks."""
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.linear_model import RidgeCV
 
@@ -53,6 +53,6 @@ def shrinkage(scores: Mapping[Arch, Score], share: float) -> Shrinkage:
     return move
 
 
-def best_shrunk(share: float, score_key: ScoreKey) -> Parents:
+def best_shrunk(share: float) -> Parents:
     """Chooses the best by shrunk scores; ``evolution.best_first`` where the share is 0."""
-    return lambda scores, count: best_first(shrinkage(scores, share)(scores), count, score_key)
+    return lambda scores, count: best_first(shrinkage(scores, share)(scores), count)

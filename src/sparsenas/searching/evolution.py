@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,24 +17,10 @@ MOST_ENUMERATED = 20_000
 class Score(NamedTuple):
     """The score of an architecture; greater is better, compared from left to right."""
 
-    accuracy: float
-    """Share of correct predictions on validation images."""
-    negative_loss: float
-    """Minus the mean cross-entropy on them."""
-
-
-ScoreKey = Callable[[Score], tuple[float, ...]]
-"""The sort key of a score."""
-
-
-def by_accuracy(score: Score) -> tuple[float, ...]:
-    """The published order: by accuracy, then by loss."""
-    return score
-
-
-def by_loss(score: Score) -> tuple[float, ...]:
-    """By loss, then by accuracy. On few images the loss varies less than the accuracy."""
-    return score.negative_loss, score.accuracy
+    value: float
+    """The metric by which candidates are compared, with the opposite sign where less is better."""
+    tie: float = 0.0
+    """The metric that decides between equals, likewise."""
 
 
 class SearchProblem(NamedTuple):
@@ -47,17 +32,15 @@ class SearchProblem(NamedTuple):
     legal: Callable[[Sequence[Arch]], Sequence[bool]]
     canonical: Callable[[Arch], Arch]
     """Maps architectures of equal networks to one of them."""
-    score_key: ScoreKey = by_accuracy
-    """The sort key of scores."""
 
 
 Parents = Callable[[Mapping[Arch, Score], int], list[Arch]]
 """Chooses a number of parents from all scored architectures."""
 
 
-def best_first(scores: Mapping[Arch, Score], count: int, score_key: ScoreKey = by_accuracy) -> list[Arch]:
+def best_first(scores: Mapping[Arch, Score], count: int) -> list[Arch]:
     """The best ``count`` architectures: the published choice of parents."""
-    return sorted(scores, key=lambda arch: score_key(scores[arch]), reverse=True)[:count]
+    return sorted(scores, key=lambda arch: scores[arch], reverse=True)[:count]
 
 
 class Search(ABC):
@@ -92,7 +75,7 @@ class Search(ABC):
     @property
     def best(self) -> Arch:
         """The best of all architectures scored so far; the earliest among equals."""
-        return max(self.scores, key=lambda arch: self.problem.score_key(self.scores[arch]))
+        return max(self.scores, key=lambda arch: self.scores[arch])
 
     def _random(self, count: int) -> list[Arch]:
         """Up to ``count`` random new architectures; fewer when a small space is exhausted."""
@@ -162,7 +145,7 @@ class Evolution(Search):
         choose: Parents | None = None,
     ) -> None:
         super().__init__(problem, rng)
-        self.choose = choose or partial(best_first, score_key=problem.score_key)
+        self.choose = choose or best_first
         self.population, self.generations, self.parents = population, generations, parents
         self.mutants, self.crossovers, self.mutation = mutants, crossovers, mutation
 

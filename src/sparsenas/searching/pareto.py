@@ -1,4 +1,4 @@
-"""Pareto fronts of accuracy and cost, their hypervolume, and NSGA-II's choice of parents.
+"""Pareto fronts of score and cost, their hypervolume, and NSGA-II's choice of parents.
 
 Needs the ``pareto`` extra (pymoo, moocore).
 """
@@ -17,13 +17,12 @@ CostOf = Callable[[Sequence[Arch]], NDArray[np.float64]]
 
 
 def objectives(scores: Mapping[Arch, Score], cost_of: CostOf) -> NDArray[np.float64]:
-    """Error and cost of every architecture, both to be minimised, as an array (architectures, 2)."""
-    errors = [1 - score.accuracy for score in scores.values()]
-    return np.column_stack([errors, cost_of(list(scores))])
+    """Minus the score, and the cost of every architecture, both to be minimised, as an array (architectures, 2)."""
+    return np.column_stack([[-score.value for score in scores.values()], cost_of(list(scores))])
 
 
 def front(scores: Mapping[Arch, Score], cost_of: CostOf) -> list[Arch]:
-    """The Pareto front of accuracy and cost, cheapest first."""
+    """The Pareto front of score and cost, cheapest first."""
     import moocore
 
     points, archs = objectives(scores, cost_of), list(scores)
@@ -32,7 +31,7 @@ def front(scores: Mapping[Arch, Score], cost_of: CostOf) -> list[Arch]:
 
 
 def hypervolume(points: NDArray[np.float64], reference: Sequence[float]) -> float:
-    """The area that a front dominates, up to a reference point (error, cost)."""
+    """The area that a front dominates, up to a reference point (minus the score, cost)."""
     import moocore
 
     return float(moocore.hypervolume(points, ref=np.asarray(reference, dtype=float)))

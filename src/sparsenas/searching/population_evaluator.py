@@ -1,4 +1,4 @@
-"""Scores of populations on inherited weights: batch norm recalibrated, then accuracy and loss on validation images."""
+"""Scores of populations on inherited weights: batch norm recalibrated, then metrics on validation examples."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from sparsenas.core.arch import Arch
 from sparsenas.core.quant_choice import Bits
 from sparsenas.distributed.collectives import all_gather, all_reduce_sum, rank_slice
-from sparsenas.nn.metrics import Classification
 from sparsenas.nn.recalibration import MeanStatistics
+from sparsenas.nn.tree import device_of
+from sparsenas.objectives import Metrics, Objective
 from sparsenas.searching.eval_batches import EvalBatches
-from sparsenas.searching.evolution import Score
 from sparsenas.searching.lru import Cache
 from sparsenas.searching.trie import Node, Trie
 
@@ -24,22 +24,21 @@ Progress = Callable[[float], object]
 
 
 class Scorer:
-    """Scores populations on one supernet and the same images; equal to scoring one candidate after another.
+    """Scores populations on one supernet and the same examples; equal to scoring one candidate after another.
 
-    A population takes one pass over the images. Candidates that share a prefix of picks share its activations and
+    A population takes one pass over the examples. Candidates that share a prefix of picks share its activations and
     batch norm statistics, also with earlier populations, as far as they fit into ``memory`` bytes. On validation
-    images, batch norms are folded into the convolutions before them, which changes rounding only. The supernet's
+    examples, batch norms are folded into the convolutions before them, which changes rounding only. The supernet's
     weights must not change between calls.
 
     Of several processes each takes its share of the batches, and all get all scores. Scores do not depend on the
     number of processes: what is counted in a batch is added up in the order of the batches.
     """
 
-    def __init__(self, net: nn.Module, eval_batches: EvalBatches, memory: int = 0) -> None:
+    def __init__(self, net: nn.Module, eval_batches: EvalBatches, objective: Objective, memory: int = 0) -> None:
         self.eval_batches = eval_batches.part(rank_slice())
-        self.images = eval_batches.images
-        self.device = eval_batches.val_batches[0][1].device
-        self.metric = Classification()
+        self.examples, self.objective = eval_batches.examples, objective
+        self.device = device_of(eval_batches.val_batches[0][1])
         self.trie, self.cache = Trie(net), Cache(memory)
         self.in_place: dict[Hashable, bool] = {}
         """Whether a segment works on its input in place, as seen at its first run."""
@@ -47,22 +46,25 @@ class Scorer:
         self.folds = not any(isinstance(module, Bits) for module in net.modules())
 
     @torch.no_grad()
-    def __call__(self, archs: Sequence[Arch], progress: Progress = lambda candidates: None) -> list[Score]:
-        """The scores of the candidates, in order."""
+    def __call__(self, archs: Sequence[Arch], progress: Progress = lambda candidates: None) -> list[Metrics]:
+        """The metrics of the candidates, in order."""
         self.cache.begin()
         distinct = list(dict.fromkeys(archs))
         root = self.trie.grow(distinct, self.cache)
         tick = self._counter(progress)
         self._calibrate(root, tick)
         val = self.eval_batches.val_batches
-        sums = torch.zeros(len(val), len(distinct), 3, dtype=torch.double, device=self.device)
-        for batch, (x, labels) in enumerate(val):
-            for leaf, logits in self._run(root, x, False, batch):
-                sums[batch, leaf] = self.metric.sums(logits, labels)
+        rows: list[list[Tensor]] = []
+        for batch, (x, targets) in enumerate(val):
+            found = {}
+            for leaf, output in self._run(root, x, False, batch):
+                found[leaf] = self.objective.sums(output, targets)
                 tick()
+            rows.append([found[leaf] for leaf in range(len(distinct))])
+        sums = torch.stack([torch.stack(row) for row in rows])
         # Added one by one: the order of a sum over a dimension depends on how many candidates there are.
-        results = [self.metric.result(total) for total in functools.reduce(torch.add, all_gather(sums).cpu())]
-        known = {arch: Score(found.accuracy, -found.loss) for arch, found in zip(distinct, results, strict=True)}
+        results = [self.objective.result(total) for total in functools.reduce(torch.add, all_gather(sums).cpu())]
+        known = dict(zip(distinct, results, strict=True))
         return [known[arch] for arch in archs]
 
     def _counter(self, progress: Progress) -> Callable[[], object]:
@@ -126,6 +128,8 @@ class Scorer:
         return outputs
 
 
-def score_population(net: nn.Module, archs: Sequence[Arch], eval_batches: EvalBatches) -> list[Score]:
+def score_population(
+    net: nn.Module, archs: Sequence[Arch], eval_batches: EvalBatches, objective: Objective
+) -> list[Metrics]:
     """Scores candidates on a supernet whose weights may have changed since the last call."""
-    return Scorer(net, eval_batches)(archs)
+    return Scorer(net, eval_batches, objective)(archs)

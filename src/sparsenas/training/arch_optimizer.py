@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from sparsenas.core.dag import prune
 from sparsenas.core.gate import Gates, set_gates
 from sparsenas.core.join import Join
-from sparsenas.data import Images, Split
+from sparsenas.data import Examples, Split
 from sparsenas.distributed.collectives import average_gradients, rank, rank_slice, world
 from sparsenas.methods.base import Method
 
@@ -53,7 +53,7 @@ class ArchOptimizer:
         fixed = self.method.architecture_fixed_at()
         return epochs if fixed is None else fixed
 
-    def batches(self, split: Images, size: int, seed: int, skip: int = 0) -> Iterator[Split]:
+    def batches(self, split: Examples, size: int, seed: int, skip: int = 0) -> Iterator[Split]:
         """Validation batches without end, from batch ``skip`` on; ``seed`` decides the order of each round."""
         orders, whole = np.random.default_rng(seed), len(split) // min(size, len(split))
         while self.bilevel:

@@ -13,29 +13,31 @@ from sparsenas.core.gate import Gates
 from sparsenas.data import Target
 from sparsenas.distributed.collectives import all_reduce_sum, rank, world
 from sparsenas.errors import UserError
-from sparsenas.nn.auxiliary_head import Output
-from sparsenas.nn.metrics import Classification
+from sparsenas.nn.tree import count
+from sparsenas.objectives import Objective
+from sparsenas.objectives.objective import LOSS
+from sparsenas.training.loss import main_output, training_loss
 from sparsenas.training.recipe import Recipe
 
 
 class Epoch:
-    """Counts losses and hits on the device, and waits for the device only when they are read.
+    """Counts losses and metrics on the device, and waits for the device only when they are read.
 
     Its state is of the whole job: where there are several processes, all of them call ``state_dict``, or none.
     """
 
-    def __init__(self, stage: str, recipe: Recipe) -> None:
-        self.stage, self.recipe, self.metric = stage, recipe, Classification()
+    def __init__(self, stage: str, recipe: Recipe, objective: Objective) -> None:
+        self.stage, self.recipe, self.objective = stage, recipe, objective
         self._begin(0, [])
 
     def _begin(self, number: int, rows: list[Tensor]) -> None:
         self.number = number
         self.rows = rows
-        """The sums of each step."""
+        """The examples of each step, and the sums of their objective with the training loss in place of its own."""
         self.paths: list[Gates] = []
         self.val_steps = 0
-        """Steps of the architecture on validation images."""
-        self.images = self.images_before = 0
+        """Steps of the architecture on validation examples."""
+        self.examples = self.examples_before = 0
         self.start = time.monotonic()
 
     @property
@@ -43,20 +45,27 @@ class Epoch:
         """The steps that are done."""
         return len(self.rows)
 
-    def loss(self, output: Output, target: Target) -> Tensor:
-        """The training loss of a batch, which is counted. Blended images count as hits by their own labels."""
-        loss = self.recipe.loss(output, *target)
-        logits = output[0] if isinstance(output, tuple) else output
-        self.rows.append(self.metric.sums(logits, target.labels, loss))
-        self.images += len(target.labels)
+    def loss(self, output: Any, target: Target) -> Tensor:
+        """The training loss of a batch, which is counted. Metrics of blended inputs are those of their own targets."""
+        loss = training_loss(self.objective, self.recipe, output, target)
+        self.rows.append(self._row(loss.detach(), main_output(output), target))
+        self.examples += count(target.targets)
         return loss
+
+    def _row(self, loss: Tensor, output: Any, target: Target) -> Tensor:
+        """It never waits for a device."""
+        counts, weight = self.objective.counts(output, target.targets).double(), self.objective.weight(target.targets)
+        mean = loss.double()
+        examples = torch.full_like(mean, count(target.targets))
+        return torch.cat([torch.stack([examples, mean * weight, torch.zeros_like(mean) + weight]), counts])
 
     def progress(self, steps: int) -> str:
         """The epoch so far, of ``steps`` steps, in words: of this process alone. It waits for the device."""
         device = self.rows[-1].device
-        loss = self.metric.result(torch.stack([row.to(device) for row in self.rows]).sum(0)).loss
-        rate = self.images * world() / max(1e-9, time.monotonic() - self.start)
-        return f"epoch {self.number + 1}: {self.steps / steps:.0%}  loss {loss:.3f}  {rate:,.0f} images/s"
+        sums = torch.stack([row.to(device) for row in self.rows]).sum(0)
+        loss = self.objective.result(sums[1:])[LOSS]
+        rate = self.examples * world() / max(1e-9, time.monotonic() - self.start)
+        return f"epoch {self.number + 1}: {self.steps / steps:.0%}  loss {loss:.3f}  {rate:,.0f} examples/s"
 
     def end(self) -> dict[str, Any]:
         """The results of the epoch; another one begins.
@@ -70,14 +79,13 @@ class Epoch:
                     f"{self.stage}: the loss became {loss} in epoch {self.number + 1}, step {step + 1}"
                     f"{self._path(step)}; try a learning rate below {self.recipe.lr:g}"
                 )
-        found, images = self.metric.result(rows.sum(0)), int(rows[:, 2].sum())
-        rate = (images - self.images_before) / max(1e-9, time.monotonic() - self.start)
+        found, examples = self.objective.result(rows[:, 1:].sum(0)), int(rows[:, 0].sum())
+        rate = (examples - self.examples_before) / max(1e-9, time.monotonic() - self.start)
         record = {
             "epoch": self.number,
             "epochs": self.recipe.epochs,
-            "loss": found.loss,
-            "accuracy": found.accuracy,
-            "images_per_s": round(rate, 1),
+            "metrics": found,
+            "examples_per_s": round(rate, 1),
         }
         self._begin(self.number + 1, [])
         return record
@@ -90,7 +98,7 @@ class Epoch:
         """Goes on with an epoch; what all processes have counted, the first one has."""
         rows = state["rows"]
         self._begin(state["number"], list(rows if rank() == 0 else torch.zeros_like(rows)))
-        self.val_steps, self.images_before = state["val_steps"], int(rows[:, 2].sum())
+        self.val_steps, self.examples_before = state["val_steps"], int(rows[:, 0].sum())
 
     def _all_rows(self) -> Tensor:
         """The sums of each step over all processes, in main memory."""

@@ -1,35 +1,43 @@
-"""Accuracy and loss of a network on a set of images."""
+"""The metrics of a network on a set of examples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from sparsenas.data import Data, Images
-from sparsenas.nn.metrics import Classification, Confusion
+from sparsenas.data import Data, Examples
+from sparsenas.nn.tree import Tree, call
+from sparsenas.objectives import Metrics, Objective
 
 BATCH = 500
 
 
-def evaluate(net: nn.Module, data: Data, split: Images, confusion: Confusion | None = None) -> dict[str, float]:
-    """The accuracy and the mean cross-entropy of a network in eval mode."""
-    return evaluate_function(net.eval(), data, split, confusion)
+class Evaluated(NamedTuple):
+    """The result of an evaluation."""
+
+    metrics: Metrics
+    confusion: Tensor | None
+    """Counts by true class (rows) and predicted class (columns), where the objective has them."""
+
+
+def evaluate(net: nn.Module, data: Data, split: Examples, objective: Objective) -> Evaluated:
+    """The metrics of a network in eval mode."""
+    net.eval()
+    return evaluate_function(lambda x: call(net, x), data, split, objective)
 
 
 @torch.no_grad()
-def evaluate_function(
-    forward: Callable[[Tensor], Tensor], data: Data, split: Images, confusion: Confusion | None = None
-) -> dict[str, float]:
-    """The accuracy and the mean cross-entropy of any function from inputs to logits.
-
-    ``confusion`` counts the same predictions by class. Images that had to be skipped are not counted.
-    """
-    metric, sums = Classification(), torch.zeros(3, dtype=torch.double, device=split.labels.device)
+def evaluate_function(forward: Callable[[Tree], Tree], data: Data, split: Examples, objective: Objective) -> Evaluated:
+    """The metrics of any function from inputs to outputs. Examples that had to be skipped are not counted."""
+    sums: Tensor | None = None
+    confusion: Tensor | None = None
     for part in split.batches(BATCH):
-        logits = forward(data.inputs(part.images))
-        sums += metric.sums(logits, part.labels)
-        if confusion is not None:
-            confusion.add(logits, part.labels)
-    return metric.result(sums)._asdict()
+        output = forward(data.prepared(part.inputs))
+        batch, counts = objective.sums(output, part.targets), objective.confusion(output, part.targets)
+        sums = batch if sums is None else sums + batch
+        confusion = counts if confusion is None or counts is None else confusion + counts
+    assert sums is not None, "expected at least one example"
+    return Evaluated(objective.result(sums), confusion)

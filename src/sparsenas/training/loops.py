@@ -7,9 +7,10 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sparsenas.core.gate import set_gates
-from sparsenas.data import Data, Images
+from sparsenas.data import Data, Examples
 from sparsenas.methods import Method
 from sparsenas.nn.recalibration import recalibrate
+from sparsenas.objectives import Objective
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.training.arch_optimizer import ArchOptimizer
@@ -26,6 +27,7 @@ def train_supernet(
     net: nn.Module,
     method: Method,
     data: Data,
+    objective: Objective,
     recipe: Recipe,
     seed: int,
     logger: RunLogger,
@@ -40,7 +42,7 @@ def train_supernet(
     """
     arch = ArchOptimizer(fabric, method)
     split = data.train_val if method.one_stage else data.train
-    trainer = Trainer(fabric, net, data, split, recipe, seed, logger, checkpoint)
+    trainer = Trainer(fabric, net, data, objective, split, recipe, seed, logger, checkpoint)
     with trainer.resumed({"method": method, **arch.parts()}):
         for epoch in trainer.epochs():
             since, state, start = arch.begin_epoch(net, recipe.epochs), trainer.epoch, method.search_starts_at()
@@ -65,7 +67,8 @@ def train_network(
     fabric: Fabric,
     net: nn.Module,
     data: Data,
-    split: Images,
+    objective: Objective,
+    split: Examples,
     recipe: Recipe,
     seed: int,
     logger: RunLogger,
@@ -77,7 +80,7 @@ def train_network(
 
     Raises ``UserError`` when the loss is no longer finite.
     """
-    trainer = Trainer(fabric, net, data, split, recipe, seed, logger, checkpoint)
+    trainer = Trainer(fabric, net, data, objective, split, recipe, seed, logger, checkpoint)
     average = None
     if recipe.ema > 0:
         average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
@@ -91,6 +94,6 @@ def train_network(
     if average is not None:
         net.load_state_dict(average.module.state_dict())
     if recipe.recalibrate > 0:
-        with overrides(split.labels.device, recipe):
+        with overrides(split.device, recipe):
             recalibrate(net, trainer.calibration())
     net.eval()

@@ -9,14 +9,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD
 
 from sparsenas.core.elastic import SliceBatchNorm2d
 from sparsenas.core.quant_choice import alphas
 from sparsenas.errors import UserError, check_at_least
-from sparsenas.nn.auxiliary_head import Output
 
 FIRST_CYCLE = 10.0
 LEAST = {"epochs": 1, "batch": 2, "warmup": 0, "clip": 0, "clip_value": 0, "weight_decay": 0, "momentum": 0}
@@ -50,7 +48,7 @@ class Recipe:
     """Parameters that decay. weights = weights of convolutions and linear layers; scales = also scales of batch norms;
     all = every parameter"""
     smoothing: float = 0.1
-    """Label smoothing, from 0 to below 1"""
+    """Label smoothing of objectives with classes, from 0 to below 1"""
     clip: float = 5.0
     """Largest norm of the gradient; 0 = no limit"""
     clip_value: float = 0.0
@@ -109,17 +107,6 @@ class Recipe:
     def drop_path_at(self, epoch: int, since: int = 0) -> float:
         """The drop-path rate of an epoch; it increases linearly from 0 in epoch ``since``."""
         return self.drop_path * max(0, epoch - since) / max(1, self.epochs - since)
-
-    def loss(self, output: Output, labels: Tensor, others: Tensor | None = None, share: float = 1.0) -> Tensor:
-        """The training loss of a batch, from its logits or from its logits and the auxiliary head's.
-
-        For images blended with others, ``labels`` have the weight ``share`` and ``others`` have the rest.
-        """
-        if isinstance(output, tuple):
-            logits, auxiliary = (self.loss(one, labels, others, share) for one in output)
-            return logits + self.auxiliary * auxiliary
-        loss = functional.cross_entropy(output, labels, label_smoothing=self.smoothing)
-        return loss if others is None else share * loss + (1 - share) * self.loss(output, others)
 
     def optimizer(self, net: nn.Module) -> SGD:
         """SGD. Parameters without gradient are not touched by a step. The network must be on its device by now."""

@@ -12,24 +12,18 @@ from torch.optim import Optimizer
 from sparsenas.data import Data, Split, Target, blended, cutout
 from sparsenas.distributed.collectives import average_gradients, world
 from sparsenas.distributed.sync_batch_norm import SYNCED
-from sparsenas.nn.auxiliary_head import Output
 from sparsenas.nn.depthwise_grad import DEPTHWISE
 from sparsenas.nn.function_overrides import FunctionOverrides
+from sparsenas.nn.tree import Tree
 from sparsenas.training.recipe import Recipe
 
 
-def forward(model: nn.Module, data: Data, batch: Split, recipe: Recipe, epoch: int) -> tuple[Output, Target]:
-    """The output for a batch of images, augmented as the recipe says, and the labels to compare it with."""
-    x, target = inputs(data, batch, recipe, epoch)
-    with overrides(x.device, recipe):
-        return model(x), target
-
-
-def inputs(data: Data, batch: Split, recipe: Recipe, epoch: int) -> tuple[Tensor, Target]:
-    """The input for a batch of images, augmented as the recipe says, and the labels of the output."""
-    x = data.inputs(batch.images, recipe.augment, recipe.size_at(epoch))
+def inputs(data: Data, batch: Split, recipe: Recipe, epoch: int) -> tuple[Tree, Target]:
+    """The input for a batch of examples, augmented as the recipe says, and the targets of the output."""
+    x = data.prepared(batch.inputs, recipe.augment, recipe.size_at(epoch))
     x = cutout(x, recipe.cutout) if recipe.cutout > 0 else x
-    return blended(x, batch.labels, recipe.mixup, recipe.cutmix)
+    x, target = blended(x, batch.targets, recipe.mixup, recipe.cutmix)
+    return (x if target.others is None else data.laid_out(x)), target
 
 
 def overrides(device: torch.device, recipe: Recipe) -> AbstractContextManager[object]:

@@ -12,19 +12,22 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sparsenas.data import Data, Images, Split
+from sparsenas.data import Data, Examples, Split, Target
 from sparsenas.distributed.collectives import rank, rank_slice, world
 from sparsenas.errors import UserError
 from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
 from sparsenas.nn.blocks import set_drop_path
+from sparsenas.nn.tree import Tree, arguments, device_of
+from sparsenas.objectives import Objective
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.training.arch_optimizer import PrunableOptimizer
 from sparsenas.training.epoch import Epoch
+from sparsenas.training.loss import training_loss
 from sparsenas.training.recipe import Recipe
-from sparsenas.training.step import forward, inputs, update
+from sparsenas.training.step import inputs, overrides, update
 
 SUPERNET = "supernet"
 """The stage whose flags are those of the search."""
@@ -33,8 +36,8 @@ SUPERNET = "supernet"
 class Trainer:
     """The training of the weights of one network, supernet or plain.
 
-    All randomness of a step follows from the seed and the numbers of the step and the process. The images of a batch
-    are shared among the processes.
+    All randomness of a step follows from the seed and the numbers of the step and the process. The examples of a
+    batch are shared among the processes.
     """
 
     def __init__(
@@ -42,14 +45,15 @@ class Trainer:
         fabric: Fabric,
         net: nn.Module,
         data: Data,
-        split: Images,
+        objective: Objective,
+        split: Examples,
         recipe: Recipe,
         seed: int,
         logger: RunLogger,
         checkpoint: Checkpoint,
     ) -> None:
         """Raises ``UserError`` when the recipe does not fit the network or the number of processes."""
-        self.fabric, self.data, self.split, self.recipe = fabric, data, split, recipe
+        self.fabric, self.data, self.objective, self.split, self.recipe = fabric, data, objective, split, recipe
         self.seed, self.logger, self.checkpoint, self.stage = seed, logger, checkpoint, checkpoint.stage
         self.net = net
         self.whole = net
@@ -58,12 +62,12 @@ class Trainer:
         if recipe.auxiliary > 0:
             if not isinstance(net, Deep):
                 raise UserError(f"{flag}.auxiliary: expected 0 for {type(net).__name__}, got {recipe.auxiliary:g}")
-            self.whole = WithAuxiliary(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.whole = data.laid_out_weights(WithAuxiliary(net))
         # Before the optimizer, whose state is of the type and on the device of the weights.
         self.model = fabric.setup_module(self.whole)
         self.optimizer = cast(Optimizer, fabric.setup_optimizers(recipe.optimizer(self.whole.train())))
         self.prunable = PrunableOptimizer(self.optimizer, self.whole)
-        self.epoch, self.steps = Epoch(self.stage, recipe), _steps(split, recipe, flag)
+        self.epoch, self.steps = Epoch(self.stage, recipe, objective), _steps(split, recipe, flag)
         self.parts: dict[str, Any] = {"net": self.whole, "optimizer": self.prunable, "epoch": self.epoch}
 
     @contextmanager
@@ -101,18 +105,24 @@ class Trainer:
         """A seed of this stage."""
         return seed_of(self.seed, self.stage, *purpose)
 
+    def forward(self, batch: Split) -> tuple[Any, Target]:
+        """The output for a batch, augmented as the recipe says, and the targets to compare it with."""
+        x, target = inputs(self.data, batch, self.recipe, self.epoch.number)
+        args, kwargs = arguments(self.whole, x)
+        with overrides(device_of(x), self.recipe):
+            return self.model(*args, **kwargs), target
+
     def loss(self, batch: Split) -> Tensor:
         """The training loss of a batch, which is not counted."""
-        output, target = forward(self.model, self.data, batch, self.recipe, self.epoch.number)
-        return self.recipe.loss(output, *target)
+        return training_loss(self.objective, self.recipe, *self.forward(batch))
 
     def step(self, batch: Split, pretraining: bool = False) -> None:
         """One step of the weights."""
-        loss = self.epoch.loss(*forward(self.model, self.data, batch, self.recipe, self.epoch.number))
+        loss = self.epoch.loss(*self.forward(batch))
         update(self.fabric, self.model, self.optimizer, loss, self.recipe, clips_values=not pretraining)
 
-    def calibration(self) -> Iterator[Tensor]:
-        """Inputs as in the last epoch, as many images as the recipe recalibrates batch norm on, in whole batches."""
+    def calibration(self) -> Iterator[Tree]:
+        """Inputs as in the last epoch, as many as the recipe recalibrates batch norm on, in whole batches."""
         size, rounds = min(self.recipe.batch, len(self.split)), itertools.count()
         batches = (
             batch
@@ -137,12 +147,12 @@ class Trainer:
             self.epoch.number = self.recipe.epochs  # so that nothing more is trained after a kill either
         step, lr = (record["epoch"] + 1) * self.steps, self.optimizer.param_groups[0]["lr"]
         self.logger.record(EpochEnd(stage=self.stage, step=step, lr=lr, method=dict(method or {}), **record))
-        rate = f"{record['images_per_s']:,.0f} images/s"
-        self.bar.advance(f"loss {record['loss']:.3f}  accuracy {record['accuracy']:.3f}  {rate}")
+        told = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in reversed(record["metrics"].items()))
+        self.bar.advance(f"{told}  {record['examples_per_s']:,.0f} examples/s")
         self.checkpoint.save(self.parts)
 
 
-def _steps(split: Images, recipe: Recipe, flag: str) -> int:
+def _steps(split: Examples, recipe: Recipe, flag: str) -> int:
     """The steps of an epoch. Raises ``UserError`` when the processes cannot share a batch evenly."""
     size = min(recipe.batch, len(split))
     if size % world() > 0:

@@ -93,8 +93,8 @@ def _data(
         raise UserError(f"--data.fill: expected 0 to 255, got {fill}")
     chosen = torch.arange(len(training))
     if 0 < images < len(training):
-        chosen = stratified(training.labels.numpy(), images / len(training), 0, "--data.images", images)[1]
-    train, val = (chosen[rows] for rows in stratified(training.labels[chosen].numpy(), val_share, seed=seed))
+        chosen = stratified(training.targets.numpy(), images / len(training), 0, "--data.images", images)[1]
+    train, val = (chosen[rows] for rows in stratified(training.targets[chosen].numpy(), val_share, seed=seed))
     shifted = RandomCrop((SIDE, SIDE), padding=SHIFT, fill=fill / 255)
     augment = nn.Sequential(shifted, RandomHorizontalFlip(), *color_jitter(jitter))
     return Data(classes, training.subset(train), training.subset(val), parts["test"], mean, std, augment, val_rows=val)

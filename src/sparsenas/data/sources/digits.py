@@ -31,8 +31,8 @@ def digits(seed: int = 0, val_share: float = 0.25) -> Data:
         train=training,
         val=everything.subset(rest[val]),
         test=everything.subset(test),
-        mean=(float((training.images / 255).mean()),),
-        std=(float((training.images / 255).std()),),
+        mean=(float((training.inputs / 255).mean()),),
+        std=(float((training.inputs / 255).std()),),
         val_rows=rest[val],
         augment=RandomAffine(degrees=8.0, translate=(0.1, 0.1), scale=(0.9, 1.1), shear=5.0, p=0.8),
     )

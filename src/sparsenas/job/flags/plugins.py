@@ -11,7 +11,12 @@ from sparsenas.job.flags.sources import GivenFlags
 from sparsenas.job.lookup import canonical, check_trusted, flag_source, resolve
 from sparsenas.spaces.published import PUBLISHED
 
-GIVEN = {"space": {"classes"}, "data": {"seed"}, "method": {"choices", "limits", "seed", "epochs"}}
+GIVEN = {
+    "space": {"classes"},
+    "data": {"seed"},
+    "objective": {"classes", "outputs"},
+    "method": {"choices", "limits", "seed", "epochs"},
+}
 """Parameters that a command supplies itself, so that they are no flags."""
 TARGET = "target"
 """The parameter of commands whose flags are those of the space at another size."""

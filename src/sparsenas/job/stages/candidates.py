@@ -10,24 +10,19 @@ from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.core.choice import Choices
 from sparsenas.costs.layer import as_number
 from sparsenas.job.task import Task
+from sparsenas.objectives import Metrics
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.records import ARCHS, RANDOM, Scored
-from sparsenas.searching.evolution import (
-    MOST_ENUMERATED,
-    Score,
-    ScoreKey,
-    Search,
-    SearchProblem,
-    by_accuracy,
-)
+from sparsenas.searching.config import Scoring
+from sparsenas.searching.evolution import MOST_ENUMERATED, Search, SearchProblem
 from sparsenas.searching.population_evaluator import Scorer
 
 FILES = {"evolution": ARCHS, "random search": RANDOM}
 """Where the scores of a stage are kept."""
 
 
-def architectures(task: Task, score_key: ScoreKey = by_accuracy) -> SearchProblem:
+def architectures(task: Task) -> SearchProblem:
     """What a search may propose: legal architectures, one per network."""
     skeleton = meta_skeleton(task.limits.table.net)
     return SearchProblem(
@@ -35,16 +30,22 @@ def architectures(task: Task, score_key: ScoreKey = by_accuracy) -> SearchProble
         task.limits.draw,
         lambda archs: [bool(x) for x in task.limits.legal(archs)],
         lru_cache(MOST_ENUMERATED)(lambda arch: canonicalize(skeleton, arch)),
-        score_key,
     )
 
 
 def run_search(
-    run: Run, task: Task, scorer: Scorer, strategy: Search, cached: Mapping[Arch, Score], stage: str = "evolution"
-) -> None:
-    """Scores the candidates of ``strategy`` until it has no more, and keeps the scores in the stage's file.
+    run: Run,
+    task: Task,
+    scorer: Scorer,
+    strategy: Search,
+    scoring: Scoring,
+    cached: Mapping[Arch, Metrics],
+    stage: str = "evolution",
+) -> dict[Arch, Metrics]:
+    """Scores the candidates of ``strategy`` until it has no more, and keeps their metrics in the stage's file.
 
-    Scores in ``cached`` are not computed again: after a kill the same search is replayed up to where it was.
+    Returns the metrics of all candidates. Those in ``cached`` are not computed again: after a kill the same search is
+    replayed up to where it was.
     """
     logger, passes, file = RunLogger(run), 0, FILES[stage]
     known, listed = dict(cached), set(scored([run], task.choices, [file]))
@@ -54,26 +55,27 @@ def run_search(
             known.update(zip(new, scorer(new, bar.within) if new else [], strict=True))
             passes += bool(new)
             run.append(file, _lines(task, strategy.generation, [a for a in archs if a not in listed], known))
-            strategy.tell(archs, [known[arch] for arch in archs])
-            bar.advance(f"best {strategy.scores[strategy.best].accuracy:.4f}", len(archs))
+            strategy.tell(archs, [scoring.score(task.objective, known[arch]) for arch in archs])
+            best = known[strategy.best][scoring.by or task.objective.score]
+            bar.advance(f"best {best:.4f}", len(archs))
         counts.evaluations, counts.data_passes = len(strategy.scores), passes
+    return {arch: known[arch] for arch in strategy.scores}
 
 
-def scored(runs: Iterable[Run], choices: Choices, files: Iterable[str] = FILES.values()) -> dict[Arch, Score]:
-    """The scores that run folders have, in order."""
+def scored(runs: Iterable[Run], choices: Choices, files: Iterable[str] = FILES.values()) -> dict[Arch, Metrics]:
+    """The metrics of candidates that run folders have, in order."""
     lines = [line for run in runs for file in files for line in run.lines(file, Scored)]
-    return {Arch.from_json(choices, line.arch): Score(line.accuracy, -line.loss) for line in lines}
+    return {Arch.from_json(choices, line.arch): line.metrics for line in lines}
 
 
-def _lines(task: Task, generation: int, archs: list[Arch], scores: Mapping[Arch, Score]) -> list[Scored]:
+def _lines(task: Task, generation: int, archs: list[Arch], known: Mapping[Arch, Metrics]) -> list[Scored]:
     costs = task.limits.table(archs)
     return [
         Scored(
             generation=generation,
             arch=arch.to_json(),
             text=arch.text(),
-            accuracy=scores[arch].accuracy,
-            loss=-scores[arch].negative_loss,
+            metrics=known[arch],
             costs={cost: as_number(cost, values[i]) for cost, values in costs.items()},
         )
         for i, arch in enumerate(archs)

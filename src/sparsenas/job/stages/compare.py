@@ -73,8 +73,9 @@ def _train_each(
             continue
         net = task.plain(arch, f"{stage}{i + 1}")
         checkpoint = trainer.train(net, f"{stage}{i + 1}")
-        marks = evaluate(net, task.data, task.data.test)
-        done.append(Compared(name=name, text=arch.text(), arch=arch.to_json(), costs=task.costs(arch), **marks))
+        tested = evaluate(net, task.data, task.data.test, task.objective)
+        costs, metrics = task.costs(arch), tested.metrics
+        done.append(Compared(name=name, text=arch.text(), arch=arch.to_json(), costs=costs, metrics=metrics))
         yield done
         checkpoint.finish()
 

@@ -1,4 +1,4 @@
-"""The evaluate stage: test accuracies in results.json."""
+"""The evaluate stage: test metrics in results.json."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found, inherited, trained
-from sparsenas.nn.metrics import Confusion
 from sparsenas.nn.recalibration import recalibrate
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.networks import provenance
 from sparsenas.rundir.results import Evaluation, results, update_results
 from sparsenas.searching.config import Scoring
 from sparsenas.training.evaluation import evaluate
-
-MOST_CLASSES = 100
-"""Data sets with more classes get no confusion matrix."""
 
 
 def evaluate_stage(run: Run, task: Task, scoring: Scoring) -> None:
@@ -29,19 +25,17 @@ def evaluate_stage(run: Run, task: Task, scoring: Scoring) -> None:
     if known.inherited is None and not one_stage:
         update_results(run, inherited=_tested(task, recalibrated(run, task, arch, scoring)))
     if known.retrained is None:
-        net, classes = trained(run, task).to(task.data.test.labels.device), len(task.data.classes)
-        confusion = Confusion(classes) if classes <= MOST_CLASSES else None
-        tested = replace(_tested(task, net, confusion), one_stage=one_stage)
-        update_results(run, retrained=replace(tested, confusion=confusion.rows() if confusion else None))
+        net = trained(run, task).to(task.data.device)
+        update_results(run, retrained=replace(_tested(task, net), one_stage=one_stage))
 
 
-def _tested(task: Task, net: nn.Module, confusion: Confusion | None = None) -> Evaluation:
-    marks = evaluate(net, task.data, task.data.test, confusion)
-    return Evaluation(split="test", accuracy=marks["accuracy"], loss=marks["loss"])
+def _tested(task: Task, net: nn.Module) -> Evaluation:
+    metrics, confusion = evaluate(net, task.data, task.data.test, task.objective)
+    return Evaluation(split="test", metrics=metrics, confusion=None if confusion is None else confusion.tolist())
 
 
 def recalibrated(run: Run, task: Task, arch: Arch, scoring: Scoring) -> nn.Module:
     """The plain network of an architecture on the supernet's weights, its batch norm recalibrated."""
-    net = inherited(run, task, arch).to(task.data.test.labels.device)
+    net = inherited(run, task, arch).to(task.data.device)
     recalibrate(net, task.eval_batches(scoring).calibration)
     return net.eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from sparsenas.job.stages.candidates import architectures, run_search, scored
 from sparsenas.job.stages.search import final, search_randomly, write_best
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
+from sparsenas.objectives import Metrics
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import SUPERNET
@@ -31,37 +33,46 @@ def search_again(
     def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
         return task.limits.table(archs)[pareto]
 
+    scoring = replace(scoring, by="") if pareto else scoring
     choose = crowded(cost_of) if pareto else scoring.choose
-    strategy = method.search(
-        architectures(task, scoring.score_key), np.random.default_rng(seed_of(task.seed, "evolution")), choose
-    )
+    strategy = method.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")), choose)
     if strategy is None:
         raise UserError("--method: expected a method that searches a supernet, as spos does")
     net = task.network("supernet")
     run.restore(SUPERNET, net=net)
-    net.to(task.data.test.labels.device)
+    net.to(task.data.device)
     scorer = task.scorer(net, scoring)
-    run_search(run, task, scorer, strategy, scored([source, run], task.choices))
-    search_randomly(run, task, scorer, random, [source, run])
+    known = run_search(run, task, scorer, strategy, scoring, scored([source, run], task.choices))
+    search_randomly(run, task, scorer, scoring, random, [source, run])
     if pareto:
-        write_front(run, task, strategy.scores, cost_of, pareto)
-    write_best(run, task, *final(run, task, net, strategy.scores, scoring))
+        write_front(run, task, strategy.scores, known, cost_of, pareto)
+    write_best(run, task, *final(run, task, net, known, scoring))
 
 
-def write_front(run: Run, task: Task, scores: Mapping[Arch, Score], cost_of: CostOf, cost: str) -> None:
-    """Writes front.json: the front, cheapest first, and its hypervolume below error 1 and the highest cost."""
+def write_front(
+    run: Run,
+    task: Task,
+    scores: Mapping[Arch, Score],
+    known: Mapping[Arch, Metrics],
+    cost_of: CostOf,
+    cost: str,
+) -> None:
+    """Writes front.json: the front of the score, cheapest first, and its hypervolume.
+
+    That is counted from the worst score, 0 for a share, else that of the worst candidate, and the highest cost.
+    """
     archs = front(scores, cost_of)
-    reference = (1.0, float(cost_of([task.limits.table.extremes(cost)[1]])[0]))
+    worst = 0.0 if task.objective.score in task.objective.shares else min(score.value for score in scores.values())
+    reference = (-worst, float(cost_of([task.limits.table.extremes(cost)[1]])[0]))
     points = [
         FrontPoint(
             arch=arch.to_json(),
             text=arch.text(),
-            accuracy=scores[arch].accuracy,
-            loss=-scores[arch].negative_loss,
+            metrics=known[arch],
             costs=task.costs(arch),
         )
         for arch in archs
     ]
     area = hypervolume(objectives({arch: scores[arch] for arch in archs}, cost_of), reference)
-    run.write(Front(cost=cost, hypervolume=area, reference=reference, points=points))
-    RunLogger(run).say(f"front of {len(archs)} architectures, hypervolume {area / reference[1]:.4f} of the possible")
+    run.write(Front(cost=cost, hypervolume=area, reference=(abs(worst), reference[1]), points=points))
+    RunLogger(run).say(f"front of {len(archs)} architectures, hypervolume {area / reference[1]:.4f}")

@@ -10,18 +10,18 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.results import update_results
 
-IMAGES = 64
+EXAMPLES = 64
 
 
 def export_stage(run: Run, task: Task) -> None:
     """Makes net.pt2 and net.onnx from net.pt."""
     net = trained(run, task)
     freeze_weights(net)
-    images = task.data.inputs(next(task.data.val.batches(IMAGES)).images)
+    inputs = task.data.prepared(next(task.data.val.batches(EXAMPLES)).inputs)
     with RunLogger(run).stage("export"):
-        check = export_network(run, net, images)
+        check = export_network(run, net, inputs, task.objective)
     update_results(run, export=check)
     RunLogger(run).say(
-        f"export: {check.same_predictions} of {check.images} predictions equal in ONNX Runtime, "
+        f"export: {check.same_predictions} of {check.examples} predictions equal in ONNX Runtime, "
         f"largest difference {check.onnx_max_difference:.1e}"
     )

@@ -14,6 +14,8 @@ from sparsenas.job.stages.evaluate import evaluate_stage
 from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.latency import latency_stage
 from sparsenas.job.task import Task
+from sparsenas.objectives import Metrics, Objective
+from sparsenas.objectives.words import told
 from sparsenas.reporting import report
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
@@ -31,13 +33,17 @@ def finish(run: Run, task: Task, scoring: Scoring) -> None:
     export_stage(run, task)
     latency_stage(run, task)
     page, logger = report(run.path), RunLogger(run)
-    logger.console.print(summary(run, task.limits.budgets))
+    logger.console.print(summary(run, task.limits.budgets, task.objective))
     logger.say(f"report: {page}")
 
 
-def summary(run: Run, budgets: Sequence[Budget]) -> Table:
-    """The closing table: the found architecture, its costs and its accuracies."""
-    best, tested = run.read(Best), results(run)
+def summary(run: Run, budgets: Sequence[Budget], objective: Objective) -> Table:
+    """The closing table: the found architecture, its costs and its scores."""
+    best, tested, name = run.read(Best), results(run), objective.score.replace("_", " ")
+
+    def score(metrics: Metrics) -> str:
+        return told(objective, objective.score, metrics[objective.score])
+
     table = Table(title=f"Found {best.text} in {run.path}", show_header=False, title_justify="left")
     for cost, value in best.costs.items():
         limits = [str(budget) for budget in budgets if budget.cost == cost]
@@ -47,21 +53,23 @@ def summary(run: Run, budgets: Sequence[Budget]) -> Table:
         whole = format_cost(latency.measured_ms), format_cost(latency.spread_ms)
         table.add_row("latency_ms, measured whole", " +- ".join(whole))
     if tested.inherited is not None and best.val is not None:
-        table.add_row("validation accuracy, inherited weights", f"{best.val.accuracy:.2%}")
-        table.add_row("test accuracy, inherited weights", f"{tested.inherited.accuracy:.2%}")
+        table.add_row(f"validation {name}, inherited weights", score(best.val))
+        table.add_row(f"test {name}, inherited weights", score(tested.inherited.metrics))
     if tested.retrained is not None:
-        _add_retrained(table, tested, tested.retrained)
+        how = "trained in one stage" if tested.retrained.one_stage else "retrained"
+        table.add_row(f"test {name}, {how}", score(tested.retrained.metrics))
+        _add_random(table, tested, tested.retrained, objective)
     for other in tested.compared:
-        table.add_row(f"test accuracy, {other.name}", f"{other.accuracy:.2%}")
+        table.add_row(f"test {name}, {other.name}", score(other.metrics))
     return table
 
 
-def _add_retrained(table: Table, tested: Results, found: Evaluation) -> None:
-    """Adds the accuracy of the found network, and beside it that of random ones."""
-    how = "trained in one stage" if found.one_stage else "retrained"
-    table.add_row(f"test accuracy, {how}", f"{found.accuracy:.2%}")
-    others = [other.accuracy for other in tested.baselines]
+def _add_random(table: Table, tested: Results, found: Evaluation, objective: Objective) -> None:
+    """Adds the mean score of random networks."""
+    name = objective.score
+    others = [other.metrics[name] for other in tested.baselines]
     if others:
         mean, spread = statistics.mean(others), statistics.stdev(others) if len(others) > 1 else 0.0
-        verdict = "beaten" if found.accuracy > mean else "NOT beaten"
-        table.add_row(f"mean of {len(others)} random networks", f"{mean:.2%} +- {spread:.2%}: {verdict}")
+        better = objective.oriented(name, found.metrics[name]) > objective.oriented(name, mean)
+        verdict, values = "beaten" if better else "NOT beaten", [told(objective, name, n) for n in (mean, spread)]
+        table.add_row(f"mean of {len(others)} random networks", f"{' +- '.join(values)}: {verdict}")

@@ -14,6 +14,9 @@ from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.errors import UserError
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found
+from sparsenas.nn.tree import count
+from sparsenas.objectives import Metrics
+from sparsenas.objectives.objective import LOSS
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import SUPERNET
@@ -88,38 +91,41 @@ def sampled(rows: int, count: int, seed: int) -> list[int]:
 
 
 def supernet_measures(run: Run, task: Task, rows: Known, settings: Sequence[Scoring], block: int) -> list[Measure]:
-    """How well accuracy and loss on inherited weights rank the rows, in every setting."""
+    """How well the score and the loss on inherited weights rank the rows, in every setting."""
     net = task.network("supernet")
     run.restore(SUPERNET, net=net)
-    net.to(task.data.test.labels.device)
+    net.to(task.data.device)
     measures: list[Measure] = []
     for scoring in settings:
         scorer = task.scorer(net, scoring)
-        images = sum(len(batch) for batch in scorer.eval_batches.calibration)
-        setting = Setting(scoring.calibration, images, scorer.eval_batches.images)
-        scores = score_rows(run, task, scorer, rows.archs, setting, block)
-        measures += compared_scores(rows, scores, setting, scoring.shrink)
+        images = sum(count(batch) for batch in scorer.eval_batches.calibration)
+        setting = Setting(scoring.calibration, images, scorer.eval_batches.examples)
+        known = score_rows(run, task, scorer, rows.archs, setting, block)
+        scores = [replace(scoring, by="").score(task.objective, metrics) for metrics in known]
+        measures += compared_scores(rows, scores, (task.objective.score, LOSS), setting, scoring.shrink)
     return measures
 
 
-def compared_scores(rows: Known, scores: Sequence[Score], setting: Setting, share: float) -> list[Measure]:
-    """How well the scores rank the rows; also moved this share of the way to an additive model of them all."""
+def compared_scores(
+    rows: Known, scores: Sequence[Score], names: Sequence[str], setting: Setting, share: float
+) -> list[Measure]:
+    """How well both numbers of the scores rank the rows; also moved this share of the way to an additive model."""
     known = dict(zip(rows.archs, scores, strict=True))
     ways = {"": known} | ({", shrunk": shrinkage(known, share)(known)} if share > 0 else {})
     return [
         measure(f"{part}{way}", [values[arch][i] for arch in rows.archs], rows, setting)
         for way, values in ways.items()
-        for i, part in enumerate(("accuracy", "loss"))
+        for i, part in enumerate(names)
     ]
 
 
 def score_rows(
     run: Run, task: Task, scorer: Scorer, archs: Sequence[Arch], setting: Setting, block: int
-) -> list[Score]:
-    """The scores of ``archs``, read from rank.jsonl or computed in blocks that share long prefixes, and kept there."""
+) -> list[Metrics]:
+    """The metrics of ``archs``, read from rank.jsonl or computed in blocks that share long prefixes, and kept there."""
     every = run.lines(RANKED, Ranked)
     lines = [line for line in every if (line.calibration, line.images, line.val) == setting]
-    known = {Arch.from_json(task.choices, line.arch): Score(line.accuracy, -line.loss) for line in lines}
+    known = {Arch.from_json(task.choices, line.arch): line.metrics for line in lines}
     new = sorted(set(archs) - known.keys(), key=lambda arch: tuple(arch.values()))
     if new:
         logger, title = RunLogger(run), f"rank ({setting.images} calibration images)"
@@ -133,9 +139,8 @@ def score_rows(
     return [known[arch] for arch in archs]
 
 
-def _line(setting: Setting, arch: Arch, score: Score) -> Ranked:
-    labels, loss = arch.to_json(), -score.negative_loss
-    return Ranked(**setting._asdict(), arch=labels, text=arch.text(), accuracy=score.accuracy, loss=loss)
+def _line(setting: Setting, arch: Arch, metrics: Metrics) -> Ranked:
+    return Ranked(**setting._asdict(), arch=arch.to_json(), text=arch.text(), metrics=metrics)
 
 
 def cost_measures(task: Task, rows: Known) -> list[Measure]:

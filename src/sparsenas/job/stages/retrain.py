@@ -31,13 +31,25 @@ class NetworkTrainer:
     checkpoint_seconds: float
 
     def train(self, net: nn.Module, stage: str) -> Checkpoint:
-        """Trains on all images but the test images; returns the checkpoint, to be finished when the result is written.
+        """Trains on all examples but those of the test split.
 
-        The architecture is decided, so the validation images may be learned from.
+        Returns the checkpoint, to be finished when the result is written.
+
+        The architecture is decided, so the validation examples may be learned from.
         """
         checkpoint = Checkpoint(self.run, stage, self.checkpoint_seconds)
-        data, seed = self.task.data, self.task.seed
-        train_network(self.fabric, net, data, data.train_val, self.recipe, seed, RunLogger(self.run), checkpoint)
+        task, data = self.task, self.task.data
+        train_network(
+            self.fabric,
+            net,
+            data,
+            task.objective,
+            data.train_val,
+            self.recipe,
+            task.seed,
+            RunLogger(self.run),
+            checkpoint,
+        )
         return checkpoint
 
 

@@ -17,20 +17,17 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.candidates import architectures, run_search, scored
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
+from sparsenas.objectives import Metrics
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.drawing import ArchDrawing
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import SUPERNET, save_net
-from sparsenas.rundir.records import Best, Metrics, Provenance
+from sparsenas.rundir.records import Best, Provenance
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.additive_smoothing import shrinkage
 from sparsenas.searching.config import Scoring
-from sparsenas.searching.evolution import (
-    RandomSearch,
-    Score,
-    best_first,
-)
+from sparsenas.searching.evolution import RandomSearch, Score, best_first
 from sparsenas.searching.population_evaluator import Scorer, score_population
 from sparsenas.training.loops import train_supernet
 from sparsenas.training.recipe import Recipe
@@ -68,11 +65,11 @@ def search_stage(
         return
     net = _supernet(run, task, method, fabric, recipe, checkpoint_seconds)
     strategy = method.search(
-        architectures(task, scoring.score_key), np.random.default_rng(seed_of(task.seed, "evolution")), scoring.choose
+        architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")), scoring.choose
     )
     scorer = task.scorer(net, scoring)
     weights: dict[str, list[float]] = {}
-    score: Score | None = None
+    score: Metrics | None = None
     if strategy is None:
         best = method.arch()
         assert best is not None
@@ -81,11 +78,11 @@ def search_stage(
         if method.one_stage:
             save_net(run, derive(net, gates), Provenance(one_stage=True))
         else:
-            score = score_population(derive(net, gates), [Arch({}, {})], scorer.eval_batches)[0]
+            score = score_population(derive(net, gates), [Arch({}, {})], scorer.eval_batches, task.objective)[0]
     else:
-        run_search(run, task, scorer, strategy, scored([run], task.choices))
-        best, score = final(run, task, net, strategy.scores, scoring)
-    search_randomly(run, task, scorer, random, [run])
+        known = run_search(run, task, scorer, strategy, scoring, scored([run], task.choices))
+        best, score = final(run, task, net, known, scoring)
+    search_randomly(run, task, scorer, scoring, random, [run])
     write_best(run, task, best, score, weights)
 
 
@@ -100,46 +97,52 @@ def _supernet(
         return net
     with logger.stage("supernet"):
         checkpoint = Checkpoint(run, "supernet", checkpoint_seconds)
-        train_supernet(fabric, net, method, task.data, recipe, task.seed, logger, checkpoint)
+        train_supernet(fabric, net, method, task.data, task.objective, recipe, task.seed, logger, checkpoint)
     run.save(SUPERNET, {"net": net.state_dict(), "method": method.state_dict()})
     checkpoint.finish()
     return net
 
 
-def final(run: Run, task: Task, net: nn.Module, scores: Mapping[Arch, Score], scoring: Scoring) -> tuple[Arch, Score]:
-    """The best scored architecture; with finalists, the best of those by all validation images."""
-    move = shrinkage(scores, scoring.shrink)
-    best = best_first(move(scores), max(1, scoring.finalists), scoring.score_key)
+def final(
+    run: Run, task: Task, net: nn.Module, known: Mapping[Arch, Metrics], scoring: Scoring
+) -> tuple[Arch, Metrics]:
+    """The best scored architecture; with finalists, the best of those by all validation examples."""
+
+    def scores() -> dict[Arch, Score]:
+        return {arch: scoring.score(task.objective, metrics) for arch, metrics in known.items()}
+
+    move = shrinkage(scores(), scoring.shrink)
+    best = best_first(move(scores()), max(1, scoring.finalists))
     if scoring.finalists > 0:
         logger = RunLogger(run)
         with logger.stage("finalists") as counts, logger.bar("finalists", len(best)) as bar:
-            again = Scorer(net, task.eval_batches(replace(scoring, val=0)))(best, bar.within)
+            again = task.scorer(net, replace(scoring, val=0, cache_memory=0))(best, bar.within)
             bar.advance(by=len(best))
             counts.evaluations, counts.data_passes = len(best), 1
-        scores = dict(zip(best, again, strict=True))
-        best = best_first(move(scores), 1, scoring.score_key)
-    winner = best[0]
-    return winner, scores[winner]
+        known = dict(zip(best, again, strict=True))
+        best = best_first(move(scores()), 1)
+    return best[0], known[best[0]]
 
 
-def search_randomly(run: Run, task: Task, scorer: Scorer, count: int, scored_by: Sequence[Run]) -> None:
+def search_randomly(
+    run: Run, task: Task, scorer: Scorer, scoring: Scoring, count: int, scored_by: Sequence[Run]
+) -> None:
     """Scores random legal architectures for comparison; scores that these runs have are reused."""
     if count > 0:
         strategy = RandomSearch(architectures(task), np.random.default_rng(seed_of(task.seed, "random search")), count)
-        run_search(run, task, scorer, strategy, scored(scored_by, task.choices), "random search")
+        run_search(run, task, scorer, strategy, scoring, scored(scored_by, task.choices), "random search")
 
 
 def write_best(
-    run: Run, task: Task, arch: Arch, score: Score | None, weights: dict[str, list[float]] | None = None
+    run: Run, task: Task, arch: Arch, val: Metrics | None, weights: dict[str, list[float]] | None = None
 ) -> None:
     """Writes drawing.json and best.json; checks the exact costs against the budgets.
 
-    ``score`` is the score on validation images, ``None`` where those were trained on. ``weights`` are the weights that
-    a method has learned for the kept options, by choice.
+    ``val`` are the metrics on validation examples, ``None`` where those were trained on. ``weights`` are the
+    weights that a method has learned for the kept options, by choice.
     """
     costs = task.costs(arch)
     assert all(budget.allows(costs[budget.cost]) for budget in task.limits.budgets)
-    val = Metrics(accuracy=score.accuracy, loss=-score.negative_loss) if score else None
     budgets = [str(budget) for budget in task.limits.budgets]
     best = Best(arch=arch.to_json(), text=arch.text(), costs=costs, budgets=budgets, val=val, weights=weights or None)
     if (drawing := draw(task.limits.table.net, arch)) != Drawing():

@@ -1,0 +1,21 @@
+"""An objective from a loss function alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from sparsenas.nn.tree import Tree
+from sparsenas.objectives.objective import Objective
+
+
+class LossObjective(Objective):
+    """A user's loss, a function of output and target that returns the mean over a batch. Its value is the score."""
+
+    def __init__(self, function: Callable[[Tree, Tree], Tensor], outputs: int = 1) -> None:
+        self.function, self.outputs = function, outputs
+
+    def loss(self, output: Tree, target: Tree) -> Tensor:
+        """The user's loss."""
+        return self.function(output, target)
