@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -13,7 +13,8 @@ from sparsenas.core.choice import Picks
 from sparsenas.core.gate import Gated, Gates, set_gates
 from sparsenas.errors import UserError
 from sparsenas.nn.bn_folding import Scaled, scale_output
-from sparsenas.nn.clone import clone_sharing_parameters, shallow
+from sparsenas.nn.clone import clone_sharing_parameters, deep_copy, shallow
+from sparsenas.nn.hooks import has_hooks
 
 
 class Derivable(nn.Module, ABC):
@@ -46,16 +47,28 @@ def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Modu
     It inherits the weights. Gate weights are folded into the layer before them where that is possible. Every batch norm
     gets affine parameters that learn; they start as (1, 0) if the supernet has none. With ``share_weights`` parameters
     are the supernet's own tensors, unless they are slices; batch norm statistics are always copies.
-    Raises ``UserError`` when a user's own ``Gated`` module has no ``derived``.
+    Raises ``UserError`` when a user's own ``Gated`` module has no ``derived``, or a module that is replaced has hooks.
     """
+    check_hooks(net)
     plain = shared_parts(net, gates)
     if share_weights:
         return clone_sharing_parameters(plain)
-    own = copy.deepcopy(plain)
+    own = deep_copy(plain)
     for module in own.modules():
         if isinstance(module, _BatchNorm):
             module.requires_grad_()
     return own
+
+
+def check_hooks(net: nn.Module) -> None:
+    """Raises ``UserError`` where a module that ``derive`` replaces has forward hooks, which would be lost."""
+    for name, module in net.named_modules():
+        if isinstance(module, Derivable) and has_hooks(module):
+            what = f"choice {module.choice.name!r}" if isinstance(module, Gated) else type(module).__name__
+            raise UserError(
+                f"{name or 'network'} ({what}): expected no forward hook on a module that a derived network replaces; "
+                "put the module into an nn.Sequential and the hook on that"
+            )
 
 
 def shared_parts(net: nn.Module, gates: Gates) -> nn.Module:
@@ -93,10 +106,10 @@ def _with_children(module: nn.Module, children: dict[str, nn.Module | None]) -> 
 
 
 def _with_affine(norm: _BatchNorm) -> _BatchNorm:
-    mean = norm.running_mean
-    device, dtype = (None, None) if mean is None else (mean.device, mean.dtype)
-    settings = norm.num_features, norm.eps, norm.momentum, True, norm.track_running_stats
-    copied = type(norm)(*settings, device=device, dtype=dtype)
-    copied.running_mean, copied.running_var = norm.running_mean, norm.running_var
-    copied.num_batches_tracked = norm.num_batches_tracked
-    return copied.train(norm.training)
+    like = torch.empty(0) if norm.running_mean is None else norm.running_mean
+    copied = shallow(norm)
+    assert isinstance(copied, _BatchNorm)
+    copied.affine = True
+    copied.weight = nn.Parameter(like.new_ones(norm.num_features))
+    copied.bias = nn.Parameter(like.new_zeros(norm.num_features))
+    return copied

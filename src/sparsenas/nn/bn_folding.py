@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from sparsenas.nn.blocks import DropPath, Scale
 from sparsenas.nn.clone import shallow
+from sparsenas.nn.hooks import has_hooks
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -30,6 +31,8 @@ def scale_output(op: nn.Module, factor: float) -> nn.Module:
     holds for running and for batch statistics) or into the weights of a last linear layer. Else a ``Scale`` follows.
     """
     # Exact types only: a subclass may do more than its base, such as quantize its weights, and not scale with them.
+    if has_hooks(op):
+        return nn.Sequential(op, Scale(factor))
     if type(op) is nn.Sequential and len(op) > 0:
         copied = shallow(op)
         *before, (name, last) = op._modules.items()
@@ -53,23 +56,29 @@ def fold_batch_norms(net: nn.Module) -> nn.Module:
     """Replaces, in place, each convolution followed by a batch norm in a ``Sequential`` by one convolution.
 
     For a network in eval mode; outputs change by rounding only. The new convolutions have weights of their own, so
-    weights that ``net`` shares with another network are left alone. Returns ``net``.
+    weights that ``net`` shares with another network are left alone. Layers with hooks stay. Returns ``net``.
     """
     for module in net.modules():
         if type(module) is nn.Sequential:
             layers = list(module)
             for i in range(len(layers) - 1):
                 conv, norm = layers[i], layers[i + 1]
-                if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None:
+                if _can_fold(conv, norm):
                     module[i], module[i + 1] = _fused(conv, norm), nn.Identity()
     return net
 
 
-def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+def _can_fold(conv: nn.Module, norm: nn.Module) -> bool:
+    known = type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None
+    return known and not has_hooks(conv) and not has_hooks(norm)
+
+
+def _fused(conv: nn.Module, norm: nn.Module) -> nn.Module:
+    assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     fused = shallow(conv)
-    assert isinstance(fused, nn.Conv2d)
+    assert isinstance(conv, nn.Conv2d)
     fused.weight, fused.bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )

@@ -81,6 +81,7 @@ class Scorer:
                 tick()
             statistics.collect()
         statistics.set(all_gather)
+        statistics.end()
         for node in new:
             segment = node.finish(self.folds)
             if node.leaf is None:

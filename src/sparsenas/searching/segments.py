@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from sparsenas.core.gate import choices
+from sparsenas.nn.hooks import has_hooks
 
 
 @runtime_checkable
@@ -20,7 +21,10 @@ class Segmented(Protocol):
 
 
 def segments_of(net: nn.Module) -> list[nn.Module]:
-    """The segments of a network, neighbours without choices joined; one segment where the network names none."""
+    """The segments of a network, neighbours without choices joined.
+
+    One segment where the network names none, where it does more than run them, or where segments share statistics.
+    """
     joined: list[nn.Module] = []
     plain: list[nn.Module] = []
     for part in _parts(net):
@@ -29,10 +33,14 @@ def segments_of(net: nn.Module) -> list[nn.Module]:
             plain = []
         else:
             plain.append(part)
-    return joined + ([nn.Sequential(*plain)] if plain else [])
+    joined += [nn.Sequential(*plain)] if plain else []
+    buffers = [id(buffer) for segment in joined for buffer in segment.buffers()]
+    return joined if len(set(buffers)) == len(buffers) else [net]
 
 
 def _parts(net: nn.Module) -> Sequence[nn.Module]:
-    if isinstance(net, nn.Sequential):
+    if has_hooks(net):
+        return [net]
+    if isinstance(net, nn.Sequential) and type(net).forward is nn.Sequential.forward:
         return list(net)
     return net.segments() if isinstance(net, Segmented) else [net]
