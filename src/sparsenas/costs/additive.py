@@ -11,7 +11,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choice, Picks
 from sparsenas.costs.encoding import Encoding
 from sparsenas.costs.extremes import Factor, minimise
-from sparsenas.costs.model import CostModel, LinearTerms
+from sparsenas.costs.model import AdditiveTerms, CostModel, LinearTerms
 
 Matrix = NDArray[np.float64]
 
@@ -49,6 +49,10 @@ class AdditiveCosts(CostModel):
         for cost, pairs in self.pairs.items():
             values[:, cost] += ((rows @ pairs) * rows).sum(axis=1)
         return values
+
+    def additive_terms(self, cost: int) -> AdditiveTerms | None:
+        """A cost as a sum over options and pairs of options."""
+        return AdditiveTerms(float(self.base[cost]), self.linear[:, cost], self.pairs.get(cost))
 
     def linear_terms(self, cost: int) -> LinearTerms | None:
         """A cost as a sum over options; ``None`` when it has pair terms."""

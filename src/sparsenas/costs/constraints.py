@@ -8,17 +8,20 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsenas.core.arch import Arch
+from sparsenas.core.arch import Arch, space_size
 from sparsenas.costs.budget import Budget
 from sparsenas.costs.layer import format_cost
 from sparsenas.costs.local_search import local_search, neighbours
 from sparsenas.costs.table import CostTable
+from sparsenas.costs.window import Listed, Window, find_window, list_window
 from sparsenas.errors import UserError
 
 BLOCK = 256
 BLOCKS = 40
 WALK = 20
 """Sweeps of the walk that draws legal architectures where uniform draws hardly ever are legal."""
+MOST_LISTED = 20_000
+"""So many architectures are tried one by one where none of some random ones is wanted."""
 
 
 class Limits:
@@ -29,6 +32,7 @@ class Limits:
         self.table = table
         self.budgets = tuple(budgets)
         self.choices = table.choices
+        self._seed = seed
         for budget in budgets:
             self._check_alone(budget)
         self._legal_start = self._find_legal(np.random.default_rng(seed))
@@ -38,23 +42,51 @@ class Limits:
         return self._violations(self.table(archs)) == 0 if self.budgets else np.ones(len(archs), dtype=bool)
 
     def draw(self, rng: np.random.Generator, wanted: Callable[[Arch], bool] = lambda arch: True) -> Arch | None:
-        """Draws one legal architecture that is ``wanted``, or ``None`` after about ten thousand tries.
+        """Draws one legal architecture that is ``wanted``, or ``None`` where none is found.
 
-        Uniform over the legal ones by rejection. If none of the tries was legal, by a random walk among legal
-        neighbours from a known legal architecture. Spaces whose choices may all keep everything have a way of their
-        own under an upper bound: options are dropped from the fullest architecture in a random order, as few as
-        possible. Uniform draws would keep about half of the options, and so nearly all cost the same.
+        Uniform over the legal ones: by rejection, and after ten thousand tries from the sums of costs (``Window``).
+        Where costs do not add up, by a random walk among legal neighbours from a known legal architecture. Spaces whose
+        choices may all keep everything have a way of their own under an upper bound: options are dropped from the
+        fullest architecture in a random order, as few as possible. Uniform draws would keep about half of the options,
+        and so nearly all cost the same.
         """
-        if self._thins:
-            return self._thinned(rng, wanted)
-        seen_legal = False
-        for block in range(BLOCKS):
+        seen_legal = self._thins
+        if self._thins and (thin := self._thinned(rng, wanted)) is not None:
+            return thin
+        for block in range(0 if self._thins else BLOCKS):
             rows = self.table.encoding.draw(rng, BLOCK if block else 8)
             for row in rows[self._violations(self.table.of_rows(rows)) == 0]:
                 seen_legal, arch = True, self.table.encoding.decode(row)
                 if wanted(arch):
                     return arch
+        if self.budgets and self._window is not None:
+            return self._from_window(self._window, rng, wanted)
         return None if seen_legal else self._walk(rng, wanted)
+
+    @cached_property
+    def _window(self) -> Window | Listed | None:
+        """The legal architectures by the sums of costs that add up, or listed; ``None`` where neither is possible."""
+        costs = [(b, self.table.additive_terms(b.cost)) for b in self.budgets]
+        known = [(b, terms) for b, terms in costs if terms is not None]
+        if known:
+            bounds = [(budget.at_least, budget.at_most) for budget, _ in known]
+            return find_window(self.table.encoding, [terms for _, terms in known], bounds, self._seed)
+        return list_window(self.choices, self.legal, MOST_LISTED)
+
+    def _from_window(
+        self, window: Window | Listed, rng: np.random.Generator, wanted: Callable[[Arch], bool]
+    ) -> Arch | None:
+        if not window.size:
+            return None
+        for _ in range(BLOCK):
+            arch = window.draw(rng)
+            if arch is not None and self.legal([arch])[0] and wanted(arch):
+                return arch
+        if window.size > MOST_LISTED:
+            return None
+        every = list(window.every())
+        left = [arch for arch, meets in zip(every, self.legal(every), strict=True) if meets and wanted(arch)]
+        return left[int(rng.integers(len(left)))] if left else None
 
     @cached_property
     def _thins(self) -> bool:
@@ -107,15 +139,29 @@ class Limits:
         return broken
 
     def _check_alone(self, budget: Budget) -> None:
+        exact = self.table.extremes_are_exact(budget.cost)
         lowest, highest = (self.table.exact(arch)[budget.cost] for arch in self.table.extremes(budget.cost))
         if budget.at_most < lowest or budget.at_least > highest:
+            if not exact and space_size(self.choices) <= MOST_LISTED:
+                return  # all architectures are looked at
             raise UserError(
                 f"--budget {budget}: this space reaches {format_cost(lowest)} to {format_cost(highest)} {budget.cost}"
+                f"{'' if exact else ', as far as a local search finds'}"
             )
 
     def _find_legal(self, rng: np.random.Generator) -> Arch:
-        """An architecture that meets all budgets, by local search on the violations from many starts."""
+        """An architecture that meets all budgets: by local search on the violations, else from all sums of costs."""
+        found = self._searched(rng)
+        if found is None and self._window is not None:
+            found = self._from_window(self._window, rng, lambda arch: True)
+        if found is not None:
+            return found
+        asked = ", ".join(map(str, self.budgets)) + (" at once" if len(self.budgets) > 1 else "")
+        if self._window is not None and self._window.complete:
+            raise UserError(f"--budget: no architecture of this space meets {asked}")
+        raise UserError(f"--budget: no architecture was found that meets {asked}; whether there is one is not known")
 
+    def _searched(self, rng: np.random.Generator) -> Arch | None:
         def evaluate(archs: Sequence[Arch]) -> list[float]:
             violations: list[float] = self._violations(self.table(archs)).tolist()
             return violations
@@ -127,7 +173,4 @@ class Limits:
             arch, left = local_search(starts[i], broken[i], [neighbours], evaluate, enough=0.0)
             if left == 0:
                 return arch
-        raise UserError(
-            f"--budget: each of {', '.join(map(str, self.budgets))} can be met, "
-            "but no architecture was found that meets all"
-        )
+        return None

@@ -21,6 +21,16 @@ class LinearTerms(NamedTuple):
     """One number per column of the encoding."""
 
 
+class AdditiveTerms(NamedTuple):
+    """A cost as a sum over the picked options, and over pairs of them."""
+
+    base: float
+    options: Matrix
+    """One number per column of the encoding."""
+    pairs: Matrix | None = None
+    """One number for every two columns; only options of one-of-n choices have them. ``None``: no pair has any."""
+
+
 class CostModel(ABC):
     """Costs of encoded architectures of one space."""
 
@@ -30,6 +40,10 @@ class CostModel(ABC):
 
     def cheapest(self, cost: int, sign: int) -> Arch | None:
         """The architecture at which ``sign`` times a cost is least; ``None`` when the model cannot tell."""
+        return None
+
+    def additive_terms(self, cost: int) -> AdditiveTerms | None:
+        """A cost as a sum over options and pairs of options; ``None`` when it is no such sum."""
         return None
 
     def linear_terms(self, cost: int) -> LinearTerms | None:

@@ -13,7 +13,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.costs.dag_costs import DagCosts
 from sparsenas.costs.extremes import search_cheapest
 from sparsenas.costs.layer import COSTS, Cost, Shape, as_number
-from sparsenas.costs.model import CostModel, LinearTerms
+from sparsenas.costs.model import AdditiveTerms, CostModel, LinearTerms
 from sparsenas.costs.select import exact_model, select_models
 from sparsenas.costs.space import TracedSpace
 
@@ -73,6 +73,10 @@ class CostTable:
         """The costs as sums over the parts that run; ``None`` for a space whose choices do more than drop parts."""
         return self._exact if isinstance(self._exact, DagCosts) else None
 
+    def additive_terms(self, cost: str) -> AdditiveTerms | None:
+        """A cost as a sum over the picked options and pairs of them; ``None`` when it is no such sum."""
+        return self.models[cost].additive_terms(list(self.costs).index(cost))
+
     def linear_terms(self, cost: str) -> LinearTerms | None:
         """A cost as a sum over the picked options; ``None`` when it is no such sum."""
         return self.models[cost].linear_terms(list(self.costs).index(cost))
@@ -84,6 +88,10 @@ class CostTable:
         of the fullest, the uniform and some random architectures, improved by local search.
         """
         return self._cheapest(cost, 1), self._cheapest(cost, -1)
+
+    def extremes_are_exact(self, cost: str) -> bool:
+        """Whether the model of a cost tells its extremes itself, without a search."""
+        return self.models[cost].cheapest(list(self.costs).index(cost), 1) is not None
 
     def _cheapest(self, cost: str, sign: int) -> Arch:
         found = self.models[cost].cheapest(list(self.costs).index(cost), sign)
