@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
+
+LIBRARIES = ("site-packages", "dist-packages", str(Path(__file__).parent))
+"""Parts of the paths of code that is not the user's."""
 
 
 class UserError(ValueError):
@@ -16,6 +21,15 @@ class UserError(ValueError):
 def first_line(error: Exception) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def told(error: Exception) -> str:
+    """An error of the user's own code in one line: its kind, what it says, and the line of that code that raised it."""
+    kind, said = type(error).__name__, first_line(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith("<") and not any(part in f.filename for part in LIBRARIES)]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"{kind if said == kind else f'{kind}: {said}'}{place}"
 
 
 def check_at_least(values: Mapping[str, object], least: Mapping[str, float]) -> None:

@@ -1,16 +1,19 @@
-"""Checks of spaces and methods, for the tests of their authors.
+"""Checks of spaces, methods and data, for the tests of their authors.
 
 Call them from a test of your own package::
 
     from sparsenas.testing import check_space
     def test_my_space():
         check_space(my_space, shape=(3, 32, 32))
+    def test_my_data():
+        check_data(my_data(), Classification(classes=10))
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +25,10 @@ from sparsenas.core.derive import derive
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable, Limits, Shape, total, trace
 from sparsenas.costs.layer import params
+from sparsenas.data import Examples, Split, as_data
 from sparsenas.methods import Method
+from sparsenas.nn.tree import concatenated, tensors
+from sparsenas.objectives import Objective
 
 
 def check_space(make: Callable[[], nn.Module], shape: Shape, archs: int = 20, tolerance: float = 1e-5) -> None:
@@ -80,6 +86,66 @@ def check_method(make: Callable[[Limits, int], Method], limits: Limits, steps: i
         assert {n: g.picks for n, g in first.items()} == {n: g.picks for n, g in second.items()}, (
             f"step {step} after resuming: expected the same gates as without interruption"
         )
+
+
+def check_data(data: Any, objective: Objective | None = None, batch: int = 8) -> None:
+    """Checks that each part of the data keeps the promises that training and resuming rely on.
+
+    ``data`` is a ``Data`` or any object that ``as_data`` takes. Batches hold the examples in order, again and again the
+    same ones, all of one shape and type. A shuffled order depends on its seed only; ``skip`` and ``share`` of it leave
+    out what they say; joined parts are one after the other. With an ``objective``, all targets fit it.
+    Raises ``AssertionError`` naming the part, or ``UserError`` naming the example.
+    """
+    made = as_data(data)
+    for name, part in (("train", made.train), ("val", made.val), ("test", made.test)):
+        assert len(part) > 0, f"{name}: expected at least one example, got none"
+        whole = list(part.batches(batch))
+        assert sum(map(len, whole)) == len(part), f"{name}: batches hold other examples than its {len(part)}"
+        _equal(f"{name}: batches read again", whole, list(part.batches(batch)))
+        _check_forms(name, whole)
+        last = torch.arange(len(part))[-batch:]
+        _equal(
+            f"{name}: the subset of the last examples", _rows(whole)[-len(last) :], _rows(part.subset(last).batches(1))
+        )
+        _check_order(name, part, min(batch, len(part)))
+        if objective is not None:
+            objective.check_targets(concatenated([one.targets for one in whole]))
+    joined = _rows(made.train_val.batches(batch))
+    _equal("train and val joined", joined, [*_rows(made.train.batches(batch)), *_rows(made.val.batches(batch))])
+
+
+def _check_order(name: str, part: Examples, size: int) -> None:
+    order = list(part.shuffled(size, 1))
+    assert len(order) == len(part) // size, f"{name}: expected {len(part) // size} full batches, got {len(order)}"
+    _equal(f"{name}: an order of the same seed", order, list(part.shuffled(size, 1)))
+    _equal(f"{name}: what skip=1 leaves of an order", order[1:], list(part.shuffled(size, 1, skip=1)))
+    first, rest = slice(0, (size + 1) // 2), slice((size + 1) // 2, None)
+    shares = [_rows(part.shuffled(size, 1, share)) for share in (first, rest)]
+    for share, got in zip((first, rest), shares, strict=True):
+        _equal(f"{name}: a share of an order", [row for one in order for row in _rows([one])[share]], got)
+
+
+def _check_forms(name: str, batches: Sequence[Split]) -> None:
+    """All examples have tensors of the same types, and batches tensors of as many examples."""
+    first = [leaf.dtype for leaf in tensors([batches[0].inputs, batches[0].targets])]
+    for number, batch in enumerate(batches):
+        leaves = tensors([batch.inputs, batch.targets])
+        assert [leaf.dtype for leaf in leaves] == first, f"{name}: batch {number} has other types than the first"
+        counts = {len(leaf) for leaf in leaves}
+        assert counts == {len(batch)}, f"{name}: batch {number} has tensors of {sorted(counts)} examples"
+
+
+def _rows(batches: Iterable[Split]) -> list[Split]:
+    """The examples of batches, each a batch of one."""
+    return [one for batch in batches for one in batch.batches(1)]
+
+
+def _equal(what: str, expected: Sequence[Split], got: Sequence[Split]) -> None:
+    assert len(expected) == len(got), f"{what}: expected {len(expected)}, got {len(got)}"
+    for number, (one, other) in enumerate(zip(expected, got, strict=True)):
+        pairs = zip(tensors([one.inputs, one.targets]), tensors([other.inputs, other.targets]), strict=True)
+        same = all(a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
+        assert same, f"{what}: number {number} differs from what is expected"
 
 
 def shaken(net: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from sparsenas.data.dataset import Data as Data
 from sparsenas.data.dataset import Examples as Examples
 from sparsenas.data.dataset import Split as Split
+from sparsenas.data.objects import as_data as as_data
 from sparsenas.data.sources.cifar import cifar10 as cifar10
 from sparsenas.data.sources.cifar import cifar100 as cifar100
 from sparsenas.data.sources.digits import digits as digits

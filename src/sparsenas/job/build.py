@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from sparsenas.data import Data
+from sparsenas.data import Data, as_data
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.nn.tree import tensors
@@ -16,11 +16,16 @@ from sparsenas.objectives import LossObjective, Objective
 
 
 def build_data(data: Plugin, seed: int) -> Data:
-    """Calls the data set with the seed of its split. Raises ``UserError``."""
-    images = data.build("data", seed=seed)
-    if not isinstance(images, Data):
-        raise UserError(f"--data {data.name}: expected it to return a sparsenas.data.Data, got {type(images).__name__}")
-    return images
+    """Calls the data set with the seed of its split; any data object may come back. Raises ``UserError``."""
+    made = data.build("data", seed=seed)
+    try:
+        found = as_data(made, seed)
+    except UserError as error:
+        raise UserError(f"--data {data.name}: {error}") from error
+    for name, part in (("training", found.train), ("validation", found.val), ("test", found.test)):
+        if len(part) == 0:
+            raise UserError(f"--data {data.name}: expected at least one {name} example, got none")
+    return found
 
 
 def build_objective(objective: Plugin, data: Data) -> Objective:
@@ -47,9 +52,10 @@ def _is_loss(make: Callable[..., Any]) -> bool:
 
 
 def _numbers(data: Data) -> int:
-    """How many numbers the target of an example has; 1 where that is not known."""
-    targets = tensors(data.train.targets)
-    return sum(max(1, leaf[0].numel()) for leaf in targets if len(leaf)) or 1
+    """How many numbers the target of an example has."""
+    known = data.train.targets
+    targets = next(data.train.batches(1)).targets if known is None else known
+    return sum(max(1, leaf[0].numel()) for leaf in tensors(targets)) or 1
 
 
 def build_space(space: Plugin, data: Data, outputs: int) -> nn.Module:
