@@ -28,6 +28,7 @@ from sparsenas.data import Data, Split, cifar10, cutout
 from sparsenas.methods import Dso, Ista, Method, Spos
 from sparsenas.nn.malloc import keep_heap
 from sparsenas.spaces import darts, dso, nasbench_macro
+from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 
 ROUNDS, BATCH = 6, 64
@@ -59,7 +60,7 @@ def compare(name: str, space: Callable[..., nn.Module], method: type[Method], da
     shape, recipe, hole = (3, size, size), Recipe(lr=1e-3), 0 if method is Spos else 16
     net = space(shape=shape).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     learner, rng = method(choices(net), Limits(CostTable(net, shape)), 0), np.random.default_rng(0)
-    optimizer = recipe.optimizer(net)
+    optimizer = make_optimizer(recipe, net)
 
     def step(x: torch.Tensor, labels: torch.Tensor) -> None:
         """Of the weights alone: what a method learns beside them takes time too, and batches of its own."""

@@ -20,6 +20,7 @@ from sparsenas.core.gate import set_gates
 from sparsenas.nn.depthwise_grad import DEPTHWISE
 from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.nn.malloc import keep_heap
+from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 
 STEPS, ROUNDS = 4, 5
@@ -52,7 +53,7 @@ def our_steps(case: Case) -> Job:
 
     def reset() -> None:
         net.load_state_dict(start)
-        optimizers[:] = [RECIPE.optimizer(net)]
+        optimizers[:] = [make_optimizer(RECIPE, net)]
 
     def run() -> list[float]:
         losses = []

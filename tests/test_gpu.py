@@ -16,6 +16,7 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.data.sources.digits import digits
 from sparsenas.spaces import tiny
 from sparsenas.training.epoch import Epoch
+from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 from sparsenas.training.step import forward, update
 
@@ -32,7 +33,7 @@ def test_a_step_does_not_wait_for_the_device(blend: dict[str, float], no_waiting
     fabric = Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
     recipe = Recipe(batch=32, augment=False, **blend)  # type: ignore[arg-type]
     data, net = digits().to(fabric.device), fabric.to_device(tiny())
-    model, optimizer = fabric.setup(net, recipe.optimizer(net))
+    model, optimizer = fabric.setup(net, make_optimizer(recipe, net))
     figures, rng = Epoch("supernet", recipe), np.random.default_rng(0)
     batches = list(data.train.shuffled(recipe.batch, 0))[:6]
     for i, batch in enumerate(batches):
@@ -42,7 +43,8 @@ def test_a_step_does_not_wait_for_the_device(blend: dict[str, float], no_waiting
         torch.manual_seed(i)
         set_gates(net, Arch.sample(choices(net), rng).gates())
         loss = figures.loss(*forward(model, data, batch, recipe, 0))
-        update(fabric, model, optimizer, loss, recipe)
+        fabric.backward(loss)
+        update(fabric, model, optimizer, recipe)
     torch.cuda.set_sync_debug_mode("default")
     assert np.isfinite(figures.end()["loss"])
 

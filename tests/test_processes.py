@@ -47,6 +47,7 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.training.loops import train_network, train_supernet
+from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 
 STEPS = 20
@@ -147,7 +148,7 @@ def _own_paths_differ(out: Path) -> float:
     fabric, checkpoint = Fabric(accelerator="cpu", devices=1), Checkpoint(run, "stage", 0)
     train_supernet(fabric, first, learner, task.data, recipe, 0, RunLogger(run), checkpoint)
 
-    learner, optimizer = make_method(Plugin("spos", {}), task, recipe), recipe.optimizer(second.train())
+    learner, optimizer = make_method(Plugin("spos", {}), task, recipe), make_optimizer(recipe, second.train())
     for epoch in range(recipe.epochs):
         (batch,) = task.data.train.shuffled(recipe.batch, seed_of(0, "stage", "order", epoch))
         optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = recipe.lr_at(epoch, recipe.epochs)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sparsenas.core.elastic import SliceBatchNorm2d, Width
 from sparsenas.core.quant_choice import QuantConv2d
 from sparsenas.spaces import tiny
+from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 
 
@@ -32,7 +33,7 @@ def test_steps_equal_the_reference(momentum: float, nesterov: bool) -> None:
     recipe = Recipe(momentum=momentum, nesterov=nesterov and momentum > 0, weight_decay=0.01)
     ours, reference = (tiny(shape=(1, 8, 8)) for _ in range(2))
     reference.load_state_dict(ours.state_dict())
-    optimizer, generator = recipe.optimizer(ours), torch.Generator().manual_seed(0)
+    optimizer, generator = make_optimizer(recipe, ours), torch.Generator().manual_seed(0)
     momenta: dict[Tensor, Tensor] = {}
     for _ in range(20):
         for p, q in zip(ours.parameters(), reference.parameters(), strict=True):
@@ -62,7 +63,7 @@ def test_what_decays(decay: Literal["weights", "scales", "all"], expected: set[s
     for parameter in net.parameters():
         parameter.data.add_(1)
         parameter.grad = torch.zeros_like(parameter)
-    Recipe(lr=0.1, weight_decay=0.01, momentum=0.0, decay=decay).optimizer(net).step()
+    make_optimizer(Recipe(lr=0.1, weight_decay=0.01, momentum=0.0, decay=decay), net).step()
     now = dict(net.named_parameters())
     assert {name for name, p in start.items() if not torch.equal(p + 1, now[name])} == expected
     for name in expected:
@@ -71,10 +72,10 @@ def test_what_decays(decay: Literal["weights", "scales", "all"], expected: set[s
 
 def test_a_restored_optimizer_goes_on_the_same() -> None:
     recipe, net = Recipe(), nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 2)])
-    optimizer = recipe.optimizer(net)
+    optimizer = make_optimizer(recipe, net)
     net[0](torch.ones(1, 3)).sum().backward()
     optimizer.step()
-    restored = recipe.optimizer(net)
+    restored = make_optimizer(recipe, net)
     restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     net[1](torch.ones(1, 3)).sum().backward()  # has had no gradient before
     before = [p.detach().clone() for p in net.parameters()]

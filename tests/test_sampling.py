@@ -18,6 +18,7 @@ from sparsenas.errors import UserError
 from sparsenas.methods import Method, Random, RandomFlags, Spos, SposFlags
 from sparsenas.methods.spos.sampling import Bins, BinSampler, FairSampler
 from sparsenas.spaces import nasbench_macro, tiny
+from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 
 
@@ -102,7 +103,7 @@ def test_the_state_continues_the_same_paths(bins: int, fair: bool, table: CostTa
 def test_unsampled_choices_get_neither_gradient_decay_nor_momentum() -> None:
     net = nasbench_macro()
     rng = np.random.default_rng(0)
-    optimizer = Recipe(weight_decay=0.1).optimizer(net)
+    optimizer = make_optimizer(Recipe(weight_decay=0.1), net)
     open_choices = choices(net)
 
     def step(arch: Arch) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sparsenas.core.arch import Arch
 
-Value = TypeVar("Value", float, tuple[float, str])
+Value = TypeVar("Value", float, tuple[float, str], tuple[float, ...])
 Moves = Callable[[Arch], list[Arch]]
 """The architectures to compare with a given one."""
 

@@ -13,7 +13,7 @@ from sparsenas.core.gate import Gates
 from sparsenas.data import Target
 from sparsenas.distributed.collectives import all_reduce_sum, rank, world
 from sparsenas.errors import UserError
-from sparsenas.nn.tree import count
+from sparsenas.nn.tree import Tree, count
 from sparsenas.objectives import Objective
 from sparsenas.objectives.objective import LOSS
 from sparsenas.training.loss import main_output, training_loss
@@ -45,10 +45,14 @@ class Epoch:
         """The steps that are done."""
         return len(self.rows)
 
-    def loss(self, output: Any, target: Target) -> Tensor:
-        """The training loss of a batch, which is counted. Metrics of blended inputs are those of their own targets."""
-        loss = training_loss(self.objective, self.recipe, output, target)
-        self.rows.append(self._row(loss.detach(), main_output(output), target))
+    def loss(self, output: Any, target: Target, teacher: Tree | None = None, same_step: bool = False) -> Tensor:
+        """The training loss of a batch, which is counted. Metrics of blended inputs are those of their own targets.
+
+        With ``same_step`` the batch belongs to the step of the last one.
+        """
+        loss = training_loss(self.objective, self.recipe, output, target, teacher)
+        row = self._row(loss.detach(), main_output(output), target)
+        self.rows.append(self.rows.pop() + row if same_step else row)
         self.examples += count(target.targets)
         return loss
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sparsenas.core.gate import set_gates
+from sparsenas.core.gate import Gates, set_gates
+from sparsenas.costs.ends import smallest_and_largest
 from sparsenas.data import Data, Examples
 from sparsenas.methods import Method
 from sparsenas.nn.recalibration import recalibrate
+from sparsenas.nn.tree import Tree
 from sparsenas.objectives import Objective
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.training.arch_optimizer import ArchOptimizer
+from sparsenas.training.lessons import from_targets, from_teacher, sandwich
 from sparsenas.training.recipe import Recipe
 from sparsenas.training.step import overrides
 from sparsenas.training.trainer import Trainer
@@ -35,27 +40,32 @@ def train_supernet(
 ) -> None:
     """Trains the shared weights, each step under the gates that ``method`` proposes, and the method's parameters.
 
-    Weights that the gates leave out get no gradient, so SGD leaves them and their momentum alone. A one-stage method
+    Weights that the gates leave out get no gradient, so optimizers leave them and their state alone. A one-stage method
     trains on the validation images too, since nothing is selected by them. All processes run the same path, with the
-    batch norm statistics of the whole batch, unless the recipe gives each its own.
+    batch norm statistics of the whole batch, unless the recipe gives each its own. With distillation, a step trains
+    the largest and the smallest architecture of the space, and those that ``method`` proposes.
     Raises ``UserError`` when the loss is no longer finite.
     """
-    arch = ArchOptimizer(fabric, method)
+    arch, ends, drawn = ArchOptimizer(fabric, method), list[Gates](), 1
+    if recipe.distill:
+        smallest, largest = smallest_and_largest(method.limits.table)
+        ends, drawn = [largest.gates(), smallest.gates()], recipe.distill_random
     split = data.train_val if method.one_stage else data.train
     trainer = Trainer(fabric, net, data, objective, split, recipe, seed, logger, checkpoint)
     with trainer.resumed({"method": method, **arch.parts()}):
         for epoch in trainer.epochs():
             since, state, start = arch.begin_epoch(net, recipe.epochs), trainer.epoch, method.search_starts_at()
             if epoch == start > 0 == state.steps:
-                trainer.restart_momentum()
+                trainer.restart_optimizer()
             val = arch.batches(data.val, recipe.batch, trainer.seed_of(VAL_ORDER, epoch), state.val_steps)
             for step, batch in trainer.batches(since):
                 if arch.bilevel and method.takes_arch_step(epoch, step):
                     set_gates(net, method.gates())
                     arch.bilevel_step(trainer.loss(next(val)))
                     state.val_steps += 1
-                state.paths.append(arch.set_gates(net, recipe.own_paths))
-                trainer.step(batch, pretraining=epoch < start)
+                paths = [*ends, *(arch.set_gates(net, recipe.own_paths) for _ in range(drawn))]
+                state.paths.append(paths[0])
+                trainer.step(batch, sandwich(paths) if ends else from_targets, pretraining=epoch < start)
                 arch.joint_step()
             record = state.end()
             converged = arch.end_epoch(epoch, trainer.prunable)
@@ -73,10 +83,12 @@ def train_network(
     seed: int,
     logger: RunLogger,
     checkpoint: Checkpoint,
+    teacher: Callable[[Tree], Tree] | None = None,
 ) -> None:
     """Trains one plain network on ``split``; its weights are the moving average's where the recipe has one.
 
-    Last, its batch norms are recalibrated where the recipe says so.
+    It learns from the outputs of a ``teacher`` as well, a function from inputs to outputs. Last, its batch norms are
+    recalibrated where the recipe says so.
 
     Raises ``UserError`` when the loss is no longer finite.
     """
@@ -84,10 +96,11 @@ def train_network(
     average = None
     if recipe.ema > 0:
         average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+    lesson = from_targets if teacher is None else from_teacher(teacher)
     with trainer.resumed({} if average is None else {"average": average}):
         for _ in trainer.epochs():
             for _, batch in trainer.batches():
-                trainer.step(batch)
+                trainer.step(batch, lesson)
                 if average is not None:
                     average.update_parameters(net)
             trainer.end_epoch(trainer.epoch.end())

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import cos, pi
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import SGD
-
-from sparsenas.core.elastic import SliceBatchNorm2d
-from sparsenas.core.quant_choice import alphas
 from sparsenas.errors import UserError, check_at_least
+from sparsenas.training.optimizers import Rule, check_optimizer
 
 FIRST_CYCLE = 10.0
 LEAST = {"epochs": 1, "batch": 2, "warmup": 0, "clip": 0, "clip_value": 0, "weight_decay": 0, "momentum": 0}
-LEAST |= {"lr_end": 0, "recalibrate": 0, "cutout": 0, "mixup": 0, "cutmix": 0, "auxiliary": 0}
+LEAST |= {
+    "accumulate": 1,
+    "distill_random": 0,
+    "lr_end": 0,
+    "recalibrate": 0,
+    "cutout": 0,
+    "mixup": 0,
+    "cutmix": 0,
+    "auxiliary": 0,
+}
 """Lowest legal values."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained by SGD."""
+    """How a network is trained."""
 
     epochs: int = 60
     """Passes over the training images"""
     batch: int = 64
-    """Images per step, of all processes together; at least 2"""
+    """Examples per forward pass, of all processes together; at least 2"""
+    accumulate: int = 1
+    """Batches per step: their gradients are averaged before the weights change, as if they were one larger batch"""
+    optimizer: str = "sgd"
+    """Optimizer of torch.optim, such as sgd, adamw or rmsprop. Most need a lower learning rate than sgd"""
+    optimizer_args: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the optimizer, as in '{betas: [0.9, 0.95], eps: 1e-6}'. Those of sgd are momentum and
+    nesterov"""
     lr: float = 0.1
     """Learning rate at the start, after the warm-up; above 0"""
     schedule: Literal["linear", "cosine", "constant", "restarts"] = "cosine"
@@ -43,8 +52,8 @@ class Recipe:
     nesterov: bool = True
     """Nesterov momentum"""
     weight_decay: float = 4e-5
-    """Weight decay (L2)"""
-    decay: Literal["weights", "scales", "all"] = "weights"
+    """Weight decay: L2, or decoupled in optimizers such as adamw"""
+    decay: Rule = "weights"
     """Parameters that decay. weights = weights of convolutions and linear layers; scales = also scales of batch norms;
     all = every parameter"""
     smoothing: float = 0.1
@@ -72,6 +81,17 @@ class Recipe:
     inputs of operations and outputs of blocks are dropped, at a lower rate in earlier blocks"""
     auxiliary: float = 0.0
     """Weight of the auxiliary head's loss; 0 = no head. For spaces that offer features to one: darts and dso"""
+    distill: str = ""
+    """Distillation: who teaches besides the targets. In the search, sandwich: each step trains the largest architecture
+    on the targets, then the smallest one and random ones on the outputs of the largest. In the retraining, largest: the
+    largest network of the supernet on inherited weights; or a file of torch.export, such as net.pt2 of another run; or
+    package.module:callable, a function that returns a network"""
+    distill_random: int = 1
+    """Random architectures of a sandwich"""
+    distill_weight: float = 0.5
+    """Share of the teacher in the loss, from 0 to 1. Retraining only: in a sandwich the others learn from it alone"""
+    distill_temperature: float = 1.0
+    """The outputs of both are divided by it before they are compared; above 0"""
     own_paths: bool = False
     """Each process samples its own path and normalizes by its own images. Supernets only"""
     sizes: tuple[int, ...] = ()
@@ -82,8 +102,12 @@ class Recipe:
         for name in ("ema", "smoothing", "drop_path"):
             if not 0 <= vars(self)[name] < 1:
                 raise UserError(f"{name}: expected 0 <= {name} < 1, got {vars(self)[name]}")
-        if not self.lr > 0:
-            raise UserError(f"lr: expected > 0, got {self.lr}")
+        if not 0 <= self.distill_weight <= 1:
+            raise UserError(f"distill_weight: expected 0 <= distill_weight <= 1, got {self.distill_weight}")
+        for name in ("lr", "distill_temperature"):
+            if not vars(self)[name] > 0:
+                raise UserError(f"{name}: expected > 0, got {vars(self)[name]}")
+        check_optimizer(self.optimizer, self.optimizer_args)
         if any(size < 1 for size in self.sizes):
             raise UserError(f"sizes: expected image sides >= 1, got {','.join(map(str, self.sizes))}")
 
@@ -107,35 +131,6 @@ class Recipe:
     def drop_path_at(self, epoch: int, since: int = 0) -> float:
         """The drop-path rate of an epoch; it increases linearly from 0 in epoch ``since``."""
         return self.drop_path * max(0, epoch - since) / max(1, self.epochs - since)
-
-    def optimizer(self, net: nn.Module) -> SGD:
-        """SGD. Parameters without gradient are not touched by a step. The network must be on its device by now."""
-        decaying = {id(p) for p in self._decaying(net)}
-        decayed = [p for p in net.parameters() if id(p) in decaying]
-        others = [p for p in net.parameters() if id(p) not in decaying]
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        cpu = all(p.device.type == "cpu" for p in net.parameters())
-        optimizer = SGD(
-            groups,
-            lr=self.lr,
-            momentum=self.momentum,
-            nesterov=self.nesterov and self.momentum > 0,
-            fused=cpu,
-            foreach=not cpu,
-        )
-        if self.momentum > 0:
-            # The buffers that SGD makes at a weight's first gradient. Fused SGD needs those of all weights or of none.
-            optimizer.state.update({p: {"momentum_buffer": torch.zeros_like(p)} for p in net.parameters()})
-        return optimizer
-
-    def _decaying(self, net: nn.Module) -> Iterator[Tensor]:
-        """The parameters that decay; the clipping levels of activation quantizers always do, as in PACT."""
-        yield from alphas(net)
-        for module in net.modules():
-            scales = isinstance(module, _BatchNorm | SliceBatchNorm2d) and self.decay == "scales"
-            for name, parameter in module.named_parameters(recurse=False):
-                if self.decay == "all" or parameter.dim() > 1 or (scales and name == "weight"):
-                    yield parameter
 
 
 def _since_restart(epoch: float) -> float:

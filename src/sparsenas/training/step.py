@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from sparsenas.data import Data, Split, Target, blended, cutout
@@ -33,11 +33,14 @@ def overrides(device: torch.device, recipe: Recipe) -> AbstractContextManager[ob
     return FunctionOverrides(replaced) if replaced else nullcontext()  # it takes every call through Python
 
 
-def update(
-    fabric: Fabric, model: nn.Module, optimizer: Optimizer, loss: Tensor, recipe: Recipe, clips_values: bool = True
-) -> None:
-    """One step of the optimizer on the gradients of ``loss``, averaged over processes and clipped."""
-    fabric.backward(loss)
+def parts(batch: Split, size: int) -> list[Split]:
+    """A batch in as few parts as possible that have at most ``size`` examples, about equally large."""
+    chunks = torch.arange(len(batch), device=batch.device).tensor_split(max(1, -(-len(batch) // size)))
+    return [batch] if len(chunks) == 1 else [batch.subset(chunk) for chunk in chunks]
+
+
+def update(fabric: Fabric, model: nn.Module, optimizer: Optimizer, recipe: Recipe, clips_values: bool = True) -> None:
+    """One step of the optimizer on the gradients that are there, averaged over processes and clipped."""
     average_gradients(model.parameters(), alike=not recipe.own_paths)
     if recipe.clip_value > 0 and clips_values:
         fabric.clip_gradients(model, optimizer, clip_val=recipe.clip_value)

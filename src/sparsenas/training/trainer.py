@@ -25,9 +25,11 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.training.arch_optimizer import PrunableOptimizer
 from sparsenas.training.epoch import Epoch
+from sparsenas.training.lessons import Lesson
 from sparsenas.training.loss import training_loss
+from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
-from sparsenas.training.step import inputs, overrides, update
+from sparsenas.training.step import inputs, overrides, parts, update
 
 SUPERNET = "supernet"
 """The stage whose flags are those of the search."""
@@ -65,7 +67,7 @@ class Trainer:
             self.whole = data.laid_out_weights(WithAuxiliary(net))
         # Before the optimizer, whose state is of the type and on the device of the weights.
         self.model = fabric.setup_module(self.whole)
-        self.optimizer = cast(Optimizer, fabric.setup_optimizers(recipe.optimizer(self.whole.train())))
+        self.optimizer = cast(Optimizer, fabric.setup_optimizers(make_optimizer(recipe, self.whole.train())))
         self.prunable = PrunableOptimizer(self.optimizer, self.whole)
         self.epoch, self.steps = Epoch(self.stage, recipe, objective), _steps(split, recipe, flag)
         self.parts: dict[str, Any] = {"net": self.whole, "optimizer": self.prunable, "epoch": self.epoch}
@@ -92,7 +94,8 @@ class Trainer:
         """
         number, recipe, steps = self.epoch.number, self.recipe, self.steps
         set_drop_path(self.net, recipe.drop_path_at(number, since))
-        batches = self.split.shuffled(recipe.batch, self.seed_of("order", number), rank_slice(), self.epoch.steps)
+        size = recipe.batch * recipe.accumulate
+        batches = self.split.shuffled(size, self.seed_of("order", number), rank_slice(), self.epoch.steps)
         for step, batch in enumerate(batches, number * steps + self.epoch.steps):
             torch.manual_seed(self.seed_of(step) + rank())
             for group in self.optimizer.param_groups:
@@ -105,21 +108,31 @@ class Trainer:
         """A seed of this stage."""
         return seed_of(self.seed, self.stage, *purpose)
 
-    def forward(self, batch: Split) -> tuple[Any, Target]:
-        """The output for a batch, augmented as the recipe says, and the targets to compare it with."""
-        x, target = inputs(self.data, batch, self.recipe, self.epoch.number)
+    def inputs(self, batch: Split) -> tuple[Tree, Target]:
+        """The input for a batch, augmented as the recipe says, and the targets to compare the output with."""
+        return inputs(self.data, batch, self.recipe, self.epoch.number)
+
+    def output(self, x: Tree) -> Any:
+        """The output of what is trained."""
         args, kwargs = arguments(self.whole, x)
         with overrides(device_of(x), self.recipe):
-            return self.model(*args, **kwargs), target
+            return self.model(*args, **kwargs)
 
     def loss(self, batch: Split) -> Tensor:
         """The training loss of a batch, which is not counted."""
-        return training_loss(self.objective, self.recipe, *self.forward(batch))
+        x, target = self.inputs(batch)
+        return training_loss(self.objective, self.recipe, self.output(x), target)
 
-    def step(self, batch: Split, pretraining: bool = False) -> None:
-        """One step of the weights."""
-        loss = self.epoch.loss(*self.forward(batch))
-        update(self.fabric, self.model, self.optimizer, loss, self.recipe, clips_values=not pretraining)
+    def step(self, batch: Split, lesson: Lesson, pretraining: bool = False) -> None:
+        """One step of the weights on the mean gradient of the parts of a batch."""
+        pieces, weight = parts(batch, max(1, self.recipe.batch // world())), self.objective.weight
+        for i, part in enumerate(pieces):
+            x, target = self.inputs(part)
+            share = 1 if part is batch else weight(part.targets) / weight(batch.targets)
+            for loss in lesson(self, x, target, i > 0):
+                # What the parts share, the gates, is kept for the next one.
+                self.fabric.backward(share * loss, retain_graph=i < len(pieces) - 1)
+        update(self.fabric, self.model, self.optimizer, self.recipe, clips_values=not pretraining)
 
     def calibration(self) -> Iterator[Tree]:
         """Inputs as in the last epoch, as many as the recipe recalibrates batch norm on, in whole batches."""
@@ -133,11 +146,11 @@ class Trainer:
             torch.manual_seed(self.seed_of("recalibration", "step", step) + rank())
             yield inputs(self.data, next(batches), self.recipe, self.recipe.epochs - 1)[0]
 
-    def restart_momentum(self) -> None:
-        """Sets all momentum to 0."""
-        if self.recipe.momentum > 0:
-            for state in self.optimizer.state.values():
-                state["momentum_buffer"].zero_()
+    def restart_optimizer(self) -> None:
+        """Lets the optimizer begin anew: no momentum, no moments."""
+        state = self.optimizer.state
+        state.clear()
+        state.update(make_optimizer(self.recipe, self.whole).state)
 
     def end_epoch(
         self, record: Mapping[str, Any], method: Mapping[str, Any] | None = None, converged: bool = False
@@ -154,7 +167,7 @@ class Trainer:
 
 def _steps(split: Examples, recipe: Recipe, flag: str) -> int:
     """The steps of an epoch. Raises ``UserError`` when the processes cannot share a batch evenly."""
-    size = min(recipe.batch, len(split))
+    size = min(recipe.batch * recipe.accumulate, len(split))
     if size % world() > 0:
         raise UserError(f"{flag}.batch: expected a multiple of the number of processes, {world()}, got {size}")
     return len(split) // size

@@ -13,6 +13,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
 from sparsenas.core.drawing import Drawing, draw
 from sparsenas.errors import UserError
+from sparsenas.job.distillation import check_sandwich
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.candidates import architectures, run_search, scored
 from sparsenas.job.task import Task
@@ -40,6 +41,7 @@ def make_method(plugin: Plugin, task: Task, recipe: Recipe, random: int = 0) -> 
         raise UserError(
             f"--target: {plugin.name} trains the found network itself, which has the size of the space; use --space"
         )
+    check_sandwich(recipe.distill, plugin.name, built)
     if built.prunes and random > 0:
         raise UserError(
             f"--random-search: expected 0, got {random}: {plugin.name} leaves the weights of the found network only"
