@@ -1,9 +1,9 @@
-"""The optimiser of a recipe is plain SGD, whichever implementation is the fastest."""
+"""The optimizer of a recipe is that of the textbook, whichever implementation is the fastest."""
 
 from __future__ import annotations
 
 import copy
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sparsenas.core.elastic import SliceBatchNorm2d, Width
 from sparsenas.core.quant_choice import QuantConv2d
+from sparsenas.errors import UserError
 from sparsenas.spaces import tiny
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
@@ -70,8 +71,9 @@ def test_what_decays(decay: Literal["weights", "scales", "all"], expected: set[s
         torch.testing.assert_close(now[name].detach(), (start[name] + 1) * (1 - 0.1 * 0.01))
 
 
-def test_a_restored_optimizer_goes_on_the_same() -> None:
-    recipe, net = Recipe(), nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 2)])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "adagrad"])
+def test_a_restored_optimizer_goes_on_the_same(name: str) -> None:
+    recipe, net = Recipe(optimizer=name), nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 2)])
     optimizer = make_optimizer(recipe, net)
     net[0](torch.ones(1, 3)).sum().backward()
     optimizer.step()
@@ -85,3 +87,75 @@ def test_a_restored_optimizer_goes_on_the_same() -> None:
         p.data.copy_(old)
     restored.step()
     assert all(torch.equal(p, new) for p, new in zip(net.parameters(), after, strict=True))
+
+
+USABLE = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "AdamW", "ASGD", "nadam", "radam", "rmsprop", "SGD")
+
+
+def gradients(net: nn.Module) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for p in net.parameters():
+        p.grad = torch.randn(p.shape, generator=generator)
+
+
+@pytest.mark.parametrize("decay", ["weights", "all"])
+@pytest.mark.parametrize("name", USABLE)
+def test_optimizers_leave_alone_what_has_no_gradient(name: str, decay: Literal["weights", "all"]) -> None:
+    recipe = Recipe(optimizer=name, lr=0.01, weight_decay=0.1, decay=decay)
+    ran, left = nn.Linear(3, 2), nn.Linear(3, 2)
+    optimizer = make_optimizer(recipe, nn.ModuleList([ran, left]))
+    starts = [copy.deepcopy(layer.state_dict()) for layer in (ran, left)]
+    states = [copy.deepcopy(optimizer.state[p]) for p in left.parameters() if p in optimizer.state]
+    for _ in range(3):
+        gradients(ran)
+        optimizer.step()
+    assert all(not torch.equal(p, starts[0][n]) for n, p in ran.named_parameters())
+    assert all(torch.equal(p, starts[1][n]) for n, p in left.named_parameters())
+    assert str(states) == str([optimizer.state[p] for p in left.parameters() if p in optimizer.state])
+
+
+def test_adamw_is_that_of_the_paper() -> None:
+    arguments = {"betas": [0.8, 0.95], "eps": "1e-3"}
+    recipe = Recipe(optimizer="adamw", optimizer_args=arguments, lr=0.01, weight_decay=0.1)
+    layer = nn.Linear(3, 2)
+    expected = {n: p.detach().clone() for n, p in layer.named_parameters()}
+    optimizer = make_optimizer(recipe, layer)
+    first, second = ({n: torch.zeros_like(p) for n, p in expected.items()} for _ in range(2))
+    for step in range(1, 6):
+        gradients(layer)
+        optimizer.step()
+        for n, p in layer.named_parameters():
+            assert p.grad is not None
+            first[n] = 0.8 * first[n] + 0.2 * p.grad
+            second[n] = 0.95 * second[n] + 0.05 * p.grad**2
+            moved = (first[n] / (1 - 0.8**step)) / ((second[n] / (1 - 0.95**step)).sqrt() + 1e-3)
+            decayed = expected[n] * (1 - 0.01 * 0.1) if p.dim() > 1 else expected[n]
+            expected[n] = decayed - 0.01 * moved
+    for n, p in layer.named_parameters():
+        torch.testing.assert_close(p.detach(), expected[n])
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ({"optimizer": "adamv"}, "optimizer: expected one of adadelta, .*sgd, got adamv$"),
+        ({"optimizer": "Optimizer"}, "optimizer: expected one of .*, got Optimizer$"),
+        ({"optimizer": "LBFGS"}, "got LBFGS: it computes the loss several times"),
+        ({"optimizer": "SparseAdam"}, "got SparseAdam: it takes sparse gradients"),
+        ({"optimizer": "muon"}, "got muon: it takes matrices only"),
+        ({"optimizer": "Rprop"}, "got Rprop: it needs"),
+        ({"optimizer": "AdamW", "optimizer_args": {"beta": 1}}, "optimizer_args: expected arguments of AdamW, .*betas"),
+        ({"optimizer": "AdamW", "optimizer_args": {"lr": 1}}, "optimizer_args: expected arguments of AdamW, .*got lr"),
+        ({"optimizer_args": {"momentum": 0.9}}, "optimizer_args: expected .* of sgd, none, whose flags are momentum"),
+        ({"optimizer": "adam", "optimizer_args": {"betas": [0.9, 2]}}, "does not take .*: Invalid beta"),
+        ({"optimizer": "adam", "optimizer_args": {"betas": "fast"}}, "optimizer_args: adam does not take"),
+        ({"optimizer": "adam", "optimizer_args": {"eps": "small"}}, "optimizer_args: adam does not take"),
+        ({"accumulate": 0}, "accumulate: expected >= 1, got 0"),
+        ({"distill_weight": 1.5}, "distill_weight: expected 0 <= distill_weight <= 1, got 1.5"),
+        ({"distill_temperature": 0}, "distill_temperature: expected > 0, got 0"),
+    ],
+)
+def test_refused_recipes(flags: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told) as error:
+        Recipe(**flags)
+    assert "\n" not in str(error.value)

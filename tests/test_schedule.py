@@ -28,6 +28,7 @@ from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.training import trainer
+from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 from sparsenas.training.step import update
 from sparsenas.training.trainer import Trainer
@@ -181,7 +182,7 @@ def test_gradients_are_limited_number_by_number_and_then_as_a_whole() -> None:
         """Of a weight whose step says what its limited gradient was."""
         recipe = Recipe(lr=1.0, momentum=0.0, weight_decay=0.0, **limits)  # type: ignore[arg-type]
         net = nn.Linear(3, 1, bias=False)
-        optimizer, before = recipe.optimizer(net), net.weight.detach().clone()
+        optimizer, before = make_optimizer(recipe, net), net.weight.detach().clone()
         fabric = Fabric(accelerator="cpu", devices=1)
         fabric.launch()
         model, fabricated = fabric.setup(net, optimizer)

@@ -16,9 +16,17 @@ WORDS: Mapping[Any, tuple[str, str]] = {
     bool: ("true or false", "of true or false"),
     str: ("text", "texts"),
     Path: ("a path", "paths"),
+    dict[str, Any]: ("names with values, as in {name: 1}", "names with values"),
 }
 """One value, and several."""
-METAVARS: Mapping[Any, str] = {int: "INTEGER", float: "NUMBER", bool: "[true|false]", str: "TEXT", Path: "PATH"}
+METAVARS: Mapping[Any, str] = {
+    int: "INTEGER",
+    float: "NUMBER",
+    bool: "[true|false]",
+    str: "TEXT",
+    Path: "PATH",
+    dict[str, Any]: "{NAME: VALUE}",
+}
 
 
 def describe(kind: Any) -> str:
