@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,11 @@ from sparsenas.objectives import Classification, Multilabel, Objective, Regressi
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.training.lessons import Lesson, from_targets, from_teacher, sandwich
+from sparsenas.training.lessons import from_targets, from_teacher, sandwich
 from sparsenas.training.loops import train_supernet
 from sparsenas.training.loss import distillation
 from sparsenas.training.recipe import Recipe
-from sparsenas.training.trainer import Trainer
+from sparsenas.training.trainer import Lesson, Trainer
 
 FABRIC = Fabric(accelerator="cpu", devices=1)
 PLAIN = Recipe(epochs=1, batch=8, lr=0.5, momentum=0.0, weight_decay=0.0, smoothing=0.0, clip=0.0, augment=False)
@@ -66,12 +67,14 @@ def trainer_of(path: Path, net: nn.Module, data: Data, recipe: Recipe, objective
     return Trainer(FABRIC, net, data, objective or Classification(4), data.train, recipe, 0, logger, checkpoint)
 
 
-def stepped(path: Path, net: nn.Module, data: Data, recipe: Recipe, lesson: Lesson) -> list[Tensor]:
+def stepped(
+    path: Path, net: nn.Module, data: Data, recipe: Recipe, lesson: Callable[[Trainer], Lesson]
+) -> list[Tensor]:
     """The weights after a step of the first batch."""
     trainer = trainer_of(path, net, data, recipe)
     with trainer.resumed({}):
         _, batch = next(trainer.batches())
-        trainer.step(batch, lesson)
+        trainer.step(batch, lesson(trainer))
     return [p.detach().clone() for p in net.parameters()]
 
 
@@ -109,7 +112,7 @@ def test_a_sandwich_adds_up_three_backward_passes(temperature: float, tmp_path: 
         found = torch.autograd.grad(loss, list(reference.parameters()), allow_unused=True)
         gradients = [a if b is None else a + b for a, b in zip(gradients, found, strict=True)]
     expected = [p.detach() - recipe.lr * g for p, g in zip(reference.parameters(), gradients, strict=True)]
-    all_close(stepped(tmp_path / "ours", ours, data, recipe, sandwich(paths_of(ours))), expected)
+    all_close(stepped(tmp_path / "ours", ours, data, recipe, partial(sandwich, paths=paths_of(ours))), expected)
 
 
 @pytest.mark.parametrize("lesson", ["targets", "sandwich", "teacher"])
@@ -122,7 +125,12 @@ def test_accumulated_batches_are_one_large_batch(lesson: str, examples_there: in
     for i, (net, recipe) in enumerate(zip(nets, (PLAIN, PLAIN), strict=True)):
         sized = replace(recipe, batch=8, accumulate=3) if i else replace(recipe, batch=24)
         set_gates(net, paths_of(net)[0])
-        lessons = {"targets": from_targets, "sandwich": sandwich(paths_of(net)), "teacher": from_teacher(teacher)}
+        paths = paths_of(net)
+        lessons: dict[str, Callable[[Trainer], Lesson]] = {
+            "targets": from_targets,
+            "sandwich": partial(sandwich, paths=paths),
+            "teacher": partial(from_teacher, teacher=teacher),
+        }
         found.append(stepped(tmp_path / f"{i}", net, data, sized, lessons[lesson]))
     all_close(*found)
     assert not torch.equal(found[0][0], next(space().parameters()))
@@ -184,7 +192,7 @@ def test_a_teacher_has_its_weight_in_the_loss_and_no_gradient(tmp_path: Path) ->
         gradients = torch.autograd.grad(loss, list(reference.parameters()))
         expected = [p.detach() - PLAIN.lr * g for p, g in zip(reference.parameters(), gradients, strict=True)]
         recipe = replace(PLAIN, distill_weight=weight)
-        all_close(stepped(tmp_path / f"{weight}", ours, data, recipe, from_teacher(teacher)), expected)
+        all_close(stepped(tmp_path / f"{weight}", ours, data, recipe, partial(from_teacher, teacher=teacher)), expected)
     assert all(p.grad is None for p in teacher.parameters())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,24 +12,22 @@ from sparsenas.core.gate import Gates, set_gates
 from sparsenas.data import Target
 from sparsenas.nn.tree import Tree, map_tensors
 from sparsenas.training.loss import distillation, main_output
-
-if TYPE_CHECKING:
-    from sparsenas.training.trainer import Trainer
-
-Lesson: TypeAlias = "Callable[[Trainer, Tree, Target, bool], Iterator[Tensor]]"
-"""The losses of a batch, from its inputs and targets. The backward pass of each comes before the next one is computed,
-so that one graph at a time is in memory. The last argument tells whether the batch belongs to the step of the last."""
+from sparsenas.training.trainer import Lesson, Trainer
 
 
-def from_targets(trainer: Trainer, x: Tree, target: Target, same_step: bool) -> Iterator[Tensor]:
+def from_targets(trainer: Trainer) -> Lesson:
     """The network learns from the targets."""
-    yield trainer.epoch.loss(trainer.output(x), target, same_step=same_step)
+
+    def losses(x: Tree, target: Target, same_step: bool) -> Iterator[Tensor]:
+        yield trainer.epoch.loss(trainer.output(x), target, same_step=same_step)
+
+    return losses
 
 
-def from_teacher(teacher: Callable[[Tree], Tree]) -> Lesson:
+def from_teacher(trainer: Trainer, teacher: Callable[[Tree], Tree]) -> Lesson:
     """The network learns from the targets and from a teacher, a function from inputs to outputs."""
 
-    def losses(trainer: Trainer, x: Tree, target: Target, same_step: bool) -> Iterator[Tensor]:
+    def losses(x: Tree, target: Target, same_step: bool) -> Iterator[Tensor]:
         with torch.no_grad():
             taught = teacher(x)
         yield trainer.epoch.loss(trainer.output(x), target, taught, same_step)
@@ -37,14 +35,14 @@ def from_teacher(teacher: Callable[[Tree], Tree]) -> Lesson:
     return losses
 
 
-def sandwich(paths: Sequence[Gates]) -> Lesson:
+def sandwich(trainer: Trainer, paths: Sequence[Gates]) -> Lesson:
     """The sandwich rule (Yu and Huang, ICCV 2019) with distillation in place.
 
     The first path, that of the largest architecture, learns from the targets, the others from its outputs. All
     gradients are added up.
     """
 
-    def losses(trainer: Trainer, x: Tree, target: Target, same_step: bool) -> Iterator[Tensor]:
+    def losses(x: Tree, target: Target, same_step: bool) -> Iterator[Tensor]:
         first, *others = paths
         set_gates(trainer.net, first)
         output: Any = trainer.output(x)

@@ -65,7 +65,9 @@ def train_supernet(
                     state.val_steps += 1
                 paths = [*ends, *(arch.set_gates(net, recipe.own_paths) for _ in range(drawn))]
                 state.paths.append(paths[0])
-                trainer.step(batch, sandwich(paths) if ends else from_targets, pretraining=epoch < start)
+                trainer.step(
+                    batch, sandwich(trainer, paths) if ends else from_targets(trainer), pretraining=epoch < start
+                )
                 arch.joint_step()
             record = state.end()
             converged = arch.end_epoch(epoch, trainer.prunable)
@@ -96,7 +98,7 @@ def train_network(
     average = None
     if recipe.ema > 0:
         average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
-    lesson = from_targets if teacher is None else from_teacher(teacher)
+    lesson = from_targets(trainer) if teacher is None else from_teacher(trainer, teacher)
     with trainer.resumed({} if average is None else {"average": average}):
         for _ in trainer.epochs():
             for _, batch in trainer.batches():

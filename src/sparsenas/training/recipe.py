@@ -7,7 +7,7 @@ from math import cos, pi
 from typing import Any, Literal
 
 from sparsenas.errors import UserError, check_at_least
-from sparsenas.training.optimizers import Rule, check_optimizer
+from sparsenas.training.optimizer_names import check_optimizer
 
 FIRST_CYCLE = 10.0
 LEAST = {"epochs": 1, "batch": 2, "warmup": 0, "clip": 0, "clip_value": 0, "weight_decay": 0, "momentum": 0}
@@ -53,7 +53,7 @@ class Recipe:
     """Nesterov momentum"""
     weight_decay: float = 4e-5
     """Weight decay: L2, or decoupled in optimizers such as adamw"""
-    decay: Rule = "weights"
+    decay: Literal["weights", "scales", "all"] = "weights"
     """Parameters that decay. weights = weights of convolutions and linear layers; scales = also scales of batch norms;
     all = every parameter"""
     smoothing: float = 0.1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -25,12 +25,14 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.training.arch_optimizer import PrunableOptimizer
 from sparsenas.training.epoch import Epoch
-from sparsenas.training.lessons import Lesson
 from sparsenas.training.loss import training_loss
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 from sparsenas.training.step import inputs, overrides, parts, update
 
+Lesson: TypeAlias = Callable[[Tree, Target, bool], Iterator[Tensor]]
+"""The losses of a batch, from its inputs and targets. The backward pass of each comes before the next one is computed,
+so that one graph at a time is in memory. The last argument tells whether the batch belongs to the step of the last."""
 SUPERNET = "supernet"
 """The stage whose flags are those of the search."""
 
@@ -129,7 +131,7 @@ class Trainer:
         for i, part in enumerate(pieces):
             x, target = self.inputs(part)
             share = 1 if part is batch else weight(part.targets) / weight(batch.targets)
-            for loss in lesson(self, x, target, i > 0):
+            for loss in lesson(x, target, i > 0):
                 # What the parts share, the gates, is kept for the next one.
                 self.fabric.backward(share * loss, retain_graph=i < len(pieces) - 1)
         update(self.fabric, self.model, self.optimizer, self.recipe, clips_values=not pretraining)
