@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from types import FrameType
 
-from sparsenas.errors import UserError
+from sparsenas.errors import PACKAGES, UserError
 
 COMMANDS = {
     "run": "whole job: search, retrain, evaluate, export and report in one run folder",
@@ -51,6 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except UserError as error:
         print(f"sparsenas: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in PACKAGES:
+            raise
+        print(f"sparsenas: needs {package}, not installed: pip install {PACKAGES[package]}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains when it closes standard output

@@ -4,7 +4,33 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+
+EXTRAS = {
+    "images": ("pyarrow", "datasets"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "pareto": ("pymoo", "moocore"),
+}
+"""The packages that only some of the work needs, by the name with which pip installs them: ``sparsenas[onnx]``."""
+
+PACKAGES = {
+    "PIL": "pillow",
+    "docstring_parser": "docstring-parser",
+    "jinja2": "Jinja2",
+    "kornia": "kornia",
+    "lightning_fabric": "lightning-fabric",
+    "markupsafe": "MarkupSafe",
+    "msgspec": "msgspec",
+    "numpy": "numpy",
+    "plotly": "plotly",
+    "rich": "rich",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "torch": "torch",
+    "yaml": "PyYAML",
+}
+"""The packages that all of the work needs, with the names by which pip installs them."""
 
 LIBRARIES = ("site-packages", "dist-packages", str(Path(__file__).parent))
 """Parts of the paths of code that is not the user's."""
@@ -30,6 +56,20 @@ def told(error: Exception) -> str:
     own = [f for f in frames if not f.filename.startswith("<") and not any(part in f.filename for part in LIBRARIES)]
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
     return f"{kind if said == kind else f'{kind}: {said}'}{place}"
+
+
+def check_extra(extra: str, where: str, *packages: str) -> None:
+    """Raises ``UserError`` when a package of an extra (one of ``packages``, if given) is not installed."""
+    missing = [name for name in packages or EXTRAS[extra] if not _installed(name)]
+    if missing:
+        raise UserError(f"{where}: needs {', '.join(missing)}, not installed: pip install 'sparsenas[{extra}]'")
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def check_at_least(values: Mapping[str, object], least: Mapping[str, float]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsenas.errors import UserError, first_line
+from sparsenas.errors import UserError, check_extra, first_line
 from sparsenas.nn.quantize import Quantized
 from sparsenas.nn.tree import Tree, arguments, call, count, device_of, map_tensors, tensors
 from sparsenas.objectives import Objective
@@ -90,6 +90,7 @@ def onnx_network(run: Run) -> Callable[[Tree], Tree]:
     other files: those could be anywhere on this machine.
     """
     path = run.need(ONNX, "export")
+    check_extra("onnx", str(path), "onnx", "onnxruntime")
     with _refusing(path):
         session = _session(path.read_bytes())
         names = [given.name for given in session.get_inputs()]
@@ -132,8 +133,6 @@ def _refusing(path: Path) -> Iterator[None]:
     """Makes any error a ``UserError``: ONNX Runtime raises classes of its own that share no base but ``Exception``."""
     try:
         yield
-    except ImportError as error:
-        raise UserError(f"{path}: needs more packages: pip install 'sparsenas[onnx]'") from error
     except Exception as error:
         raise UserError(f"{path}: expected an ONNX network, got: {first_line(error)}") from error
 

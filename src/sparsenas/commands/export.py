@@ -6,8 +6,10 @@ from pathlib import Path
 
 import torch
 
-from sparsenas.job.folder import open_task
+from sparsenas.errors import check_extra
+from sparsenas.job.folder import open_folder, open_task
 from sparsenas.job.stages.export import export_stage
+from sparsenas.rundir.lock import locked
 
 
 def export(run: Path, trust_plugins: list[str] | None = None) -> None:
@@ -19,5 +21,7 @@ def export(run: Path, trust_plugins: list[str] | None = None) -> None:
         run: run folder with a trained network.
         trust_plugins: plug-in named in the run folder whose code may be run, as package.module:callable. Repeatable.
     """
-    opened = open_task(run, torch.device("cpu"), trust_plugins or [])
-    export_stage(opened.run, opened.task)
+    check_extra("onnx", "export")
+    with locked(open_folder(run)):
+        opened = open_task(run, torch.device("cpu"), trust_plugins or [])
+        export_stage(opened.run, opened.task)

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsenas.distributed.fabric import Device
+from sparsenas.job.folder import open_folder
 from sparsenas.job.measure import rank_architectures
+from sparsenas.rundir.lock import locked
 from sparsenas.rundir.ranking import Ranking, Standing
 from sparsenas.searching.rank_correlation import Agreement
 
@@ -51,7 +53,8 @@ def rank(
         trust_plugins: plug-in named in the run folder whose code may be run, as package.module:callable. Repeatable.
     """
     device = Device(accelerator, threads=threads).fabric().device
-    ranking = rank_architectures(run, table, device, sample, calibration, val, shrink, block, trust_plugins or [])
+    with locked(open_folder(run)):
+        ranking = rank_architectures(run, table, device, sample, calibration, val, shrink, block, trust_plugins or [])
     if json:
         print(json_module.dumps({name: value for name, value in to_builtins(ranking).items() if name != "truth"}))
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ from sparsenas.core.choice import Choice, Choices
 from sparsenas.costs.latency import LatencyTable
 from sparsenas.data import Data
 from sparsenas.data.fingerprint import changed, split, summary
-from sparsenas.distributed.collectives import broadcast_from_rank0
+from sparsenas.distributed.collectives import broadcast_from_rank0, rank
 from sparsenas.errors import UserError
 from sparsenas.job.flags.saved import check_unchanged, flatten, from_config
 from sparsenas.job.run_flags import SavedFlags
@@ -26,11 +28,14 @@ from sparsenas.nn.tree import shapes
 from sparsenas.objectives import Objective
 from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.networks import provenance
-from sparsenas.rundir.records import DataInfo, Provenance, SpaceInfo, SplitInfo
+from sparsenas.rundir.lock import locked
+from sparsenas.rundir.networks import SUPERNET, provenance
+from sparsenas.rundir.records import DataInfo, Provenance, RunInfo, SpaceInfo, SplitInfo
 from sparsenas.timing import read_table, write_table
 
 LATENCY_FILE = "latency.json"
+FIRST = {kind.FILE for kind in (SplitInfo, SpaceInfo, DataInfo, RunInfo)} | {CONFIG, LATENCY_FILE, SUPERNET}
+"""What is written before the work begins: nothing of it has to be kept when that fails."""
 
 
 class Opened(NamedTuple):
@@ -46,6 +51,45 @@ class Opened(NamedTuple):
 def open_folder(path: Path | str) -> Run:
     """A run folder that several processes share."""
     return Run(path, broadcast_from_rank0)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Run]:
+    """The run folder of a job, made if need be and locked. Nothing is left of it by a job that fails before its work.
+
+    Raises ``UserError`` when it cannot be made, or another process works in it.
+    """
+    run = open_folder(path)
+    made = run.do(lambda: [folder for folder in (path, *path.parents) if not folder.exists()])
+    run.create()
+    try:
+        with locked(run):
+            before = run.do(lambda: set(os.listdir(path)))
+            try:
+                yield run
+            except BaseException:
+                if rank() == 0:
+                    _remove_first(path, before)
+                raise
+    finally:
+        if rank() == 0:
+            _remove_empty(made)
+
+
+def _remove_first(path: Path, before: Iterable[str]) -> None:
+    """Removes the new files of a folder, unless some are the result of work."""
+    new = set(os.listdir(path)) - set(before)
+    if new <= FIRST:
+        for name in new:
+            (path / name).unlink()
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def check_resumable(run: Run, config: Mapping[str, Any], resume: bool) -> None:
@@ -70,7 +114,6 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
         _check_choices(run, task.choices)
         check_data(run, task.data)
         return
-    run.create()
     run.write(convert(split(task.data), SplitInfo), indent=None)
     run.write(_space_info(task))
     run.write(convert({**summary(task.data), "score": _score_info(task.objective)}, DataInfo))

@@ -9,9 +9,18 @@ from lightning_fabric import Fabric
 
 from sparsenas.costs.budget import check_cost
 from sparsenas.distributed.fabric import Device
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, check_extra
 from sparsenas.job.flags.saved import to_config
-from sparsenas.job.folder import LATENCY_FILE, begin, check_data, check_resumable, latency_table, open_folder, open_task
+from sparsenas.job.folder import (
+    LATENCY_FILE,
+    begin,
+    check_data,
+    check_resumable,
+    latency_table,
+    new_folder,
+    open_folder,
+    open_task,
+)
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags, fabric_of
 from sparsenas.job.stages.compare import compare_stages, named
 from sparsenas.job.stages.evolve import search_again
@@ -20,12 +29,14 @@ from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.stages.search import make_method, search_stage
 from sparsenas.job.task import Task, make_task
+from sparsenas.job.trained import trained_supernet
 from sparsenas.job.width_fit import check_scale_to, check_target
 from sparsenas.methods import Method
 from sparsenas.objectives.words import score_told
 from sparsenas.reporting import report
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET, SUPERNET
 from sparsenas.rundir.records import Best, Provenance
@@ -34,32 +45,42 @@ from sparsenas.rundir.results import update_results
 
 def run_job(flags: RunFlags) -> None:
     """The whole job: search, retrain, evaluate, export, report. Raises ``UserError``."""
+    check_extra("onnx", "run")
     fabric = fabric_of(flags)
-    run, task, method = _prepare(flags, fabric)
-    named(task, flags.compare)
-    if flags.scale_to:
-        _check_scale_to(task, method, flags)
-    begin(run, task, "run", to_config(flags))
-    _search(run, task, method, fabric, flags)
-    task = scale_stage(run, task, flags.scale_to) if flags.scale_to else task
-    trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds)
-    retrain_stage(trainer)
-    compare_stages(trainer, flags.baselines, flags.compare)
-    finish(run, task, flags.score)
+    with new_folder(flags.out) as run:
+        task, method = _prepare(run, flags, fabric)
+        named(task, flags.compare)
+        if flags.scale_to:
+            _check_scale_to(task, method, flags)
+        begin(run, task, "run", to_config(flags))
+        _search(run, task, method, fabric, flags)
+        task = scale_stage(run, task, flags.scale_to) if flags.scale_to else task
+        trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds)
+        retrain_stage(trainer)
+        compare_stages(trainer, flags.baselines, flags.compare)
+        finish(run, task, flags.score)
 
 
 def search_job(flags: SearchFlags) -> None:
     """Trains the supernet and searches it. Raises ``UserError``."""
     fabric = fabric_of(flags)
-    run, task, method = _prepare(flags, fabric)
-    begin(run, task, "search", to_config(flags))
-    _search(run, task, method, fabric, flags)
+    with new_folder(flags.out) as run:
+        task, method = _prepare(run, flags, fabric)
+        begin(run, task, "search", to_config(flags))
+        _search(run, task, method, fabric, flags)
 
 
 def evolve_job(flags: EvolveFlags) -> None:
     """Searches the supernet of a run again. Raises ``UserError``."""
+    if flags.pareto:
+        check_extra("pareto", "--pareto")
     device = Device(flags.accelerator, threads=flags.threads).fabric().device
-    run, source = open_folder(flags.out), open_task(flags.run, device, flags.trust_plugins)
+    with new_folder(flags.out) as run:
+        _evolve(run, flags, device)
+
+
+def _evolve(run: Run, flags: EvolveFlags, device: torch.device) -> None:
+    source = open_task(flags.run, device, flags.trust_plugins)
     config = {**source.config, **to_config(flags)}
     check_resumable(run, config, flags.resume)
     check_data(source.run, source.task.data)
@@ -80,10 +101,11 @@ def evolve_job(flags: EvolveFlags) -> None:
     if flags.pareto:
         check_cost("--pareto", flags.pareto, task.limits.table.costs)
     method = flags.method.build("method", task.choices, task.limits, task.seed)
+    net = trained_supernet(run if run.has(SUPERNET) else source.run, task)
     begin(run, task, "evolve", config)
     _copy_supernet(source.run, run)
     if not run.has(Best.FILE):
-        search_again(run, task, method, saved.score, source.run, flags.pareto, flags.random_search)
+        search_again(run, task, net, method, saved.score, source.run, flags.pareto, flags.random_search)
     best, logger = run.read(Best), RunLogger(run)
     told = f"{score_told(task.objective, best.val)} on validation examples, " if best.val else ""
     logger.say(f"found {best.text}: {told}{best.costs['flops']:,} flops")
@@ -93,24 +115,24 @@ def evolve_job(flags: EvolveFlags) -> None:
 def retrain_job(flags: RetrainFlags) -> None:
     """Trains the found network again, and others beside it. Raises ``UserError``."""
     fabric = fabric_of(flags)
-    run, task = _resized(flags, fabric.device)
-    check_data(run, task.data)
-    run.remove(NET)
-    update_results(run, retrained=None, baselines=[], compared=[])
-    trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds)
-    retrain_stage(trainer, flags.inherit, flags.no_training)
-    compare_stages(trainer, flags.baselines, flags.compare)
+    with locked(open_folder(flags.run)):
+        run, task = _resized(flags, fabric.device)
+        check_data(run, task.data)
+        run.remove(NET)
+        update_results(run, retrained=None, baselines=[], compared=[])
+        trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds)
+        retrain_stage(trainer, flags.inherit, flags.no_training)
+        compare_stages(trainer, flags.baselines, flags.compare)
 
 
-def _prepare(flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Run, Task, Method]:
+def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:
     """All that a search needs, before anything is written or trained. Raises ``UserError``."""
-    run = open_folder(flags.out)
     check_resumable(run, to_config(flags), flags.resume)
     table = latency_table(run, flags.latency)
     task = make_task(
         flags.space, flags.data, flags.objective, flags.budget, flags.seed, fabric.device, flags.target, table
     )
-    return run, task, make_method(flags.method, task, flags.search, flags.random_search)
+    return task, make_method(flags.method, task, flags.search, flags.random_search)
 
 
 def _search(run: Run, task: Task, method: Method, fabric: Fabric, flags: RunFlags | SearchFlags) -> None:

@@ -46,11 +46,16 @@ def inherited_gates(run: Run, arch: Arch) -> Gates:
     return {n: Gate(p, torch.tensor(weights[n]) if n in weights else None) for n, p in arch.items()}
 
 
-def inherited(run: Run, task: Task, arch: Arch) -> nn.Module:
-    """The plain network of an architecture on the supernet's weights. Raises ``UserError``."""
+def trained_supernet(run: Run, task: Task) -> nn.Module:
+    """The supernet of ``supernet.pt``. Raises ``UserError`` when there is none or it is damaged."""
     net = task.network("supernet")
     run.restore(SUPERNET, net=net)
-    return derive(net, inherited_gates(run, arch))
+    return net
+
+
+def inherited(run: Run, task: Task, arch: Arch) -> nn.Module:
+    """The plain network of an architecture on the supernet's weights. Raises ``UserError``."""
+    return derive(trained_supernet(run, task), inherited_gates(run, arch))
 
 
 def trained(run: Run, task: Task) -> nn.Module:

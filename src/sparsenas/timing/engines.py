@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sparsenas.costs.latency import Settings
 from sparsenas.costs.layer import Layer, Shape
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, check_extra
 from sparsenas.exporting import onnx_model
 from sparsenas.timing.onnx_layers import CONVOLUTIONS, Model, empty_model, model_of
 from sparsenas.timing.timer import Trial, Work
@@ -87,11 +87,9 @@ class OnnxEngine(Engine):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        try:
-            import onnx as onnx
-            import onnxruntime
-        except ImportError as error:
-            raise UserError(f"--engine onnxruntime: pip install 'sparsenas[onnx]': {error}") from error
+        check_extra("onnx", "--engine onnxruntime")
+        import onnxruntime
+
         self.provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[settings.accelerator]
         if self.provider not in onnxruntime.get_available_providers():
             raise UserError(f"--accelerator {settings.accelerator}: this ONNX Runtime has no {self.provider}")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenas.data.decode import UnreadableImage, decode
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, check_extra
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE
@@ -73,10 +73,9 @@ def _checked(images: NDArray[np.uint8], labels: NDArray[np.int64], classes: int,
 
 
 def _parquet(path: Path, layout: Layout, classes: int) -> Arrays:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ModuleNotFoundError as error:
-        raise UserError(f"{path}: parquet needs more packages: pip install 'sparsenas[images]'") from error
+    check_extra("images", str(path), "pyarrow")
+    from pyarrow import ArrowException, parquet
+
     try:
         table = parquet.read_table(path, columns=["img", layout.column]).to_pydict()
     except (ArrowException, OSError) as error:

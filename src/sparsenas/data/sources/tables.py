@@ -14,7 +14,7 @@ from sparsenas.data.dataset import Data
 from sparsenas.data.encoded import OnBad
 from sparsenas.data.loader import ImageLoader
 from sparsenas.data.splits import split_parts
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, check_extra
 
 PARTS = {"train": ("train",), "val": ("validation", "valid", "val"), "test": ("test",)}
 KINDS = ("parquet", "arrow")
@@ -161,10 +161,7 @@ def _files(root: Path) -> dict[str, list[Path]]:
 
 def _load(root: Path, files: list[Path], streaming: bool) -> Table:
     """The rows of some files, images still encoded. Raises ``UserError``."""
-    try:
-        import datasets  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise UserError("--data parquet: needs more packages: pip install 'sparsenas[images]'") from error
+    check_extra("images", "--data parquet")
     try:
         table = _streamed(files) if streaming else _cached(files)
     except Exception as error:  # the readers raise many classes for a damaged file

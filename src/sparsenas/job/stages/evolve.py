@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.errors import UserError
@@ -17,7 +18,6 @@ from sparsenas.methods import Method
 from sparsenas.objectives import Metrics
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.networks import SUPERNET
 from sparsenas.rundir.records import Front, FrontPoint
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
@@ -26,9 +26,16 @@ from sparsenas.searching.pareto import CostOf, crowded, front, hypervolume, obje
 
 
 def search_again(
-    run: Run, task: Task, method: Method, scoring: Scoring, source: Run, pareto: str, random: int = 0
+    run: Run,
+    task: Task,
+    net: nn.Module,
+    method: Method,
+    scoring: Scoring,
+    source: Run,
+    pareto: str,
+    random: int = 0,
 ) -> None:
-    """Runs the search on the trained supernet; writes best.json, and front.json for a front."""
+    """Runs the search on the trained supernet ``net``; writes best.json, and front.json for a front."""
 
     def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
         return task.limits.table(archs)[pareto]
@@ -38,8 +45,6 @@ def search_again(
     strategy = method.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")), choose)
     if strategy is None:
         raise UserError("--method: expected a method that searches a supernet, as spos does")
-    net = task.network("supernet")
-    run.restore(SUPERNET, net=net)
     net.to(task.data.device)
     scorer = task.scorer(net, scoring)
     known = run_search(run, task, scorer, strategy, scoring, scored([source, run], task.choices))

@@ -13,13 +13,12 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.errors import UserError
 from sparsenas.job.task import Task
-from sparsenas.job.trained import found
+from sparsenas.job.trained import found, trained_supernet
 from sparsenas.nn.tree import count
 from sparsenas.objectives import Metrics
 from sparsenas.objectives.objective import LOSS
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.networks import SUPERNET
 from sparsenas.rundir.ranking import Measure, Ranked, Standing
 from sparsenas.rundir.records import RANKED, Best
 from sparsenas.rundir.seeds import seed_of
@@ -92,8 +91,7 @@ def sampled(rows: int, count: int, seed: int) -> list[int]:
 
 def supernet_measures(run: Run, task: Task, rows: Known, settings: Sequence[Scoring], block: int) -> list[Measure]:
     """How well the score and the loss on inherited weights rank the rows, in every setting."""
-    net = task.network("supernet")
-    run.restore(SUPERNET, net=net)
+    net = trained_supernet(run, task)
     net.to(task.data.device)
     measures: list[Measure] = []
     for scoring in settings:
