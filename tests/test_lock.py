@@ -8,6 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,9 +86,7 @@ def test_a_second_process_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with searching(out) as first:
-        os.killpg(first.pid, signal.SIGKILL)  # nobody has asked for its exit code yet
-        while lock._state(first.pid)[0] != "Z":
-            pass
+        first.kill()
         with locked(Run(out)):
             assert Run(out).read(Lock).pid == os.getpid()
 
@@ -115,6 +114,15 @@ def test_locks_of_ended_processes_are_stale(run: Run, ended: int, living: int) -
         with locked(run):
             assert run.read(Lock).pid == os.getpid()
         assert not list(run.path.iterdir())
+
+
+def test_a_process_that_has_ended_and_not_been_asked_for_its_exit_code_has_ended(run: Run) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        while lock._state(process.pid)[0] != "Z":
+            time.sleep(0.01)
+        hold(run, process.pid)
+        with locked(run):
+            pass
 
 
 def test_locks_of_living_processes_are_not(run: Run, living: int) -> None:
