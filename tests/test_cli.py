@@ -263,7 +263,8 @@ def test_damaged_run_folders(finished: Path, tmp_path: Path, capsys: pytest.Capt
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["space"]["blocks"] = 4
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    assert "this run folder is of another space" in fails(capsys, "evaluate", str(run))
+    told = "the space tiny has changed since this run began: its choice block4 is new"
+    assert told in fails(capsys, "evaluate", str(run))
     (run / "config.yaml").write_text("space: [")
     assert "config.yaml: expected the flags of a run" in fails(capsys, "evaluate", str(run))
 

@@ -22,6 +22,7 @@ from sparsenas.distributed.collectives import broadcast_from_rank0, rank
 from sparsenas.errors import UserError
 from sparsenas.job.flags.saved import check_unchanged, flatten, from_config
 from sparsenas.job.run_flags import SavedFlags
+from sparsenas.job.space_code import code_checksum
 from sparsenas.job.space_facts import reach
 from sparsenas.job.task import Task, make_task
 from sparsenas.nn.tree import shapes
@@ -29,6 +30,7 @@ from sparsenas.objectives import Objective
 from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
+from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import SUPERNET, provenance
 from sparsenas.rundir.records import DataInfo, Provenance, RunInfo, SpaceInfo, SplitInfo
 from sparsenas.timing import read_table, write_table
@@ -111,7 +113,7 @@ def latency_table(run: Run, file: Path | str) -> LatencyTable | None:
 def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None:
     """Makes the run folder, or checks that the one to be resumed is of this space and data. Raises ``UserError``."""
     if has_begun(run):
-        _check_choices(run, task.choices)
+        _check_space(run, task)
         check_data(run, task.data)
         return
     run.write(convert(split(task.data), SplitInfo), indent=None)
@@ -119,7 +121,7 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
     run.write(convert({**summary(task.data), "score": _score_info(task.objective)}, DataInfo))
     if task.latency is not None:
         run.do(partial(write_table, run / LATENCY_FILE, task.latency))
-    begin_run(run, command, config)
+    begin_run(run, command, config, code_checksum(task.space, task.limits.table.net))
 
 
 def open_task(
@@ -144,7 +146,7 @@ def open_task(
         flags.target,
         latency_table(run, ""),
     )
-    _check_choices(run, task.choices)
+    _check_space(run, task)
     return Opened(run, task, flags, config)
 
 
@@ -169,22 +171,38 @@ def _score_info(objective: Objective) -> dict[str, Any]:
     return {"name": name, "higher_is_better": name in objective.higher, "shares": sorted(objective.shares)}
 
 
-def _check_choices(run: Run, searched: Choices) -> None:
-    """Refuses a run folder of another space."""
+def _check_space(run: Run, task: Task) -> None:
+    """Raises ``UserError`` where the choices of the space are not those of the run; a line tells of other code."""
     saved = {choice.name: choice for choice in run.read(SpaceInfo, "search").choices}
-    told = f"{run.path}: this run folder is of another space"
-    if saved.keys() != searched.keys():
-        raise UserError(f"{told}: it has choices {_names(saved)}, the space has {_names(searched)}")
+    if told := _difference(saved, task.choices):
+        raise UserError(f"{run.path}: the space {task.space.name} has changed since this run began: {told}")
+    code = run.read(RunInfo).space_sha256
+    if code is not None and code != code_checksum(task.space, task.limits.table.net):
+        RunLogger(run).say(
+            f"{run.path}: the code of the space {task.space.name} has changed since this run began; "
+            "the weights in the folder were trained with the earlier one"
+        )
+
+
+def _difference(saved: Choices, now: Choices) -> str:
+    """The first difference between the choices of a run and of its space, in words; empty where there is none."""
+    if gone := saved.keys() - now.keys():
+        return f"it has no choice {_names(gone)} any more, but {_names(now.keys() - saved.keys() or now)}"
+    if new := now.keys() - saved.keys():
+        return f"its choice {_names(new)} is new"
     for name, choice in saved.items():
-        if choice != searched[name]:
-            now = _facts(searched[name])
-            raise UserError(f"{told}: its choice {name} is {_facts(choice)}, that of the space is {now}")
+        if choice.options != now[name].options:
+            options, before = (", ".join(one.options) for one in (now[name], choice))
+            return f"the options of its choice {name} are {options}, not {before}"
+        if choice != now[name]:
+            return f"its choice {name} keeps {_bounds(now[name])} options, not {_bounds(choice)}"
+    return ""
 
 
-def _facts(choice: Choice) -> str:
-    return f"{choice.least} to {choice.most} of {', '.join(choice.options)}"
+def _bounds(choice: Choice) -> str:
+    return f"{choice.least} to {choice.most}"
 
 
 def _names(names: Iterable[str]) -> str:
-    names = list(names)
+    names = sorted(names)
     return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")

@@ -33,6 +33,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Version by package, and of Python."""
     machine: str
     """Processor architecture and operating system."""
+    space_sha256: str | None = None
+    """SHA-256 of the source code of the space; null where an earlier version began the run."""
 
 
 class SpaceInfo(Struct, frozen=True, kw_only=True):

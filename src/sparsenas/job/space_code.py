@@ -1,0 +1,38 @@
+"""A checksum of a space's code, which shows whether it has changed since a run began."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from sparsenas.job.plugin import Plugin
+
+
+def code_checksum(space: Plugin, net: nn.Module) -> str:
+    """The SHA-256 of the modules that the space and the layers of its network come from; comments do not count.
+
+    The code of PyTorch and of this library is left out, except for the built-in space. Of a script that is run, and of
+    a notebook, only the functions and classes themselves count. Code without a source counts as none.
+    """
+    make = space.callable("space")
+    named = make if inspect.isroutine(make) or inspect.isclass(make) else type(make)
+    texts = {_source(thing) for thing in (named, *map(type, net.modules()))}
+    return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()
+
+
+def _source(thing: Callable[..., Any]) -> str:
+    module = thing.__module__
+    if module.partition(".")[0] == "torch" or (module.startswith("sparsenas.") and ".spaces." not in module):
+        return ""
+    try:
+        text = inspect.getsource(thing if module == "__main__" else sys.modules[module])
+        return ast.unparse(ast.parse(textwrap.dedent(text)))
+    except (OSError, TypeError, SyntaxError, KeyError):
+        return ""
