@@ -13,7 +13,8 @@ from sparsenas.costs.additive import AdditiveCosts
 from sparsenas.costs.layer import Shape, totals
 from sparsenas.costs.model import CostModel
 from sparsenas.costs.space import TracedSpace
-from sparsenas.costs.trace import trace_through
+from sparsenas.costs.trace import batch_of_one, example_input, trace_through
+from sparsenas.nn.tree import call
 
 Matrix = NDArray[np.float64]
 
@@ -65,7 +66,7 @@ def _input_shapes(space: TracedSpace) -> dict[Join, list[Shape]]:
     set_gates(space.net, space.fullest.gates())
     try:
         with torch.no_grad():
-            space.net.eval()(torch.empty((1, *space.shape), device="meta"))
+            call(space.net.eval(), example_input(space.net, batch_of_one(space.shape)))
     finally:
         for hook in hooks:
             hook.remove()

@@ -15,7 +15,7 @@ from sparsenas.core.join import Join
 from sparsenas.costs.layer import totals
 from sparsenas.costs.model import CostModel
 from sparsenas.costs.space import TracedSpace, sample_sizes
-from sparsenas.costs.trace import trace_modules
+from sparsenas.costs.trace import batch_of_one, trace_modules
 from sparsenas.nn.blocks import Concat, Sum
 
 Matrix = NDArray[np.float64]
@@ -44,7 +44,7 @@ class DagCosts(CostModel):
         self._open = {module for module in self.net.modules() if any(isinstance(m, Gated) for m in module.modules())}
         set_gates(self.net, {name: Gate(tuple(range(len(c.options)))) for name, c in space.choices.items()})
         self._own: dict[nn.Module, Matrix] = {}
-        for module, layer in trace_modules(self.net, (1, *space.shape)):
+        for module, layer in trace_modules(self.net, batch_of_one(space.shape)):
             self._own[module] = self._own.get(module, np.zeros(self.count)) + totals(space.costs, [layer])
         self._costly = {module for module in self.net.modules() if any(part in self._own for part in module.modules())}
         self.whole = {module: self._sum(module) for module in self.net.modules()}

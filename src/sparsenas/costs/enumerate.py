@@ -14,8 +14,9 @@ from sparsenas.core.choice import Choices, Picks
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.costs.layer import Layer, Shape
 from sparsenas.costs.segments import SegmentCosts
-from sparsenas.costs.trace import on_meta, trace, trace_through
+from sparsenas.costs.trace import is_shape, on_meta, trace, trace_through
 from sparsenas.errors import UserError
+from sparsenas.nn.tree import Tree
 
 MOST_COMBINATIONS = 20_000
 """A space is sampled instead if one of its segments has more combinations of picks than this."""
@@ -28,19 +29,19 @@ State = tuple[Shape, frozenset[tuple[str, Picks]]]
 """What a segment hands on: a shape, and the picks of choices that occur again later."""
 
 
-def enumerate_layers(net: nn.Module, shape: Shape, seed: int = 0) -> list[Layer]:
+def enumerate_layers(net: nn.Module, shape: Shape | Tree, seed: int = 0) -> list[Layer]:
     """The distinct layers of all architectures, in the network's order.
 
     A sequence of segments is walked through: each segment under all picks of its choices, on every shape that the
     segments before it can hand on. Where these are too many, layers are collected from sampled architectures: the
     fullest, others that have each of the options, and random ones. A layer that needs a rare combination of picks
     may then be missed; another ``seed`` draws other samples.
-    Raises ``UserError`` when the network cannot run on ``shape`` (channels, height, width).
+    Raises ``UserError`` when the network cannot run on ``shape``, that of an input without batch, or an example.
     """
     net = on_meta(net)
     known = choices(net)
     try:
-        found = _walk(known, SegmentCosts(net, shape, {}).segments, (1, *shape))
+        found = _walk(known, SegmentCosts(net, shape, {}).segments, (1, *shape)) if is_shape(shape) else None
     except UserError:  # segments hand on more than a tensor; if the shape is wrong, the samples raise this again
         found = None
     if found is None:

@@ -16,8 +16,8 @@ Shape = tuple[int, ...]
 class Layer:
     """One executed operation of a network, with real shapes; their batch dimension is 1.
 
-    Convolutions, ``linear``, ``matmul`` and the poolings compute. Any other ``op`` is the name of a module that only
-    holds parameters, such as batch norm; it is listed so that every parameter belongs to a layer.
+    Convolutions, ``linear``, ``matmul``, ``bilinear`` and the poolings compute. Any other ``op`` is the name of a
+    module that only holds parameters, such as batch norm; it is listed so that every parameter belongs to a layer.
     """
 
     op: str
@@ -25,14 +25,16 @@ class Layer:
     output: Shape
     weight: Shape = ()
     settings: tuple[int, ...] = ()
-    """Convolution: stride, padding, dilation (two numbers each) and groups. Pooling: kernel, stride, padding."""
+    """Convolution: stride, padding, dilation (one number per dimension), groups. Pooling: kernel, stride, padding."""
     params: int = 0
     bits: tuple[int, int] | None = None
     """Weight and activation bits where the operation was searched for them; None = full precision."""
 
 
-COMPUTE = ("conv2d", "conv_transpose2d", "linear", "matmul")
-POOL = ("max_pool2d", "avg_pool2d", "mean")
+CONV = ("conv1d", "conv2d", "conv3d")
+CONV_TRANSPOSE = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+COMPUTE = (*CONV, *CONV_TRANSPOSE, "linear", "matmul", "bilinear")
+POOL = ("max_pool2d", "avg_pool2d", "max_pool3d", "avg_pool3d", "mean")
 
 Cost = Callable[[Layer], float]
 
@@ -41,7 +43,7 @@ def flops(layer: Layer) -> int:
     """Multiply-adds of convolutions, linear layers and matrix products, as all three papers count them."""
     if layer.op not in COMPUTE:
         return 0
-    positions = layer.inputs if layer.op == "conv_transpose2d" else layer.output
+    positions = layer.inputs if layer.op in CONV_TRANSPOSE else layer.output
     return math.prod(positions) * math.prod(layer.weight[1:])
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
@@ -52,7 +55,8 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        shortcut = _SHORTCUTS.get(func)
+        on_meta = bool(args) and isinstance(args[0], Tensor) and args[0].is_meta
+        shortcut = _SHORTCUTS.get(func) if on_meta else None
         output = func(*args, **(kwargs or {})) if shortcut is None else shortcut(args)
         describe = _DESCRIBE.get(func)
         if describe is not None:
@@ -60,6 +64,8 @@ class Recorder(TorchDispatchMode):
             params = self.unclaimed.pop(module, 0) if module is not None else 0
             layer = describe(args, output, params)
             self._note(module, replace(layer, bits=module.bits) if isinstance(module, Quantized) else layer)
+        elif func.namespace not in _KNOWN or func.overloadpacket in _UNCOUNTED:
+            warnings.warn(f"costs: the multiply-adds of {func} are not counted", stacklevel=1)
         return output
 
     def remove_hooks(self) -> None:
@@ -73,6 +79,20 @@ class Recorder(TorchDispatchMode):
             self._note(module, Layer(type(module).__name__, (), (), params=count))
 
 
+@contextmanager
+def as_products() -> Iterator[None]:
+    """Attention and recurrent layers run on the CPU as the matrix products that they are made of."""
+    fast, library = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        torch._C._set_mkldnn_enabled(library)
+
+
 def _shape(tensor: Tensor) -> Shape:
     return tuple(tensor.shape)
 
@@ -80,7 +100,7 @@ def _shape(tensor: Tensor) -> Shape:
 def _normed(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
     """The result of batch norm."""
     x = args[0]
-    return torch.empty(x.shape, device=x.device), x.new_empty(0), x.new_empty(0)
+    return x.new_empty(x.shape), x.new_empty(0), x.new_empty(0)
 
 
 def _added(args: Sequence[Any]) -> Tensor:
@@ -100,7 +120,7 @@ _SHORTCUTS: dict[Any, Callable[[Sequence[Any]], Any]] = {
 
 def _conv(args: Sequence[Any], output: Tensor, params: int) -> Layer:
     x, weight, _, stride, padding, dilation = args[:6]
-    op = "conv_transpose2d" if args[6] else "conv2d"
+    op = f"conv{'_transpose' if args[6] else ''}{weight.dim() - 2}d"
     return Layer(op, _shape(x), _shape(output), _shape(weight), (*stride, *padding, *dilation, args[8]), params)
 
 
@@ -108,6 +128,24 @@ def _matrix(x: Tensor, weight: Tensor, output: Tensor, params: int) -> Layer:
     """A product with a matrix of parameters is a linear layer, with another activation a ``matmul``."""
     kind = "linear" if params else "matmul"
     return Layer(kind, _shape(x), _shape(output), (weight.shape[-1], weight.shape[-2]), (), params)
+
+
+def _added_products(args: Sequence[Any], output: Tensor, params: int) -> Layer:
+    """Products of matrices that are added up."""
+    x, y = args[1:3]
+    return _matrix(x, y, output.expand(len(x), *output.shape), params)
+
+
+def _vector(matrix: Tensor, vector: Tensor, output: Tensor, params: int) -> Layer:
+    """A product of a matrix and a vector."""
+    return _matrix(matrix, vector[:, None], output[..., None], params)
+
+
+def _bilinear(args: Sequence[Any], output: Tensor, params: int) -> Layer:
+    """One product with a matrix for every output, and one with the vector that results."""
+    _, weight, y = args[:3]
+    outputs, first, second = weight.shape
+    return Layer("bilinear", _shape(y), _shape(output), (outputs, first, second + 1), (), params)
 
 
 def _pool(op: str) -> Callable[[Sequence[Any], Any, int], Layer]:
@@ -124,10 +162,27 @@ _DESCRIBE: dict[Any, Callable[[Sequence[Any], Any, int], Layer]] = {
     aten.addmm.default: lambda args, output, params: _matrix(args[1], args[2], output, params),
     aten.mm.default: lambda args, output, params: _matrix(args[0], args[1], output, params),
     aten.bmm.default: lambda args, output, params: _matrix(args[0], args[1], output, params),
+    aten.baddbmm.default: lambda args, output, params: _matrix(args[1], args[2], output, params),
+    aten.addbmm.default: _added_products,
+    aten.mv.default: lambda args, output, params: _vector(args[0], args[1], output, params),
+    aten.addmv.default: lambda args, output, params: _vector(args[1], args[2], output, params),
+    aten.dot.default: lambda args, output, params: _vector(args[0][None], args[1], output[None], params),
+    aten._trilinear.default: _bilinear,
     aten.linear.default: lambda args, output, params: _matrix(args[0], args[1].t(), output, params),
     aten.max_pool2d_with_indices.default: _pool("max_pool2d"),
+    aten.max_pool3d_with_indices.default: _pool("max_pool3d"),
     aten.avg_pool2d.default: _pool("avg_pool2d"),
+    aten.avg_pool3d.default: _pool("avg_pool3d"),
     aten._adaptive_avg_pool2d.default: _pool("mean"),
     aten.mean.dim: _pool("mean"),
 }
 """How each operation becomes a layer, from its arguments, its result and its number of parameters."""
+
+_KNOWN = ("aten", "prim", "prims", "profiler")
+"""Where the operations of torch itself are."""
+_UNCOUNTED = {
+    *(aten._fft_r2c, aten._fft_c2r, aten._fft_c2c, aten._cdist_forward, aten._conv_depthwise2d, aten.conv_tbc),
+    *(aten.grid_sampler_2d, aten.grid_sampler_3d, aten._linalg_svd, aten._linalg_eigh, aten.linalg_inv_ex),
+    *(aten._linalg_solve_ex, aten.linalg_cholesky_ex, aten.linalg_matrix_exp, aten._sparse_mm),
+}
+"""Operations with products that no paper counts; they are told, not left out in silence."""

@@ -15,7 +15,8 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs.encoding import Encoding
 from sparsenas.costs.layer import Cost, Shape, totals
 from sparsenas.costs.model import CostModel
-from sparsenas.costs.trace import on_meta, trace_through
+from sparsenas.costs.trace import batch_of_one, check_initialized, on_meta, trace_through
+from sparsenas.nn.tree import Tree
 
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -27,8 +28,9 @@ TOLERANCE = 1e-12
 class TracedSpace:
     """A network, its choices, and the costs of the architectures traced so far."""
 
-    def __init__(self, net: nn.Module, shape: Shape, costs: Mapping[str, Cost], checks: int, seed: int) -> None:
-        """Raises ``UserError`` when the network cannot run on ``shape`` (channels, height, width)."""
+    def __init__(self, net: nn.Module, shape: Shape | Tree, costs: Mapping[str, Cost], checks: int, seed: int) -> None:
+        """Raises ``UserError`` when the network cannot run on ``shape``."""
+        check_initialized(net)
         self.net = on_meta(net)
         self.shape, self.costs, self.checks, self.seed = shape, costs, checks, seed
         self.choices: Choices = choices(net)
@@ -45,7 +47,7 @@ class TracedSpace:
         """Every cost of one architecture, counted on the whole network."""
         if arch not in self.traced:
             set_gates(self.net, arch.gates())
-            layers, _ = trace_through(self.net, (1, *self.shape))
+            layers, _ = trace_through(self.net, batch_of_one(self.shape))
             self.traced[arch] = self.note(totals(self.costs, layers))
         return self.traced[arch]
 

@@ -16,6 +16,7 @@ from sparsenas.costs.layer import COSTS, Cost, Shape, as_number
 from sparsenas.costs.model import AdditiveTerms, CostModel, LinearTerms
 from sparsenas.costs.select import exact_model, select_models
 from sparsenas.costs.space import TracedSpace
+from sparsenas.nn.tree import Tree
 
 Matrix = NDArray[np.float64]
 
@@ -28,13 +29,13 @@ class CostTable:
     """
 
     def __init__(
-        self, net: nn.Module, shape: Shape, costs: Mapping[str, Cost] = COSTS, checks: int = 24, seed: int = 0
+        self, net: nn.Module, shape: Shape | Tree, costs: Mapping[str, Cost] = COSTS, checks: int = 24, seed: int = 0
     ) -> None:
         """Traces one architecture.
 
         Args:
             net: the search space.
-            shape: of its input, without batch.
+            shape: of its input without batch, or an example: a tree of tensors whose first dimension is 1.
             costs: by name.
             checks: the number of random architectures on which a strategy is checked.
             seed: of these architectures.

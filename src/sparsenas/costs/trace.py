@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,34 +12,64 @@ from torch import Tensor, nn
 from sparsenas.core.derive import derive, shared_parts
 from sparsenas.core.gate import Gated, Gates
 from sparsenas.costs.layer import Layer, Shape
-from sparsenas.costs.recorder import Recorder
-from sparsenas.errors import UserError
+from sparsenas.costs.recorder import Recorder, as_products
+from sparsenas.errors import UserError, first_line
+from sparsenas.nn.tree import Tree, call, map_tensors, shapes
 
 
-def trace(net: nn.Module, shape: Shape) -> list[Layer]:
-    """Lists the operations that ``net`` executes on one input of ``shape`` (without batch), under the gates set in it.
+def trace(net: nn.Module, shape: Shape | Tree) -> list[Layer]:
+    """Lists the operations that ``net`` executes on one example, under the gates set in it.
 
-    The network is derived and run once on the meta device: no weight is read, no memory taken. Convolutions and
-    matrix products are recorded when they are dispatched, so the code of the modules may be any.
+    The network is derived and run once on the meta device: no weight is read, no memory taken. One that needs numbers
+    there, such as one with a branch on data, runs on the CPU, on arbitrary weights. Convolutions and matrix products
+    are recorded when they are dispatched, so the code of the modules may be any.
+
+    Args:
+        net: the network.
+        shape: of its input without batch, or an example: a tree of tensors whose first dimension is 1.
+
     Raises ``UserError`` when the network cannot run on that shape.
     """
-    return _record(derive(net, _gates(net), share_weights=True), (1, *shape))[0]
+    check_initialized(net)
+    return _record(derive(net, _gates(net), share_weights=True), batch_of_one(shape))[0]
 
 
-def trace_through(net: nn.Module, shape: Shape) -> tuple[list[Layer], Shape]:
+def trace_through(net: nn.Module, inputs: Shape | Tree) -> tuple[list[Layer], Shape]:
     """As ``trace``, for a network from ``on_meta`` and a shape with batch; also returns the shape of the output.
 
     Saves the copy, most of the time of a trace.
     """
-    return _record(shared_parts(net, _gates(net)), shape)
+    return _record(shared_parts(net, _gates(net)), inputs)
 
 
-def trace_modules(net: nn.Module, shape: Shape) -> list[tuple[nn.Module, Layer]]:
+def batch_of_one(shape: Shape | Tree) -> Shape | Tree:
+    """The input of ``trace_through`` for one example: its shape with batch, or the example itself."""
+    return (1, *shape) if is_shape(shape) else shape
+
+
+def is_shape(shape: Shape | Tree) -> bool:
+    """Whether this is a shape, not an example."""
+    return isinstance(shape, tuple | list) and all(isinstance(size, int) for size in shape)
+
+
+def check_initialized(net: nn.Module) -> None:
+    """Raises ``UserError`` for a lazy layer that has no sizes yet."""
+    for name, module in net.named_modules():
+        own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+        if any(nn.parameter.is_lazy(tensor) for tensor in own):
+            kind = type(module).__name__
+            raise UserError(
+                f"layer {name or kind!r}: expected known sizes, got a {kind} without any; "
+                "run the network once on an example where it is built, or write the sizes"
+            )
+
+
+def trace_modules(net: nn.Module, inputs: Shape | Tree) -> list[tuple[nn.Module, Layer]]:
     """As ``trace_through``, each layer with the module of ``net`` that runs it.
 
     Left out are layers that no module of ``net`` runs: those of functional code and of modules that ``derive`` makes.
     """
-    recorder = _run(shared_parts(net, _gates(net)), shape)[0]
+    recorder = _run(shared_parts(net, _gates(net)), inputs)[0]
     own = set(net.modules())
     return [(o, layer) for o, layer in zip(recorder.owners, recorder.layers, strict=True) if o is not None and o in own]
 
@@ -57,23 +88,58 @@ def _gates(net: nn.Module) -> Gates:
     return {module.choice.name: module.gate for module in net.modules() if isinstance(module, Gated)}
 
 
-def _record(plain: nn.Module, shape: Shape) -> tuple[list[Layer], Shape]:
-    recorder, output = _run(plain, shape)
+def _record(plain: nn.Module, inputs: Shape | Tree) -> tuple[list[Layer], Shape]:
+    recorder, output = _run(plain, inputs)
     return recorder.layers, tuple(output.shape) if isinstance(output, Tensor) else ()
 
 
-def _run(plain: nn.Module, shape: Shape) -> tuple[Recorder, Any]:
-    recorder = Recorder(plain.eval())
-    # Only now: moving makes two parameters of one that is used in two places.
-    plain.to("meta", torch.float32)
+def _run(plain: nn.Module, inputs: Shape | Tree) -> tuple[Recorder, Any]:
+    plain.eval()
     try:
-        with torch.no_grad(), recorder:
-            output = plain(torch.empty(shape, device="meta"))
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0]
-        size = ",".join(map(str, shape[1:]))
-        raise UserError(f"network does not run on an input of shape {size}: {reason}") from error
+        return _run_on(plain, inputs, "meta")
+    except _ERRORS as error:
+        try:
+            return _run_on(_with_numbers(plain), inputs, "cpu")
+        except _ERRORS as other:
+            # Where there are no numbers, the first error may be that there are none.
+            told = other if isinstance(error, NotImplementedError) or "meta" in str(error) else error
+            reason, size = first_line(told), ",".join(map(str, inputs[1:])) if is_shape(inputs) else shapes(inputs)
+            raise UserError(f"network does not run on an input of shape {size}: {reason}") from told
+
+
+_ERRORS = (RuntimeError, TypeError, ValueError, IndexError)
+
+
+def _run_on(plain: nn.Module, inputs: Shape | Tree, device: str) -> tuple[Recorder, Any]:
+    recorder = Recorder(plain)
+    # Only now: moving makes two parameters of one that is used in two places.
+    plain.to(device)
+    try:
+        with torch.no_grad(), nullcontext() if device == "meta" else as_products(), recorder:
+            output = call(plain, example_input(plain, inputs, device))
     finally:
         recorder.remove_hooks()
     recorder.finish()
     return recorder, output
+
+
+def example_input(net: nn.Module, inputs: Shape | Tree, device: str = "meta") -> Tree:
+    """The input on a device, its floats of the network's own precision; ``inputs`` as in ``trace_through``."""
+    dtype = next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.float32)
+
+    def moved(x: Tensor) -> Tensor:
+        x = torch.zeros(x.shape, dtype=x.dtype, device=device) if x.is_meta else x.to(device)
+        return x.to(dtype) if x.is_floating_point() else x
+
+    return map_tensors(moved, torch.empty(inputs, device="meta") if is_shape(inputs) else inputs)
+
+
+def _with_numbers(plain: nn.Module) -> nn.Module:
+    """A copy on the CPU; parameters that have no numbers get small ones, buffers zeros."""
+    tensors: dict[int, Tensor] = {}
+    for tensor in (*plain.parameters(), *plain.buffers()):
+        if tensor.is_meta:
+            value = torch.zeros(tensor.shape, dtype=tensor.dtype)
+            known = isinstance(tensor, nn.Parameter)
+            tensors[id(tensor)] = nn.Parameter(value + 0.01, tensor.requires_grad) if known else value
+    return copy.deepcopy(plain, tensors)

@@ -15,7 +15,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
 from sparsenas.costs import Budget, Cost, CostTable, parse_budgets
 from sparsenas.costs.layer import as_number, format_cost, total
-from sparsenas.costs.trace import trace_through
+from sparsenas.costs.trace import batch_of_one, trace_through
 from sparsenas.errors import UserError
 from sparsenas.job.build import build_space
 from sparsenas.job.limits import limits_at
@@ -131,7 +131,7 @@ def _costs(task: Task, arch: Arch, width: int, counted: Mapping[str, Cost]) -> d
     """The exact costs of the derived network."""
     net = _network(task, width)
     set_gates(net, arch.gates())
-    layers, _ = trace_through(net, (1, *task.data.shape))
+    layers, _ = trace_through(net, batch_of_one(task.data.shape))
     return {name: as_number(name, total(cost, layers)) for name, cost in counted.items()}
 
 
