@@ -31,9 +31,8 @@ class Layer:
     """Weight and activation bits where the operation was searched for them; None = full precision."""
 
 
-CONV = ("conv1d", "conv2d", "conv3d")
-CONV_TRANSPOSE = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-COMPUTE = (*CONV, *CONV_TRANSPOSE, "linear", "matmul", "bilinear")
+COMPUTE = ("conv2d", "conv_transpose2d", "linear", "matmul", "bilinear")
+"""``conv2d`` is a convolution over any number of dimensions."""
 POOL = ("max_pool2d", "avg_pool2d", "max_pool3d", "avg_pool3d", "mean")
 
 Cost = Callable[[Layer], float]
@@ -43,7 +42,7 @@ def flops(layer: Layer) -> int:
     """Multiply-adds of convolutions, linear layers and matrix products, as all three papers count them."""
     if layer.op not in COMPUTE:
         return 0
-    positions = layer.inputs if layer.op in CONV_TRANSPOSE else layer.output
+    positions = layer.inputs if layer.op == "conv_transpose2d" else layer.output
     return math.prod(positions) * math.prod(layer.weight[1:])
 
 

@@ -37,6 +37,8 @@ class Recorder(TorchDispatchMode):
             seen.update(map(id, own))
             if own:
                 self.unclaimed[module] = sum(p.numel() for p in own)
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # takes no hooks; its layers belong to the module that runs it
             self.hooks += [module.register_forward_pre_hook(self._enter), module.register_forward_hook(self._leave)]
 
     def _enter(self, module: nn.Module, args: Any) -> None:
@@ -120,7 +122,7 @@ _SHORTCUTS: dict[Any, Callable[[Sequence[Any]], Any]] = {
 
 def _conv(args: Sequence[Any], output: Tensor, params: int) -> Layer:
     x, weight, _, stride, padding, dilation = args[:6]
-    op = f"conv{'_transpose' if args[6] else ''}{weight.dim() - 2}d"
+    op = "conv_transpose2d" if args[6] else "conv2d"
     return Layer(op, _shape(x), _shape(output), _shape(weight), (*stride, *padding, *dilation, args[8]), params)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from contextlib import nullcontext
 from typing import Any
 
@@ -113,7 +114,9 @@ _ERRORS = (RuntimeError, TypeError, ValueError, IndexError)
 def _run_on(plain: nn.Module, inputs: Shape | Tree, device: str) -> tuple[Recorder, Any]:
     recorder = Recorder(plain)
     # Only now: moving makes two parameters of one that is used in two places.
-    plain.to(device)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The .grad attribute")  # of a scripted part, whose parameters are no leaves
+        plain.to(device)
     try:
         with torch.no_grad(), nullcontext() if device == "meta" else as_products(), recorder:
             output = call(plain, example_input(plain, inputs, device))
