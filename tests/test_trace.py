@@ -112,9 +112,11 @@ def test_a_network_that_branches_on_data_runs_on_numbers() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-def test_a_scripted_part_is_seen() -> None:
+def test_a_scripted_part_is_refused() -> None:
     inner = torch.jit.trace(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.zeros(1, 3, 8, 8))
-    assert total(COSTS["flops"], trace(nn.Sequential(inner, nn.Conv2d(4, 2, 1)), (3, 8, 8))) == 36 * 4 * 27 + 36 * 8
+    for cost in (trace, CostTable):
+        with pytest.raises(UserError, match=r"^layer '0': expected a module of Python, got a scripted one[^\n]*$"):
+            cost(nn.Sequential(inner, nn.Conv2d(4, 2, 1)), (3, 8, 8))
 
 
 def test_a_lazy_layer_without_sizes_is_named() -> None:

@@ -37,8 +37,6 @@ class Recorder(TorchDispatchMode):
             seen.update(map(id, own))
             if own:
                 self.unclaimed[module] = sum(p.numel() for p in own)
-            if isinstance(module, torch.jit.ScriptModule):
-                continue  # takes no hooks; its layers belong to the module that runs it
             self.hooks += [module.register_forward_pre_hook(self._enter), module.register_forward_hook(self._leave)]
 
     def _enter(self, module: nn.Module, args: Any) -> None:

@@ -15,7 +15,7 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs.encoding import Encoding
 from sparsenas.costs.layer import Cost, Shape, totals
 from sparsenas.costs.model import CostModel
-from sparsenas.costs.trace import batch_of_one, check_initialized, on_meta, trace_through
+from sparsenas.costs.trace import batch_of_one, check_traceable, on_meta, trace_through
 from sparsenas.nn.tree import Tree
 
 Matrix = NDArray[np.float64]
@@ -30,7 +30,7 @@ class TracedSpace:
 
     def __init__(self, net: nn.Module, shape: Shape | Tree, costs: Mapping[str, Cost], checks: int, seed: int) -> None:
         """Raises ``UserError`` when the network cannot run on ``shape``."""
-        check_initialized(net)
+        check_traceable(net)
         self.net = on_meta(net)
         self.shape, self.costs, self.checks, self.seed = shape, costs, checks, seed
         self.choices: Choices = choices(net)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from contextlib import nullcontext
 from typing import Any
 
@@ -31,7 +30,7 @@ def trace(net: nn.Module, shape: Shape | Tree) -> list[Layer]:
 
     Raises ``UserError`` when the network cannot run on that shape.
     """
-    check_initialized(net)
+    check_traceable(net)
     return _record(derive(net, _gates(net), share_weights=True), batch_of_one(shape))[0]
 
 
@@ -53,9 +52,14 @@ def is_shape(shape: Shape | Tree) -> bool:
     return isinstance(shape, tuple | list) and all(isinstance(size, int) for size in shape)
 
 
-def check_initialized(net: nn.Module) -> None:
-    """Raises ``UserError`` for a lazy layer that has no sizes yet."""
+def check_traceable(net: nn.Module) -> None:
+    """Raises ``UserError`` for a lazy layer that has no sizes yet, and for a scripted one, which hides what it runs."""
     for name, module in net.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UserError(
+                f"layer {name!r}: expected a module of Python, got a scripted one, whose operations cannot be seen; "
+                "put the module there that it was made from"
+            )
         own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
         if any(nn.parameter.is_lazy(tensor) for tensor in own):
             kind = type(module).__name__
@@ -114,9 +118,7 @@ _ERRORS = (RuntimeError, TypeError, ValueError, IndexError)
 def _run_on(plain: nn.Module, inputs: Shape | Tree, device: str) -> tuple[Recorder, Any]:
     recorder = Recorder(plain)
     # Only now: moving makes two parameters of one that is used in two places.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The .grad attribute")  # of a scripted part, whose parameters are no leaves
-        plain.to(device)
+    plain.to(device)
     try:
         with torch.no_grad(), nullcontext() if device == "meta" else as_products(), recorder:
             output = call(plain, example_input(plain, inputs, device))
