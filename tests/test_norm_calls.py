@@ -80,7 +80,7 @@ def test_a_forward_of_ones_own_is_kept() -> None:
 
 def test_one_example_has_no_statistics() -> None:
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    with pytest.raises(UserError, match=r"at least 2 examples, got an input of shape \(1, 2\)"):
+    with pytest.raises(UserError, match=r"at least 2 examples.* got an input of shape \(1, 2\)"):
         recalibrate(net, [torch.randn(1, 3)])
     assert net.training
     assert "forward" not in vars(net[1])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 
 from sparsenas.core.choice import Picks
 from sparsenas.core.gate import Gated, Gates, set_gates
@@ -47,9 +48,9 @@ def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Modu
     It inherits the weights. Gate weights are folded into the layer before them where that is possible. Every batch norm
     gets affine parameters that learn; they start as (1, 0) if the supernet has none. With ``share_weights`` parameters
     are the supernet's own tensors, unless they are slices; batch norm statistics are always copies.
-    Raises ``UserError`` when a user's own ``Gated`` module has no ``derived``, or a module that is replaced has hooks.
+    Raises ``UserError`` when a user's own ``Gated`` module has no ``derived``, or for ``check_derivable``.
     """
-    check_hooks(net)
+    check_derivable(net)
     plain = shared_parts(net, gates)
     if share_weights:
         return clone_sharing_parameters(plain)
@@ -60,15 +61,25 @@ def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Modu
     return own
 
 
-def check_hooks(net: nn.Module) -> None:
-    """Raises ``UserError`` where a module that ``derive`` replaces has forward hooks, which would be lost."""
+def check_derivable(net: nn.Module) -> None:
+    """Raises ``UserError`` for a module that would lose something in a derived network, or in one that is recalibrated.
+
+    These are hooks on a module that is replaced, layers without a shape, and scripted batch norms.
+    """
     for name, module in net.named_modules():
+        what = f"choice {module.choice.name!r}" if isinstance(module, Gated) else type(module).__name__
         if isinstance(module, Derivable) and has_hooks(module):
-            what = f"choice {module.choice.name!r}" if isinstance(module, Gated) else type(module).__name__
             raise UserError(
                 f"{name or 'network'} ({what}): expected no forward hook on a module that a derived network replaces; "
                 "put the module into an nn.Sequential and the hook on that"
             )
+        if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
+            raise UserError(
+                f"{name} ({what}): expected a layer with a shape; run every option once on an example where the "
+                "network is made, or give the shape"
+            )
+        if isinstance(module, torch.jit.ScriptModule) and "running_mean" in dict(module.named_buffers(recurse=False)):
+            raise UserError(f"{name}: expected no scripted batch norm, since its statistics cannot be recalibrated")
 
 
 def shared_parts(net: nn.Module, gates: Gates) -> nn.Module:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from sparsenas.core.derive import check_derivable
 from sparsenas.data import Data, as_data
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
@@ -66,4 +67,8 @@ def build_space(space: Plugin, data: Data, outputs: int) -> nn.Module:
     net = space.build("space", shape=data.shape, classes=outputs)
     if not isinstance(net, nn.Module):
         raise UserError(f"--space {space.name}: expected it to return an nn.Module, got {type(net).__name__}")
+    try:
+        check_derivable(net)
+    except UserError as error:
+        raise UserError(f"--space {space.name}: {error}") from error
     return net

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import torch
 from lightning_fabric import Fabric
@@ -132,7 +133,9 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     task = make_task(
         flags.space, flags.data, flags.objective, flags.budget, flags.seed, fabric.device, flags.target, table
     )
-    return task, make_method(flags.method, task, flags.search, flags.random_search)
+    method = make_method(flags.method, task, flags.search, flags.random_search)
+    task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
+    return task, method
 
 
 def _search(run: Run, task: Task, method: Method, fabric: Fabric, flags: RunFlags | SearchFlags) -> None:

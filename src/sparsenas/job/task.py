@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,10 +25,12 @@ from sparsenas.objectives import Objective
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
-from sparsenas.searching.population_evaluator import Scorer
+from sparsenas.searching.population_evaluator import Say, Scorer
 
 EVAL_IMAGES = "exam"
 """Purpose of the seed that picks the examples candidates are scored on. Another word would pick other examples."""
+FEW = 16
+"""Examples per batch on which a network is tried before it is trained."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,19 @@ class Task:
         seed = seed_of(self.seed, EVAL_IMAGES)
         return make_eval_batches(self.data, scoring.calibration, scoring.val, scoring.batch, seed)
 
-    def scorer(self, net: nn.Module, scoring: Scoring) -> Scorer:
-        """Scores candidates on the weights of a supernet."""
-        return Scorer(net, self.eval_batches(scoring), self.objective, scoring.cache_memory * 2**20)
+    def scorer(self, net: nn.Module, scoring: Scoring, say: Say = lambda line: None) -> Scorer:
+        """Scores candidates on the weights of a supernet; ``say`` takes lines for the user."""
+        return Scorer(net, self.eval_batches(scoring), self.objective, scoring.cache_memory * 2**20, say)
+
+    def check_scoring(self, scoring: Scoring) -> None:
+        """Runs some architectures as a search will, before any training. Raises ``UserError``."""
+        few = min(scoring.calibration, FEW * 2), FEW * 2, min(scoring.batch, FEW)
+        batches = make_eval_batches(self.data, *few, seed_of(self.seed, EVAL_IMAGES))
+        rng = np.random.default_rng(0)
+        archs = [Arch.sample(self.choices, rng) for _ in range(3)]
+        with torch.random.fork_rng(devices=[]):
+            net = self.network("supernet").to(self.data.device)
+            Scorer(net, batches, self.objective).way(list(dict.fromkeys(archs)))
 
 
 def make_task(

@@ -49,6 +49,15 @@ def before_calls(module: nn.Module, action: Callable[[Tensor], object]) -> Calla
     return restore
 
 
+def check_batch(x: Tensor) -> None:
+    """Raises ``UserError`` for an input with one value per channel, which has no variance."""
+    if x.dim() > 1 and x.numel() == x.shape[1]:
+        raise UserError(
+            "--score.calibration, --score.batch: expected batches of at least 2 examples, since batch norm is "
+            f"recalibrated on more than one value per channel, got an input of shape {tuple(x.shape)}"
+        )
+
+
 class MeanStatistics:
     """Collects the statistics of norms that ``use_batch_statistics``, and sets their mean over all calls.
 
@@ -72,11 +81,7 @@ class MeanStatistics:
 
     def _before(self, index: int, x: Tensor) -> None:
         """Keeps the statistics that the call is about to replace."""
-        if x.dim() > 1 and x.numel() == x.shape[1]:
-            raise UserError(
-                "batch norm is recalibrated on more than one value per channel: expected batches of at least 2 "
-                f"examples, got an input of shape {tuple(x.shape)}"
-            )
+        check_batch(x)
         if self._calls[index] > 0:
             last = torch.cat(self.statistics[2 * index : 2 * index + 2]).double()
             self._earlier[index] = self._earlier[index] + last if index in self._earlier else last

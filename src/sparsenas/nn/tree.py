@@ -77,3 +77,8 @@ def call(net: Callable[..., Any], x: Tree) -> Any:
         return net(x)
     args, kwargs = arguments(net, x)
     return net(*args, **kwargs)
+
+
+def call_on_copy(net: Callable[..., Any], x: Tree) -> Any:
+    """As ``call``, for networks that may change their input in place."""
+    return call(net, map_tensors(Tensor.clone, x))

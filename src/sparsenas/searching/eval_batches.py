@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from sparsenas.data import Data, Examples
 from sparsenas.data.dataset import order_of
-from sparsenas.nn.tree import Tree, count
+from sparsenas.nn.tree import Tree, count, map_tensors
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,27 @@ class EvalBatches:
     def part(self, share: slice) -> EvalBatches:
         """Some of the batches."""
         return EvalBatches(self.calibration[share], self.val_batches[share])
+
+    def first(self, batches: int, examples: int) -> EvalBatches:
+        """At most so many examples of each of the first batches."""
+
+        def few(x: Tree) -> Tree:
+            return map_tensors(lambda leaf: leaf[:examples], x)
+
+        part = self.part(slice(batches))
+        return EvalBatches(
+            tuple(few(x) for x in part.calibration), tuple((few(x), few(target)) for x, target in part.val_batches)
+        )
+
+    def to(self, dtype: torch.dtype) -> EvalBatches:
+        """The same, with inputs of floating point in another precision."""
+
+        def cast(x: Tree) -> Tree:
+            return map_tensors(lambda leaf: leaf.to(dtype) if leaf.is_floating_point() else leaf, x)
+
+        return EvalBatches(
+            tuple(cast(x) for x in self.calibration), tuple((cast(x), target) for x, target in self.val_batches)
+        )
 
 
 def make_eval_batches(data: Data, calibration: int, val: int, batch: int, seed: int) -> EvalBatches:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,9 +12,40 @@ from torch import Tensor, nn
 from sparsenas.core.arch import Arch
 from sparsenas.core.elastic import SliceBatchNorm2d
 from sparsenas.core.gate import set_gates
+from sparsenas.distributed.collectives import rank_slice
 from sparsenas.nn.clone import deep_copy
-from sparsenas.nn.recalibration import running_norms
-from sparsenas.nn.tree import Tree, call
+from sparsenas.nn.recalibration import check_batch, running_norms
+from sparsenas.nn.tree import Tree, call_on_copy
+from sparsenas.searching.eval_batches import EvalBatches
+from sparsenas.searching.way import Tick, Way
+
+
+class OneByOne(Way):
+    """The reference for each candidate in turn. What a network draws at random depends on the candidate alone."""
+
+    def __init__(self, net: nn.Module, batches: EvalBatches, alone: bool = False) -> None:
+        self.net, self.calibration = net, batches.calibration
+        self.val = batches.val_batches if alone else batches.part(rank_slice()).val_batches
+
+    def outputs(self, archs: Sequence[Arch], tick: Tick) -> Iterator[tuple[int, int, Tree]]:
+        """As ``Way.outputs``."""
+        for index, arch in enumerate(archs):
+            with seeded(self.net):
+                found = list(reference_outputs(self.net, arch, self.calibration, [x for x, _ in self.val]))
+            for _ in self.calibration:
+                tick()
+            for batch, output in enumerate(found):
+                yield batch, index, output
+                tick()
+
+
+@contextmanager
+def seeded(net: nn.Module) -> Iterator[None]:
+    """Random numbers that are the same each time; the generators are then as before."""
+    devices = {p.device for p in net.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=list(devices)):
+        torch.manual_seed(0)
+        yield
 
 
 @torch.no_grad()
@@ -30,7 +62,7 @@ def reference_outputs(
     norms: list[nn.Module] = [norm for norm in running_norms(own) if norm.running_mean is not None]
     calls = [(norm, _statistics_of_calls(norm)) for norm in norms + slices]
     for x in calibration:
-        call(own, x)
+        call_on_copy(own, x)
     for norm, statistics in calls:
         for name, every in statistics.items():
             if every:
@@ -38,7 +70,7 @@ def reference_outputs(
                 running.copy_(torch.stack(every).mean(0))
     own.eval()
     for x in inputs:
-        yield call(own, x)
+        yield call_on_copy(own, x)
 
 
 def _statistics_of_calls(norm: nn.Module) -> dict[str, list[Tensor]]:
@@ -47,8 +79,10 @@ def _statistics_of_calls(norm: nn.Module) -> dict[str, list[Tensor]]:
     forward = norm.train().forward
     norm.momentum = 1.0  # type: ignore[assignment]  # the running statistics become those of the last call
 
-    def recorded(*args: Any, **kwargs: Any) -> Any:
-        output = forward(*args, **kwargs)
+    def recorded(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if norm.training:
+            check_batch(input)
+        output = forward(input, *args, **kwargs)
         if norm.training:
             for name, every in calls.items():
                 every.append(norm.get_buffer(name).to(torch.double, copy=True))

@@ -15,7 +15,6 @@ from sparsenas.nn.bn_folding import fold_batch_norms
 from sparsenas.nn.clone import clone_sharing_parameters
 from sparsenas.nn.recalibration import use_batch_statistics
 from sparsenas.searching.lru import Cache
-from sparsenas.searching.segments import segments_of
 
 Prefix = tuple[tuple[Picks, ...], ...]
 """The picks of a network's first segments."""
@@ -59,8 +58,8 @@ class Node:
 class Trie:
     """Makes the nodes of populations; segments that were derived once are used again."""
 
-    def __init__(self, net: nn.Module) -> None:
-        self.segments = [(segment, tuple(choices(segment))) for segment in segments_of(net)]
+    def __init__(self, segments: Sequence[nn.Module]) -> None:
+        self.segments = [(segment, tuple(choices(segment))) for segment in segments]
         self.plain: dict[tuple[int, tuple[Picks, ...]], nn.Module] = {}
         """The derived segments by position and picks."""
 

@@ -46,7 +46,7 @@ def search_again(
     if strategy is None:
         raise UserError("--method: expected a method that searches a supernet, as spos does")
     net.to(task.data.device)
-    scorer = task.scorer(net, scoring)
+    scorer = task.scorer(net, scoring, RunLogger(run).say)
     known = run_search(run, task, scorer, strategy, scoring, scored([source, run], task.choices))
     search_randomly(run, task, scorer, scoring, random, [source, run])
     if pareto:

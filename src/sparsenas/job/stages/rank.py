@@ -95,7 +95,7 @@ def supernet_measures(run: Run, task: Task, rows: Known, settings: Sequence[Scor
     net.to(task.data.device)
     measures: list[Measure] = []
     for scoring in settings:
-        scorer = task.scorer(net, scoring)
+        scorer = task.scorer(net, scoring, RunLogger(run).say)
         images = sum(count(batch) for batch in scorer.eval_batches.calibration)
         setting = Setting(scoring.calibration, images, scorer.eval_batches.examples)
         known = score_rows(run, task, scorer, rows.archs, setting, block)

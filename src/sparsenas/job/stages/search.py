@@ -69,7 +69,7 @@ def search_stage(
     strategy = method.search(
         architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")), scoring.choose
     )
-    scorer = task.scorer(net, scoring)
+    scorer = task.scorer(net, scoring, RunLogger(run).say)
     weights: dict[str, list[float]] = {}
     score: Metrics | None = None
     if strategy is None:
@@ -118,7 +118,7 @@ def final(
     if scoring.finalists > 0:
         logger = RunLogger(run)
         with logger.stage("finalists") as counts, logger.bar("finalists", len(best)) as bar:
-            again = task.scorer(net, replace(scoring, val=0, cache_memory=0))(best, bar.within)
+            again = task.scorer(net, replace(scoring, val=0, cache_memory=0), logger.say)(best, bar.within)
             bar.advance(by=len(best))
             counts.evaluations, counts.data_passes = len(best), 1
         known = dict(zip(best, again, strict=True))
