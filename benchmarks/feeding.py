@@ -24,10 +24,12 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable, Limits
-from sparsenas.data import Data, Split, cifar10, cutout
+from sparsenas.data import Data, Split, Target, cifar10, cutout
 from sparsenas.methods import Dso, Ista, Method, Spos
 from sparsenas.nn.malloc import keep_heap
+from sparsenas.objectives import Classification
 from sparsenas.spaces import darts, dso, nasbench_macro
+from sparsenas.training.loss import training_loss
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 
@@ -43,8 +45,8 @@ SUPERNETS: dict[str, tuple[Callable[..., nn.Module], type[Method]]] = {
 def make(data: Data, seed: int, size: int, hole: int) -> tuple[torch.Tensor, torch.Tensor]:
     """One batch, as the training loop makes it."""
     batch: Split = next(data.train.shuffled(BATCH, seed))
-    x = data.inputs(batch.images, augment=True, size=size)
-    return (cutout(x, hole) if hole else x), batch.labels
+    x = data.prepared(batch.inputs, augment=True, size=size)
+    return (cutout(x, hole) if hole else x), batch.targets
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -66,7 +68,7 @@ def compare(name: str, space: Callable[..., nn.Module], method: type[Method], da
         """Of the weights alone: what a method learns beside them takes time too, and batches of its own."""
         gates = Arch.sample(learner.choices, rng).gates() if method is Spos else learner.gates()
         set_gates(net, gates)
-        recipe.loss(net(x), labels).backward()
+        training_loss(Classification(len(data.classes)), recipe, net(x), Target(labels)).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

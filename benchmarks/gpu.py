@@ -164,9 +164,11 @@ def our_training(work: Workload, steps: int, fabric: Fabric, compiled: bool = Fa
         run = Run(folder)
         with Timer(fabric.device) as timer:
             checkpoint = Checkpoint(run, "supernet", seconds=1e9)
-            train_supernet(fabric, net, method, data, recipe, 0, RunLogger(run, quiet=True), checkpoint)
+            train_supernet(
+                fabric, net, method, data, plain.OBJECTIVE, recipe, 0, RunLogger(run, quiet=True), checkpoint
+            )
         logged = [line for line in run.log() if isinstance(line, EpochEnd)]
-    return logged[-1].images_per_s, timer.mebibytes
+    return logged[-1].examples_per_s, timer.mebibytes
 
 
 def plain_training(work: Workload, steps: int, device: torch.device) -> tuple[float, float | None]:
@@ -176,7 +178,7 @@ def plain_training(work: Workload, steps: int, device: torch.device) -> tuple[fl
     net, recipe = net.to(device).train(), Recipe(EPOCHS, work.batch, lr=1e-3)
     optimizer, architecture = plain.sgd(net, recipe), method.optimizer()
     data = work.data(work.batch, device)
-    x, labels = data.inputs(data.train.images).contiguous(), data.train.labels
+    x, labels = data.prepared(data.train.inputs).contiguous(), data.train.targets
 
     def step(number: int) -> None:
         if architecture is not None and method.takes_arch_step(0, number) and method.learns_on_val:
@@ -202,7 +204,7 @@ def scoring(work: Workload, population: int, device: torch.device, ours: bool) -
     archs = [Arch.sample(choices(net), rng) for _ in range(2 * population)]
     if ours:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        scorer: Callable[[Sequence[Arch]], object] = Scorer(net, eval_batches)
+        scorer: Callable[[Sequence[Arch]], object] = Scorer(net, eval_batches, plain.OBJECTIVE)
     else:
         net = plain.published(net)
         scorer = lambda asked: [plain.score(net, arch, eval_batches) for arch in asked]  # noqa: E731

@@ -21,8 +21,8 @@ from sparsenas.core.derive import derive
 from sparsenas.core.gate import set_gates
 from sparsenas.nn.bn_folding import fold_batch_norms
 from sparsenas.nn.malloc import keep_heap
+from sparsenas.objectives import Metrics
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
-from sparsenas.searching.evolution import Score
 from sparsenas.searching.population_evaluator import Scorer
 
 CANDIDATES = 4
@@ -84,7 +84,7 @@ def our_population(case: Case, population: int) -> Job:
     generations = case.generations(population, GENERATIONS)
 
     def run() -> list[float]:
-        scorer = Scorer(net, eval_batches, MEMORY)
+        scorer = Scorer(net, eval_batches, plain.OBJECTIVE, MEMORY)
         return _numbers([score for archs in generations for score in scorer(archs)])
 
     return Job(run)
@@ -100,8 +100,8 @@ def _exam(case: Case) -> EvalBatches:
     return make_eval_batches(case.data(case.batch), case.batch, case.batch, case.batch, 0)
 
 
-def _numbers(scores: list[Score]) -> list[float]:
-    return [number for score in scores for number in score]
+def _numbers(scores: list[Metrics]) -> list[float]:
+    return [number for metrics in scores for number in metrics.values()]
 
 
 def main() -> None:

@@ -17,9 +17,11 @@ from torch import nn
 from torch.optim import SGD
 
 from sparsenas.core.gate import set_gates
+from sparsenas.data import Target
 from sparsenas.nn.depthwise_grad import DEPTHWISE
 from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.nn.malloc import keep_heap
+from sparsenas.training.loss import training_loss
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 
@@ -60,7 +62,7 @@ def our_steps(case: Case) -> Job:
         for x, labels, arch in work:
             set_gates(net, arch.gates())
             with FunctionOverrides(DEPTHWISE):
-                loss = RECIPE.loss(net(x), labels)
+                loss = training_loss(plain.OBJECTIVE, RECIPE, net(x), Target(labels))
             losses.append(loss.detach())
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), RECIPE.clip)

@@ -36,7 +36,7 @@ def main() -> None:
     run, task, saved, _ = open_task(flags.run, torch.device("cpu"))
     net = task.network("supernet")
     net.load_state_dict(run.load("supernet.pt")["net"])
-    scorer, known = Scorer(net, task.eval_batches(saved.score)), dict[Arch, Score]()
+    scorer, known = Scorer(net, task.eval_batches(saved.score), task.objective), dict[Arch, Score]()
     space = architectures(task)
     dearest = float(task.limits.table([task.limits.table.extremes(flags.cost)[1]])[flags.cost][0])
 
@@ -46,14 +46,15 @@ def main() -> None:
     def area(search: Search) -> tuple[float, int]:
         while archs := search.ask():
             new = [arch for arch in archs if arch not in known]
-            known.update(zip(new, scorer(new) if new else [], strict=True))
+            scores = [saved.score.score(task.objective, metrics) for metrics in (scorer(new) if new else [])]
+            known.update(zip(new, scores, strict=True))
             search.tell(archs, [known[arch] for arch in archs])
         points = objectives(search.scores, cost_of)
         best = front(search.scores, cost_of)
         kept = objectives({arch: search.scores[arch] for arch in best}, cost_of)
         dominated = [(points <= point).all(1) & (points < point).any(1) for point in kept]
         assert not np.any(dominated), "a point of the front is dominated"
-        return hypervolume(points, [1.0, dearest]) / dearest, len(best)
+        return hypervolume(points, [0.0, dearest]) / dearest, len(best)
 
     parents = min(50, flags.evaluations // 21)
     found = {"evolution": [], "random": []}

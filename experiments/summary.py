@@ -16,7 +16,7 @@ from typing import Any
 
 def shown(entries: list[dict[str, Any]]) -> str:
     """Mean and deviation of accuracies in percent, and the range of sizes."""
-    accuracies = [100 * entry["accuracy"] for entry in entries]
+    accuracies = [100 * entry["metrics"]["accuracy"] for entry in entries]
     sizes = [entry["costs"]["params"] for entry in entries]
     spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
     return (

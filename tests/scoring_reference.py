@@ -6,19 +6,18 @@ import copy
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.elastic import SliceBatchNorm2d
 from sparsenas.core.gate import set_gates
+from sparsenas.objectives import Classification, Metrics
 from sparsenas.searching.eval_batches import EvalBatches
-from sparsenas.searching.evolution import Score
 
 
 @torch.no_grad()
-def score_one(net: nn.Module, arch: Arch, eval_batches: EvalBatches) -> Score:
-    """Averages the statistics of the calibration batches in train mode, then counts hits in eval mode.
+def score_one(net: nn.Module, arch: Arch, eval_batches: EvalBatches, classes: int = 10) -> Metrics:
+    """Averages the statistics of the calibration batches in train mode, then the metrics in eval mode.
 
     Dropout and the like stay off. Without calibration batches the supernet's own statistics stay.
     """
@@ -32,9 +31,5 @@ def score_one(net: nn.Module, arch: Arch, eval_batches: EvalBatches) -> Score:
             norm.momentum = 1 / (i + 1)  # the first batch replaces what was there, the i-th makes a running mean
         net(x)
     net.eval()
-    hits, loss = 0, 0.0
-    for x, labels in eval_batches.val_batches:
-        logits = net(x).float()
-        hits += int((logits.argmax(1) == labels).sum())
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-    return Score(hits / eval_batches.images, -loss / eval_batches.images)
+    objective = Classification(classes)
+    return objective.result(sum(objective.sums(net(x), labels) for x, labels in eval_batches.val_batches))

@@ -34,9 +34,12 @@ from sparsenas.nn.quantize import (
     quantize_activations,
     quantize_weights,
 )
+from sparsenas.objectives import Classification
 from sparsenas.searching.eval_batches import make_eval_batches
 from sparsenas.searching.population_evaluator import score_population
 from sparsenas.testing import check_space
+
+CLASSES = Classification(10)
 
 PAIRS = ((1, 2), (2, 2), (3, 4), (4, 4))
 VALUES = (2, 3, 5)
@@ -349,7 +352,7 @@ def test_population_equals_reference(widths: bool) -> None:
     eval_batches = make_eval_batches(digits(), calibration=200, val=200, batch=100, seed=0)
     rng = np.random.default_rng(0)
     archs = [Arch.sample(choices(net), rng) for _ in range(12)]
-    assert score_population(net, archs, eval_batches) == [score_one(net, arch, eval_batches) for arch in archs]
+    assert score_population(net, archs, eval_batches, CLASSES) == [score_one(net, arch, eval_batches) for arch in archs]
 
 
 def exports(net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:

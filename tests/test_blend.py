@@ -10,9 +10,12 @@ from tests.nets import seeds
 from torch import Tensor
 from torch.nn import functional as F
 
-from sparsenas.data import blended
+from sparsenas.data import Target, blended
 from sparsenas.data.transforms import cut_in
 from sparsenas.errors import UserError
+from sparsenas.nn.auxiliary_head import Outputs
+from sparsenas.objectives import Classification
+from sparsenas.training.loss import training_loss
 from sparsenas.training.recipe import Recipe
 
 sizes = st.integers(2, 9)
@@ -81,8 +84,10 @@ def test_the_loss_counts_both_labels(seed: int, share: float, smoothing: float) 
     soft = share * F.one_hot(own, 4) + (1 - share) * F.one_hot(others, 4)
     soft = (1 - smoothing) * soft + smoothing / 4
     expected = -(soft * logits.log_softmax(1)).sum(1).mean()
-    assert torch.allclose(recipe.loss(logits, own, others, share), expected, atol=1e-5)
-    both = recipe.loss((logits, logits), own, others, share)
+    assert torch.allclose(
+        training_loss(Classification(4), recipe, logits, Target(own, others, share)), expected, atol=1e-5
+    )
+    both = training_loss(Classification(4), recipe, Outputs(logits, logits), Target(own, others, share))
     assert torch.allclose(both, 1.5 * expected, atol=1e-5)
 
 

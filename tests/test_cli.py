@@ -89,7 +89,7 @@ def test_the_main_job_leaves_everything(finished: Path) -> None:
     lines = [json.loads(line) for line in (finished / "archs.jsonl").read_text().splitlines()]
     assert len(lines) == len({line["text"] for line in lines}) <= 18
     assert all(line["costs"]["flops"] <= 60e3 for line in lines)
-    assert best["val"]["accuracy"] == max(line["accuracy"] for line in lines)
+    assert best["val"]["accuracy"] == max(line["metrics"]["accuracy"] for line in lines)
     results = json.loads((finished / "results.json").read_text())
     assert len(results["baselines"]) == 2
     assert [one["name"] for one in results["compared"]] == ["uniform:conv3,1.0x"]
@@ -102,7 +102,7 @@ def test_the_main_job_leaves_everything(finished: Path) -> None:
 
 def test_the_three_forms_of_the_network_agree(finished: Path) -> None:
     data = digits()
-    x = data.inputs(data.test.images).contiguous()
+    x = data.prepared(data.test.inputs).contiguous()
     with torch.no_grad():
         net = sparsenas.load(finished)
         expected = net(x)
@@ -114,8 +114,10 @@ def test_the_three_forms_of_the_network_agree(finished: Path) -> None:
     assert not choices(net)
     best = json.loads((finished / "best.json").read_text())
     assert sum(p.numel() for p in net.parameters()) == best["costs"]["params"]
-    accuracy = float((expected.argmax(1) == data.test.labels).float().mean())
-    assert accuracy == pytest.approx(json.loads((finished / "results.json").read_text())["retrained"]["accuracy"])
+    accuracy = float((expected.argmax(1) == data.test.targets).float().mean())
+    assert accuracy == pytest.approx(
+        json.loads((finished / "results.json").read_text())["retrained"]["metrics"]["accuracy"]
+    )
 
 
 @pytest.mark.parametrize("flags", [[], ["--onnx"], ["--arch", "found"], ["--arch", "000000"], ["--split", "val"]])
@@ -124,9 +126,9 @@ def test_evaluate(finished: Path, flags: list[str], capsys: pytest.CaptureFixtur
     marks = json.loads(capsys.readouterr().out)
     results = json.loads((finished / "results.json").read_text())
     if flags in ([], ["--onnx"]):
-        assert marks["accuracy"] == results["retrained"]["accuracy"]
+        assert marks["accuracy"] == results["retrained"]["metrics"]["accuracy"]
     if flags == ["--arch", "found"]:
-        assert marks["accuracy"] == results["inherited"]["accuracy"]
+        assert marks["accuracy"] == results["inherited"]["metrics"]["accuracy"]
 
 
 def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
@@ -371,9 +373,9 @@ def test_a_front_is_not_dominated(finished: Path, tmp_path: Path) -> None:
     assert main(["evolve", str(finished), "--pareto", "flops", "--out", str(tmp_path / "front"), *flags]) == 0
     run = Run(tmp_path / "front")
     found, scored = run.read(Front), run.lines(ARCHS, Scored)
-    points = [(point.costs["flops"], point.accuracy) for point in found.points]
+    points = [(point.costs["flops"], point.metrics["accuracy"]) for point in found.points]
     assert points == sorted(points)
-    known = [(line.costs["flops"], line.accuracy) for line in scored]
+    known = [(line.costs["flops"], line.metrics["accuracy"]) for line in scored]
     for flops, accuracy in points:
         assert not any(a >= accuracy and f <= flops and (f, a) != (flops, accuracy) for f, a in known)
     error, dearest = found.reference

@@ -55,26 +55,26 @@ def root(tmp_path: Path) -> Path:
 def test_cifar_is_read_as_it_was_written(root: Path) -> None:
     data = cifar10(root, val_share=0.2)
     images, labels = pictures("test")
-    assert torch.equal(data.test.images, torch.from_numpy(images).permute(0, 3, 1, 2))
-    assert data.test.labels.tolist() == labels
+    assert torch.equal(data.test.inputs, torch.from_numpy(images).permute(0, 3, 1, 2))
+    assert data.test.targets.tolist() == labels
     assert (len(data.train), len(data.val), data.shape) == (96, 24, (3, 32, 32))
 
 
 def test_the_splits_share_no_image_and_have_equal_class_shares(root: Path) -> None:
     data = cifar10(root, seed=3, val_share=0.5)
-    parts = [{bytes(image.numpy().tobytes()) for image in split.images} for split in (data.train, data.val)]
+    parts = [{bytes(image.numpy().tobytes()) for image in split.inputs} for split in (data.train, data.val)]
     assert not parts[0] & parts[1]
     assert len(parts[0] | parts[1]) == COUNT["train"]
-    assert torch.bincount(data.val.labels).tolist() == [6] * 10
+    assert torch.bincount(data.val.targets).tolist() == [6] * 10
     other = cifar10(root, seed=4, val_share=0.5)
-    assert not torch.equal(data.val.images, other.val.images)
+    assert not torch.equal(data.val.inputs, other.val.inputs)
 
 
 @pytest.mark.parametrize("size", [None, 16, 24, 40])
 def test_inputs_have_the_size_asked_for(root: Path, size: int | None) -> None:
     data = cifar10(root)
     for augment in (False, True):
-        x = data.inputs(data.train.images[:4], augment, size)
+        x = data.prepared(data.train.images[:4], augment, size)
         assert x.shape == (4, 3, size or 32, size or 32)
         assert x.is_contiguous(memory_format=torch.channels_last)
 
@@ -83,18 +83,18 @@ def test_resizing_averages() -> None:
     data = digits()
     stripes = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     stripes[..., ::2] = 255
-    grey = data.inputs(torch.full_like(stripes, 128), size=4)
-    assert torch.allclose(data.inputs(stripes, size=4)[..., 1:-1], grey[..., 1:-1], atol=0.02)
-    assert torch.equal(data.inputs(data.train.images, size=8), data.inputs(data.train.images))
+    grey = data.prepared(torch.full_like(stripes, 128), size=4)
+    assert torch.allclose(data.prepared(stripes, size=4)[..., 1:-1], grey[..., 1:-1], atol=0.02)
+    assert torch.equal(data.prepared(data.train.images, size=8), data.prepared(data.train.images))
 
 
 def test_training_images_are_shifted_and_mirrored(root: Path) -> None:
     data: Data = cifar10(root)
     image = data.train.images[:1].repeat(64, 1, 1, 1)
     torch.manual_seed(0)
-    distinct = {x.numpy().tobytes() for x in data.inputs(image, augment=True)}
+    distinct = {x.numpy().tobytes() for x in data.prepared(image, augment=True)}
     assert len(distinct) > 30, "81 shifts and two sides"
-    assert len({x.numpy().tobytes() for x in data.inputs(image)}) == 1
+    assert len({x.numpy().tobytes() for x in data.prepared(image)}) == 1
 
 
 @pytest.mark.parametrize("fill", [0, 127])
@@ -102,7 +102,7 @@ def test_shifted_images_are_filled_with_a_grey(fill: int, root: Path) -> None:
     """Images of one colour: what is not of that colour was beyond the edge."""
     data = cifar10(root, fill=fill)
     torch.manual_seed(0)
-    x = data.inputs(torch.full((64, 3, 32, 32), 200, dtype=torch.uint8), augment=True)
+    x = data.prepared(torch.full((64, 3, 32, 32), 200, dtype=torch.uint8), augment=True)
     pixels = x * x.new_tensor(data.std).view(3, 1, 1) + x.new_tensor(data.mean).view(3, 1, 1)
     assert set((255 * pixels).round().int().unique().tolist()) == {fill, 200}
     with pytest.raises(UserError, match="--data.fill: expected 0 to 255, got 256"):
@@ -163,8 +163,8 @@ def test_the_official_archives(
             (found.val, expected.val),
             (found.test, expected.test),
         ):
-            assert torch.equal(next(ours.batches(999)).images, next(theirs.batches(999)).images)
-            assert torch.equal(ours.labels, theirs.labels)
+            assert torch.equal(next(ours.batches(999)).inputs, next(theirs.batches(999)).inputs)
+            assert torch.equal(ours.targets, theirs.targets)
 
 
 class Harmful:
@@ -212,7 +212,7 @@ def test_cifar100(tmp_path: Path) -> None:
         records = np.column_stack([fine // 5, fine, rng.integers(0, 256, (count, 3072))]).astype(np.uint8)
         (folder / name).write_bytes(records.tobytes())
     data = cifar100(tmp_path, val_share=0.5)
-    assert data.test.labels.tolist() == list(range(100))
+    assert data.test.targets.tolist() == list(range(100))
     assert (len(data.classes), data.classes[0], data.classes[99]) == (100, "apple", "worm")
     assert list(data.classes) == sorted(data.classes)
 
@@ -222,7 +222,7 @@ def test_the_summary_counts_and_shows(root: Path) -> None:
     told = summary(data)
     assert told["parts"] == {"train": [6] * 10, "val": [6] * 10, "test": [2] * 10}
     assert [sample["label"] for sample in told["samples"]] == list(range(10))
-    first = data.train.images[(data.train.labels == 3).nonzero()[0, 0]]
+    first = data.train.images[(data.train.targets == 3).nonzero()[0, 0]]
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(told["samples"][3]["png"]))))
     assert np.array_equal(shown, first.permute(1, 2, 0).numpy())
 

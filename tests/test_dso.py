@@ -37,6 +37,7 @@ from sparsenas.job.run_flags import RetrainFlags, SearchFlags
 from sparsenas.job.trained import load
 from sparsenas.methods import Dso, DsoFlags
 from sparsenas.methods.dso.adaptive import Penalties
+from sparsenas.objectives import Classification
 from sparsenas.reporting import report
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
@@ -443,7 +444,7 @@ def searched(recipe: Recipe, folder: Path, period: int = 2) -> None:
     method = Dso(choices(net), Limits(CostTable(net, SHAPE)), 0, flags, epochs)
     run, fabric = Run(folder), Device("cpu").fabric()
     logger = RunLogger(run, quiet=True)
-    train_supernet(fabric, net, method, data, recipe, 0, logger, Checkpoint(run, "supernet", 1e9))
+    train_supernet(fabric, net, method, data, Classification(10), recipe, 0, logger, Checkpoint(run, "supernet", 1e9))
 
 
 def test_the_search_starts_without_momentum_and_clips_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

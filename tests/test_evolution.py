@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choice
+from sparsenas.objectives import Classification, Regression
+from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import (
     Evolution,
     RandomSearch,
@@ -18,8 +20,6 @@ from sparsenas.searching.evolution import (
     Search,
     SearchProblem,
     best_first,
-    by_accuracy,
-    by_loss,
 )
 
 
@@ -137,16 +137,22 @@ def test_replaying_with_known_scores_asks_the_same_again() -> None:
     assert runs[0] == runs[1]
 
 
-def test_the_order_of_scores_may_be_that_of_the_loss() -> None:
-    for score_key, first in ((by_accuracy, 0), (by_loss, 1)):
-        search = Evolution(
-            make_space()._replace(score_key=score_key), np.random.default_rng(0), population=3, parents=3
-        )
-        archs = search.ask()
-        search.tell(archs, [Score(0.9, -2.0), Score(0.8, -1.0), Score(0.8, -3.0)])
-        order = [archs[first], archs[1 - first], archs[2]]
-        assert search.best == order[0]
-        assert search.choose(search.scores, 3) == best_first(search.scores, 3, score_key) == order
+@pytest.mark.parametrize(("by", "order"), [("", [0, 1, 2]), ("accuracy", [0, 1, 2]), ("loss", [1, 0, 2])])
+def test_the_order_of_scores_may_be_that_of_any_metric(by: str, order: list[int]) -> None:
+    search = Evolution(make_space(), np.random.default_rng(0), population=3, parents=3)
+    archs = search.ask()
+    found = [{"accuracy": a, "loss": loss} for a, loss in ((0.9, 2.0), (0.8, 1.0), (0.8, 3.0))]
+    search.tell(archs, [Scoring(by=by).score(Classification(10), metrics) for metrics in found])
+    expected = [archs[i] for i in order]
+    assert search.best == expected[0]
+    assert search.choose(search.scores, 3) == best_first(search.scores, 3) == expected
+
+
+def test_less_of_an_error_is_better() -> None:
+    metrics = [{"rmse": 2.0, "r2": 0.5, "loss": 4.0}, {"rmse": 1.0, "r2": 0.9, "loss": 1.0}]
+    for by in ("", "r2", "loss"):
+        worse, better = (Scoring(by=by).score(Regression(), one) for one in metrics)
+        assert better > worse
 
 
 def test_the_loss_decides_between_equal_accuracies() -> None:

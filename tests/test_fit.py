@@ -35,7 +35,9 @@ TABLES = {width: CostTable(dso(width=width, **SPACE, shape=SHAPE), SHAPE) for wi
 
 
 def task(space: Plugin | None = None, target: dict[str, Any] | None = None) -> Task:
-    return make_task(space or Plugin("dso", {"width": 4, **SPACE}), Plugin("digits"), [], 0, CPU, target)
+    return make_task(
+        space or Plugin("dso", {"width": 4, **SPACE}), Plugin("digits"), Plugin("classification"), [], 0, CPU, target
+    )
 
 
 TASK = task()

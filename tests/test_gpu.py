@@ -14,11 +14,12 @@ from lightning_fabric import Fabric
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.data.sources.digits import digits
+from sparsenas.objectives import Classification
 from sparsenas.spaces import tiny
 from sparsenas.training.epoch import Epoch
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
-from sparsenas.training.step import forward, update
+from sparsenas.training.step import inputs, update
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_a_step_does_not_wait_for_the_device(blend: dict[str, float], no_waiting
     recipe = Recipe(batch=32, augment=False, **blend)  # type: ignore[arg-type]
     data, net = digits().to(fabric.device), fabric.to_device(tiny())
     model, optimizer = fabric.setup(net, make_optimizer(recipe, net))
-    figures, rng = Epoch("supernet", recipe), np.random.default_rng(0)
+    figures, rng = Epoch("supernet", recipe, Classification(10)), np.random.default_rng(0)
     batches = list(data.train.shuffled(recipe.batch, 0))[:6]
     for i, batch in enumerate(batches):
         if i == 2:  # libraries load their kernels in the first steps
@@ -42,11 +43,11 @@ def test_a_step_does_not_wait_for_the_device(blend: dict[str, float], no_waiting
             torch.cuda.set_sync_debug_mode("error")
         torch.manual_seed(i)
         set_gates(net, Arch.sample(choices(net), rng).gates())
-        loss = figures.loss(*forward(model, data, batch, recipe, 0))
-        fabric.backward(loss)
+        x, target = inputs(data, batch, recipe, 0)
+        fabric.backward(figures.loss(model(x), target))
         update(fabric, model, optimizer, recipe)
     torch.cuda.set_sync_debug_mode("default")
-    assert np.isfinite(figures.end()["loss"])
+    assert np.isfinite(figures.end()["metrics"]["loss"])
 
 
 def test_the_benchmark_runs(

@@ -30,6 +30,7 @@ from sparsenas.methods import Ista, IstaFlags, IstaOneStage, Method, OneStageFla
 from sparsenas.methods.constrained_argmax import best_arch_within_budget
 from sparsenas.methods.ista.codes import Code, draw_dictionary, sources
 from sparsenas.nn.blocks import conv_bn
+from sparsenas.objectives import Classification
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
@@ -202,7 +203,9 @@ def trained(out: Path, stop_after: int = 4, one_stage: bool = False) -> tuple[nn
         return end(epoch)
 
     method.end_epoch = interrupted  # type: ignore[method-assign]
-    train_supernet(FABRIC, net, method, DATA, RECIPE, 0, RunLogger(run), Checkpoint(run, "supernet", 0))
+    train_supernet(
+        FABRIC, net, method, DATA, Classification(10), RECIPE, 0, RunLogger(run), Checkpoint(run, "supernet", 0)
+    )
     return net, method
 
 
@@ -376,7 +379,9 @@ def test_one_stage_ends_in_the_trained_network(one_stage: Path, capsys: pytest.C
     assert "retrain" not in {line["stage"] for line in log}
     capsys.readouterr()
     assert main(["evaluate", str(one_stage), "--json", "--accelerator=cpu", TRUST]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"] == results["retrained"]["accuracy"]
+    assert (
+        json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"] == results["retrained"]["metrics"]["accuracy"]
+    )
     assert "trained in one stage" in (one_stage / "report.html").read_text()
 
 

@@ -106,7 +106,7 @@ def sizes(data: Data) -> tuple[int, int, int]:
 
 
 def pixels(batch: Split) -> set[bytes]:
-    return {image.numpy().tobytes() for image in batch.images}
+    return {image.numpy().tobytes() for image in batch.inputs}
 
 
 def load(root: Path, **flags: object) -> Data:
@@ -131,7 +131,7 @@ def test_the_parts_of_a_folder(folders: tuple[str, ...], expected: tuple[int, ..
     assert (data.classes, data.shape, data.train.shape) == (("ant", "bee"), (3, 14, 14), (3, 16, 16))
     parts = [pixels(next(part.batches(100))) for part in (data.train, data.val, data.test)]
     assert len(set.union(*parts)) == sum(expected), "no picture is in two parts"
-    assert torch.bincount(data.val.labels).min() == torch.bincount(data.val.labels).max()
+    assert torch.bincount(data.val.targets).min() == torch.bincount(data.val.targets).max()
     assert pixels(next(load(tmp_path, seed=7).test.batches(100))) == parts[2], "the seed leaves the test pictures alone"
 
 
@@ -145,7 +145,7 @@ def test_pictures_without_class_folders_need_a_list(tmp_path: Path) -> None:
     rows = "".join(f"v{i},{'ant' if i % 2 else 'bee'} 1 2 3 4\n" for i in range(4))
     (tmp_path / "LOC_val_solution.csv").write_text("ImageId,PredictionString\n" + rows)
     data = load(tmp_path)
-    assert data.test.labels.tolist() == [1, 0, 1, 0]
+    assert data.test.targets.tolist() == [1, 0, 1, 0]
     (tmp_path / "LOC_val_solution.csv").write_text("v0,cat 1 2\n")
     with pytest.raises(UserError, match="expected a class of .* for v0, got 'cat'"):
         load(tmp_path)
@@ -159,12 +159,12 @@ def test_decoding_for_each_batch_gives_the_same(tmp_path: Path) -> None:
     for ours, theirs in ((kept.train, decoded.train), (kept.train_val, decoded.train_val)):
         for size in (4, 5):
             for a, b in zip(ours.shuffled(size, 3), theirs.shuffled(size, 3), strict=True):
-                assert torch.equal(a.images, b.images)
-                assert torch.equal(a.labels, b.labels)
-        assert torch.equal(ours.labels, theirs.labels)
-    x = decoded.inputs(next(decoded.test.batches(4)).images)
+                assert torch.equal(a.inputs, b.inputs)
+                assert torch.equal(a.targets, b.targets)
+        assert torch.equal(ours.targets, theirs.targets)
+    x = decoded.prepared(next(decoded.test.batches(4)).inputs)
     assert x.shape == (4, 3, 14, 14)
-    augmented = decoded.inputs(next(decoded.test.batches(4)).images, augment=True)
+    augmented = decoded.prepared(next(decoded.test.batches(4)).inputs, augment=True)
     assert augmented.shape == (4, 3, 14, 14)
 
 
@@ -178,7 +178,7 @@ def test_all_but_the_test_pictures_can_be_joined(memory: float, folders: tuple[s
     joined = [pixels(batch) for batch in data.train_val.batches(100)]
     parts = [pixels(batch) for part in (data.train, data.val) for batch in part.batches(100)]
     assert set.union(*joined) == set.union(*parts)
-    assert data.train_val.labels.tolist() == [*data.train.labels.tolist(), *data.val.labels.tolist()]
+    assert data.train_val.labels.tolist() == [*data.train.targets.tolist(), *data.val.targets.tolist()]
 
 
 @pytest.mark.parametrize("memory", [0.0, 100.0])
@@ -198,7 +198,7 @@ def test_damaged_files_are_refused_or_skipped(
     assert "\n" not in str(caught.value)
     batches = everything("skip")
     assert sum(len(batch) for batch in batches) == 20
-    assert all(len(batch.images) == len(batch.labels) for batch in batches)
+    assert all(len(batch.inputs) == len(batch.targets) for batch in batches)
     assert "bad" in capsys.readouterr().err
 
 
@@ -241,7 +241,7 @@ def test_tables(streaming: bool, labels: list[object], tmp_path: Path, write: Wr
     write("test-0.parquet", cells(4), labels * 2)
     data = parquet(tmp_path, size=14, workers=0, streaming=streaming)
     assert sizes(data) == (18, 2, 4)
-    assert data.test.labels.tolist() == [0, 1, 0, 1]
+    assert data.test.targets.tolist() == [0, 1, 0, 1]
     assert data.classes == tuple(map(str, labels))
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from processes import FORKS
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
-from sparsenas.data import Split
+from sparsenas.data import Split, Target
 from sparsenas.distributed.collectives import (
     all_gather,
     all_reduce_sum,
@@ -47,6 +47,7 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.training.loops import train_network, train_supernet
+from sparsenas.training.loss import training_loss
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 
@@ -96,7 +97,7 @@ def _process(number: int, size: int, port: int, out: str) -> None:
 
 def _task(name: str, space: str = "tiny") -> Task:
     flags = {"width": 8, "blocks": 4} if space == "tiny" else {}
-    task = make_task(Plugin(space, flags), Plugin("digits", {}), [], 0, torch.device("cpu"))
+    task = make_task(Plugin(space, flags), Plugin("digits", {}), Plugin("classification"), [], 0, torch.device("cpu"))
     few = {part: _noisy(getattr(task.data, part).subset(torch.arange(100))) for part in ("train", "val")}
     return replace(task, data=replace(task.data, **few)) if name != "scores" else task
 
@@ -109,8 +110,8 @@ def _folder(path: Path) -> Run:
 
 def _noisy(images: Split) -> Split:
     """Digits on a background that is not all black: where pixels tie, rounding decides for many of them at once."""
-    noise = torch.randint(0, 64, images.images.shape, generator=torch.Generator().manual_seed(0))
-    return Split((images.images * 0.75 + noise).to(torch.uint8), images.labels)
+    noise = torch.randint(0, 64, images.inputs.shape, generator=torch.Generator().manual_seed(0))
+    return Split((images.inputs * 0.75 + noise).to(torch.uint8), images.targets)
 
 
 def _scores(out: Path) -> list[tuple[float, float]]:
@@ -119,7 +120,7 @@ def _scores(out: Path) -> list[tuple[float, float]]:
     rng = np.random.default_rng(0)
     archs = [Arch(task.choices, {n: c.sample(rng) for n, c in task.choices.items()}) for _ in range(50)]
     scorer = task.scorer(net, Scoring(calibration=200, batch=40))
-    return [tuple(score) for half in (archs[:25], archs) for score in scorer(half)]
+    return [tuple(metrics.values()) for half in (archs[:25], archs) for metrics in scorer(half)]
 
 
 def _losses(out: Path, name: str, precision: str) -> list[float]:
@@ -131,13 +132,13 @@ def _losses(out: Path, name: str, precision: str) -> list[float]:
     if name == "retrain":
         arch = Arch(task.choices, {name: (choice.most,) for name, choice in task.choices.items()})
         plain = task.plain(arch, "retrain")
-        train_network(fabric, plain, task.data, task.data.train, recipe, 0, RunLogger(run), checkpoint)
+        train_network(fabric, plain, task.data, task.objective, task.data.train, recipe, 0, RunLogger(run), checkpoint)
     else:
         flags = {"pretrain": 0.25, "prune_every": 2} if name == "dso" else {}
         learner = make_method(Plugin(name, flags), task, recipe)
         net = task.network("supernet")
-        train_supernet(fabric, net, learner, task.data, recipe, 0, RunLogger(run), checkpoint)
-    return [line.loss for line in run.log() if isinstance(line, EpochEnd)]
+        train_supernet(fabric, net, learner, task.data, task.objective, recipe, 0, RunLogger(run), checkpoint)
+    return [line.metrics["loss"] for line in run.log() if isinstance(line, EpochEnd)]
 
 
 def _own_paths_differ(out: Path) -> float:
@@ -146,7 +147,7 @@ def _own_paths_differ(out: Path) -> float:
     first, second = (task.network("supernet") for _ in range(2))
     learner = make_method(Plugin("spos", {}), task, recipe)
     fabric, checkpoint = Fabric(accelerator="cpu", devices=1), Checkpoint(run, "stage", 0)
-    train_supernet(fabric, first, learner, task.data, recipe, 0, RunLogger(run), checkpoint)
+    train_supernet(fabric, first, learner, task.data, task.objective, recipe, 0, RunLogger(run), checkpoint)
 
     learner, optimizer = make_method(Plugin("spos", {}), task, recipe), make_optimizer(recipe, second.train())
     for epoch in range(recipe.epochs):
@@ -155,8 +156,8 @@ def _own_paths_differ(out: Path) -> float:
         for number, gates in enumerate([learner.gates() for _ in range(world())]):
             set_gates(second, gates)
             part = slice(number, None, world())
-            logits = second(task.data.inputs(batch.images[part]))
-            (recipe.loss(logits, batch.labels[part]) / world()).backward()
+            logits = second(task.data.prepared(batch.inputs[part]))
+            (training_loss(task.objective, recipe, logits, Target(batch.targets[part])) / world()).backward()
         nn.utils.clip_grad_norm_(second.parameters(), recipe.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from sparsenas.data import Data, Split
+from sparsenas.objectives import Classification
 from sparsenas.rundir import progress
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
@@ -131,7 +132,17 @@ def test_training_reports_within_an_epoch(tmp_path: Path, monkeypatch: pytest.Mo
     logger = RunLogger(run)
     logger.console = Console(file=io.StringIO(), force_terminal=False, width=200)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    train_network(fabric, net, data, images, Recipe(epochs=1, batch=16), 0, logger, Checkpoint(run, "retrain", 1e9))
+    train_network(
+        fabric,
+        net,
+        data,
+        Classification(10),
+        images,
+        Recipe(epochs=1, batch=16),
+        0,
+        logger,
+        Checkpoint(run, "retrain", 1e9),
+    )
     within, end = lines_of(logger.console)
     assert within.startswith("retrain 0/1  epoch 1: 25%  loss ")
     assert "images/s" in within

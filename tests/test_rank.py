@@ -29,6 +29,7 @@ from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.rank import read_known
 from sparsenas.job.task import make_task
+from sparsenas.objectives import Classification
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.records import Best
 from sparsenas.searching.benchmark_table import load_benchmark_table
@@ -38,6 +39,8 @@ from sparsenas.searching.population_evaluator import Scorer, score_population
 from sparsenas.searching.rank_correlation import Agreement, Canonical, agreement, one_of_each, place
 from sparsenas.spaces import nasbench_macro, tiny
 from sparsenas.testing import shaken
+
+CLASSES = Classification(10)
 
 QUICK = [
     "--space.width=8", "--space.blocks=3", "--search.epochs=2", "--method.population=6", "--method.generations=2",
@@ -144,15 +147,18 @@ def test_without_calibration_statistics_stay() -> None:
     assert eval_batches.calibration == ()
     rng = np.random.default_rng(0)
     archs = [Arch.sample(choices(net), rng) for _ in range(12)]
-    ours, reference = score_population(net, archs, eval_batches), [score_one(net, arch, eval_batches) for arch in archs]
-    assert [score.accuracy for score in ours] == [score.accuracy for score in reference]
-    assert np.allclose([s.negative_loss for s in ours], [s.negative_loss for s in reference], rtol=1e-5)
+    ours, reference = (
+        score_population(net, archs, eval_batches, CLASSES),
+        [score_one(net, arch, eval_batches) for arch in archs],
+    )
+    assert [score["accuracy"] for score in ours] == [score["accuracy"] for score in reference]
+    assert np.allclose([s["loss"] for s in ours], [s["loss"] for s in reference], rtol=1e-5)
     for arch, score in zip(archs, ours, strict=True):
         set_gates(net, arch.gates())
         hits = sum(int((net(x).argmax(1) == labels).sum()) for x, labels in eval_batches.val_batches)
-        assert score.accuracy == hits / 120
+        assert score["accuracy"] == hits / 120
     calibrated = make_eval_batches(data, 100, 120, 50, 0)
-    assert score_population(net, archs, EvalBatches(calibrated.calibration, eval_batches.val_batches)) != ours
+    assert score_population(net, archs, EvalBatches(calibrated.calibration, eval_batches.val_batches), CLASSES) != ours
 
 
 @pytest.fixture(scope="module")
@@ -326,7 +332,7 @@ def test_mistakes_get_one_line(
 
 
 def test_rows_of_the_benchmark_are_deduplicated(tmp_path: Path) -> None:
-    task = make_task(Plugin("nasbench_macro"), Plugin("digits"), [], 0, torch.device("cpu"))
+    task = make_task(Plugin("nasbench_macro"), Plugin("digits"), Plugin("classification"), [], 0, torch.device("cpu"))
     codes = ["00101000", "00110000", "00111000", "12000002"]
     known = read_known(task, tmp_path, dict.fromkeys(codes, 0.5))
     assert [arch.text() for arch in known.networks] == ["00110000", "00110000", "00111000", "12000020"]
@@ -339,8 +345,8 @@ def test_random_search_beside_the_evolution(searched: Path, tmp_path: Path, coun
     evolved, random = lines(searched, "archs.jsonl"), lines(searched, "random.jsonl")
     assert len(random) == len({line["text"] for line in random}) == 14
     assert all(line.keys() == evolved[0].keys() and line["costs"]["flops"] <= 60e3 for line in random)  # type: ignore[operator]
-    both = {line["text"]: line["accuracy"] for line in evolved}
-    assert all(both.get(line["text"], line["accuracy"]) == line["accuracy"] for line in random)
+    both = {line["text"]: line["metrics"] for line in evolved}
+    assert all(both.get(line["text"], line["metrics"]) == line["metrics"] for line in random)
     run = shutil.copytree(searched, tmp_path / "run")
     (run / "best.json").unlink()  # as after a kill during the random search
     (run / "random.jsonl").write_text("".join(text(run, "random.jsonl").splitlines(True)[:5]) + '{"torn')
@@ -366,4 +372,4 @@ def test_evaluation_calibrates_as_the_search_did(tmp_path: Path, capsys: pytest.
     assert best.val is not None
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path), "--arch", "found", "--split", "val", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy"] == best.val.accuracy
+    assert json.loads(capsys.readouterr().out)["accuracy"] == best.val["accuracy"]

@@ -12,6 +12,7 @@ from torch import nn
 
 from sparsenas.data import Data, digits
 from sparsenas.nn.recalibration import recalibrate
+from sparsenas.objectives import Classification
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
@@ -92,7 +93,17 @@ def retrained(folder: Path, images: int) -> nn.Module:
     folder.mkdir()
     run, fabric = Run(folder), Fabric(accelerator="cpu", devices=1)
     recipe = Recipe(epochs=1, batch=32, recalibrate=images)
-    train_network(fabric, net, data, split, recipe, 0, RunLogger(run, quiet=True), Checkpoint(run, "retrain", 1e9))
+    train_network(
+        fabric,
+        net,
+        data,
+        Classification(10),
+        split,
+        recipe,
+        0,
+        RunLogger(run, quiet=True),
+        Checkpoint(run, "retrain", 1e9),
+    )
     return net
 
 

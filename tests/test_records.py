@@ -19,7 +19,7 @@ from sparsenas.rundir import files
 from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import LOG, EpochEnd, LogLine, Note, StageEnd
-from sparsenas.rundir.records import ARCHS, Best, Metrics, Provenance, Scored, SpaceInfo
+from sparsenas.rundir.records import ARCHS, Best, Provenance, Scored, ScoreInfo, SpaceInfo
 from sparsenas.rundir.results import Evaluation, Results, update_results
 
 BEST = Best(
@@ -27,27 +27,27 @@ BEST = Best(
     text="0,0+1",
     costs={"flops": 37_152, "latency_ms": 0.25},
     budgets=["flops<=40000"],
-    val=Metrics(accuracy=0.5, loss=1.25),
+    val={"accuracy": 0.5, "loss": 1.25},
 )
 EPOCH = EpochEnd(
-    stage="supernet", epoch=0, epochs=2, step=16, lr=0.1, loss=2.5, accuracy=0.1, images_per_s=9.0,
+    stage="supernet", epoch=0, epochs=2, step=16, lr=0.1, metrics={"accuracy": 0.1, "loss": 2.5}, examples_per_s=9.0,
     method={"pruning": {"gamma": 0.001}},
 )  # fmt: skip
 LOGGED: list[LogLine] = [EPOCH, Note(stage="retrain", message="\u00e4 & <b>"), StageEnd(stage="supernet", seconds=1.5)]
 
 
 def scored(text: str, loss: float = 1.0) -> Scored:
-    return Scored(generation=0, arch={"a": "x"}, text=text, accuracy=0.5, loss=loss, costs={"flops": 3})
+    return Scored(generation=0, arch={"a": "x"}, text=text, metrics={"accuracy": 0.5, "loss": loss}, costs={"flops": 3})
 
 
 def test_records_are_read_as_written(tmp_path: Path) -> None:
     run = Run(tmp_path)
     choice = Choice("block1", ("a", "b"), 0, 2)
-    space = SpaceInfo(shape=[1, 8, 8], classes=["0"], size=10**400, choices=[choice], range={"flops": (1, 2.5)})
+    space = SpaceInfo(shape=[1, 8, 8], size=10**400, choices=[choice], range={"flops": (1, 2.5)})
     for record in (
         BEST,
         space,
-        Results(retrained=Evaluation(split="test", accuracy=1.0, loss=0.0)),
+        Results(retrained=Evaluation(split="test", metrics={"accuracy": 1.0, "loss": 0.0})),
         Provenance(scale_to=[]),
     ):
         run.write(record)
@@ -116,7 +116,7 @@ class Nested(Struct):
     b: list[int] = []
     c: dict[str, str | list[str]] = {}
     d: tuple[float, float] = (0.0, 0.0)
-    e: Metrics | None = None
+    e: ScoreInfo | None = None
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,10 @@ def test_results_are_replaced_one_by_one(tmp_path: Path) -> None:
     run = Run(tmp_path)
     update_results(run, retrained=None)
     assert not run.has("results.json"), "nothing to say, nothing to write"
-    tested = Evaluation(split="test", accuracy=0.5, loss=1.0)
+    tested = Evaluation(split="test", metrics={"accuracy": 0.5})
     update_results(run, retrained=tested)
-    update_results(run, inherited=replace(tested, accuracy=0.25))
-    assert run.read(Results) == Results(retrained=tested, inherited=replace(tested, accuracy=0.25))
+    update_results(run, inherited=replace(tested, metrics={"accuracy": 0.25}))
+    assert run.read(Results) == Results(retrained=tested, inherited=replace(tested, metrics={"accuracy": 0.25}))
     update_results(run, retrained=None)
     assert json.loads((run / "results.json").read_text()).keys() == {"inherited"}
 

@@ -18,16 +18,18 @@ from torch.nn import functional
 from sparsenas.commands.run import run
 from sparsenas.commands.search import search
 from sparsenas.costs import Budget, parse_budgets
-from sparsenas.data import cutout, digits
+from sparsenas.data import Target, cutout, digits
 from sparsenas.errors import UserError
 from sparsenas.job.flags.parse import parse
 from sparsenas.job.flags.sources import RECIPES, shipped
 from sparsenas.methods import METHODS
-from sparsenas.nn.auxiliary_head import Deep
+from sparsenas.nn.auxiliary_head import Deep, Outputs
+from sparsenas.objectives import Classification
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.training import trainer
+from sparsenas.training.loss import training_loss
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 from sparsenas.training.step import update
@@ -86,15 +88,18 @@ def test_the_auxiliary_loss_is_added_by_its_weight() -> None:
     logits, deep, labels = torch.randn(4, 3), torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
     recipe = Recipe(auxiliary=0.4, smoothing=0.0)
     expected = functional.cross_entropy(logits, labels) + 0.4 * functional.cross_entropy(deep, labels)
-    torch.testing.assert_close(recipe.loss((logits, deep), labels), expected)
+    torch.testing.assert_close(
+        training_loss(Classification(3), recipe, Outputs(logits, deep), Target(labels)), expected
+    )
 
 
 @pytest.mark.parametrize(("stage", "group"), [("supernet", "search"), ("baseline1", "retrain")])
 def test_an_auxiliary_head_needs_features(stage: str, group: str, tmp_path: Path) -> None:
     data, run = digits(), Run(tmp_path)
     fabric, logger, checkpoint = Fabric(accelerator="cpu", devices=1), RunLogger(run), Checkpoint(run, stage)
+    recipe = Recipe(auxiliary=0.4)
     with pytest.raises(UserError, match=f"^--{group}.auxiliary: expected 0 for Linear, got 0.4$"):
-        Trainer(fabric, nn.Linear(2, 2), data, data.train, Recipe(auxiliary=0.4), 0, logger, checkpoint)
+        Trainer(fabric, nn.Linear(2, 2), data, Classification(10), data.train, recipe, 0, logger, checkpoint)
 
 
 def test_processes_share_a_batch_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,12 @@ from sparsenas.core.join import Join
 from sparsenas.data import Data, Split
 from sparsenas.data.sources.digits import digits
 from sparsenas.nn.blocks import conv_bn
+from sparsenas.objectives import Classification
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
 from sparsenas.searching.population_evaluator import Scorer, score_population
 from sparsenas.spaces import nasbench_macro, tiny
+
+CLASSES = Classification(10)
 
 
 class NotSequential(nn.Module):
@@ -73,11 +76,11 @@ def test_population_equals_reference(make: type[nn.Module], eval_batches: EvalBa
     rng = np.random.default_rng(0)
     archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(50)))
     before = copy.deepcopy(net.state_dict())
-    ours = score_population(net, archs, eval_batches)
+    ours = score_population(net, archs, eval_batches, CLASSES)
     reference = [score_one(net, arch, eval_batches) for arch in archs]
-    assert [score.accuracy for score in ours] == [score.accuracy for score in reference]
-    assert np.allclose([s.negative_loss for s in ours], [s.negative_loss for s in reference], rtol=1e-5)
-    assert len({score.accuracy for score in ours}) > 1
+    assert [score["accuracy"] for score in ours] == [score["accuracy"] for score in reference]
+    assert np.allclose([s["loss"] for s in ours], [s["loss"] for s in reference], rtol=1e-5)
+    assert len({score["accuracy"] for score in ours}) > 1
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
@@ -89,17 +92,20 @@ def test_population_equals_reference_on_nasbench_macro() -> None:
     )
     net, rng = shake(nasbench_macro()), np.random.default_rng(1)
     archs = [Arch.sample(choices(net), rng) for _ in range(4)]
-    ours, reference = score_population(net, archs, eval_batches), [score_one(net, arch, eval_batches) for arch in archs]
-    assert [s.accuracy for s in ours] == [s.accuracy for s in reference]
-    assert np.allclose([s.negative_loss for s in ours], [s.negative_loss for s in reference], rtol=1e-4)
+    ours, reference = (
+        score_population(net, archs, eval_batches, CLASSES),
+        [score_one(net, arch, eval_batches) for arch in archs],
+    )
+    assert [s["accuracy"] for s in ours] == [s["accuracy"] for s in reference]
+    assert np.allclose([s["loss"] for s in ours], [s["loss"] for s in reference], rtol=1e-4)
 
 
 def test_scores_do_not_depend_on_company(eval_batches: EvalBatches) -> None:
     net, rng = shake(tiny()), np.random.default_rng(0)
     archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(8)))
-    together = score_population(net, archs, eval_batches)
-    assert [score_population(net, [arch], eval_batches)[0] for arch in archs] == together
-    assert score_population(net, archs[::-1], eval_batches)[::-1] == together
+    together = score_population(net, archs, eval_batches, CLASSES)
+    assert [score_population(net, [arch], eval_batches, CLASSES)[0] for arch in archs] == together
+    assert score_population(net, archs[::-1], eval_batches, CLASSES)[::-1] == together
 
 
 def test_statistics_come_from_the_calibration_images_alone(eval_batches: EvalBatches) -> None:
@@ -117,8 +123,8 @@ def test_statistics_come_from_the_calibration_images_alone(eval_batches: EvalBat
 def test_an_exam_is_fixed_and_from_the_right_splits(data: Data) -> None:
     first, second = (make_eval_batches(data, 128, 100, 64, seed=3) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.calibration, second.calibration, strict=True))
-    assert first.images == 100
-    val = {tuple(image.flatten().tolist()) for image in data.inputs(data.val.images)}
+    assert first.examples == 100
+    val = {tuple(image.flatten().tolist()) for image in data.prepared(data.val.inputs)}
     asked = torch.cat([x for x, _ in first.val_batches])
     assert all(tuple(image.flatten().tolist()) in val for image in asked)
 
@@ -128,12 +134,12 @@ def test_an_exam_is_fixed_and_from_the_right_splits(data: Data) -> None:
 def test_scores_do_not_depend_on_what_is_kept(make: type[nn.Module], memory: int, eval_batches: EvalBatches) -> None:
     net, rng = shake(make()), np.random.default_rng(0)
     archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(24)))
-    scorer = Scorer(net, eval_batches, memory)
+    scorer = Scorer(net, eval_batches, CLASSES, memory)
     in_turn = [score for i in range(0, len(archs), 6) for score in scorer(archs[i : i + 6])]
-    assert in_turn == score_population(net, archs, eval_batches)
+    assert in_turn == score_population(net, archs, eval_batches, CLASSES)
     assert scorer(archs) == in_turn
     assert scorer.cache.used <= memory
-    assert [s.accuracy for s in in_turn] == [score_one(net, arch, eval_batches).accuracy for arch in archs]
+    assert [s["accuracy"] for s in in_turn] == [score_one(net, arch, eval_batches)["accuracy"] for arch in archs]
 
 
 @pytest.mark.parametrize(("memory", "runs_stem"), [(0, True), (2**30, False)])
@@ -142,7 +148,7 @@ def test_kept_prefixes_are_not_run_again(memory: int, runs_stem: bool, eval_batc
     *_, last = questions = choices(net)
     parent = Arch.sample(questions, np.random.default_rng(0))
     child = parent.replace({last: ((parent[last][0] + 1) % len(questions[last].options),)})
-    scorer = Scorer(net, eval_batches, memory)
+    scorer = Scorer(net, eval_batches, CLASSES, memory)
     scorer([parent])
     inputs: list[int] = []
     hook = register_module_forward_pre_hook(
@@ -158,7 +164,7 @@ def test_progress_counts_candidates(eval_batches: EvalBatches) -> None:
     net, rng = shake(tiny()), np.random.default_rng(0)
     archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(5)))
     told: list[float] = []
-    Scorer(net, eval_batches)([*archs, archs[0]], told.append)
+    Scorer(net, eval_batches, CLASSES)([*archs, archs[0]], told.append)
     assert told == sorted(told)
     assert len(told) == len(archs) * (len(eval_batches.calibration) + len(eval_batches.val_batches))
     assert told[-1] == len(archs)
@@ -169,5 +175,5 @@ def test_many_batches_add_up_alike_for_any_number_of_candidates(data: Data) -> N
     net, rng = shake(tiny()), np.random.default_rng(0)
     many = make_eval_batches(data, calibration=20, val=0, batch=4, seed=0)
     archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(16)))
-    together = score_population(net, archs, many)
-    assert [score_population(net, [arch], many)[0] for arch in archs] == together
+    together = score_population(net, archs, many, CLASSES)
+    assert [score_population(net, [arch], many, CLASSES)[0] for arch in archs] == together

@@ -11,7 +11,7 @@ from scipy.stats import kendalltau
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices
 from sparsenas.searching.additive_smoothing import best_shrunk, shrinkage
-from sparsenas.searching.evolution import Score, best_first, by_accuracy, by_loss
+from sparsenas.searching.evolution import Score, best_first
 from sparsenas.spaces import nasbench_macro
 
 QUESTIONS = choices(nasbench_macro())
@@ -60,11 +60,10 @@ def test_scores_of_anybody_move_by_the_share() -> None:
             assert score == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("score_key", [by_accuracy, by_loss])
-def test_without_a_share_the_best_are_those_of_the_paper(score_key: object) -> None:
+def test_without_a_share_the_best_are_those_of_the_paper() -> None:
     scores, _ = merits(1, 3.0)
-    assert best_shrunk(0.0, score_key)(scores, 10) == best_first(scores, 10, score_key)  # type: ignore[arg-type]
-    assert best_shrunk(1.0, score_key)(scores, 10) != best_first(scores, 10, score_key)  # type: ignore[arg-type]
+    assert best_shrunk(0.0)(scores, 10) == best_first(scores, 10)
+    assert best_shrunk(1.0)(scores, 10) != best_first(scores, 10)
 
 
 def test_too_few_scores_stay() -> None:

@@ -24,8 +24,8 @@ FLAGS += ["--method.evaluations=2", "--search.batch=4"]
 def test_the_record_names_the_images(seed: int, share: float) -> None:
     data = digits(seed, share)
     record = json.loads(json.dumps(split(data)))
-    rest = torch.as_tensor(sorted(set(range(1797)) - set(record["val_images"])))
-    assert record["val"] == len(record["val_images"]) == 1797 - len(rest)
+    rest = torch.as_tensor(sorted(set(range(1797)) - set(record["val_rows"])))
+    assert record["val"] == len(record["val_rows"]) == 1797 - len(rest)
     everything = digits(seed, share)
     assert changed(record, everything) == ""
     assert changed(record, replace(data, test=data.test.subset(torch.arange(9)))) == "expected 360 test images, got 9"

@@ -66,10 +66,10 @@ def test_streamed_pictures_are_those_of_the_files(write: Write, workers: int, tm
     for part in ("train", "val", "test"):
         ours, theirs = getattr(streamed, part), getattr(held, part)
         assert isinstance(ours, EncodedImages)
-        assert torch.equal(torch.cat([batch.images for batch in ours.batches(16)]), theirs.images)
-        assert torch.equal(ours.labels, theirs.labels)
+        assert torch.equal(torch.cat([batch.inputs for batch in ours.batches(16)]), theirs.inputs)
+        assert torch.equal(ours.targets, theirs.targets)
     both = streamed.train_val
-    seen = [label for batch in both.shuffled(16, seed=3) for label in batch.labels.tolist()]
+    seen = [label for batch in both.shuffled(16, seed=3) for label in batch.targets.tolist()]
     assert len(seen) == len(both) // 16 * 16
 
 
@@ -85,7 +85,7 @@ def test_an_epoch_reads_every_group_once(tmp_path: Path, monkeypatch: pytest.Mon
         return real(group, name)
 
     monkeypatch.setattr(Group, "read", counted)
-    orders = [torch.cat([batch.images for batch in data.train.shuffled(16, seed)]) for seed in (0, 0, 1)]
+    orders = [torch.cat([batch.inputs for batch in data.train.shuffled(16, seed)]) for seed in (0, 0, 1)]
     assert torch.equal(orders[0], orders[1])
     assert not torch.equal(orders[0], orders[2])
     assert len(read) == 30

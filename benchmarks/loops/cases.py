@@ -59,7 +59,7 @@ class Case:
     def batches(self, count: int) -> list[tuple[Tensor, Tensor]]:
         """So many batches of images, channels last in memory, with labels."""
         data = self.data(count * self.batch)
-        return [(data.inputs(part.images), part.labels) for part in data.train.batches(self.batch)]
+        return [(data.prepared(part.inputs), part.targets) for part in data.train.batches(self.batch)]
 
     def paths(self, count: int) -> list[Arch]:
         """Uniformly drawn paths."""

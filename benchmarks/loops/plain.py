@@ -12,11 +12,15 @@ from torch.optim import SGD, Optimizer
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
+from sparsenas.data import Target
 from sparsenas.methods import Method
+from sparsenas.objectives import Classification, Metrics
 from sparsenas.searching.eval_batches import EvalBatches
-from sparsenas.searching.evolution import Score
 from sparsenas.spaces.shufflenet import ShuffleUnit
+from sparsenas.training.loss import training_loss
 from sparsenas.training.recipe import Recipe
+
+OBJECTIVE = Classification()
 
 
 class PublishedUnit(nn.Module):
@@ -55,7 +59,7 @@ def architecture_step(
 ) -> None:
     """One step of the architecture; gradients of all weights are computed and thrown away."""
     set_gates(net, method.gates())
-    recipe.loss(net(x), labels).backward()
+    training_loss(OBJECTIVE, recipe, net(x), Target(labels)).backward()
     optimizer.step()
     optimizer.zero_grad()
 
@@ -65,7 +69,7 @@ def train_step(
 ) -> Tensor:
     """One step on one path, or what a method runs; weights it leaves out are found by their gradients of zero."""
     set_gates(net, arch.gates())
-    loss = recipe.loss(net(x), labels)
+    loss = training_loss(OBJECTIVE, recipe, net(x), Target(labels))
     optimizer.zero_grad(set_to_none=False)
     loss.backward()
     for p in net.parameters():
@@ -77,7 +81,7 @@ def train_step(
 
 
 @torch.no_grad()
-def score(net: nn.Module, arch: Arch, eval_batches: EvalBatches) -> Score:
+def score(net: nn.Module, arch: Arch, eval_batches: EvalBatches) -> Metrics:
     """One candidate: forget the batch norms' statistics, average those of the calibration batches, count hits."""
     set_gates(net, arch.gates())
     for module in net.modules():
@@ -93,4 +97,4 @@ def score(net: nn.Module, arch: Arch, eval_batches: EvalBatches) -> Score:
         logits = net(x)
         hits += int((logits.argmax(1) == labels).sum())
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-    return Score(hits / eval_batches.images, -loss / eval_batches.images)
+    return {"accuracy": hits / eval_batches.examples, "loss": loss / eval_batches.examples}

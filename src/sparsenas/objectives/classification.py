@@ -18,8 +18,14 @@ MOST_CLASSES = 100
 
 
 def pairs(labels: Tensor, predicted: Tensor, classes: int) -> Tensor:
-    """Counts by true and predicted class: a tensor (classes, classes)."""
-    return torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
+    """Counts by true and predicted class: a tensor (classes, classes). Other labels are not counted.
+
+    It never waits for a device, as ``torch.bincount`` would.
+    """
+    legal = (labels >= 0) & (labels < classes)
+    cells = torch.where(legal, labels.long() * classes + predicted, classes**2).flatten()
+    counts = cells.new_zeros(classes**2 + 1).scatter_add_(0, cells, torch.ones_like(cells))
+    return counts[:-1].view(classes, classes)
 
 
 class Classification(Objective):

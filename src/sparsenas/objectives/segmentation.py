@@ -83,5 +83,5 @@ class Segmentation(Objective):
         return self._pairs(output, target) if self.outputs <= MOST_CLASSES else None
 
     def _pairs(self, output: Tensor, target: Tensor) -> Tensor:
-        counted = target != self.ignore
-        return pairs(target[counted].long(), output.detach().argmax(1)[counted], self.outputs)
+        labels = target.long().masked_fill(target == self.ignore, -1)
+        return pairs(labels, output.detach().argmax(1), self.outputs)

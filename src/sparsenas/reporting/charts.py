@@ -23,7 +23,7 @@ from sparsenas.reporting.canvas import (
 from sparsenas.reporting.colours import BLUE, FOUND, GENERATIONS, GREEN, LIMIT, OTHER, PARTS, SERIES, STAR
 from sparsenas.reporting.findings import limit
 from sparsenas.reporting.loading import LoadedRun
-from sparsenas.reporting.numbers import cut
+from sparsenas.reporting.numbers import cut, finite
 from sparsenas.rundir.records import FrontPoint, Scored
 from sparsenas.rundir.results import Compared
 
@@ -70,8 +70,9 @@ def _random_scores(run: LoadedRun, random: Sequence[Compared]) -> list[Trace]:
         "text": [one.text for one in random],
     }
     traces = [trace(scores, spread, f"%{{text}}<br>%{{x:{score.hover}}}", mode="markers", **look)]
-    if len(scores) > 1:
-        mean, deviation = statistics.fmean(scores), statistics.stdev(scores)
+    known = [value for value in scores if finite(value) is not None]
+    if len(known) > 1:
+        mean, deviation = statistics.fmean(known), statistics.stdev(known)
         bar = {"type": "data", "array": [deviation], "color": OTHER, "thickness": 1.5}
         look = {"marker": {"size": 8, "color": OTHER, "symbol": "line-ns-open"}, "error_x": bar}
         told = f"mean {score.number(mean)}, standard deviation {score.difference(deviation)}"

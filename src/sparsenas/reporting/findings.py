@@ -36,7 +36,7 @@ class Comparison(NamedTuple):
 
 def comparison(run: LoadedRun) -> Comparison | None:
     """The comparison with random architectures, once both sides were trained."""
-    others = [run.score.of(baseline.metrics) for baseline in run.results.baselines]
+    others = list(filter(math.isfinite, (run.score.of(baseline.metrics) for baseline in run.results.baselines)))
     if run.results.retrained is None or not others:
         return None
     deviation = statistics.stdev(others) if len(others) > 1 else None
