@@ -77,8 +77,8 @@ def test_lines_are_read_as_written(tmp_path: Path) -> None:
     assert run.log() == LOGGED[1:]
     run.append(ARCHS, [scored("0", math.nan), scored("1", math.inf)])
     (first, second) = run.lines(ARCHS, Scored)
-    assert math.isnan(first.loss)
-    assert second.loss == math.inf
+    assert math.isnan(first.metrics["loss"])
+    assert second.metrics["loss"] == math.inf
 
 
 @pytest.mark.parametrize("block", [1, 7, files.BLOCK])
@@ -133,7 +133,7 @@ class Nested(Struct):
         ({"a": 1, "c": {3: "x"}}, "here, a name, c: expected text, got a whole number"),
         ({"a": 1, "d": [1.0]}, "here, d: expected a list of length 2, got 1"),
         ({"a": 1, "d": [1.0, 10**400]}, "here, d, entry 2: expected another value, got: Number out of range"),
-        ({"a": 1, "e": {"loss": 1.0}}, "here, e: expected 'accuracy', which is missing"),
+        ({"a": 1, "e": {"loss": 1.0}}, "here, e: expected 'name', which is missing"),
         ({"a": 1, "e": []}, "here, e: expected an object of named values or null, got a list"),
     ],
 )

@@ -391,7 +391,7 @@ def finished(real_run: RealRun) -> LoadedRun:
     """A run of eight random architectures with accuracies that are known."""
     run = load_run(real_run("spos"))
     others = [compared(accuracy) for accuracy in (0.953, 0.958, 0.961, 0.964, 0.967, 0.969, 0.972, 0.975)]
-    export = ExportCheck(images=64, pt2_max_difference=0.0, onnx_max_difference=1e-6, same_predictions=64)
+    export = ExportCheck(examples=64, pt2_max_difference=0.0, onnx_max_difference=1e-6, same_predictions=64)
     return with_accuracy(replace(run, results=Results(baselines=others, export=export)), 0.981)
 
 
@@ -410,7 +410,7 @@ def test_findings_when_it_beats_random(finished: LoadedRun) -> None:
         "Beats the mean of 8 random architectures of about the same cost by 1.6 points",
         "(mean 96.5 %, standard deviation 0.74 points, best 97.5 %). None of the 8 did as well",
         "None of the 8 did as well or better.",
-        "64 of 64 images",
+        "64 of 64 examples",
     ):
         assert expected in marks["good"]
     assert marks["bad"] == ""
@@ -423,7 +423,7 @@ def test_findings_when_it_beats_random(finished: LoadedRun) -> None:
 def test_findings_when_it_does_not(finished: LoadedRun) -> None:
     run = with_accuracy(finished, 0.955)
     bad = said(run)["bad"]
-    assert "Does not beat random architectures: it is 1.0 points below the mean of 8" in bad
+    assert "Does not beat random architectures: it is 1.0 points worse than the mean of 8" in bad
     assert "7 of the 8 did as well or better." in bad
     assert "no better than random architectures" in headline(run)
     equal = replace(run, results=changed(run.results, baselines=[compared(0.955)]))
@@ -476,7 +476,7 @@ def test_budgets_read_what_they_write(finished: LoadedRun) -> None:
 # Hostile and large contents
 
 
-OF_USERS = ("arch", "costs", "truth", "versions", "parts", "figures")
+OF_USERS = ("arch", "metrics", "val", "costs", "truth", "versions", "parts", "figures")
 """Fields whose names are labels of a user's."""
 
 

@@ -36,7 +36,7 @@ def share_axis(title: str, values: Sequence[float], tickformat: str = ".0%", **s
 
 def span(values: Sequence[float]) -> list[float]:
     """The range of an axis that shows all values with some room at both ends."""
-    low, high = min(values), max(values)
+    low, high = min(values, default=0.0), max(values, default=1.0)
     edge = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     return [low - edge, high + edge]
 

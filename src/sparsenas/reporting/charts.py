@@ -23,7 +23,7 @@ from sparsenas.reporting.canvas import (
 from sparsenas.reporting.colours import BLUE, FOUND, GENERATIONS, GREEN, LIMIT, OTHER, PARTS, SERIES, STAR
 from sparsenas.reporting.findings import limit
 from sparsenas.reporting.loading import LoadedRun
-from sparsenas.reporting.numbers import cut, finite
+from sparsenas.reporting.numbers import cut
 from sparsenas.rundir.records import FrontPoint, Scored
 from sparsenas.rundir.results import Compared
 
@@ -39,8 +39,8 @@ def tested(run: LoadedRun) -> Chart | None:
         ("test, inherited", inherited and inherited.metrics),
         (f"test, {run.how_trained}", retrained and retrained.metrics),
     ]
-    known = [(name, score.of(metrics)) for name, metrics in named if metrics]
-    random = run.results.baselines
+    known = [(name, score.of(metrics)) for name, metrics in named if metrics and score.known(metrics)]
+    random = [one for one in run.results.baselines if score.known(one.metrics)]
     if not known and not random:
         return None
     rows = [name for name, _ in known] + ["test, random"] * bool(random)
@@ -57,7 +57,7 @@ def tested(run: LoadedRun) -> Chart | None:
         axis("", tickvals=places, ticktext=rows, range=[-0.6, len(rows) - 0.4]),
         height=110 + 55 * len(rows),
         showlegend=False,
-        shapes=[upright(score.of(retrained.metrics), FOUND, "dot")] if retrained and random else [],
+        shapes=[upright(known[-1][1], FOUND, "dot")] if retrained and known and random else [],
     )
 
 
@@ -70,9 +70,8 @@ def _random_scores(run: LoadedRun, random: Sequence[Compared]) -> list[Trace]:
         "text": [one.text for one in random],
     }
     traces = [trace(scores, spread, f"%{{text}}<br>%{{x:{score.hover}}}", mode="markers", **look)]
-    known = [value for value in scores if finite(value) is not None]
-    if len(known) > 1:
-        mean, deviation = statistics.fmean(known), statistics.stdev(known)
+    if len(scores) > 1:
+        mean, deviation = statistics.fmean(scores), statistics.stdev(scores)
         bar = {"type": "data", "array": [deviation], "color": OTHER, "thickness": 1.5}
         look = {"marker": {"size": 8, "color": OTHER, "symbol": "line-ns-open"}, "error_x": bar}
         told = f"mean {score.number(mean)}, standard deviation {score.difference(deviation)}"
@@ -88,7 +87,7 @@ def search_costs(run: LoadedRun) -> list[str]:
 
 def search_history(run: LoadedRun, cost: str) -> Chart | None:
     """Score against cost of every candidate, and the front, the found network and the budget where there is one."""
-    known = [line for line in run.candidates if cost in line.costs]
+    known = [line for line in run.candidates if cost in line.costs and run.score.known(line.metrics)]
     if not known:
         return None
     score = run.score
@@ -150,7 +149,7 @@ def search_progress(run: LoadedRun) -> Chart | None:
                 **look,
             )
         )
-    if not run.candidates:
+    if not values(traces):
         return None
     return chart(
         traces, axis("candidates scored"), run.score.axis(f"best {run.score.name} so far", values(traces), ".1%")
@@ -190,7 +189,7 @@ def _by_epoch(points: Sequence[tuple[int, float]], name: str, colour: str, width
 
 
 def _epochs(traces: Sequence[Trace]) -> dict[str, Any]:
-    return axis("epoch", **({"dtick": 1} if max(values(traces, "x")) <= 10 else {}))
+    return axis("epoch", **({"dtick": 1} if max(values(traces, "x"), default=0) <= 10 else {}))
 
 
 def method_figures(run: LoadedRun) -> dict[str, Chart]:

@@ -12,7 +12,7 @@ from sparsenas.costs.latency import LATENCY
 from sparsenas.costs.layer import COSTS
 from sparsenas.errors import UserError
 from sparsenas.reporting.numbers import decimals
-from sparsenas.reporting.score import Score
+from sparsenas.reporting.score import ShownScore
 from sparsenas.rundir.config import read_config
 from sparsenas.rundir.drawing import ArchDrawing
 from sparsenas.rundir.folder import Run
@@ -44,9 +44,9 @@ class LoadedRun:
     """Why lines of JSONL files are left out."""
 
     @property
-    def score(self) -> Score:
+    def score(self) -> ShownScore:
         """The metric by which networks are compared; the loss where no file says which."""
-        return Score(self.data.score if self.data else ScoreInfo(name="loss", higher_is_better=False, shares=[]))
+        return ShownScore(self.data.score if self.data else ScoreInfo(name="loss", higher_is_better=False, shares=[]))
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from sparsenas.rundir.records import ScoreInfo
 
 
 @dataclass(frozen=True)
-class Score:
+class ShownScore:
     """The metric by which the networks of a run are compared."""
 
     info: ScoreInfo
@@ -30,6 +30,10 @@ class Score:
     def of(self, metrics: Mapping[str, float]) -> float:
         """Its value; NaN where it is not recorded."""
         return metrics.get(self.info.name, float("nan"))
+
+    def known(self, metrics: Mapping[str, float]) -> bool:
+        """Whether its value is recorded and finite."""
+        return finite(self.of(metrics)) is not None
 
     def text(self, metrics: Mapping[str, float]) -> str:
         """Its value for people."""
