@@ -416,7 +416,7 @@ def test_findings_when_it_beats_random(finished: LoadedRun) -> None:
     assert marks["bad"] == ""
     told = narrow(headline(finished))
     assert told.startswith(
-        "The found network reaches 98.1 % on the test set, within budget and better than random arch"
+        "The found network reaches 98.1 % accuracy on the test set, within budget and better than random arch"
     )
 
 
