@@ -56,7 +56,7 @@ def test_every_kind_of_file_becomes_rgb(kind: str) -> None:
     assert pixels.shape == (20, 30, 3)
     assert pixels.dtype == np.uint8
     assert np.abs(pixels[10, 15].astype(int) - colour).max() <= 2
-    assert decode(file, 16).shape == (16, 16, 3)
+    assert decode(file, (16, 16)).shape == (16, 16, 3)
 
 
 def test_what_is_transparent_is_white() -> None:
@@ -66,7 +66,7 @@ def test_what_is_transparent_is_white() -> None:
 def test_the_middle_square_is_shown() -> None:
     picture = np.zeros((20, 40, 3), np.uint8)
     picture[:, 10:30] = 200
-    assert (decode(encoded(Image.fromarray(picture)), 20)[:, 1:-1] == 200).all()
+    assert (decode(encoded(Image.fromarray(picture)), (20, 20))[:, 1:-1] == 200).all()
 
 
 def test_a_photograph_taken_sideways_is_turned() -> None:

@@ -43,6 +43,11 @@ def parse_yaml(text: str, where: object) -> Any:
     """The plain values of a YAML text, which may not create other objects. Raises ``UserError`` naming ``where``."""
     try:
         value = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        place = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(
+            f"{where}: expected YAML, got: {error.problem}{place}; values with special characters need quotes"
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError) as error:
         raise UserError(f"{where}: expected YAML, got: {error}") from error
     _count(value, where, (), {})

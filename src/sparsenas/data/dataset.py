@@ -137,8 +137,8 @@ class Data:
     """Standard deviation of each channel."""
     augment: Callable[[Tree], Tree] | None = None
     """Random augmentation of a batch of inputs for training, images as floats within 0..1; ``None`` = none."""
-    crop: int | None = None
-    """Side of the centre crop where images are not augmented; ``None`` = the whole image."""
+    crop: tuple[int, int] | None = None
+    """Height and width of the centre crop where images are not augmented; ``None`` = the whole image."""
     val_rows: Tensor | None = None
     """Numbers of the validation examples among those read for training; for the record."""
     channels_last: bool = True
@@ -176,8 +176,9 @@ class Data:
             x = self.augment(x)
         elif self.crop is not None:
             x = _centre_crop(x, self.crop)
-        if size is not None and x.shape[-2:] != (size, size):
-            x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
+        if size is not None and min(x.shape[-2:]) != size:
+            height, width = (round(side * size / min(x.shape[-2:])) for side in x.shape[-2:])
+            x = nn.functional.interpolate(x, (height, width), mode="bilinear", antialias=True)
         return self.laid_out(self._normalized(x))
 
     def _normalized(self, x: Tree) -> Tree:
@@ -202,10 +203,10 @@ class Data:
         return torch.channels_last if self.channels_last and leaf.dim() == 4 else torch.contiguous_format
 
 
-def _centre_crop(x: Tensor, side: int) -> Tensor:
+def _centre_crop(x: Tensor, size: tuple[int, int]) -> Tensor:
     """The centre crop of a batch."""
-    top, left = (x.shape[2] - side) // 2, (x.shape[3] - side) // 2
-    return x[:, :, top : top + side, left : left + side]
+    top, left = ((side - wanted) // 2 for side, wanted in zip(x.shape[2:], size, strict=True))
+    return x[:, :, top : top + size[0], left : left + size[1]]
 
 
 def is_one_image(x: Tree) -> bool:

@@ -16,12 +16,12 @@ class UnreadableImage(ValueError):
     """A file that is no usable image; the text says why."""
 
 
-def decode(file: bytes, side: int | None = None) -> Pixels:
+def decode(file: bytes, size: tuple[int, int] | None = None) -> Pixels:
     """Red, green and blue of every pixel, as an array (height, width, 3).
 
     Greyscale, palettes, CMYK and 16 bits become RGB, and transparent parts become white. An animation gives its first
-    frame. The orientation in a photograph's metadata is applied. With ``side`` the shorter side is resized to ``side``
-    and the centre crop is returned.
+    frame. The orientation in a photograph's metadata is applied. With ``size`` (height, width) the largest centre crop
+    of that form is resized to it.
     Raises ``UnreadableImage`` for a file that is empty, truncated, no image, or larger than Pillow's limit.
     """
     if not file:
@@ -31,8 +31,8 @@ def decode(file: bytes, side: int | None = None) -> Pixels:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)
             opened = Image.open(io.BytesIO(file))
-            if side is not None:
-                opened.draft("RGB", (side, side))  # JPEG decodes to about that size at once
+            if size is not None:
+                opened.draft("RGB", size[::-1])  # JPEG decodes to about that size at once
             image = _rgb(ImageOps.exif_transpose(opened))
     except UnidentifiedImageError as error:
         raise UnreadableImage("not an image file") from error
@@ -40,7 +40,7 @@ def decode(file: bytes, side: int | None = None) -> Pixels:
         raise UnreadableImage("more pixels than Pillow's limit") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
         raise UnreadableImage(f"damaged image: {error}") from error
-    return np.array(image if side is None else ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR))
+    return np.array(image if size is None else ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -71,12 +71,12 @@ class ConcatSource:
 class _Decoded(Dataset[tuple[int, "Pixels | str"]]):
     """Pixels of an image, or the reason why there are none: a worker's exceptions would lose their type."""
 
-    def __init__(self, source: Source, side: int) -> None:
-        self.source, self.side = source, side
+    def __init__(self, source: Source, size: tuple[int, int]) -> None:
+        self.source, self.size = source, size
 
     def __getitem__(self, index: int) -> tuple[int, Pixels | str]:
         try:
-            return index, decode(self.source.read(index), self.side)
+            return index, decode(self.source.read(index), self.size)
         except (UnreadableImage, OSError) as error:
             return index, str(error)
 
@@ -99,7 +99,8 @@ class EncodedImages:
     """The labels of all images of the source."""
     rows: Tensor
     """The numbers of these images in the source, in order."""
-    side: int
+    size: tuple[int, int]
+    """Height and width to which they are decoded."""
     workers: int
     on_bad: OnBad
     device: torch.device = torch.device("cpu")
@@ -112,7 +113,7 @@ class EncodedImages:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width."""
-        return 3, self.side, self.side
+        return 3, *self.size
 
     @property
     def example(self) -> Tensor:
@@ -155,7 +156,7 @@ class EncodedImages:
     def decoded(self, rows: Tensor, size: int) -> Iterator[tuple[list[int], Tensor, dict[int, str]]]:
         """Numbers of the readable images, their pixels, and why the others are unreadable, batch by batch."""
         loader: DataLoader[tuple[int, Pixels | str]] = DataLoader(
-            _Decoded(self.source, self.side),
+            _Decoded(self.source, self.size),
             batch_sampler=[part.tolist() for part in rows.split(size)],
             num_workers=self.workers,
             collate_fn=_collate,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from sparsenas.data.dataset import Data, Examples
 from sparsenas.data.encoded import EncodedImages, OnBad, Source, decode_all
@@ -16,14 +17,33 @@ from sparsenas.errors import UserError
 
 STORED = 8 / 7
 """Side of a decoded image as a multiple of the network's input: 256 by 224, as is customary."""
+BLOCK = 1000
+Size = int | tuple[int, int]
+"""Height and width in pixels; one number is both."""
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """Height and width. Raises ``UserError`` for less than a pixel."""
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1:
+        raise UserError(f"--data.size: expected >= 1, got {size if isinstance(size, int) else f'{height},{width}'}")
+    return height, width
+
+
+def resized(images: Tensor, size: Size) -> Tensor:
+    """Images (count, channels, height, width) of uint8 at another size."""
+    if images.shape[-2:] == sides(size):
+        return images
+    parts = [interpolate(part.float(), sides(size), mode="bilinear", antialias=True) for part in images.split(BLOCK)]
+    return torch.cat([part.round().to(torch.uint8) for part in parts])
 
 
 @dataclass(frozen=True)
 class ImageLoader:
     """Loads images as the flags say: random crops in training, centre crops otherwise."""
 
-    size: int
-    """Side of the network's input."""
+    size: Size
+    """Height and width of the network's input."""
     smallest_crop: float
     """Smallest area of a random crop, as a share of the image."""
     jitter: float
@@ -33,9 +53,12 @@ class ImageLoader:
     workers: int
     """Processes that decode."""
     on_bad: OnBad
+    sides: tuple[int, int] = field(init=False)
+    """``size`` as two numbers."""
 
     def __post_init__(self) -> None:
-        for flag, least in (("size", 1), ("workers", 0), ("jitter", 0), ("memory", 0)):
+        object.__setattr__(self, "sides", sides(self.size))
+        for flag, least in (("workers", 0), ("jitter", 0), ("memory", 0)):
             if not (value := self.__dict__[flag]) >= least:
                 raise UserError(f"--data.{flag}: expected >= {least}, got {value}")
         if not 0 < self.smallest_crop <= 1:
@@ -43,14 +66,14 @@ class ImageLoader:
 
     def encoded(self, source: Source, labels: Tensor) -> EncodedImages:
         """All images of a source."""
-        side = round(self.size * STORED)
-        return EncodedImages(source, labels, torch.arange(len(labels)), side, self.workers, self.on_bad)
+        height, width = (round(side * STORED) for side in self.sides)
+        return EncodedImages(source, labels, torch.arange(len(labels)), (height, width), self.workers, self.on_bad)
 
     def data(self, classes: Sequence[str], parts: Sequence[EncodedImages]) -> Data:
         """The data of three parts: training, validation and test images."""
         train, val, test = self._loaded(parts)
-        augment, rows = random_crop(self.size, self.smallest_crop, self.jitter), parts[1].rows
-        return Data(tuple(classes), train, val, test, MEAN, STD, augment, crop=self.size, val_rows=rows)
+        augment, rows = random_crop(self.sides, self.smallest_crop, self.jitter), parts[1].rows
+        return Data(tuple(classes), train, val, test, MEAN, STD, augment, crop=self.sides, val_rows=rows)
 
     def _loaded(self, parts: Sequence[EncodedImages]) -> Sequence[Examples]:
         """All parts in memory, or all encoded: so they can be joined."""

@@ -24,14 +24,14 @@ class Target(NamedTuple):
     """Weight of ``targets``; that of ``others`` is the rest."""
 
 
-def random_crop(size: int, smallest: float, jitter: float) -> nn.Module:
-    """The augmentation of photographs: random crops of side ``size``, mirrored at random, with colour jitter.
+def random_crop(size: tuple[int, int], smallest: float, jitter: float) -> nn.Module:
+    """The augmentation of photographs: random crops of ``size`` (height, width), mirrored, with colour jitter.
 
     A crop has an area of ``smallest`` to 1, as a share of the image.
     """
     from kornia.augmentation import RandomHorizontalFlip, RandomResizedCrop
 
-    crop = RandomResizedCrop((size, size), scale=(smallest, 1.0))
+    crop = RandomResizedCrop(size, scale=(smallest, 1.0))
     return nn.Sequential(crop, RandomHorizontalFlip(), *color_jitter(jitter))
 
 

@@ -23,6 +23,7 @@ from sparsenas.job.folder import (
     open_task,
 )
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags, fabric_of
+from sparsenas.job.sizes import tell_of_sizes
 from sparsenas.job.stages.compare import compare_stages, named
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finish import finish
@@ -50,6 +51,7 @@ def run_job(flags: RunFlags) -> None:
     fabric = fabric_of(flags)
     with new_folder(flags.out) as run:
         task, method = _prepare(run, flags, fabric)
+        tell_of_sizes(run, "retrain", flags.retrain, task.data)
         named(task, flags.compare)
         if flags.scale_to:
             _check_scale_to(task, method, flags)
@@ -118,6 +120,7 @@ def retrain_job(flags: RetrainFlags) -> None:
     fabric = fabric_of(flags)
     with locked(open_folder(flags.run)):
         run, task = _resized(flags, fabric.device)
+        tell_of_sizes(run, "retrain", flags.retrain, task.data)
         check_data(run, task.data)
         run.remove(NET)
         update_results(run, retrained=None, baselines=[], compared=[])
@@ -133,6 +136,7 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     task = make_task(
         flags.space, flags.data, flags.objective, flags.budget, flags.seed, fabric.device, flags.target, table
     )
+    tell_of_sizes(run, "search", flags.search, task.data)
     method = make_method(flags.method, task, flags.search, flags.random_search)
     task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
     return task, method

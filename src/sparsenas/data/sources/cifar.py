@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sparsenas.data.dataset import Data, Split
+from sparsenas.data.loader import Size, resized, sides
 from sparsenas.data.sources.archives import CIFAR10, CIFAR100, SIDE, Layout, read
 from sparsenas.data.splits import stratified
 from sparsenas.data.transforms import color_jitter
@@ -25,11 +26,17 @@ television tiger tractor train trout tulip turtle wardrobe whale willow_tree wol
 """
 FINE_CLASSES = tuple(FINE_CLASSES_TEXT.split())
 SHIFT = 4
-"""Largest shift of training images in pixels, in each direction."""
+"""Largest shift of training images of 32x32 pixels, in each direction; of larger ones it is larger."""
 
 
 def cifar10(
-    root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, jitter: float = 0.0, fill: int = 0
+    root: Path,
+    seed: int = 0,
+    val_share: float = 0.1,
+    images: int = 0,
+    jitter: float = 0.0,
+    fill: int = 0,
+    size: Size = SIDE,
 ) -> Data:
     """Loads CIFAR-10. Its test images are the test split.
 
@@ -42,13 +49,20 @@ def cifar10(
         images: number of training images used, validation images included, with equal class shares; 0 = all.
         jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
         fill: grey level of the pixels beyond the edges of shifted images, from 0 to 255; 0 = black.
+        size: height,width in pixels to which images are resized; one number is a square.
     """
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-    return _data(root, CIFAR10, CLASSES, mean, std, seed, val_share, images, jitter, fill)
+    return _data(root, CIFAR10, CLASSES, mean, std, seed, val_share, images, jitter, fill, size)
 
 
 def cifar100(
-    root: Path, seed: int = 0, val_share: float = 0.1, images: int = 0, jitter: float = 0.0, fill: int = 0
+    root: Path,
+    seed: int = 0,
+    val_share: float = 0.1,
+    images: int = 0,
+    jitter: float = 0.0,
+    fill: int = 0,
+    size: Size = SIDE,
 ) -> Data:
     """Loads CIFAR-100 with its 100 fine classes. Its test images are the test split.
 
@@ -61,9 +75,10 @@ def cifar100(
         images: number of training images used, validation images included, with equal class shares; 0 = all.
         jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
         fill: grey level of the pixels beyond the edges of shifted images, from 0 to 255; 0 = black.
+        size: height,width in pixels to which images are resized; one number is a square.
     """
     mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, val_share, images, jitter, fill)
+    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, val_share, images, jitter, fill, size)
 
 
 def _data(
@@ -77,11 +92,12 @@ def _data(
     images: int,
     jitter: float,
     fill: int,
+    size: Size,
 ) -> Data:
     from kornia.augmentation import RandomCrop, RandomHorizontalFlip
 
     parts = {
-        part: Split(torch.from_numpy(images), torch.from_numpy(labels))
+        part: Split(resized(torch.from_numpy(images), size), torch.from_numpy(labels))
         for part, (images, labels) in read(Path(root), layout, len(classes)).items()
     }
     training = parts["train"]
@@ -95,6 +111,6 @@ def _data(
     if 0 < images < len(training):
         chosen = stratified(training.targets.numpy(), images / len(training), 0, "--data.images", images)[1]
     train, val = (chosen[rows] for rows in stratified(training.targets[chosen].numpy(), val_share, seed=seed))
-    shifted = RandomCrop((SIDE, SIDE), padding=SHIFT, fill=fill / 255)
+    shifted = RandomCrop(sides(size), padding=round(SHIFT * max(sides(size)) / SIDE), fill=fill / 255)
     augment = nn.Sequential(shifted, RandomHorizontalFlip(), *color_jitter(jitter))
     return Data(classes, training.subset(train), training.subset(val), parts["test"], mean, std, augment, val_rows=val)

@@ -11,13 +11,16 @@ import torch
 
 from sparsenas.data.dataset import Data
 from sparsenas.data.encoded import OnBad
-from sparsenas.data.loader import ImageLoader
+from sparsenas.data.loader import ImageLoader, Size
 from sparsenas.data.splits import split_parts
 from sparsenas.errors import UserError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 LISTS = ("LOC_val_solution.csv", "val_annotations.txt", "val.txt")
 """Label files of ImageNet's validation images, for a folder without class folders."""
+
+MOST_NAMED = 10
+"""Classes that a message names."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class ImageFiles:
 def imagefolder(
     root: Path,
     seed: int = 0,
-    size: int = 224,
+    size: Size = 224,
     val_share: float = 0.1,
     test_share: float = 0.2,
     smallest_crop: float = 0.25,
@@ -62,7 +65,7 @@ def imagefolder(
     Args:
         root: folder of the data set.
         seed: seed of the validation split.
-        size: side of the network's input in pixels.
+        size: height,width of the network's input in pixels; one number is a square.
         val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
         test_share: share of all images that is the test split if no folder is, between 0 and 1.
         smallest_crop: smallest area of a random crop in training, as a share of the image, above 0 and at most 1.
@@ -92,7 +95,7 @@ def _others(root: Path) -> dict[str, Path]:
 
 def class_names(top: Path, on_bad: OnBad) -> tuple[str, ...]:
     """The names of the class folders with images, sorted. Raises ``UserError``."""
-    folders = sorted(path for path in top.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = _folders(top)
     empty = [path.name for path in folders if not any(_images(path))]
     if empty and on_bad == "refuse":
         raise UserError(f"{top / empty[0]}: expected images, found none; --data.on_bad skip leaves the class out")
@@ -105,8 +108,11 @@ def class_names(top: Path, on_bad: OnBad) -> tuple[str, ...]:
 def listed(folder: Path, root: Path, classes: Sequence[str]) -> tuple[list[Path], list[int]]:
     """All images of a folder with class folders, or with a label file, and their labels. Raises ``UserError``."""
     labels = {name: label for label, name in enumerate(classes)}
-    strange = [path for path in folder.iterdir() if path.is_dir() and path.name not in labels and any(_images(path))]
-    if any((folder / name).is_dir() for name in classes) and not strange:
+    folders = [path for path in _folders(folder) if any(_images(path))]
+    strange = [path.name for path in folders if path.name not in labels]
+    if len(strange) < len(folders):
+        if strange:
+            raise UserError(f"{folder / strange[0]}: expected a class of the training images, {_some(classes)}")
         found = [
             (path, labels[name]) for name in classes if (folder / name).is_dir() for path in _images(folder / name)
         ]
@@ -131,5 +137,21 @@ def _from_list(folder: Path, root: Path, labels: dict[str, int]) -> list[tuple[P
     return found
 
 
+def _folders(place: Path) -> list[Path]:
+    """The folders in a place, without hidden ones, which programs make beside the user's own."""
+    return sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
 def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    """All images of a folder; none of its hidden files and folders."""
+    return [path for path in visible(folder) if path.suffix.lower() in ENDINGS]
+
+
+def visible(folder: Path) -> list[Path]:
+    """All files of a folder, sorted; none of its hidden files and folders."""
+    every = sorted(folder.rglob("*"))
+    return [path for path in every if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def _some(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:MOST_NAMED]) + (", ..." if len(classes) > MOST_NAMED else "")

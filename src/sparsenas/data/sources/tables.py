@@ -12,7 +12,8 @@ from torch import Tensor
 
 from sparsenas.data.dataset import Data
 from sparsenas.data.encoded import OnBad
-from sparsenas.data.loader import ImageLoader
+from sparsenas.data.loader import ImageLoader, Size
+from sparsenas.data.sources.folder import visible
 from sparsenas.data.splits import split_parts
 from sparsenas.errors import UserError, check_extra
 
@@ -100,7 +101,7 @@ class ImageCells:
 def parquet(
     root: Path,
     seed: int = 0,
-    size: int = 224,
+    size: Size = 224,
     image: str = "image",
     label: str = "label",
     val_share: float = 0.1,
@@ -120,7 +121,7 @@ def parquet(
     Args:
         root: folder of the files.
         seed: seed of the validation split.
-        size: side of the network's input in pixels.
+        size: height,width of the network's input in pixels; one number is a square.
         image: column of the images.
         label: column of the classes: names, or numbers from 0.
         val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
@@ -151,7 +152,7 @@ def _rows(table: Table, column: str, title: str) -> ImageCells:
 
 def _files(root: Path) -> dict[str, list[Path]]:
     """The files of each part. Raises ``UserError`` when there are none."""
-    every = sorted(path for kind in KINDS for path in root.rglob(f"*.{kind}"))
+    every = [path for kind in KINDS for path in visible(root) if path.suffix == f".{kind}"]
     if not every:
         raise UserError(f"--data.root {root}: expected a folder with parquet or arrow files, found none")
     found = {part: [p for p in every if p.name.startswith(names)] for part, names in PARTS.items()}
