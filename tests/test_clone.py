@@ -17,7 +17,7 @@ from sparsenas.errors import UserError
 from sparsenas.nn.bn_folding import fold_batch_norms, scale_output
 from sparsenas.nn.clone import clone_sharing_parameters, deep_copy
 from sparsenas.searching.segments import segments_of
-from sparsenas.testing import shaken
+from sparsenas.testing import check_space, shaken
 
 SERVED = [
     odd.usual,
@@ -119,3 +119,14 @@ def test_layers_with_hooks_are_not_folded(which: int) -> None:
 )
 def test_segments_are_named_only_where_running_them_in_order_is_the_network(make: type[nn.Module], count: int) -> None:
     assert len(segments_of(make())) == count
+
+
+@pytest.mark.parametrize("make", [odd.usual, odd.norm_twice, odd.hook_on_a_norm, odd.held_method, odd.parametrized])
+def test_a_check_of_the_space_passes_what_is_served(make: type[nn.Module]) -> None:
+    check_space(make, odd.SHAPE, archs=3)
+
+
+@pytest.mark.parametrize("make", [odd.hook_on_a_choice, odd.listed])
+def test_a_check_of_the_space_notices_what_is_not(make: type[nn.Module]) -> None:
+    with pytest.raises((AssertionError, UserError)):
+        check_space(make, odd.SHAPE, archs=3)

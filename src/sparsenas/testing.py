@@ -26,15 +26,22 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable, Limits, Shape, total, trace
 from sparsenas.costs.layer import params
 from sparsenas.data import Examples, Split, as_data
+from sparsenas.errors import UserError
 from sparsenas.methods import Method
-from sparsenas.nn.tree import concatenated, tensors
+from sparsenas.nn.tree import Tree, call_on_copy, concatenated, map_tensors, tensors
 from sparsenas.objectives import Objective
+from sparsenas.searching.eval_batches import EvalBatches
+from sparsenas.searching.fastest_way import fastest_way
+from sparsenas.searching.lru import Cache
 
 
-def check_space(make: Callable[[], nn.Module], shape: Shape, archs: int = 20, tolerance: float = 1e-5) -> None:
+def check_space(make: Callable[[], nn.Module], shape: Shape | Tree, archs: int = 20, tolerance: float = 1e-5) -> None:
     """Checks on random architectures that a space keeps the library's promises.
 
-    The supernet's path and the derived network have equal outputs in eval mode and equal traces. The cost ``params`` is
+    ``shape`` is that of one input, or an input: a tensor, tuple, list or dictionary of tensors with one example each.
+
+    The supernet's path and the derived network have equal outputs in eval mode, in train mode where nothing is drawn at
+    random, and equal traces. Candidates that share work have the outputs of the slow reference. The cost ``params`` is
     the derived network's number of parameters. The cost table equals the trace. Canonical architectures build the same
     network. JSON and compact text are read back exactly. Raises ``AssertionError`` naming the architecture.
     """
@@ -42,15 +49,16 @@ def check_space(make: Callable[[], nn.Module], shape: Shape, archs: int = 20, to
     net, rng = shaken(make()).eval(), np.random.default_rng(0)
     open_choices, table = choices(net), CostTable(make(), shape)
     assert open_choices, "the space has no choice: choices(net) is empty"
-    x = torch.randn(2, *shape)
-    for _ in range(archs):
-        arch = Arch.sample(open_choices, rng)
+    x = _two_examples(shape)
+    drawn = [Arch.sample(open_choices, rng) for _ in range(archs)]
+    _check_scoring(net, list(dict.fromkeys(drawn)), x)
+    for arch in drawn[:3]:
+        _check_training(net, arch, x, tolerance)
+    for arch in drawn:
         plain = derive(net, arch.gates()).eval()
         assert not choices(plain), f"{arch}: the derived network still has choices"
-        expected, got = _outputs(net, arch, x), plain(x)
-        assert torch.allclose(expected, got, rtol=tolerance, atol=tolerance * float(expected.abs().max())), (
-            f"{arch}: the derived network differs from the supernet's path by {float((expected - got).abs().max())}"
-        )
+        expected = _outputs(net, arch, x)
+        _check_same(arch, expected, call_on_copy(plain, x), tolerance)
         layers = trace(net, shape)
         assert layers == trace(plain, shape), f"{arch}: supernet and derived network trace differently"
         count = sum(p.numel() for p in plain.parameters())
@@ -60,12 +68,46 @@ def check_space(make: Callable[[], nn.Module], shape: Shape, archs: int = 20, to
         _check_names(net, arch, expected, x, tolerance)
 
 
-def _check_names(net: nn.Module, arch: Arch, expected: Tensor, x: Tensor, tolerance: float) -> None:
+def _two_examples(shape: Shape | Tree) -> Tree:
+    if isinstance(shape, tuple | list) and all(isinstance(size, int) for size in shape):
+        return torch.randn(2, *shape)
+    return map_tensors(lambda leaf: torch.cat([leaf, leaf]), shape)
+
+
+def _check_same(arch: Arch, expected: Tree, got: Tree, tolerance: float, mode: str = "") -> None:
+    pairs = list(zip(tensors(expected), tensors(got), strict=True))
+    far = [float((a - b).abs().max()) for a, b in pairs if not _close(a, b, tolerance)]
+    assert not far, f"{arch}: the derived network differs from the supernet's path by {far[0]}{mode}"
+
+
+def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:
+    return torch.allclose(a, b, rtol=tolerance, atol=tolerance * float(a.abs().max()))
+
+
+def _check_training(net: nn.Module, arch: Arch, x: Tree, tolerance: float) -> None:
+    """In train mode, unless two runs of the supernet differ, as with dropout; networks that keep state are copied."""
+    first, second = (_outputs(copy.deepcopy(net).train(), arch, x) for _ in range(2))
+    if all(torch.equal(a, b) for a, b in zip(tensors(first), tensors(second), strict=True)):
+        with torch.no_grad():
+            found = call_on_copy(derive(copy.deepcopy(net).train(), arch.gates()).train(), x)
+        _check_same(arch, first, found, tolerance, " in train mode")
+
+
+def _check_scoring(net: nn.Module, archs: list[Arch], x: Tree) -> None:
+    """What a search compares before it scores."""
+    try:
+        fastest_way(net, EvalBatches((x,), ((x, x),)), Cache(0), archs, lambda line: None)
+    except UserError as error:
+        raise AssertionError(str(error)) from error
+
+
+def _check_names(net: nn.Module, arch: Arch, expected: Tree, x: Tree, tolerance: float) -> None:
     assert Arch.from_json(arch.choices, arch.to_json()) == arch, f"{arch}: its JSON is another architecture"
     assert Arch.from_text(arch.choices, arch.text()) == arch, f"{arch}: its compact text is another architecture"
     canonical = canonicalize(net, arch)
     assert canonicalize(net, canonical) == canonical, f"{arch}: the canonical architecture has another canonical one"
-    close = canonical == arch or torch.allclose(_outputs(net, canonical, x), expected, rtol=tolerance, atol=tolerance)
+    pairs = zip(tensors(_outputs(net, canonical, x)), tensors(expected), strict=True)
+    close = canonical == arch or all(torch.allclose(a, b, rtol=tolerance, atol=tolerance) for a, b in pairs)
     assert close, f"{arch}: the canonical architecture {canonical} builds another network"
 
 
@@ -162,7 +204,6 @@ def shaken(net: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def _outputs(net: nn.Module, arch: Arch, x: Tensor) -> Tensor:
+def _outputs(net: nn.Module, arch: Arch, x: Tree) -> Tree:
     set_gates(net, arch.gates())
-    outputs: Tensor = net(x)
-    return outputs
+    return call_on_copy(net, x)
