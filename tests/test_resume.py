@@ -84,6 +84,23 @@ JOBS = {
         (after("supernet"), lambda out: (out / "supernet.pt").exists(), after("retrain"), after("baseline1")),
         (*SEARCHED, *TRAINED, "archs.jsonl"),
     ),
+    "Distilled": Job(
+        (
+            *EVOLUTION,
+            "--search.distill=sandwich",
+            "--search.accumulate=2",
+            "--search.optimizer=adamw",
+            "--search.lr=0.01",
+            "--retrain.distill=largest",
+            "--retrain.optimizer=AdamW",
+            "--retrain.lr=0.01",
+            "--retrain.epochs=8",
+            "--baselines=1",
+            "--search.epochs=12",
+        ),  # fmt: skip
+        (after("supernet"), after("supernet", 6), after("retrain"), after("baseline1")),
+        (*SEARCHED, *TRAINED, "archs.jsonl"),
+    ),
     "Ista": Job(
         ("--space=tiny", "--space.width=8", "--data.val_share=0.5", "--method=ista", *RETRAINING, "--search.epochs=12"),
         (after("supernet"), after("supernet", 6), after("retrain"), after("baseline1")),

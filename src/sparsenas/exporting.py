@@ -38,7 +38,7 @@ def export_network(run: Run, net: nn.Module, inputs: Tree, objective: Objective)
     inputs = map_tensors(lambda leaf: leaf.cpu().contiguous(), inputs)
     few = map_tensors(lambda leaf: leaf[:2], inputs)
     args, kwargs = arguments(net, few)
-    with _quiet():
+    with quiet():
         program = torch.export.export(net, args, kwargs, dynamic_shapes=_any_batch(net, few))
         buffer = io.BytesIO()
         torch.export.save(program, buffer)
@@ -74,7 +74,7 @@ def _any_batch(net: nn.Module, example: Tree) -> dict[str, Any]:
 def onnx_model(net: nn.Module, example: Tree, any_batch: bool = False) -> bytes:
     """The ONNX model of a network for inputs like ``example``; the number of examples may vary with ``any_batch``."""
     args, kwargs = arguments(net, example)
-    with _quiet():
+    with quiet():
         varying = _any_batch(net, example) if any_batch else None
         program = torch.onnx.export(net, args, kwargs=kwargs, dynamo=True, dynamic_shapes=varying, verbose=False)
     assert program is not None
@@ -151,7 +151,7 @@ def _tensors(message: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hides the logs and warnings of the exporters, which are not about the user's network."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -1,19 +1,116 @@
-"""Which teachers fit which training."""
+"""Who teaches a network: the largest network of the supernet, a file of torch.export, or a network of the user's."""
 
 from __future__ import annotations
 
-from sparsenas.errors import UserError
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from sparsenas.costs.ends import smallest_and_largest
+from sparsenas.errors import UserError, first_line
+from sparsenas.exporting import quiet
+from sparsenas.job.lookup import import_callable
+from sparsenas.job.stages.evaluate import recalibrated
+from sparsenas.job.task import Task
 from sparsenas.methods import Method
+from sparsenas.nn.tree import Tree, call
+from sparsenas.rundir.config import CONFIG, has_begun
+from sparsenas.rundir.folder import Run
+from sparsenas.searching.config import Scoring
+from sparsenas.training.recipe import Recipe
 
 SANDWICH, LARGEST = "sandwich", "largest"
+FLAG = "--retrain.distill"
+EXPORTED = ".pt2"
+BROKEN = (RuntimeError, ValueError, TypeError, OSError, KeyError, AttributeError, IndexError)
+Teacher: TypeAlias = Callable[[Tree], Tree]
+"""From inputs of the network to outputs."""
 
 
 def check_sandwich(distill: str, name: str, method: Method) -> None:
     """Raises ``UserError`` unless a supernet can be distilled as ``--search.distill`` says."""
     if distill not in ("", SANDWICH):
         raise UserError(f"--search.distill: expected {SANDWICH}, got {distill}; others teach in the retraining only")
-    if distill and type(method).arch is not Method.arch:
+    if distill and learns(method):
         raise UserError(
             f"--search.distill: expected none, since {name} learns the architecture; {SANDWICH} is for methods that "
             f"sample paths, such as spos; got {distill}"
         )
+
+
+def learns(method: Method) -> bool:
+    """Whether a method learns an architecture, so that no other one runs well on the weights of its supernet."""
+    return type(method).arch is not Method.arch
+
+
+def check_teacher(recipe: Recipe, task: Task, learned: bool) -> None:
+    """Tries the teacher of a retraining on two examples, before anything is trained.
+
+    ``learned`` tells whether the search learns the architecture. Raises ``UserError``.
+    """
+    if recipe.distill == LARGEST and learned:
+        raise UserError(
+            f"{FLAG}: expected another teacher, since the search learns one architecture and no other one runs well on "
+            f"the weights of the supernet; got {LARGEST}"
+        )
+    if recipe.distill in ("", LARGEST):
+        return
+    teacher, few = _given(recipe.distill, task), task.data.train.subset(torch.arange(2, device=task.data.device))
+    for batch in few.batches(2):
+        for size in recipe.sizes or (None,):
+            try:
+                with torch.no_grad():
+                    task.objective.check(teacher(task.data.prepared(batch.inputs, size=size)), batch.targets)
+            except BROKEN as error:
+                raise UserError(f"{FLAG} {recipe.distill}: does not fit the data: {first_line(error)}") from error
+
+
+def check_teacher_trusted(run: Run, recipe: Recipe, trusted: Collection[str]) -> None:
+    """Raises ``UserError`` when a run to resume names a teacher of the user's that is not trusted.
+
+    A run folder may come from somebody else, and teachers are code.
+    """
+    if has_begun(run) and recipe.distill not in ("", LARGEST, *trusted):
+        raise UserError(
+            f"{run / CONFIG}: the teacher {recipe.distill} is code; to run it, add --trust-plugins {recipe.distill}"
+        )
+
+
+def make_teacher(recipe: Recipe, run: Run, task: Task, scoring: Scoring) -> Teacher | None:
+    """The teacher of a retraining, without gradients of its own; ``None`` without one. Raises ``UserError``."""
+    if not recipe.distill:
+        return None
+    if recipe.distill != LARGEST:
+        return _given(recipe.distill, task)
+    _, largest = smallest_and_largest(task.limits.table)
+    return partial(call, recalibrated(run, task, largest, scoring))
+
+
+def _given(distill: str, task: Task) -> Teacher:
+    """A teacher of the user's."""
+    module, colon, attribute = distill.partition(":")
+    if distill.endswith(EXPORTED):
+        net = _exported(Path(distill))
+    elif colon:
+        net = import_callable(FLAG.removeprefix("--"), distill, module, attribute)()
+        net = net.eval() if isinstance(net, nn.Module) else net
+    else:
+        raise UserError(f"{FLAG}: expected {LARGEST}, FILE{EXPORTED} or package.module:callable, got {distill}")
+    if not callable(net):
+        raise UserError(f"{FLAG} {distill}: expected a function that returns a network, got {type(net).__name__}")
+    return partial(call, net.to(task.data.device) if isinstance(net, nn.Module) else net)
+
+
+def _exported(path: Path) -> Any:
+    """The network of a file of torch.export; it is in eval mode already. Errors of damaged files share no class."""
+    if not path.is_file():
+        raise UserError(f"{FLAG}: expected a file of torch.export, got {path}, which is none")
+    try:
+        with quiet():
+            return torch.export.load(path).module()
+    except Exception as error:
+        raise UserError(f"{FLAG} {path}: expected a network of torch.export, got: {first_line(error)}") from error

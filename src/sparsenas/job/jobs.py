@@ -11,9 +11,11 @@ from lightning_fabric import Fabric
 from sparsenas.costs.budget import check_cost
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError, check_extra
+from sparsenas.job.distillation import check_teacher, check_teacher_trusted, learns, make_teacher
 from sparsenas.job.flags.saved import to_config
 from sparsenas.job.folder import (
     LATENCY_FILE,
+    Opened,
     begin,
     check_data,
     check_resumable,
@@ -41,7 +43,7 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET, SUPERNET
-from sparsenas.rundir.records import Best, Provenance
+from sparsenas.rundir.records import ARCHS, Best, Provenance
 from sparsenas.rundir.results import update_results
 
 
@@ -53,12 +55,15 @@ def run_job(flags: RunFlags) -> None:
         task, method = _prepare(run, flags, fabric)
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         named(task, flags.compare)
+        check_teacher_trusted(run, flags.retrain, flags.trust_plugins)
+        check_teacher(flags.retrain, task, learns(method))
         if flags.scale_to:
             _check_scale_to(task, method, flags)
         begin(run, task, "run", to_config(flags))
         _search(run, task, method, fabric, flags)
         task = scale_stage(run, task, flags.scale_to) if flags.scale_to else task
-        trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds)
+        teacher = make_teacher(flags.retrain, run, task, flags.score)
+        trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds, teacher)
         retrain_stage(trainer)
         compare_stages(trainer, flags.baselines, flags.compare)
         finish(run, task, flags.score)
@@ -119,12 +124,13 @@ def retrain_job(flags: RetrainFlags) -> None:
     """Trains the found network again, and others beside it. Raises ``UserError``."""
     fabric = fabric_of(flags)
     with locked(open_folder(flags.run)):
-        run, task = _resized(flags, fabric.device)
+        run, task, saved, _ = _resized(flags, fabric.device)
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         check_data(run, task.data)
+        teacher = make_teacher(flags.retrain, run, task, saved.score)
         run.remove(NET)
         update_results(run, retrained=None, baselines=[], compared=[])
-        trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds)
+        trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds, teacher)
         retrain_stage(trainer, flags.inherit, flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
 
@@ -164,24 +170,30 @@ def _copy_supernet(source: Run, run: Run) -> None:
             write_atomic(run / SUPERNET, lambda file: shutil.copyfileobj(supernet, file))
 
 
-def _resized(flags: RetrainFlags, device: torch.device) -> tuple[Run, Task]:
+def _resized(flags: RetrainFlags, device: torch.device) -> Opened:
     """The run's task at the size at which its network is to be trained. Raises ``UserError``."""
     if flags.scale_to:
         return _scaled(flags, device)
     how = Provenance(target=dict(flags.target)) if flags.target else None
-    opened = open_task(flags.run, device, flags.trust_plugins, how)
+    opened = _opened(flags, device, how)
     if opened.task.target != opened.task.space:
         _refuse_inherited(flags, "--target")
     recount(opened.run, opened.task, how or Provenance())
-    return opened.run, opened.task
+    return opened
 
 
-def _scaled(flags: RetrainFlags, device: torch.device) -> tuple[Run, Task]:
+def _scaled(flags: RetrainFlags, device: torch.device) -> Opened:
     _refuse_inherited(flags, "--scale-to")
     check_target(flags.target)
     how = Provenance(target=dict(flags.target) or None, scale_to=[])
+    opened = _opened(flags, device, how)
+    return opened._replace(task=scale_stage(opened.run, opened.task, flags.scale_to))
+
+
+def _opened(flags: RetrainFlags, device: torch.device, how: Provenance | None) -> Opened:
     opened = open_task(flags.run, device, flags.trust_plugins, how)
-    return opened.run, scale_stage(opened.run, opened.task, flags.scale_to)
+    check_teacher(flags.retrain, opened.task, learned=not opened.run.has(ARCHS))
+    return opened
 
 
 def _refuse_inherited(flags: RetrainFlags, other: str) -> None:

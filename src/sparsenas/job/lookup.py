@@ -47,12 +47,12 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
     if name in table:
         return table[name]
     if entries := list(_installed(kind, name)):
-        return _callable(kind, name, entries[0].module, entries[0].attr)
+        return import_callable(kind, name, entries[0].module, entries[0].attr)
     module, colon, attribute = name.partition(":")
     if not colon:
         known = ", ".join([*table, *sorted(_installed(kind).names)])
         raise UserError(f"--{kind}: expected one of {known} or package.module:callable, got {name!r}")
-    return _callable(kind, name, module, attribute)
+    return import_callable(kind, name, module, attribute)
 
 
 def flag_source(make: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,7 +75,8 @@ def _installed(kind: str, name: str | None = None) -> EntryPoints:
     return entry_points(group=GROUPS[kind]) if name is None else entry_points(group=GROUPS[kind], name=name)
 
 
-def _callable(kind: str, name: str, module: str, attribute: str) -> Callable[..., Any]:
+def import_callable(kind: str, name: str, module: str, attribute: str) -> Callable[..., Any]:
+    """A callable of a module on the Python path or in the working folder. Raises ``UserError`` naming ``--kind``."""
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lightning_fabric import Fabric
@@ -10,6 +11,7 @@ from torch import nn
 
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found, inherited
+from sparsenas.nn.tree import Tree
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
@@ -29,6 +31,8 @@ class NetworkTrainer:
     fabric: Fabric
     recipe: Recipe
     checkpoint_seconds: float
+    teacher: Callable[[Tree], Tree] | None = None
+    """Of all of them: a function from inputs to outputs."""
 
     def train(self, net: nn.Module, stage: str) -> Checkpoint:
         """Trains on all examples but those of the test split.
@@ -49,6 +53,7 @@ class NetworkTrainer:
             task.seed,
             RunLogger(self.run),
             checkpoint,
+            self.teacher,
         )
         return checkpoint
 
