@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +30,17 @@ class Layer:
     params: int = 0
     bits: tuple[int, int] | None = None
     """Weight and activation bits where the operation was searched for them; None = full precision."""
+    alive: int = field(default=0, compare=False)
+    """The most bytes of activations alive at once since the layer before; 0 where nobody asked."""
 
 
 COMPUTE = ("conv2d", "conv_transpose2d", "linear", "matmul", "bilinear")
 """``conv2d`` is a convolution over any number of dimensions."""
 POOL = ("max_pool2d", "avg_pool2d", "max_pool3d", "avg_pool3d", "mean")
 
-Cost = Callable[[Layer], float]
+Cost = Callable[..., float]
+"""A function of one ``Layer``, whose sum over the layers is the cost of a network; or a function of a list named
+``layers``, which is the whole trace."""
 
 
 def flops(layer: Layer) -> int:
@@ -71,18 +76,33 @@ def bitops(layer: Layer) -> int:
     return flops(layer) * weight_bits * activation_bits
 
 
+def peak_memory(layers: Sequence[Layer]) -> int:
+    """The most bytes of activations that are alive at once while one example runs, at the network's own precision.
+
+    An activation is alive from the operation that makes it to the last that reads it. Weights do not count.
+    """
+    return max((layer.alive for layer in layers), default=0)
+
+
 COSTS: dict[str, Cost] = {
     "flops": flops,
     "params": params,
     "memory_access": memory_access,
     "bitops": bitops,
 }
-"""The counted costs by name; each is a sum over layers."""
+"""The costs that are always counted, by name; each is a sum over layers."""
+ON_REQUEST: dict[str, Cost] = {"peak_memory": peak_memory}
+"""Costs that are counted where a budget or a flag names them, since they take longer."""
+
+
+def sees_trace(cost: Cost) -> bool:
+    """Whether a cost looks at the whole trace: its first parameter is called ``layers``."""
+    return next(iter(inspect.signature(cost).parameters), "") == "layers"
 
 
 def as_number(cost: str, value: float) -> float:
-    """The value of a cost for a file: counted costs are whole numbers, measured ones are not."""
-    return int(value) if cost in COSTS else float(value)
+    """The value of a cost for a file: a counted one is a whole number where it is whole, others are real numbers."""
+    return int(value) if (cost in COSTS or cost in ON_REQUEST) and value == int(value) else float(value)
 
 
 def format_cost(value: float) -> str:
@@ -92,7 +112,7 @@ def format_cost(value: float) -> str:
 
 def total(cost: Cost, layers: Sequence[Layer]) -> float:
     """The cost of a whole network; a whole number where those of the layers are."""
-    return sum(cost(layer) for layer in layers)
+    return cost(layers) if sees_trace(cost) else sum(cost(layer) for layer in layers)
 
 
 def totals(costs: Mapping[str, Cost], layers: Sequence[Layer]) -> NDArray[np.float64]:

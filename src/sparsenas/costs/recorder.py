@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
 from sparsenas.costs.layer import Layer, Shape
+from sparsenas.costs.memory import Memory
 from sparsenas.nn.quantize import Quantized
 
 aten = torch.ops.aten
@@ -31,6 +34,9 @@ class Recorder(TorchDispatchMode):
         self.running: list[nn.Module] = []
         self.unclaimed: dict[nn.Module, int] = {}
         self.hooks: list[RemovableHandle] = []
+        self.memory: Memory | None = None
+        self.ends: list[int] = []
+        """How many operations had run when a layer was noted, if memory is."""
         seen: set[int] = set()
         for module in net.modules():
             own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
@@ -50,6 +56,7 @@ class Recorder(TorchDispatchMode):
 
     def _note(self, module: nn.Module | None, layer: Layer) -> None:
         self.owners.append(module)
+        self.ends.append(0 if self.memory is None else self.memory.steps)
         self.layers.append(layer)
 
     def __torch_dispatch__(
@@ -57,7 +64,11 @@ class Recorder(TorchDispatchMode):
     ) -> Any:
         on_meta = bool(args) and isinstance(args[0], Tensor) and args[0].is_meta
         shortcut = _SHORTCUTS.get(func) if on_meta else None
+        if self.memory is not None:
+            self.memory.read((args, kwargs))
         output = func(*args, **(kwargs or {})) if shortcut is None else shortcut(args)
+        if self.memory is not None:
+            self.memory.wrote(output)
         describe = _DESCRIBE.get(func)
         if describe is not None:
             module = self.running[-1] if self.running else None
@@ -73,10 +84,20 @@ class Recorder(TorchDispatchMode):
         for hook in self.hooks:
             hook.remove()
 
-    def finish(self) -> None:
+    def finish(self, output: Any) -> None:
         """Appends the parameters of modules that were never called, so that every parameter is counted."""
         for module, count in self.unclaimed.items():
             self._note(module, Layer(type(module).__name__, (), (), params=count))
+        if self.memory is not None:
+            self._place(self.memory.alive(output))
+
+    def _place(self, alive: NDArray[np.int64]) -> None:
+        """Gives every layer the most that was alive since the one before; the last one has the rest."""
+        if not self.layers:
+            self._note(None, Layer("none", (), ()))
+        for i, layer in enumerate(self.layers):
+            start, end = self.ends[i - 1] if i else 0, self.ends[i] if i + 1 < len(self.layers) else len(alive)
+            self.layers[i] = replace(layer, alive=int(alive[start:end].max(initial=0)))
 
 
 @contextmanager

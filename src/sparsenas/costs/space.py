@@ -13,7 +13,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs.encoding import Encoding
-from sparsenas.costs.layer import Cost, Shape, totals
+from sparsenas.costs.layer import Cost, Shape, sees_trace, totals
 from sparsenas.costs.model import CostModel
 from sparsenas.costs.trace import batch_of_one, check_traceable, on_meta, trace_through
 from sparsenas.nn.tree import Tree
@@ -33,6 +33,7 @@ class TracedSpace:
         check_traceable(net)
         self.net = on_meta(net)
         self.shape, self.costs, self.checks, self.seed = shape, costs, checks, seed
+        self._whole = any(sees_trace(cost) for cost in costs.values())
         self.choices: Choices = choices(net)
         self.encoding = Encoding(self.choices)
         self.fullest = Arch(self.choices, {name: tuple(range(c.most)) for name, c in self.choices.items()})
@@ -47,7 +48,7 @@ class TracedSpace:
         """Every cost of one architecture, counted on the whole network."""
         if arch not in self.traced:
             set_gates(self.net, arch.gates())
-            layers, _ = trace_through(self.net, batch_of_one(self.shape))
+            layers, _ = trace_through(self.net, batch_of_one(self.shape), memory=self._whole)
             self.traced[arch] = self.note(totals(self.costs, layers))
         return self.traced[arch]
 

@@ -12,10 +12,11 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.costs.dag_costs import DagCosts
 from sparsenas.costs.extremes import search_cheapest
-from sparsenas.costs.layer import COSTS, Cost, Shape, as_number
+from sparsenas.costs.layer import COSTS, Cost, Shape, as_number, sees_trace
 from sparsenas.costs.model import AdditiveTerms, CostModel, LinearTerms
 from sparsenas.costs.select import exact_model, select_models
 from sparsenas.costs.space import TracedSpace
+from sparsenas.costs.traced import TracedCosts
 from sparsenas.nn.tree import Tree
 
 Matrix = NDArray[np.float64]
@@ -42,7 +43,10 @@ class CostTable:
 
         Raises ``UserError`` when the network cannot run on ``shape``.
         """
-        self._space = TracedSpace(net, shape, costs, checks, seed)
+        parts = [{n: c for n, c in costs.items() if sees_trace(c) == whole} for whole in (False, True)]
+        self._place = {name: i for part in parts for i, name in enumerate(part)}
+        self._space = TracedSpace(net, shape, parts[0], checks, seed)
+        self._whole = TracedSpace(net, shape, parts[1], checks, seed) if parts[1] else None
         self.net, self.shape, self.costs = self._space.net, shape, costs
         self.choices, self.encoding = self._space.choices, self._space.encoding
         self.fullest = self._space.fullest
@@ -54,16 +58,21 @@ class CostTable:
     def of_rows(self, rows: Matrix) -> dict[str, Matrix]:
         """The costs of encoded architectures, by cost name, as vectors over the rows."""
         values = {model: model(rows) for model in set(self.models.values())}
-        return {name: values[model][:, i] for i, (name, model) in enumerate(self.models.items())}
+        return {name: values[self.models[name]][:, self._place[name]] for name in self.costs}
 
     def exact(self, arch: Arch) -> dict[str, float]:
         """The costs of one architecture, counted by ``trace``."""
-        return {name: as_number(name, value) for name, value in zip(self.costs, self._space.trace(arch), strict=True)}
+        values = self._space.trace(arch), () if self._whole is None else self._whole.trace(arch)
+        spaces = {name: sees_trace(cost) for name, cost in self.costs.items()}
+        return {name: as_number(name, values[whole][self._place[name]]) for name, whole in spaces.items()}
 
     @cached_property
     def models(self) -> dict[str, CostModel]:
-        """The model that serves each cost."""
-        return select_models(self._space, self._exact)
+        """The model that serves each cost. One that looks at the whole trace is traced, architecture by architecture."""
+        summed = select_models(self._space, self._exact)
+        if self._whole is None:
+            return summed
+        return summed | dict.fromkeys(self._whole.costs, TracedCosts(self._whole))
 
     @cached_property
     def _exact(self) -> CostModel:
@@ -76,11 +85,11 @@ class CostTable:
 
     def additive_terms(self, cost: str) -> AdditiveTerms | None:
         """A cost as a sum over the picked options and pairs of them; ``None`` when it is no such sum."""
-        return self.models[cost].additive_terms(list(self.costs).index(cost))
+        return self.models[cost].additive_terms(self._place[cost])
 
     def linear_terms(self, cost: str) -> LinearTerms | None:
         """A cost as a sum over the picked options; ``None`` when it is no such sum."""
-        return self.models[cost].linear_terms(list(self.costs).index(cost))
+        return self.models[cost].linear_terms(self._place[cost])
 
     def extremes(self, cost: str) -> tuple[Arch, Arch]:
         """The cheapest and the most expensive architecture of the space.
@@ -92,8 +101,8 @@ class CostTable:
 
     def extremes_are_exact(self, cost: str) -> bool:
         """Whether the model of a cost tells its extremes itself, without a search."""
-        return self.models[cost].cheapest(list(self.costs).index(cost), 1) is not None
+        return self.models[cost].cheapest(self._place[cost], 1) is not None
 
     def _cheapest(self, cost: str, sign: int) -> Arch:
-        found = self.models[cost].cheapest(list(self.costs).index(cost), sign)
+        found = self.models[cost].cheapest(self._place[cost], sign)
         return search_cheapest(self._space, lambda archs: sign * self(archs)[cost]) if found is None else found

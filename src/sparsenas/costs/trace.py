@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sparsenas.core.derive import derive, shared_parts
 from sparsenas.core.gate import Gated, Gates
 from sparsenas.costs.layer import Layer, Shape
+from sparsenas.costs.memory import Memory
 from sparsenas.costs.recorder import Recorder, as_products
 from sparsenas.errors import UserError, first_line
 from sparsenas.nn.tree import Tree, call, map_tensors, shapes
@@ -31,15 +32,15 @@ def trace(net: nn.Module, shape: Shape | Tree) -> list[Layer]:
     Raises ``UserError`` when the network cannot run on that shape.
     """
     check_traceable(net)
-    return _record(derive(net, _gates(net), share_weights=True), batch_of_one(shape))[0]
+    return _record(derive(net, _gates(net), share_weights=True), batch_of_one(shape), memory=True)[0]
 
 
-def trace_through(net: nn.Module, inputs: Shape | Tree) -> tuple[list[Layer], Shape]:
+def trace_through(net: nn.Module, inputs: Shape | Tree, memory: bool = False) -> tuple[list[Layer], Shape]:
     """As ``trace``, for a network from ``on_meta`` and a shape with batch; also returns the shape of the output.
 
-    Saves the copy, most of the time of a trace.
+    Saves the copy, most of the time of a trace, and the bytes that are alive unless ``memory`` is asked for.
     """
-    return _record(shared_parts(net, _gates(net)), inputs)
+    return _record(shared_parts(net, _gates(net)), inputs, memory)
 
 
 def batch_of_one(shape: Shape | Tree) -> Shape | Tree:
@@ -74,7 +75,7 @@ def trace_modules(net: nn.Module, inputs: Shape | Tree) -> list[tuple[nn.Module,
 
     Left out are layers that no module of ``net`` runs: those of functional code and of modules that ``derive`` makes.
     """
-    recorder = _run(shared_parts(net, _gates(net)), inputs)[0]
+    recorder = _run(shared_parts(net, _gates(net)), inputs, memory=False)[0]
     own = set(net.modules())
     return [(o, layer) for o, layer in zip(recorder.owners, recorder.layers, strict=True) if o is not None and o in own]
 
@@ -93,18 +94,18 @@ def _gates(net: nn.Module) -> Gates:
     return {module.choice.name: module.gate for module in net.modules() if isinstance(module, Gated)}
 
 
-def _record(plain: nn.Module, inputs: Shape | Tree) -> tuple[list[Layer], Shape]:
-    recorder, output = _run(plain, inputs)
+def _record(plain: nn.Module, inputs: Shape | Tree, memory: bool) -> tuple[list[Layer], Shape]:
+    recorder, output = _run(plain, inputs, memory)
     return recorder.layers, tuple(output.shape) if isinstance(output, Tensor) else ()
 
 
-def _run(plain: nn.Module, inputs: Shape | Tree) -> tuple[Recorder, Any]:
+def _run(plain: nn.Module, inputs: Shape | Tree, memory: bool) -> tuple[Recorder, Any]:
     plain.eval()
     try:
-        return _run_on(plain, inputs, "meta")
+        return _run_on(plain, inputs, "meta", memory)
     except _ERRORS as error:
         try:
-            return _run_on(_with_numbers(plain), inputs, "cpu")
+            return _run_on(_with_numbers(plain), inputs, "cpu", memory)
         except _ERRORS as other:
             # Where there are no numbers, the first error may be that there are none.
             told = other if isinstance(error, NotImplementedError) or "meta" in str(error) else error
@@ -115,16 +116,17 @@ def _run(plain: nn.Module, inputs: Shape | Tree) -> tuple[Recorder, Any]:
 _ERRORS = (RuntimeError, TypeError, ValueError, IndexError)
 
 
-def _run_on(plain: nn.Module, inputs: Shape | Tree, device: str) -> tuple[Recorder, Any]:
+def _run_on(plain: nn.Module, inputs: Shape | Tree, device: str, memory: bool) -> tuple[Recorder, Any]:
     recorder = Recorder(plain)
     # Only now: moving makes two parameters of one that is used in two places.
     plain.to(device)
+    recorder.memory = Memory(plain) if memory else None
     try:
         with torch.no_grad(), nullcontext() if device == "meta" else as_products(), recorder:
             output = call(plain, example_input(plain, inputs, device))
     finally:
         recorder.remove_hooks()
-    recorder.finish()
+    recorder.finish(output)
     return recorder, output
 
 
