@@ -19,6 +19,7 @@ def cost(
     arch: list[str] | None = None,
     archs: str | None = None,
     latency: str = "",
+    cost: list[str] | None = None,
     json: bool = False,
 ) -> None:
     """Prints multiply-adds, parameters, memory access, bit operations and measured latency of architectures.
@@ -28,12 +29,14 @@ def cost(
         arch: architecture: published name (spos_b), compact text, JSON by labels, uniform:LABEL or full. Repeatable.
         archs: file with one architecture per line; - is standard input.
         latency: latency table, made by sparsenas latency. It adds the cost latency_ms.
+        cost: cost to count as well: peak_memory, or a function of a layer or of the list of layers, as
+            package.module:callable. Repeatable.
         json: print one JSON object per line.
     """
     asked = (arch or []) + (read_archs(archs) if archs is not None else [])
     if not asked:
         raise UserError("expected --arch ARCH or --archs FILE, got neither")
-    counted = costs_of(asked, space, read_table(latency) if latency else None)
+    counted = costs_of(asked, space, read_table(latency) if latency else None, cost or [])
     if json:
         for text, (found, row) in zip(asked, counted, strict=True):
             label = found.to_json() if text.lstrip().startswith("{") else text

@@ -12,7 +12,7 @@ from sparsenas.costs.layer import COSTS
 from sparsenas.errors import UserError
 
 _NUMBER = r"[0-9]+(?:_[0-9]+)*\.?[0-9]*(?:[eE][+-]?[0-9]+)?"
-_BOUND = re.compile(rf"\s*([a-z_]+)\s*(<=|>=)\s*({_NUMBER})\s*([kMG]?)\s*")
+_BOUND = re.compile(rf"\s*([A-Za-z_][A-Za-z_0-9]*)\s*(<=|>=)\s*({_NUMBER})\s*([kMG]?)\s*")
 _UNIT = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _AND = " and "
 

@@ -68,7 +68,7 @@ class CostTable:
 
     @cached_property
     def models(self) -> dict[str, CostModel]:
-        """The model that serves each cost. One that looks at the whole trace is traced, architecture by architecture."""
+        """The model that serves each cost. For costs of the whole trace, architectures are traced one by one."""
         summed = select_models(self._space, self._exact)
         if self._whole is None:
             return summed

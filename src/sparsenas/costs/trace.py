@@ -123,7 +123,10 @@ def _run_on(plain: nn.Module, inputs: Shape | Tree, device: str, memory: bool) -
     recorder.memory = Memory(plain) if memory else None
     try:
         with torch.no_grad(), nullcontext() if device == "meta" else as_products(), recorder:
-            output = call(plain, example_input(plain, inputs, device))
+            x = example_input(plain, inputs, device)
+            if recorder.memory is not None:
+                recorder.memory.read(x)
+            output = call(plain, x)
     finally:
         recorder.remove_hooks()
     recorder.finish(output)

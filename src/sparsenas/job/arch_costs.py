@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices
-from sparsenas.costs import CostTable
+from sparsenas.costs import Cost, CostTable
 from sparsenas.costs.latency import LatencyTable
 from sparsenas.costs.layer import as_number
 from sparsenas.errors import UserError
-from sparsenas.job.limits import costs_with
+from sparsenas.job.limits import costs_with, more_costs
 from sparsenas.job.plugin import Plugin, space_of
 from sparsenas.job.space_facts import input_shape
 from sparsenas.spaces.published import read_arch
@@ -22,7 +22,9 @@ FEW = 30
 Counted = tuple[Arch, dict[str, float]]
 
 
-def costs_of(archs: Sequence[str], space: Plugin | None, latency: LatencyTable | None = None) -> list[Counted]:
+def costs_of(
+    archs: Sequence[str], space: Plugin | None, latency: LatencyTable | None = None, cost: Sequence[str] = ()
+) -> list[Counted]:
     """Architectures in any notation, read, with their costs. Raises ``UserError``.
 
     Each is of the space that its published name carries, else of ``space``, else of the space of another's name.
@@ -33,7 +35,7 @@ def costs_of(archs: Sequence[str], space: Plugin | None, latency: LatencyTable |
         groups.setdefault(repr(one), []).append(i)
     counted: dict[int, Counted] = {}
     for members in groups.values():
-        group = _count([archs[i] for i in members], spaces[members[0]], latency)
+        group = _count([archs[i] for i in members], spaces[members[0]], latency, more_costs(cost))
         counted.update(zip(members, group, strict=True))
     return [counted[i] for i in range(len(archs))]
 
@@ -53,11 +55,11 @@ def _spaces(archs: Sequence[str], space: Plugin | None) -> list[Plugin]:
     return [others if found is None else found for found in carried]
 
 
-def _count(archs: Sequence[str], space: Plugin, latency: LatencyTable | None) -> list[Counted]:
+def _count(archs: Sequence[str], space: Plugin, latency: LatencyTable | None, own: Mapping[str, Cost]) -> list[Counted]:
     """Architectures of one space; it is built once."""
     net, shape = space.build("space"), input_shape(space)
     found = [read_arch(choices(net), text) for text in archs]
-    table = CostTable(net, shape, costs_with(latency, space.words("space", shape=shape)))
+    table = CostTable(net, shape, {**costs_with(latency, space.words("space", shape=shape)), **own})
     if len(found) <= FEW:
         return [(arch, table.exact(arch)) for arch in found]
     columns = table(found)

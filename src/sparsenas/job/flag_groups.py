@@ -28,6 +28,9 @@ class ProblemFlags(ABC):
     """Task: the loss, the metrics and the score."""
     budget: list[str] = field(default_factory=list)
     """Hard limit on a cost of the final network, such as flops<=330e6 or params>=1e5. Repeatable."""
+    cost: list[str] = field(default_factory=list)
+    """Cost to count as well: peak_memory, or a function of a layer or of the list of layers as package.module:callable,
+    which budgets name by its name. Repeatable."""
     target: dict[str, Any] = field(default_factory=dict)
     """Flags of the space that differ in the final network."""
     seed: int = 0

@@ -145,6 +145,7 @@ def open_task(
         device,
         flags.target,
         latency_table(run, ""),
+        flags.cost,
     )
     _check_space(run, task)
     return Opened(run, task, flags, config)

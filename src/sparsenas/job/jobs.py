@@ -12,7 +12,7 @@ from sparsenas.costs.budget import check_cost
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError, check_extra
 from sparsenas.job.distillation import check_teacher, check_teacher_trusted, learns, make_teacher
-from sparsenas.job.flags.saved import to_config
+from sparsenas.job.flags.saved import plain, to_config
 from sparsenas.job.folder import (
     LATENCY_FILE,
     Opened,
@@ -89,7 +89,8 @@ def evolve_job(flags: EvolveFlags) -> None:
 
 def _evolve(run: Run, flags: EvolveFlags, device: torch.device) -> None:
     source = open_task(flags.run, device, flags.trust_plugins)
-    config = {**source.config, **to_config(flags)}
+    costs = [*dict.fromkeys([*source.flags.cost, *flags.cost])]
+    config = {**source.config, **to_config(flags), "cost": plain(costs)}
     check_resumable(run, config, flags.resume)
     check_data(source.run, source.task.data)
     source.run.need(SUPERNET, "search")
@@ -105,6 +106,7 @@ def _evolve(run: Run, flags: EvolveFlags, device: torch.device) -> None:
         device,
         source.config.get("target"),
         table,
+        costs,
     )
     if flags.pareto:
         check_cost("--pareto", flags.pareto, task.limits.table.costs)
@@ -140,7 +142,15 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     check_resumable(run, to_config(flags), flags.resume)
     table = latency_table(run, flags.latency)
     task = make_task(
-        flags.space, flags.data, flags.objective, flags.budget, flags.seed, fabric.device, flags.target, table
+        flags.space,
+        flags.data,
+        flags.objective,
+        flags.budget,
+        flags.seed,
+        fabric.device,
+        flags.target,
+        table,
+        flags.cost,
     )
     tell_of_sizes(run, "search", flags.search, task.data)
     method = make_method(flags.method, task, flags.search, flags.random_search)

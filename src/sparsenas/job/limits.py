@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 
 from sparsenas.core.choice import Choices
 from sparsenas.core.gate import choices
-from sparsenas.costs import COSTS, Budget, Cost, CostTable, Limits
+from sparsenas.costs import COSTS, ON_REQUEST, Budget, Cost, CostTable, Limits
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.errors import UserError
 from sparsenas.job.build import build_space
+from sparsenas.job.lookup import import_callable
 from sparsenas.job.plugin import Plugin
 
 
@@ -21,13 +23,46 @@ def limits_at(
     searched: Choices,
     budgets: Sequence[Budget],
     latency: LatencyTable | None,
+    own: Mapping[str, Cost] | None = None,
 ) -> Limits:
     """Budgets over the costs of the space at the target's size. Raises ``UserError`` when its choices are others."""
     net = build_space(target, data, outputs)
     if choices(net) != searched:
         raise UserError("--target: expected flags that leave the choices of the space as they are, such as its depth")
     flags = target.words("space", shape=data.shape, classes=outputs)
-    return Limits(CostTable(net, data.shape, costs_with(latency, flags)), budgets)
+    return Limits(CostTable(net, data.shape, {**costs_with(latency, flags), **(own or {})}), budgets)
+
+
+def more_costs(asked: Sequence[str | Cost], budgets: Sequence[str] = ()) -> dict[str, Cost]:
+    """The costs that flags name, beside those that are always counted, by name. Raises ``UserError``.
+
+    Args:
+        asked: of ``--cost``: a shipped cost, ``package.module:callable``, or the callable itself.
+        budgets: as text; a shipped cost that they name is counted too.
+    """
+    found = {name: cost for name, cost in ON_REQUEST.items() if any(text.lstrip().startswith(name) for text in budgets)}
+    for one in asked:
+        if isinstance(one, str) and one in ON_REQUEST:
+            found[one] = ON_REQUEST[one]
+            continue
+        cost = import_callable("cost", one) if isinstance(one, str) else one
+        name = one.rpartition(":")[2] if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
+        _check_cost(name, cost, found)
+        found[name] = cost
+    return found
+
+
+def _check_cost(name: str, cost: Cost, known: Mapping[str, Cost]) -> None:
+    if name in COSTS or name in ON_REQUEST or name == LATENCY or name in known:
+        raise UserError(f"--cost {name}: expected another name than that of a cost that is there already")
+    if not name.isidentifier() or not callable(cost):
+        raise UserError(f"--cost {name}: expected a function with a name, which budgets can write")
+    required = [p for p in inspect.signature(cost).parameters.values() if p.default is p.empty]
+    if len(required) != 1:
+        raise UserError(
+            f"--cost {name}: expected a function of one layer, or of a list called layers, "
+            f"got one of {len(required)} arguments"
+        )
 
 
 def costs_with(table: LatencyTable | None, flags: str) -> Mapping[str, Cost]:

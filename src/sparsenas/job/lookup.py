@@ -55,6 +55,14 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
     return import_callable(kind, name, module, attribute)
 
 
+def import_callable(kind: str, name: str) -> Callable[..., Any]:
+    """The callable behind ``package.module:callable``, looked up as ``resolve`` does. Raises ``UserError``."""
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise UserError(f"--{kind}: expected package.module:callable or peak_memory, got {name!r}")
+    return _callable(kind, name, module, attribute)
+
+
 def flag_source(make: Callable[..., Any]) -> Callable[..., Any]:
     """What has a plug-in's flags as parameters: the dataclass that it takes as ``flags``, else the plug-in itself."""
     parameter = inspect.signature(make).parameters.get(FLAGS)
@@ -67,7 +75,7 @@ def check_trusted(kind: str, name: object, trusted: Iterable[str], where: str) -
     A run folder may come from somebody else, and names what is called: it could be ``os:system`` and its argument.
     """
     name = canonical(kind, name)
-    if ":" in name and name not in trusted and not _installed(kind, name):
+    if ":" in name and name not in trusted and not (kind in GROUPS and _installed(kind, name)):
         raise UserError(f"{where}: {kind} {name} is not built in; to run its code, add --trust-plugins {name}")
 
 

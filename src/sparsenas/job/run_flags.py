@@ -26,7 +26,7 @@ from sparsenas.job.plugin import Plugin
 PLUGINS = ("space", "data", "objective", "method")
 LEAST = {"seed": 0, "random_search": 0, "baselines": 0, "threads": 0, "num_nodes": 1, "checkpoint_seconds": 0}
 """Lowest legal values."""
-LISTS = ("budget", "scale_to", "compare")
+LISTS = ("budget", "cost", "scale_to", "compare")
 """Flags that may be repeated; in Python one text is taken for a list of one."""
 
 
@@ -67,6 +67,8 @@ class EvolveFlags(TrustFlags, AcceleratorFlags, MethodFlags, FolderFlags):
     budget: list[str] = field(default_factory=list)
     """Hard limit on a cost of the final network, such as flops<=330e6 or params>=1e5, in place of the run's own.
     Repeatable."""
+    cost: list[str] = field(default_factory=list)
+    """Cost to count as well as those of the run: peak_memory, or a function as package.module:callable. Repeatable."""
     pareto: str = ""
     """Cost, such as flops. Searches the whole Pareto front of accuracy and this cost; front.json keeps it."""
 

@@ -19,7 +19,7 @@ from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.errors import UserError
 from sparsenas.job.build import build_data, build_objective, build_space
-from sparsenas.job.limits import limits_at
+from sparsenas.job.limits import limits_at, more_costs
 from sparsenas.job.plugin import Plugin
 from sparsenas.objectives import Objective
 from sparsenas.rundir.seeds import seed_of
@@ -89,17 +89,19 @@ def make_task(
     device: torch.device,
     target: Mapping[str, Any] | None = None,
     latency: LatencyTable | None = None,
+    cost: Sequence[str] = (),
 ) -> Task:
     """Builds the data, the objective and the space, and checks that the budgets can be met. Raises ``UserError``.
 
     ``target`` are the flags of the space that differ in the final network.
     """
-    budgets = parse_budgets(budget, COSTS if latency is None else [*COSTS, LATENCY])
+    own = more_costs(cost, budget)
+    budgets = parse_budgets(budget, [*COSTS, *own, *([] if latency is None else [LATENCY])])
     examples = build_data(data, seed).to(device)
     task = build_objective(objective, examples)
     searched = choices(build_space(space, examples, task.outputs))
     if not searched:
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
     final = replace(space, flags={**space.flags, **(target or {})})
-    limits = limits_at(final, examples, task.outputs, searched, budgets, latency)
+    limits = limits_at(final, examples, task.outputs, searched, budgets, latency, own)
     return Task(space, final, examples, searched, limits, task, seed, latency)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sparsenas.job.flags.flag import NAME, PLUGINS, Flag, Make, flags_of, kinds_of, parameters
+from sparsenas.job.flags.kinds import as_list
 from sparsenas.job.flags.sources import GivenFlags
 from sparsenas.job.lookup import canonical, check_trusted, flag_source, resolve
 from sparsenas.spaces.published import PUBLISHED
@@ -33,6 +34,9 @@ def names(
     Raises ``UserError`` where a run folder names one that is not ``trusted``.
     """
     found: dict[str, str] = {}
+    for source in sources:
+        for cost in as_list(source.values.get("cost", [])) if source.untrusted else []:
+            check_trusted("cost", cost, trusted, source.file)
     for kind, default in default_names(make).items():
         given = [(source, name) for source in sources if (name := source.plugin(kind)) is not None]
         source, name = given[-1] if given else (GivenFlags({}), default or carried_space(archs))

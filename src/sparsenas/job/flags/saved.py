@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, field, fields, is_dataclass
@@ -63,6 +64,8 @@ def plain(value: Any) -> Any:
         return plain(asdict(value))
     if isinstance(value, Mapping):
         return {name: plain(part) for name, part in value.items()}
+    if inspect.isroutine(value):
+        return f"{value.__module__}:{value.__qualname__}"
     if isinstance(value, Path):
         return os.path.abspath(value)
     return [plain(part) for part in value] if isinstance(value, list | tuple) else value
