@@ -45,11 +45,18 @@ def more_costs(asked: Sequence[str | Cost], budgets: Sequence[str] = ()) -> dict
         if isinstance(one, str) and one in ON_REQUEST:
             found[one] = ON_REQUEST[one]
             continue
-        cost = import_callable("cost", one) if isinstance(one, str) else one
+        cost = _imported(one) if isinstance(one, str) else one
         name = one.rpartition(":")[2] if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
         _check_cost(name, cost, found)
         found[name] = cost
     return found
+
+
+def _imported(name: str) -> Cost:
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise UserError(f"--cost: expected package.module:callable or {', '.join(ON_REQUEST)}, got {name!r}")
+    return import_callable("cost", name, module, attribute)
 
 
 def _check_cost(name: str, cost: Cost, known: Mapping[str, Cost]) -> None:

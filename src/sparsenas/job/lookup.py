@@ -55,14 +55,6 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
     return import_callable(kind, name, module, attribute)
 
 
-def import_callable(kind: str, name: str) -> Callable[..., Any]:
-    """The callable behind ``package.module:callable``, looked up as ``resolve`` does. Raises ``UserError``."""
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise UserError(f"--{kind}: expected package.module:callable or peak_memory, got {name!r}")
-    return _callable(kind, name, module, attribute)
-
-
 def flag_source(make: Callable[..., Any]) -> Callable[..., Any]:
     """What has a plug-in's flags as parameters: the dataclass that it takes as ``flags``, else the plug-in itself."""
     parameter = inspect.signature(make).parameters.get(FLAGS)
