@@ -174,3 +174,13 @@ def test_deriving_draws_nothing() -> None:
     state = torch.get_rng_state()
     derive(net, {"w": Gate((0,))})
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_two_widths_of_one_name_are_one_also_for_a_depthwise_convolution() -> None:
+    one, other, third = Width("w", (2, 3)), Width("w", (2, 3)), Width("v", (2, 3))
+    net = nn.Sequential(SliceConv2d(3, one, 1), SliceConv2d(one, other, 3, depthwise=True), SliceConv2d(other, 2, 1))
+    for pick, width in enumerate(one.values):
+        set_gates(net, {"w": Gate((pick,))})
+        assert net[:2](torch.zeros(1, 3, 5, 5)).shape[1] == width
+    with pytest.raises(UserError, match="as many outputs as inputs"):
+        SliceConv2d(one, third, 3, depthwise=True)

@@ -58,6 +58,13 @@ def _now(width: int | Width) -> int:
     return width.value if isinstance(width, Width) else width
 
 
+def _alike(one: int | Width, other: int | Width) -> bool:
+    """Whether two widths are always equal: the same number, or one choice, which has one name."""
+    if isinstance(one, Width) and isinstance(other, Width):
+        return one.choice == other.choice and one.values == other.values
+    return one == other
+
+
 class SliceConv2d(Derivable):
     """A 2-d convolution whose input or output channels may be a ``Width``; ``depthwise`` has one filter per channel."""
 
@@ -73,7 +80,7 @@ class SliceConv2d(Derivable):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        if depthwise and inputs is not outputs and inputs != outputs:
+        if depthwise and not _alike(inputs, outputs):
             raise UserError("SliceConv2d: a depthwise convolution has as many outputs as inputs")
         self.inputs, self.outputs, self.depthwise = inputs, outputs, depthwise
         groups = _most(inputs) if depthwise else 1
