@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from sparsenas.distributed.fabric import Device
+from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.measure import metrics_of
 from sparsenas.objectives.words import told
 
@@ -19,6 +20,7 @@ def evaluate(
     json: bool = False,
     accelerator: str = "auto",
     trust_plugins: list[str] | None = None,
+    data: DataPlace = HERE,
 ) -> None:
     """Prints the metrics of a run's retrained network, of its ONNX file, or of any architecture on inherited weights.
 
@@ -30,9 +32,10 @@ def evaluate(
         json: print one JSON object.
         accelerator: device type: cpu, cuda, mps or auto.
         trust_plugins: plug-in named in the run folder whose code may be run, as package.module:callable. Repeatable.
+        data: where the data of the run are now.
     """
     device = Device(accelerator).fabric().device
-    found = metrics_of(run, device, arch, onnx, split, trust_plugins or [])
+    found = metrics_of(run, device, arch, onnx, split, trust_plugins or [], data)
     if json:
         facts = {"network": found.network, "split": found.split, "examples": found.examples}
         print(json_module.dumps({**facts, **found.metrics}))

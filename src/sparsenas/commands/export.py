@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from sparsenas.errors import check_extra
-from sparsenas.job.folder import open_folder, open_task
+from sparsenas.job.flag_groups import HERE, DataPlace
+from sparsenas.job.folder import open_folder
 from sparsenas.job.stages.export import export_stage
+from sparsenas.job.stand_in import open_with_or_without_data
 from sparsenas.rundir.lock import locked
 
 
-def export(run: Path, trust_plugins: list[str] | None = None) -> None:
+def export(run: Path, trust_plugins: list[str] | None = None, data: DataPlace = HERE) -> None:
     """Writes net.pt2 (torch.export) and net.onnx, which run where sparsenas is not installed.
 
     Both are checked against the network on real images.
@@ -20,8 +20,9 @@ def export(run: Path, trust_plugins: list[str] | None = None) -> None:
     Args:
         run: run folder with a trained network.
         trust_plugins: plug-in named in the run folder whose code may be run, as package.module:callable. Repeatable.
+        data: where the data of the run are now.
     """
     check_extra("onnx", "export")
     with locked(open_folder(run)):
-        opened = open_task(run, torch.device("cpu"), trust_plugins or [])
+        opened = open_with_or_without_data(run, trust_plugins or [], data)
         export_stage(opened.run, opened.task)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsenas.distributed.fabric import Device
+from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.folder import open_folder
 from sparsenas.job.measure import rank_architectures
 from sparsenas.rundir.lock import locked
@@ -29,6 +30,7 @@ def rank(
     accelerator: str = "auto",
     threads: int = 0,
     trust_plugins: list[str] | None = None,
+    data: DataPlace = HERE,
 ) -> None:
     """Compares the supernet's scores with the true accuracies of architectures: Kendall's tau-b and Spearman's rho.
 
@@ -51,10 +53,12 @@ def rank(
         accelerator: device type: cpu, cuda, mps or auto.
         threads: CPU threads (0 = PyTorch's default). Use 1 for small networks.
         trust_plugins: plug-in named in the run folder whose code may be run, as package.module:callable. Repeatable.
+        data: where the data of the run are now.
     """
     device = Device(accelerator, threads=threads).fabric().device
     with locked(open_folder(run)):
-        ranking = rank_architectures(run, table, device, sample, calibration, val, shrink, block, trust_plugins or [])
+        trusted = trust_plugins or []
+        ranking = rank_architectures(run, table, device, sample, calibration, val, shrink, block, trusted, data)
     if json:
         print(json_module.dumps({name: value for name, value in to_builtins(ranking).items() if name != "truth"}))
     else:

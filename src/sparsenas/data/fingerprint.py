@@ -31,6 +31,7 @@ def summary(data: Data) -> dict[str, Any]:
     return {
         "classes": list(data.classes),
         "shape": shapes(data.example),
+        "targets": None if data.train.targets is None else shapes(data.train.targets),
         "parts": {name: _counts(part, len(data.classes)) for name, part in _parts(data).items()},
         "samples": samples(data),
     }

@@ -75,6 +75,25 @@ class RetrainingFlags(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataPlace:
+    """Where the data of a run are now."""
+
+    root: Path | None = None
+    """Folder of the data, where it is not that of the run any more. Other data are refused."""
+
+
+HERE = DataPlace()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovedFlags(ABC):
+    """What may have changed since a run began."""
+
+    data: DataPlace = unsaved(HERE)
+    """Where the data of the run are now."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AcceleratorFlags(ABC):
     """Where to compute."""
 

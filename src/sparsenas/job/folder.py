@@ -20,7 +20,9 @@ from sparsenas.data import Data
 from sparsenas.data.fingerprint import changed, split, summary
 from sparsenas.distributed.collectives import broadcast_from_rank0, rank
 from sparsenas.errors import UserError
-from sparsenas.job.flags.saved import check_unchanged, flatten, from_config
+from sparsenas.job.flag_groups import HERE, DataPlace
+from sparsenas.job.flags.saved import check_unchanged, flatten, from_config, plain
+from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import SavedFlags
 from sparsenas.job.space_code import code_checksum
 from sparsenas.job.space_facts import reach
@@ -125,20 +127,26 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
 
 
 def open_task(
-    path: Path | str, device: torch.device, trusted: Iterable[str] = (), how: Provenance | None = None
+    path: Path | str,
+    device: torch.device,
+    trusted: Iterable[str] = (),
+    place: DataPlace = HERE,
+    how: Provenance | None = None,
+    stand_in: Plugin | None = None,
 ) -> Opened:
     """An existing run folder; of its plug-ins, ``trusted`` ones may be called. Raises ``UserError`` when it is not one.
 
-    The target and the limits of ``how``, by default of ``net.json``, replace the target and the budgets of the flags.
+    The data are where ``place`` says, and must be those of the run; or they are ``stand_in``. The target and the limits
+    of ``how``, by default of ``net.json``, replace the target and the budgets of the flags.
     """
     run = open_folder(path)
-    config, how = read_config(run), provenance(run) if how is None else how
+    config, how = _moved(run, read_config(run), place), provenance(run) if how is None else how
     scaled = {"target": how.target, "budget": how.scale_to}
     changes = {name: value for name, value in scaled.items() if value is not None}
     flags = from_config(SavedFlags, {**config, **changes}, str(run / CONFIG), trusted)
     task = make_task(
         flags.space,
-        flags.data,
+        stand_in or flags.data,
         flags.objective,
         flags.budget,
         flags.seed,
@@ -147,8 +155,20 @@ def open_task(
         latency_table(run, ""),
         flags.cost,
     )
+    if place.root is not None:
+        check_data(run, task.data)
     _check_space(run, task)
     return Opened(run, task, flags, config)
+
+
+def _moved(run: Run, config: dict[str, Any], place: DataPlace) -> dict[str, Any]:
+    """The flags of a run with the data at another place. Raises ``UserError`` where they have none."""
+    if place.root is None:
+        return config
+    data = config.get("data")
+    if not isinstance(data, Mapping) or "root" not in data:
+        raise UserError(f"--data.root: expected none, since the data of {run.path} have no such flag")
+    return {**config, "data": {**data, "root": plain(place.root)}}
 
 
 def check_data(run: Run, data: Data) -> None:

@@ -88,7 +88,7 @@ def evolve_job(flags: EvolveFlags) -> None:
 
 
 def _evolve(run: Run, flags: EvolveFlags, device: torch.device) -> None:
-    source = open_task(flags.run, device, flags.trust_plugins)
+    source = open_task(flags.run, device, flags.trust_plugins, flags.data)
     costs = [*dict.fromkeys([*source.flags.cost, *flags.cost])]
     config = {**source.config, **to_config(flags), "cost": plain(costs)}
     check_resumable(run, config, flags.resume)
@@ -201,7 +201,7 @@ def _scaled(flags: RetrainFlags, device: torch.device) -> Opened:
 
 
 def _opened(flags: RetrainFlags, device: torch.device, how: Provenance | None) -> Opened:
-    opened = open_task(flags.run, device, flags.trust_plugins, how)
+    opened = open_task(flags.run, device, flags.trust_plugins, flags.data, how)
     check_teacher(flags.retrain, opened.task, learned=not opened.run.has(ARCHS))
     return opened
 

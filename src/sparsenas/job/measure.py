@@ -11,6 +11,7 @@ import torch
 
 from sparsenas.errors import check_at_least
 from sparsenas.exporting import onnx_network
+from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.folder import check_data, open_task
 from sparsenas.job.stages.evaluate import recalibrated
 from sparsenas.job.stages.rank import cost_measures, read_known, sampled, scorings, standing, supernet_measures
@@ -42,12 +43,13 @@ def metrics_of(
     onnx: bool = False,
     split: str = "test",
     trusted: Sequence[str] = (),
+    place: DataPlace = HERE,
 ) -> Measured:
     """The metrics of a run's trained network, of its ONNX file, or of an architecture on inherited weights.
 
     Raises ``UserError``.
     """
-    folder, task, flags, _ = open_task(run, device, trusted)
+    folder, task, flags, _ = open_task(run, device, trusted, place)
     examples = {"test": task.data.test, "val": task.data.val}[split]
     if onnx:
         what, tested = ONNX, evaluate_function(onnx_network(folder), task.data, examples, task.objective)
@@ -71,11 +73,12 @@ def rank_architectures(
     shrink: float | None = None,
     block: int = 50,
     trusted: Sequence[str] = (),
+    place: DataPlace = HERE,
 ) -> Ranking:
     """Compares the supernet's scores with known accuracies; leaves rank.json and rank.jsonl. Raises ``UserError``."""
     check_at_least({"--sample": sample, "--block": block}, {"--sample": 0, "--block": 1})
     truth = load_benchmark_table(table)
-    folder, task, flags, _ = open_task(run, device, trusted)
+    folder, task, flags, _ = open_task(run, device, trusted, place)
     check_data(folder, task.data)
     folder.need(SUPERNET, "search")
     own = flags.score if shrink is None else replace(flags.score, shrink=shrink)

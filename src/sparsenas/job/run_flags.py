@@ -12,8 +12,10 @@ from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError, check_at_least
 from sparsenas.job.flag_groups import (
     AcceleratorFlags,
+    DataPlace,
     FolderFlags,
     MethodFlags,
+    MovedFlags,
     ProblemFlags,
     ProcessFlags,
     RetrainingFlags,
@@ -58,7 +60,7 @@ class RunFlags(
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvolveFlags(TrustFlags, AcceleratorFlags, MethodFlags, FolderFlags):
+class EvolveFlags(TrustFlags, AcceleratorFlags, MovedFlags, MethodFlags, FolderFlags):
     """The flags of ``sparsenas evolve``."""
 
     out: Path = unsaved(Path("runs/evolved"))
@@ -77,7 +79,7 @@ class EvolveFlags(TrustFlags, AcceleratorFlags, MethodFlags, FolderFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrainFlags(TrustFlags, ProcessFlags, AcceleratorFlags, RetrainingFlags):
+class RetrainFlags(TrustFlags, ProcessFlags, AcceleratorFlags, MovedFlags, RetrainingFlags):
     """The flags of ``sparsenas retrain``."""
 
     run: Path
@@ -97,7 +99,7 @@ def check(flags: object) -> None:
     """Raises ``UserError`` for a value out of range; names and single limits given in Python are taken as well."""
     values = vars(flags)
     for name, value in [*values.items()]:
-        if name in PLUGINS:
+        if name in PLUGINS and not isinstance(value, DataPlace):
             object.__setattr__(flags, name, _plugin(name, value))
         if name in LISTS and isinstance(value, str):
             object.__setattr__(flags, name, [value])

@@ -14,7 +14,7 @@ from sparsenas.core.choice import Choices
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gate, Gates
 from sparsenas.errors import UserError
-from sparsenas.job.folder import open_task
+from sparsenas.job.stand_in import open_with_or_without_data
 from sparsenas.job.task import Task
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.networks import NET, SUPERNET, provenance
@@ -27,7 +27,7 @@ def load(run: Path | str, trust_plugins: Iterable[str] = ()) -> nn.Module:
 
     ``trust_plugins`` names the space and the data of the run, as ``package.module:callable``, if they are your own.
     """
-    opened = open_task(run, torch.device("cpu"), list(trust_plugins))
+    opened = open_with_or_without_data(run, list(trust_plugins))
     return trained(opened.run, opened.task).eval()
 
 

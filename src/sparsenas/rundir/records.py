@@ -79,6 +79,8 @@ class DataInfo(Struct, frozen=True, kw_only=True):
     """Names of the classes; empty where targets are no classes."""
     shape: Any
     """The shape of an input without the batch: a list of numbers, or such lists in the form of the input."""
+    targets: Any = None
+    """The shape of a target, likewise; null where it is not known."""
     parts: dict[str, list[int]]
     """Examples per class, by part: train, val, test; one number where targets are no classes."""
     samples: list[Sample]

@@ -18,6 +18,8 @@ from sparsenas.job.plugin import Plugin
 
 Flags = TypeVar("Flags")
 UNSAVED = {"saved": False}
+MOVABLE = "data.root"
+"""May change when a run is resumed: whether the data are the same is checked in another way."""
 
 
 def unsaved(default: Any) -> Any:
@@ -74,7 +76,7 @@ def plain(value: Any) -> Any:
 def check_unchanged(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """Raises ``UserError`` for a flag that is not as in the run that is to be resumed."""
     for name, value in given.items():
-        if name in saved and plain(value) != plain(saved[name]):
+        if name in saved and name != MOVABLE and plain(value) != plain(saved[name]):
             raise UserError(
                 f"{spelled(name)}: the run to resume has {plain(saved[name])}, got {plain(value)}; "
                 "leave the flag out or choose another --out"
