@@ -74,6 +74,10 @@ EVOLUTION = (
     "--method.mutants=10", "--method.crossovers=10", "--method.bins=3", "--budget=flops<=60e3",
 )  # fmt: skip
 RETRAINING = ("--retrain.epochs=8", "--retrain.ema=0.9", "--baselines=2")
+DISTILLED = (
+    "--search.distill=sandwich", "--search.accumulate=2", "--search.optimizer=adamw", "--search.lr=0.01",
+    "--retrain.distill=largest", "--retrain.optimizer=AdamW", "--retrain.lr=0.01",
+)  # fmt: skip
 SEARCHED, TRAINED = ("best.json", "supernet.pt"), ("net.pt", "results.json", "net.pt2")
 SMALL_DSO = ("--space=dso", "--space.width=4", "--space.depth=1", "--data.val_share=0.5", "--method=dso")
 SMALL_DARTS = ("--space=darts", "--space.width=4", "--space.cells=3", "--data.val_share=0.5")
@@ -85,20 +89,8 @@ JOBS = {
         (*SEARCHED, *TRAINED, "archs.jsonl"),
     ),
     "Distilled": Job(
-        (
-            *EVOLUTION,
-            "--search.distill=sandwich",
-            "--search.accumulate=2",
-            "--search.optimizer=adamw",
-            "--search.lr=0.01",
-            "--retrain.distill=largest",
-            "--retrain.optimizer=AdamW",
-            "--retrain.lr=0.01",
-            "--retrain.epochs=8",
-            "--baselines=1",
-            "--search.epochs=12",
-        ),  # fmt: skip
-        (after("supernet"), after("supernet", 6), after("retrain"), after("baseline1")),
+        (*EVOLUTION, *DISTILLED, "--retrain.epochs=8", "--baselines=1"),
+        (after("supernet"), after("supernet", 5), after("retrain"), after("baseline1")),
         (*SEARCHED, *TRAINED, "archs.jsonl"),
     ),
     "Ista": Job(

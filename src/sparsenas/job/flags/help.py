@@ -77,7 +77,7 @@ def _default(flag: Flag) -> str:
     value = flag.default
     if value is REQUIRED:
         return " Required."
-    if value is None or value == "" or value == [] or value == () or value is False:
+    if value is None or value == "" or value in ([], (), {}) or value is False:
         return ""
     shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return f" Default: {shown.lower() if isinstance(value, bool) else shown}."
