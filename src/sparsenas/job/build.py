@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from sparsenas.core.derive import check_derivable
 from sparsenas.data import Data, as_data
@@ -71,4 +72,7 @@ def build_space(space: Plugin, data: Data, outputs: int) -> nn.Module:
         check_derivable(net)
     except UserError as error:
         raise UserError(f"--space {space.name}: {error}") from error
+    for name, parameter in net.named_parameters():
+        if isinstance(parameter, UninitializedParameter):
+            raise UserError(f"--space {space.name}: expected layers of known sizes, got a lazy one: {name}")
     return net

@@ -20,6 +20,8 @@ from sparsenas.data import Data
 from sparsenas.errors import UserError
 from sparsenas.job.build import build_data, build_objective, build_space
 from sparsenas.job.limits import limits_at, more_costs
+from sparsenas.job.entry import admitted
+from sparsenas.job.limits import limits_at
 from sparsenas.job.plugin import Plugin
 from sparsenas.objectives import Objective
 from sparsenas.rundir.seeds import seed_of
@@ -99,9 +101,11 @@ def make_task(
     budgets = parse_budgets(budget, [*COSTS, *own, *([] if latency is None else [LATENCY])])
     examples = build_data(data, seed).to(device)
     task = build_objective(objective, examples)
-    searched = choices(build_space(space, examples, task.outputs))
+    net = build_space(space, examples, task.outputs)
+    searched = choices(net)
     if not searched:
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
+    examples = admitted(space, net, examples, task)
     final = replace(space, flags={**space.flags, **(target or {})})
     limits = limits_at(final, examples, task.outputs, searched, budgets, latency, own)
     return Task(space, final, examples, searched, limits, task, seed, latency)

@@ -1,0 +1,135 @@
+"""What a user brings is tried where it enters: a batch of the data, through the network, to the objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import choices, set_gates
+from sparsenas.data import Data, Examples, Split
+from sparsenas.data.lazy import LazyExamples, first_wrong, own_generators
+from sparsenas.errors import UserError, told
+from sparsenas.job.plugin import Plugin
+from sparsenas.nn.tree import Tree, call, map_tensors, shapes, tensors
+from sparsenas.objectives import Objective
+from sparsenas.training.loss import main_output
+
+EXAMPLES = 4
+"""Examples of the batch."""
+ARCHS = 2
+"""Sampled architectures that run it."""
+
+
+def admitted(space: Plugin, net: nn.Module, data: Data, objective: Objective) -> Data:
+    """The data as the network can take it, once everything fits together.
+
+    All targets that are known fit the objective; others are checked as they are read. A batch runs through the network
+    under sampled architectures, forward and backward, in train and in eval mode. Where it runs only if its images do
+    not lie with their channels last in memory, they do not. The network is changed. Raises ``UserError``.
+    """
+    data = _checked_targets(data, objective)
+    batch = next(data.train.subset(torch.arange(min(EXAMPLES, len(data.train)))).batches(EXAMPLES), None)
+    if batch is None:  # all of them are unreadable images, which are skipped
+        return data
+    with own_generators():
+        failure = _failure(space, net, data, objective, batch)
+        if failure is not None and data.channels_last and any(x.dim() == 4 for x in tensors(batch.inputs)):
+            plain = replace(data, channels_last=False)
+            if _failure(space, net, plain, objective, batch) is None:
+                return plain
+    if failure is not None:
+        raise failure
+    return data
+
+
+def _checked_targets(data: Data, objective: Objective) -> Data:
+    def checked(name: str, part: Examples) -> Examples:
+        if part.targets is not None:
+            try:
+                objective.check_targets(part.targets)
+            except UserError as error:
+                wrong = first_wrong(part.targets, objective.check_targets)
+                raise UserError(f"{error} (example {wrong} of the {name} part)") from error
+        return replace(part, check=objective.check_targets) if isinstance(part, LazyExamples) else part
+
+    train, val = checked("training", data.train), checked("validation", data.val)
+    return replace(data, train=train, val=val, test=checked("test", data.test))
+
+
+def _failure(space: Plugin, net: nn.Module, data: Data, objective: Objective, batch: Split) -> UserError | None:
+    """Why a batch does not run through the network."""
+    net, rng = _placed(net, data), np.random.default_rng(0)
+    torch.default_generator.manual_seed(0)
+    for _ in range(ARCHS):
+        arch = Arch.sample(choices(net), rng)
+        set_gates(net, arch.gates())
+        try:
+            _run(f"--space {space.name}: architecture {arch.text()}", net, data, objective, batch)
+        except UserError as error:
+            return error
+    return None
+
+
+def _placed(net: nn.Module, data: Data) -> nn.Module:
+    """The network on the device of the data, with its weights in the layout of the data."""
+    net = net.to(data.device)
+    for parameter in net.parameters():
+        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
+    return data.laid_out_weights(net)
+
+
+def _run(where: str, net: nn.Module, data: Data, objective: Objective, batch: Split) -> None:
+    """A step on a batch, then the batch and its first example in eval mode. Raises ``UserError``."""
+    x = _tried(f"{where}: the data's augmentation", lambda: data.prepared(batch.inputs, augment=True))
+    output = _tried(f"{where}, training on inputs {shapes(x)}", lambda: main_output(call(net.train(), x)))
+    _checked(where, objective, output, batch.targets)
+    loss = _tried(f"{where}: the objective", lambda: objective.training_loss(output, batch.targets, 0.0))
+    if not bool(torch.isfinite(loss.detach()).all()):
+        raise UserError(f"{where}: expected a finite loss of the first examples, got {loss.item()}{_hint(x)}")
+    _tried(f"{where}: the gradient of the loss", loss.backward)
+    net.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for part in (batch, batch.subset(torch.arange(1, device=batch.device))):
+            _evaluate(where, net.eval(), data, objective, part)
+
+
+def _evaluate(where: str, net: nn.Module, data: Data, objective: Objective, batch: Split) -> None:
+    x = data.prepared(batch.inputs)
+    output = _tried(f"{where}, evaluating {len(batch)} inputs {shapes(x)}", lambda: main_output(call(net, x)))
+    _checked(f"{where}, evaluating {len(batch)} inputs", objective, output, batch.targets)
+    sums = _tried(f"{where}: the metrics", lambda: objective.result(objective.sums(output, batch.targets)))
+    if objective.score not in sums:
+        raise UserError(f"--objective: expected the score {objective.score} among its metrics, got {', '.join(sums)}")
+    _tried(f"{where}: the confusion matrix", lambda: objective.confusion(output, batch.targets))
+
+
+def _checked(where: str, objective: Objective, output: Tree, targets: Tree) -> None:
+    try:
+        objective.check(output, targets)
+    except UserError as error:
+        raise UserError(f"{error} ({where})") from error
+
+
+def _tried(where: str, run: Callable[[], Any]) -> Any:
+    """The result of a call into code that may be anybody's. Raises ``UserError`` for every error."""
+    try:
+        return run()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{where}: {told(error)}") from error
+
+
+def _hint(x: Tree) -> str:
+    """Which example makes a loss infinite, if an input is."""
+    for leaf in tensors(x):
+        rows = map_tensors(lambda one: ~one.isfinite().flatten(1).all(1) if one.dim() > 1 else ~one.isfinite(), leaf)
+        if bool(rows.any()):
+            return f": the input of training example {int(rows.nonzero()[0, 0])} has NaN or infinity"
+    return ""
