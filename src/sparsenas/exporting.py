@@ -36,7 +36,7 @@ def export_network(run: Run, net: nn.Module, inputs: Tree, objective: Objective)
     """
     net = net.cpu().eval()
     inputs = map_tensors(lambda leaf: leaf.cpu().contiguous(), inputs)
-    few = map_tensors(lambda leaf: leaf[:2], inputs)
+    few = map_tensors(lambda leaf: torch.cat([leaf, leaf])[:2], inputs)  # a batch of one would be a constant
     args, kwargs = arguments(net, few)
     with quiet():
         program = torch.export.export(net, args, kwargs, dynamic_shapes=_any_batch(net, few))

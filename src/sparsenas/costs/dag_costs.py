@@ -16,6 +16,7 @@ from sparsenas.costs.layer import totals
 from sparsenas.costs.model import CostModel
 from sparsenas.costs.space import TracedSpace, sample_sizes
 from sparsenas.costs.trace import batch_of_one, trace_modules
+from sparsenas.errors import UserError
 from sparsenas.nn.blocks import Concat, Sum
 
 Matrix = NDArray[np.float64]
@@ -26,7 +27,10 @@ def dag_costs(space: TracedSpace) -> DagCosts | None:
     """The costs of a space by its parts, checked on three architectures; ``None`` where a choice changes sizes."""
     if not _only_leaves_out(space.net):
         return None
-    model = DagCosts(space)
+    try:
+        model = DagCosts(space)
+    except UserError:  # its candidates cannot all run at once, as their outputs differ in size
+        return None
     archs = [space.fullest, space.sparsest, sample_sizes(space.choices, np.random.default_rng(space.seed))]
     traced = np.stack([space.trace(arch) for arch in archs])
     return model if space.close(model(space.encoding.encode(archs)), traced).all() else None

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
-from torch.nn.parameter import UninitializedParameter
 
 from sparsenas.core.derive import check_derivable
 from sparsenas.data import Data, as_data
@@ -63,7 +63,7 @@ def _numbers(data: Data) -> int:
 def build_space(space: Plugin, data: Data, outputs: int) -> nn.Module:
     """Calls the space, with the shape of the data and the number of outputs where it takes them.
 
-    The number of outputs is its argument ``classes``. Raises ``UserError``.
+    The number of outputs is its argument ``classes``. Doubles become floats. Raises ``UserError``.
     """
     net = space.build("space", shape=data.shape, classes=outputs)
     if not isinstance(net, nn.Module):
@@ -72,7 +72,4 @@ def build_space(space: Plugin, data: Data, outputs: int) -> nn.Module:
         check_derivable(net)
     except UserError as error:
         raise UserError(f"--space {space.name}: {error}") from error
-    for name, parameter in net.named_parameters():
-        if isinstance(parameter, UninitializedParameter):
-            raise UserError(f"--space {space.name}: expected layers of known sizes, got a lazy one: {name}")
-    return net
+    return net.float() if any(parameter.dtype == torch.float64 for parameter in net.parameters()) else net

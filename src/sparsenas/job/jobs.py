@@ -26,6 +26,7 @@ from sparsenas.job.folder import (
 )
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags, fabric_of
 from sparsenas.job.sizes import tell_of_sizes
+from sparsenas.job.settings import check_settings
 from sparsenas.job.stages.compare import compare_stages, named
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finish import finish
@@ -130,6 +131,7 @@ def retrain_job(flags: RetrainFlags) -> None:
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         check_data(run, task.data)
         teacher = make_teacher(flags.retrain, run, task, saved.score)
+        check_settings(task, {"--retrain": flags.retrain})
         run.remove(NET)
         update_results(run, retrained=None, baselines=[], compared=[])
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds, teacher)
@@ -155,6 +157,8 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     tell_of_sizes(run, "search", flags.search, task.data)
     method = make_method(flags.method, task, flags.search, flags.random_search)
     task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
+    retrain = {"--retrain": flags.retrain} if isinstance(flags, RunFlags) else {}
+    check_settings(task, {"--search": flags.search, **retrain}, flags.score, method)
     return task, method
 
 

@@ -108,4 +108,7 @@ def make_task(
     examples = admitted(space, net, examples, task)
     final = replace(space, flags={**space.flags, **(target or {})})
     limits = limits_at(final, examples, task.outputs, searched, budgets, latency, own)
+    if final != space:
+        admitted(final, build_space(final, examples, task.outputs), examples, task)
+    limits = limits_at(final, examples, task.outputs, searched, budgets, latency)
     return Task(space, final, examples, searched, limits, task, seed, latency)

@@ -73,6 +73,7 @@ def train_supernet(
             converged = arch.end_epoch(epoch, trainer.prunable)
             told = {"figures": method.figures(), "summary": method.summary()}
             trainer.end_epoch({**record, **told}, method.facts(), converged)
+    net.float()  # a precision such as 64-true is that of the training alone
 
 
 def train_network(
@@ -106,6 +107,7 @@ def train_network(
                 if average is not None:
                     average.update_parameters(net)
             trainer.end_epoch(trainer.epoch.end())
+    net.float()  # a precision such as 64-true is that of the training alone
     if average is not None:
         net.load_state_dict(average.module.state_dict())
     if recipe.recalibrate > 0:
