@@ -61,6 +61,8 @@ norm = lambda: nn.Sequential(
     nn.Conv2d(1, 4, 3), choice(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 10)
 )
 
+norm_of_three = lambda: nn.Sequential(nn.Conv2d(3, 1, 1), *list(norm())[:-1], nn.Linear(4, 3))
+
 class Raises(Net):
     def forward(self, x):
         raise ValueError("no such\\nthing")
@@ -141,7 +143,7 @@ REFUSED: dict[tuple[str, ...], str] = {
     ("large",): r"--space brought:large: .* on inputs \[1, 8, 8\]: RuntimeError: .*[Kk]ernel",
     ("color",): r"--space brought:color: .* on inputs \[1, 8, 8\]: RuntimeError: .*expected .* to have 3 channels",
     ("Raises",): r"--space brought:Raises: .*: ValueError: no such \(brought.py, line \d+\)",
-    ("lazy",): "--space brought:lazy: expected layers of known sizes, got a lazy one: 0",
+    ("lazy",): r"--space brought:lazy: 0 \(LazyConv2d\): expected a layer with a shape",
     ("color", "labels_from_1"): rf"{CLASSES} 2 as targets, got 3 \(example 2 of the training part\)",
     ("color", "minus"): rf"{CLASSES} 2 as targets, got -1 \(example 0 of the training part\)",
     ("color", "one_hot"): "--objective classification: expected one class number per example, got targets of shape",
@@ -163,7 +165,7 @@ def test_what_does_not_fit_is_one_line(case: tuple[str, ...]) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*is deprecated:DeprecationWarning")
 def test_scripted_modules_are_refused() -> None:
-    with pytest.raises(UserError, match="--space brought:scripted: expected modules of Python, got a scripted one: 0"):
+    with pytest.raises(UserError, match="layer '0': expected a module of Python, got a scripted one"):
         task("scripted")
 
 
@@ -227,7 +229,7 @@ WRONG_FLAGS: dict[str, tuple[list[str], str]] = {
     "cutout of vectors": (["line", "flat", "--retrain.cutout=2"], "--retrain.cutout: expected none, since inputs are"),
     "cutmix of vectors": (["line", "flat", "--retrain.cutmix=1"], "--retrain.cutmix: expected none, since inputs are"),
     "too small": (["View", "digits", "--search.sizes=6,8"], "--search.sizes 6: the network cannot take it: RuntimeErr"),
-    "one to calibrate": (["norm", "digits", "--score.calibration=1"], "--score.calibration or --score.batch of 1: the"),
+    "one to calibrate": (["norm", "digits", "--score.calibration=1"], "--score.calibration, --score.batch: expected b"),
 }
 
 
@@ -245,3 +247,9 @@ def test_a_wrong_label_that_is_read_late_is_one_line(tmp_path: Path, capsys: pyt
     words = ["--space=brought:color", "--data=brought:LateLabel", "--search.batch=8", "--out", str(tmp_path / "out")]
     assert main(["search", *words, *SPOS]) == 2
     assert f"{CLASSES} 2 as targets, got 7 (example 41 of the data set)" in capsys.readouterr().err
+
+
+def test_a_method_that_learns_on_one_validation_example_is_told(tmp_path: Path) -> None:
+    words = ["--space=brought:norm_of_three", "--data=brought:one_val", "--method=ista", "--search.epochs=1"]
+    assert main(["search", *words, "--out", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()

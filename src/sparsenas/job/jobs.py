@@ -158,7 +158,7 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     method = make_method(flags.method, task, flags.search, flags.random_search)
     task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
     retrain = {"--retrain": flags.retrain} if isinstance(flags, RunFlags) else {}
-    check_settings(task, {"--search": flags.search, **retrain}, flags.score, method)
+    check_settings(task, {"--search": flags.search, **retrain}, method)
     return task, method
 
 

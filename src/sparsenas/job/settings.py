@@ -1,4 +1,4 @@
-"""Flags of trainings and scoring that do not fit the data or the network, told before any work."""
+"""Flags of trainings that do not fit the data or the network, told before any work."""
 
 from __future__ import annotations
 
@@ -17,18 +17,14 @@ from sparsenas.errors import UserError, told
 from sparsenas.job.build import build_space
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
-from sparsenas.nn.recalibration import use_batch_statistics
 from sparsenas.nn.tree import call
-from sparsenas.searching.config import Scoring
 from sparsenas.training.recipe import Recipe
 
 FOR_IMAGES = ("sizes", "cutout", "cutmix")
 """Flags of a recipe that change images."""
 
 
-def check_settings(
-    task: Task, recipes: Mapping[str, Recipe], scoring: Scoring | None = None, method: Method | None = None
-) -> None:
+def check_settings(task: Task, recipes: Mapping[str, Recipe], method: Method | None = None) -> None:
     """Raises ``UserError`` for flags that the inputs or the network cannot take; recipes are by their flag."""
     for flag, recipe in recipes.items():
         _check_inputs(flag, recipe, task.data.example)
@@ -36,10 +32,7 @@ def check_settings(
         for flag, recipe in recipes.items():
             for size in dict.fromkeys(recipe.sizes):
                 _try(task, f"{flag}.sizes {size}", lambda net, x: call(net.eval(), x), size)
-        train, val = len(task.data.train), len(task.data.val)
-        if scoring is not None and min(scoring.calibration, scoring.batch, train) == 1:
-            _try(task, "--score.calibration or --score.batch of 1", _recalibrated)
-        if method is not None and method.learns_on_val and val == 1:
+        if method is not None and method.learns_on_val and len(task.data.val) == 1:
             _try(task, "one validation example to learn from", lambda net, x: call(net.train(), x))
 
 
@@ -49,11 +42,6 @@ def _check_inputs(flag: str, recipe: Recipe, x: Any) -> None:
             raise UserError(f"{flag}.{name}: expected none, since inputs are no images, got {value}")
     if recipe.mixup > 0 and not (isinstance(x, Tensor) and x.is_floating_point()):
         raise UserError(f"{flag}.mixup: expected 0, since inputs are no single tensor of floats, got {recipe.mixup:g}")
-
-
-def _recalibrated(net: nn.Module, x: Any) -> Any:
-    use_batch_statistics(net.eval())
-    return call(net, x)
 
 
 def _try(task: Task, what: str, run: Callable[[nn.Module, Any], Any], size: int | None = None) -> None:
