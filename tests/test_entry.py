@@ -225,9 +225,12 @@ def test_what_is_accepted_runs_to_the_end(case: tuple[str, ...], tmp_path: Path)
 
 
 WRONG_FLAGS: dict[str, tuple[list[str], str]] = {
-    "sizes of vectors": (["line", "flat", "--search.sizes=8,16"], "--search.sizes: expected none, since inputs are no"),
-    "cutout of vectors": (["line", "flat", "--retrain.cutout=2"], "--retrain.cutout: expected none, since inputs are"),
-    "cutmix of vectors": (["line", "flat", "--retrain.cutmix=1"], "--retrain.cutmix: expected none, since inputs are"),
+    "sizes of vectors": (
+        ["line", "flat", "--search.sizes=8,16"],
+        "--search.sizes: expected none, since the inputs are no images",
+    ),
+    "cutout of vectors": (["line", "flat", "--retrain.cutout=2"], "--retrain.cutout: expected none, since the inputs"),
+    "cutmix of vectors": (["line", "flat", "--retrain.cutmix=1"], "--retrain.cutmix: expected none, since the inputs"),
     "too small": (["View", "digits", "--search.sizes=6,8"], "--search.sizes 6: the network cannot take it: RuntimeErr"),
     "one to calibrate": (["norm", "digits", "--score.calibration=1"], "--score.calibration, --score.batch: expected b"),
 }

@@ -25,8 +25,8 @@ from sparsenas.job.folder import (
     open_task,
 )
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags, fabric_of
-from sparsenas.job.sizes import tell_of_sizes
 from sparsenas.job.settings import check_settings
+from sparsenas.job.sizes import tell_of_sizes
 from sparsenas.job.stages.compare import compare_stages, named
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finish import finish

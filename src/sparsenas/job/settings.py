@@ -39,9 +39,11 @@ def check_settings(task: Task, recipes: Mapping[str, Recipe], method: Method | N
 def _check_inputs(flag: str, recipe: Recipe, x: Any) -> None:
     for name in FOR_IMAGES:
         if (value := vars(recipe)[name]) and not is_one_image(x):
-            raise UserError(f"{flag}.{name}: expected none, since inputs are no images, got {value}")
+            raise UserError(f"{flag}.{name}: expected none, since the inputs are no images, got {value}")
     if recipe.mixup > 0 and not (isinstance(x, Tensor) and x.is_floating_point()):
-        raise UserError(f"{flag}.mixup: expected 0, since inputs are no single tensor of floats, got {recipe.mixup:g}")
+        raise UserError(
+            f"{flag}.mixup: expected 0, since the inputs are no single tensor of floats, got {recipe.mixup:g}"
+        )
 
 
 def _try(task: Task, what: str, run: Callable[[nn.Module, Any], Any], size: int | None = None) -> None:
