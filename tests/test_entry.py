@@ -227,7 +227,7 @@ def test_what_is_accepted_runs_to_the_end(case: tuple[str, ...], tmp_path: Path)
 WRONG_FLAGS: dict[str, tuple[list[str], str]] = {
     "sizes of vectors": (
         ["line", "flat", "--search.sizes=8,16"],
-        "--search.sizes: expected none, since the inputs are no images",
+        "--search.sizes: expected none, since the inputs are",
     ),
     "cutout of vectors": (["line", "flat", "--retrain.cutout=2"], "--retrain.cutout: expected none, since the inputs"),
     "cutmix of vectors": (["line", "flat", "--retrain.cutmix=1"], "--retrain.cutmix: expected none, since the inputs"),

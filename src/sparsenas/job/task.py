@@ -19,9 +19,8 @@ from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.errors import UserError
 from sparsenas.job.build import build_data, build_objective, build_space
-from sparsenas.job.limits import limits_at, more_costs
 from sparsenas.job.entry import admitted
-from sparsenas.job.limits import limits_at
+from sparsenas.job.limits import limits_at, more_costs
 from sparsenas.job.plugin import Plugin
 from sparsenas.objectives import Objective
 from sparsenas.rundir.seeds import seed_of
@@ -107,8 +106,7 @@ def make_task(
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
     examples = admitted(space, net, examples, task)
     final = replace(space, flags={**space.flags, **(target or {})})
-    limits = limits_at(final, examples, task.outputs, searched, budgets, latency, own)
     if final != space:
         admitted(final, build_space(final, examples, task.outputs), examples, task)
-    limits = limits_at(final, examples, task.outputs, searched, budgets, latency)
+    limits = limits_at(final, examples, task.outputs, searched, budgets, latency, own)
     return Task(space, final, examples, searched, limits, task, seed, latency)
