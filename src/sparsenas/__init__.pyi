@@ -11,31 +11,69 @@ from .core.gate import Gate as Gate
 from .core.gate import choices as choices
 from .core.gate import set_gates as set_gates
 from .core.join import Join as Join
+from .core.quant_choice import Bits as Bits
+from .core.quant_choice import QuantConv2d as QuantConv2d
+from .core.quant_choice import QuantLinear as QuantLinear
 from .costs import Budget as Budget
 from .costs import CostTable as CostTable
 from .costs import trace as trace
+from .data import Data as Data
+from .data import Split as Split
+from .data import as_data as as_data
+from .errors import UserError as UserError
+from .job.api.evolve import evolve as evolve
+from .job.api.found import Found as Found
+from .job.api.functions import export as export
+from .job.api.functions import report as report
+from .job.api.functions import retrain as retrain
+from .job.api.functions import run as run
+from .job.api.functions import search as search
+from .job.api.loop import method as method
+from .job.api.loop import step as step
 from .job.trained import load as load
 from .methods import Method as Method
+from .objectives import Objective as Objective
+from .searching.config import Scoring as Scoring
+from .training.recipe import Recipe as Recipe
 
 __version__: str
 
 __all__ = [
     "Arch",
+    "Bits",
     "Budget",
     "Choice",
     "CostTable",
     "Dag",
+    "Data",
+    "Found",
     "Gate",
     "Join",
     "Method",
+    "Objective",
+    "QuantConv2d",
+    "QuantLinear",
+    "Recipe",
+    "Scoring",
     "SliceBatchNorm2d",
     "SliceConv2d",
     "SliceLinear",
+    "Split",
+    "UserError",
     "Width",
+    "as_data",
+    "canonicalize",
     "choices",
     "derive",
+    "evolve",
+    "export",
     "load",
+    "method",
+    "report",
+    "retrain",
+    "run",
+    "search",
     "set_gates",
-    "canonicalize",
+    "step",
     "trace",
 ]

@@ -37,7 +37,7 @@ def admitted(space: Plugin, net: nn.Module, data: Data, objective: Objective) ->
     batch = next(data.train.subset(torch.arange(min(EXAMPLES, len(data.train)))).batches(EXAMPLES), None)
     if batch is None:  # all of them are unreadable images, which are skipped
         return data
-    with own_generators():
+    with own_generators(), torch.enable_grad():
         failure = _failure(space, net, data, objective, batch)
         if failure is not None and data.channels_last and any(x.dim() == 4 for x in tensors(batch.inputs)):
             plain = replace(data, channels_last=False)

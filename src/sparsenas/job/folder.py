@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,9 @@ from sparsenas.timing import read_table, write_table
 LATENCY_FILE = "latency.json"
 FIRST = {kind.FILE for kind in (SplitInfo, SpaceInfo, DataInfo, RunInfo)} | {CONFIG, LATENCY_FILE, SUPERNET}
 """What is written before the work begins: nothing of it has to be kept when that fails."""
+
+
+NONE: Mapping[str, Plugin] = {}
 
 
 class Opened(NamedTuple):
@@ -132,21 +136,22 @@ def open_task(
     trusted: Iterable[str] = (),
     place: DataPlace = HERE,
     how: Provenance | None = None,
-    stand_in: Plugin | None = None,
+    objects: Mapping[str, Plugin] = NONE,
 ) -> Opened:
     """An existing run folder; of its plug-ins, ``trusted`` ones may be called. Raises ``UserError`` when it is not one.
 
-    The data are where ``place`` says, and must be those of the run; or they are ``stand_in``. The target and the limits
-    of ``how``, by default of ``net.json``, replace the target and the budgets of the flags.
+    The data are where ``place`` says, and must be those of the run. ``objects`` replace the space, the data or the
+    objective of the run. The target and the limits of ``how``, by default of ``net.json``, replace the target and the
+    budgets of the flags.
     """
     run = open_folder(path)
     config, how = _moved(run, read_config(run), place), provenance(run) if how is None else how
     scaled = {"target": how.target, "budget": how.scale_to}
     changes = {name: value for name, value in scaled.items() if value is not None}
-    flags = from_config(SavedFlags, {**config, **changes}, str(run / CONFIG), trusted)
+    flags = _flags({**config, **changes}, str(run / CONFIG), trusted, objects)
     task = make_task(
         flags.space,
-        stand_in or flags.data,
+        flags.data,
         flags.objective,
         flags.budget,
         flags.seed,
@@ -169,6 +174,15 @@ def _moved(run: Run, config: dict[str, Any], place: DataPlace) -> dict[str, Any]
     if not isinstance(data, Mapping) or "root" not in data:
         raise UserError(f"--data.root: expected none, since the data of {run.path} have no such flag")
     return {**config, "data": {**data, "root": plain(place.root)}}
+
+
+def _flags(config: Mapping[str, Any], file: str, trusted: Iterable[str], objects: Mapping[str, Plugin]) -> SavedFlags:
+    """The flags of a run, with ``objects`` in place of what their kinds name in it."""
+    given = dict[str, Any](objects)
+    if "space" in given:
+        given["target"] = config.get("target", {})
+    named = {name: value for name, value in config.items() if name not in given}
+    return replace(from_config(SavedFlags, named, file, trusted), **given)
 
 
 def check_data(run: Run, data: Data) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
@@ -12,9 +14,11 @@ from sparsenas.costs.budget import check_cost
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError, check_extra
 from sparsenas.job.distillation import check_teacher, check_teacher_trusted, learns, make_teacher
+from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.flags.saved import plain, to_config
 from sparsenas.job.folder import (
     LATENCY_FILE,
+    NONE,
     Opened,
     begin,
     check_data,
@@ -24,15 +28,18 @@ from sparsenas.job.folder import (
     open_folder,
     open_task,
 )
+from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags, fabric_of
 from sparsenas.job.settings import check_settings
 from sparsenas.job.sizes import tell_of_sizes
 from sparsenas.job.stages.compare import compare_stages, named
 from sparsenas.job.stages.evolve import search_again
+from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.finish import finish
 from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.stages.search import make_method, search_stage
+from sparsenas.job.stand_in import open_with_or_without_data
 from sparsenas.job.task import Task, make_task
 from sparsenas.job.trained import trained_supernet
 from sparsenas.job.width_fit import check_scale_to, check_target
@@ -45,7 +52,7 @@ from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET, SUPERNET
 from sparsenas.rundir.records import ARCHS, Best, Provenance
-from sparsenas.rundir.results import update_results
+from sparsenas.rundir.results import ExportCheck, update_results
 
 
 def run_job(flags: RunFlags) -> None:
@@ -79,17 +86,17 @@ def search_job(flags: SearchFlags) -> None:
         _search(run, task, method, fabric, flags)
 
 
-def evolve_job(flags: EvolveFlags) -> None:
-    """Searches the supernet of a run again. Raises ``UserError``."""
+def evolve_job(flags: EvolveFlags, objects: Mapping[str, Plugin] = NONE) -> None:
+    """Searches the supernet of a run again; ``objects`` are those the run was given. Raises ``UserError``."""
     if flags.pareto:
         check_extra("pareto", "--pareto")
     device = Device(flags.accelerator, threads=flags.threads).fabric().device
     with new_folder(flags.out) as run:
-        _evolve(run, flags, device)
+        _evolve(run, flags, device, objects)
 
 
-def _evolve(run: Run, flags: EvolveFlags, device: torch.device) -> None:
-    source = open_task(flags.run, device, flags.trust_plugins, flags.data)
+def _evolve(run: Run, flags: EvolveFlags, device: torch.device, objects: Mapping[str, Plugin]) -> None:
+    source = open_task(flags.run, device, flags.trust_plugins, flags.data, objects=objects)
     costs = [*dict.fromkeys([*source.flags.cost, *flags.cost])]
     config = {**source.config, **to_config(flags), "cost": plain(costs)}
     check_resumable(run, config, flags.resume)
@@ -123,11 +130,14 @@ def _evolve(run: Run, flags: EvolveFlags, device: torch.device) -> None:
     logger.say(f"report: {report(run.path)}")
 
 
-def retrain_job(flags: RetrainFlags) -> None:
-    """Trains the found network again, and others beside it. Raises ``UserError``."""
+def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE) -> None:
+    """Trains the found network again, and others beside it; ``objects`` are those the run was given.
+
+    Raises ``UserError``.
+    """
     fabric = fabric_of(flags)
     with locked(open_folder(flags.run)):
-        run, task, saved, _ = _resized(flags, fabric.device)
+        run, task, saved, _ = _resized(flags, fabric.device, objects)
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         check_data(run, task.data)
         teacher = make_teacher(flags.retrain, run, task, saved.score)
@@ -137,6 +147,19 @@ def retrain_job(flags: RetrainFlags) -> None:
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds, teacher)
         retrain_stage(trainer, flags.inherit, flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
+
+
+def export_job(
+    path: Path, trusted: Iterable[str] = (), place: DataPlace = HERE, objects: Mapping[str, Plugin] = NONE
+) -> ExportCheck:
+    """Writes net.pt2 and net.onnx of a run's trained network and returns how far they are from it.
+
+    Raises ``UserError``.
+    """
+    check_extra("onnx", "export")
+    with locked(open_folder(path)):
+        opened = open_with_or_without_data(path, trusted, place, objects)
+        return export_stage(opened.run, opened.task)
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:
@@ -184,28 +207,28 @@ def _copy_supernet(source: Run, run: Run) -> None:
             write_atomic(run / SUPERNET, lambda file: shutil.copyfileobj(supernet, file))
 
 
-def _resized(flags: RetrainFlags, device: torch.device) -> Opened:
+def _resized(flags: RetrainFlags, device: torch.device, objects: Mapping[str, Plugin]) -> Opened:
     """The run's task at the size at which its network is to be trained. Raises ``UserError``."""
     if flags.scale_to:
-        return _scaled(flags, device)
+        return _scaled(flags, device, objects)
     how = Provenance(target=dict(flags.target)) if flags.target else None
-    opened = _opened(flags, device, how)
+    opened = _opened(flags, device, how, objects)
     if opened.task.target != opened.task.space:
         _refuse_inherited(flags, "--target")
     recount(opened.run, opened.task, how or Provenance())
     return opened
 
 
-def _scaled(flags: RetrainFlags, device: torch.device) -> Opened:
+def _scaled(flags: RetrainFlags, device: torch.device, objects: Mapping[str, Plugin]) -> Opened:
     _refuse_inherited(flags, "--scale-to")
     check_target(flags.target)
     how = Provenance(target=dict(flags.target) or None, scale_to=[])
-    opened = _opened(flags, device, how)
+    opened = _opened(flags, device, how, objects)
     return opened._replace(task=scale_stage(opened.run, opened.task, flags.scale_to))
 
 
-def _opened(flags: RetrainFlags, device: torch.device, how: Provenance | None) -> Opened:
-    opened = open_task(flags.run, device, flags.trust_plugins, flags.data, how)
+def _opened(flags: RetrainFlags, device: torch.device, how: Provenance | None, objects: Mapping[str, Plugin]) -> Opened:
+    opened = open_task(flags.run, device, flags.trust_plugins, flags.data, how, objects)
     check_teacher(flags.retrain, opened.task, learned=not opened.run.has(ARCHS))
     return opened
 

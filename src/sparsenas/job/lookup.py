@@ -26,6 +26,8 @@ TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
 """The built-in ones."""
 GROUPS: Mapping[str, str] = {kind: f"sparsenas.{kind}s" if kind != "data" else "sparsenas.data" for kind in TABLES}
 """The groups of entry points by which installed packages offer theirs under a name of their own."""
+OBJECT = "object"
+"""Begins the name of a plug-in that was an object of Python: only Python can give it again."""
 FLAGS = "flags"
 """The parameter of a plug-in that is a dataclass of its flags. Others have their flags as parameters."""
 
@@ -67,6 +69,11 @@ def check_trusted(kind: str, name: object, trusted: Iterable[str], where: str) -
     A run folder may come from somebody else, and names what is called: it could be ``os:system`` and its argument.
     """
     name = canonical(kind, name)
+    if name.startswith(f"{OBJECT}:"):
+        raise UserError(
+            f"{where}: the {kind} was an object of class {name.partition(':')[2]}; use the functions of sparsenas from "
+            f"Python and give it again: {kind}=..."
+        )
     if ":" in name and name not in trusted and not (kind in GROUPS and _installed(kind, name)):
         raise UserError(f"{where}: {kind} {name} is not built in; to run its code, add --trust-plugins {name}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from sparsenas.data import Data, Split
 from sparsenas.errors import UserError
 from sparsenas.job.flag_groups import HERE, DataPlace
-from sparsenas.job.folder import Opened, open_folder, open_task
+from sparsenas.job.folder import NONE, Opened, open_folder, open_task
 from sparsenas.job.plugin import Plugin
 from sparsenas.nn.tree import Tree
 from sparsenas.rundir.folder import Run
@@ -21,7 +21,9 @@ from sparsenas.rundir.records import DataInfo
 EXAMPLES = 64
 
 
-def open_with_or_without_data(path: Path | str, trusted: Iterable[str] = (), place: DataPlace = HERE) -> Opened:
+def open_with_or_without_data(
+    path: Path | str, trusted: Iterable[str] = (), place: DataPlace = HERE, objects: Mapping[str, Plugin] = NONE
+) -> Opened:
     """An existing run folder, on the CPU. Where its data cannot be read, random examples stand in, and a line says so.
 
     Raises ``UserError`` for a folder that is none, and where the data cannot be read and their inputs are not one
@@ -29,12 +31,12 @@ def open_with_or_without_data(path: Path | str, trusted: Iterable[str] = (), pla
     """
     cpu, trusted = torch.device("cpu"), list(trusted)
     try:
-        return open_task(path, cpu, trusted, place)
+        return open_task(path, cpu, trusted, place, objects=objects)
     except (UserError, OSError) as error:
         run = open_folder(path)
         if place != HERE or (info := _readable(run)) is None or not _is_shape(info.shape) or info.targets is None:
             raise
-        opened = open_task(path, cpu, trusted, stand_in=Plugin.of(lambda: random_data(info)))
+        opened = open_task(path, cpu, trusted, objects={**objects, "data": Plugin.of(lambda: random_data(info))})
         RunLogger(run).say(f"{run.path}: the data cannot be read, random inputs stand in for them: {error}")
         return opened
 

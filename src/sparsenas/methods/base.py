@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,6 +59,11 @@ class Method(nn.Module, ABC):
     def optimizer(self) -> Optimizer | None:
         """The optimizer of the architecture parameters, if there are any."""
         return None
+
+    @cached_property
+    def own_optimizer(self) -> Optimizer | None:
+        """The optimizer of ``optimizer()``, made once."""
+        return self.optimizer()
 
     def architecture_fixed_at(self) -> int | None:
         """The first epoch that is trained with a fixed architecture; ``None`` while it is unknown.

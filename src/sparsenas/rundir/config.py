@@ -15,7 +15,7 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.records import RunInfo
 
 CONFIG = "config.yaml"
-FORMAT = 2
+FORMAT = 3
 """Version of the files of a run folder; it grows with every change after which files of another version are misread."""
 PACKAGES = ("sparsenas", "torch", "numpy", "lightning-fabric", "kornia", "scikit-learn")
 

@@ -8,13 +8,13 @@ from sparsenas.job.trained import trained
 from sparsenas.nn.quantize import freeze_weights
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.results import update_results
+from sparsenas.rundir.results import ExportCheck, update_results
 
 EXAMPLES = 64
 
 
-def export_stage(run: Run, task: Task) -> None:
-    """Makes net.pt2 and net.onnx from net.pt."""
+def export_stage(run: Run, task: Task) -> ExportCheck:
+    """Makes net.pt2 and net.onnx from net.pt; returns how far they are from it."""
     net = trained(run, task)
     freeze_weights(net)
     inputs = task.data.prepared(next(task.data.val.batches(EXAMPLES)).inputs)
@@ -25,3 +25,4 @@ def export_stage(run: Run, task: Task) -> None:
         f"export: {check.same_predictions} of {check.examples} predictions equal in ONNX Runtime, "
         f"largest difference {check.onnx_max_difference:.1e}"
     )
+    return check

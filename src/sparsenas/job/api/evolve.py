@@ -1,0 +1,162 @@
+"""``sparsenas.evolve``: a supernet searched again, or any supernet by a score of one's own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sparsenas.core.arch import Arch
+from sparsenas.core.canonical import canonicalize, meta_skeleton
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import choices
+from sparsenas.costs import COSTS, Cost, CostTable, Limits, parse_budgets
+from sparsenas.errors import UserError
+from sparsenas.job.api.found import Found
+from sparsenas.job.api.functions import Folder, evolve_run
+from sparsenas.job.api.objects import plugin
+from sparsenas.job.limits import more_costs
+from sparsenas.methods import Method
+from sparsenas.nn.recalibration import recalibrate
+from sparsenas.nn.tree import Tree, map_tensors
+from sparsenas.searching.evolution import Score, Search, SearchProblem
+
+ScoreFunction = Callable[[nn.Module], float]
+"""A user's score of a plain network in eval mode; more is better."""
+
+
+@dataclass(frozen=True)
+class Evolved:
+    """The best architecture of a supernet by a user's score."""
+
+    arch: Arch
+    costs: Mapping[str, float]
+    """Its exact costs by name."""
+    score: float
+    scores: Mapping[Arch, float] = field(repr=False)
+    """The scores of all architectures that were tried, in order."""
+    _net: nn.Module = field(repr=False)
+    _inputs: Sequence[Tree] = field(repr=False)
+
+    def network(self) -> nn.Module:
+        """The plain network with inherited weights, recalibrated, in eval mode."""
+        return _plain(self._net, self.arch, self._inputs)
+
+
+def evolve(
+    supernet: Folder | nn.Module,
+    budget: str | Sequence[str] = (),
+    *,
+    score: ScoreFunction | None = None,
+    calibrate: Iterable[Any] = (),
+    example: Tree | None = None,
+    cost: Sequence[str | Cost] = (),
+    method: object = "spos",
+    seed: int = 0,
+    out: str | Path = "runs/evolved",
+    **flags: Any,
+) -> Found | Evolved:
+    """Searches a trained supernet under a budget.
+
+    Args:
+        supernet: what ``sparsenas.search`` returned, or a run folder: searched as ``sparsenas evolve`` does. Or a
+            network with choices and trained weights, which needs ``score``.
+        budget: hard limits on costs, such as ``"flops<=330e6"``: one, or a list.
+        score: a function from a plain network in eval mode to a number; more is better. The network is
+            a copy.
+        calibrate: batches on which batch norm is recalibrated for every candidate: inputs, or pairs (inputs, targets)
+            as a ``DataLoader`` has them. Without any the statistics of the supernet are used.
+        example: a batch of inputs by which costs are counted; by default the first batch of ``calibrate``.
+        cost: costs of your own that budgets may name, beside the built-in ones: functions of a layer or of a trace.
+        method: how candidates are proposed; a method that searches a supernet, such as ``{"name": "spos",
+            "generations": 10}``.
+        seed: seed of the candidates.
+        out: the new run folder, where a run folder is searched.
+        flags: for a run folder, any other flag of ``sparsenas evolve``.
+
+    Returns a ``Found`` for a run folder, else an ``Evolved``. Raises ``UserError``.
+    """
+    if not isinstance(supernet, nn.Module):
+        if score is not None:
+            raise UserError("score: expected none for a run folder; give the network itself to score it yourself")
+        return evolve_run(supernet, method=method, budget=budget, out=out, cost=list(cost), **flags)
+    if score is None or flags:
+        extra = f"; there is no flag {next(iter(flags))}" if flags else ""
+        raise UserError(f"score: expected a function from a network to a number, to score candidates{extra}")
+    batches = [_inputs(batch) for batch in calibrate]
+    limits = limits_of(supernet, batches[0] if example is None and batches else example, budget, cost)
+    made: Method = plugin("method", method).build("method", limits.choices, limits, seed)
+    rng = np.random.default_rng([seed, 2])
+    search = made.search(_problem(limits), rng)
+    if search is None:
+        raise UserError("method: expected a method that searches a supernet, as spos does")
+    return _searched(supernet, limits, search, score, batches)
+
+
+def limits_of(
+    space: nn.Module, example: Tree | None, budget: str | Sequence[str], cost: Sequence[str | Cost] = ()
+) -> Limits:
+    """Budgets over the costs of a network with choices.
+
+    ``example`` is a batch of inputs, or the shape of one input; ``cost`` are costs of one's own. Raises ``UserError``.
+    """
+    if example is None:
+        raise UserError("example: expected a batch of inputs, or the shape of one input, by which costs are counted")
+    if not choices(space):
+        raise UserError("expected a network with at least one choice, found none")
+    texts = [budget] if isinstance(budget, str) else budget
+    costs = {**COSTS, **more_costs(cost, texts)}
+    return Limits(CostTable(copy.deepcopy(space), _shape(example), costs), parse_budgets(texts, costs))
+
+
+def _shape(example: Tree) -> Any:
+    """The shape of one input where that is one float tensor or given itself, else an example."""
+    if isinstance(example, tuple | list) and all(isinstance(size, int) for size in example):
+        return tuple(example)
+    if isinstance(example, Tensor) and example.dtype == torch.float32:
+        return tuple(example.shape[1:])
+    return map_tensors(lambda leaf: leaf[:1], example)
+
+
+def _inputs(batch: Any) -> Tree:
+    return batch[0] if isinstance(batch, tuple | list) and len(batch) == 2 else batch
+
+
+def _problem(limits: Limits) -> SearchProblem:
+    skeleton = meta_skeleton(limits.table.net)
+    return SearchProblem(
+        limits.choices,
+        limits.draw,
+        lambda archs: [bool(x) for x in limits.legal(archs)],
+        lambda arch: canonicalize(skeleton, arch),
+    )
+
+
+def _searched(net: nn.Module, limits: Limits, search: Search, score: ScoreFunction, batches: Sequence[Tree]) -> Evolved:
+    scores: dict[Arch, float] = {}
+    while archs := search.ask():
+        for arch in archs:
+            scores[arch] = _number(score(_plain(net, arch, batches)), arch)
+        search.tell(archs, [Score(scores[arch]) for arch in archs])
+    best = search.best
+    return Evolved(best, limits.table.exact(best), scores[best], scores, net, batches)
+
+
+def _plain(net: nn.Module, arch: Arch, batches: Sequence[Tree]) -> nn.Module:
+    plain = derive(net, arch.gates())
+    if batches:
+        recalibrate(plain, batches)
+    return plain.eval()
+
+
+def _number(value: Any, arch: Arch) -> float:
+    try:
+        return float(value.detach() if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"score: expected a number for {arch.text()}, got {value!r}") from error

@@ -1,0 +1,172 @@
+"""``sparsenas.run``, ``search``, ``retrain``, ``export`` and ``report``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sparsenas.errors import UserError
+from sparsenas.job.api.found import Found
+from sparsenas.job.api.objects import Objects, plugin
+from sparsenas.job.flag_groups import RETRAIN, SEARCH
+from sparsenas.job.jobs import evolve_job, export_job, retrain_job, run_job, search_job
+from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags
+from sparsenas.reporting import report as write_report
+from sparsenas.rundir.results import ExportCheck
+from sparsenas.searching.config import Scoring
+from sparsenas.training.recipe import Recipe
+
+KINDS = ("space", "data", "objective")
+Group = TypeVar("Group", Recipe, Scoring)
+Folder = str | Path | Found
+"""A run folder, or what was found in it. From a folder alone, only names of spaces and data sets can be looked up."""
+
+
+def run(
+    space: object = "tiny",
+    data: object = "digits",
+    *,
+    objective: object = "classification",
+    method: object = "spos",
+    budget: str | Sequence[str] = (),
+    out: str | Path = "runs/run",
+    search: Recipe | Mapping[str, Any] | None = None,
+    retrain: Recipe | Mapping[str, Any] | None = None,
+    score: Scoring | Mapping[str, Any] | None = None,
+    **flags: Any,
+) -> Found:
+    """Searches, retrains, evaluates, exports and reports, as ``sparsenas run`` does.
+
+    Args:
+        space: a network with choices: an ``nn.Module``, whose layers are initialised anew, a function or class that
+            makes one, or a name.
+        data: a ``Data``, a data set or ``DataLoader`` of torch, a Hugging Face data set, a pair of tensors (inputs,
+            targets), several of these as a dictionary of ``train``, ``val``, ``test``, a function that returns one, or
+            a name.
+        objective: the task: a name (classification, multilabel, segmentation, regression), an ``Objective``, or a loss
+            function of output and target.
+        method: the search method: a name, a class, or a dictionary such as ``{"name": "spos", "generations": 10}``.
+        budget: hard limits on costs, such as ``"flops<=330e6"``: one, or a list.
+        out: the run folder; it must be new, unless ``resume=True``.
+        search: how the supernet is trained: a ``Recipe``, or those fields of it that differ from the default.
+        retrain: how the found network is trained.
+        score: how candidates are scored.
+        flags: any other flag of ``sparsenas run``: ``seed``, ``resume``, ``baselines``, ``devices``, ``threads``, ...
+
+    Returns what was found. Raises ``UserError``, a ``ValueError``, for a mistake in what is given, before any training.
+    """
+    given = _problem(space, data, objective)
+    recipes = {"search": _group(SEARCH, search), "retrain": _group(RETRAIN, retrain), "score": _group(Scoring(), score)}
+    made = _flags(
+        RunFlags, method=plugin("method", method), budget=_list(budget), out=Path(out), **given, **recipes, **flags
+    )
+    run_job(made)
+    return Found(Path(out), given)
+
+
+def search(
+    space: object = "tiny",
+    data: object = "digits",
+    *,
+    objective: object = "classification",
+    method: object = "spos",
+    budget: str | Sequence[str] = (),
+    out: str | Path = "runs/search",
+    search: Recipe | Mapping[str, Any] | None = None,
+    score: Scoring | Mapping[str, Any] | None = None,
+    **flags: Any,
+) -> Found:
+    """Trains a supernet and finds the best architecture within the budget, as ``sparsenas search`` does.
+
+    The arguments are those of ``sparsenas.run``. Raises ``UserError``.
+    """
+    given = _problem(space, data, objective)
+    recipes = {"search": _group(SEARCH, search), "score": _group(Scoring(), score)}
+    made = _flags(
+        SearchFlags, method=plugin("method", method), budget=_list(budget), out=Path(out), **given, **recipes, **flags
+    )
+    search_job(made)
+    return Found(Path(out), given)
+
+
+def evolve_run(run: Folder, *, method: object, budget: str | Sequence[str], out: str | Path, **flags: Any) -> Found:
+    """Searches the supernet of a run again, as ``sparsenas evolve`` does. Raises ``UserError``."""
+    path, objects, flags = _folder(run, flags)
+    made = _flags(EvolveFlags, run=path, method=plugin("method", method), budget=_list(budget), out=Path(out), **flags)
+    evolve_job(made, objects)
+    return Found(Path(out), objects, tuple(made.trust_plugins))
+
+
+def retrain(run: Folder, *, retrain: Recipe | Mapping[str, Any] | None = None, **flags: Any) -> Found:
+    """Trains the found network on all examples but the test split, as ``sparsenas retrain`` does.
+
+    Args:
+        run: what a search returned, or its run folder.
+        retrain: how it is trained: a ``Recipe``, or those fields of it that differ from the default.
+        flags: ``space``, ``data`` and ``objective``, if the run had objects and only its folder is given; any other
+            flag of ``sparsenas retrain``: ``target``, ``scale_to``, ``baselines``, ``compare``, ``inherit``, ...
+
+    Returns what was found. Raises ``UserError``.
+    """
+    path, objects, flags = _folder(run, flags)
+    made = _flags(RetrainFlags, run=path, retrain=_group(RETRAIN, retrain), **flags)
+    retrain_job(made, objects)
+    return Found(path, objects, tuple(made.trust_plugins))
+
+
+def export(run: Folder, **flags: Any) -> ExportCheck:
+    """Writes ``net.pt2`` and ``net.onnx`` of the trained network, as ``sparsenas export`` does.
+
+    Args:
+        run: what a search returned, or its run folder.
+        flags: ``space``, ``data``, ``objective`` and ``trust_plugins``, as for ``sparsenas.retrain``.
+
+    Returns how far both are from the network. Raises ``UserError`` where they differ by more than rounding.
+    """
+    path, objects, flags = _folder(run, flags)
+    return export_job(path, flags.pop("trust_plugins"), objects=objects, **flags)
+
+
+def report(run: Folder) -> Path:
+    """Writes ``report.html`` from the files of a run folder and returns its path. Raises ``UserError``."""
+    return write_report(run.path if isinstance(run, Found) else Path(run))
+
+
+def _problem(space: object, data: object, objective: object) -> dict[str, Any]:
+    return {kind: plugin(kind, value) for kind, value in zip(KINDS, (space, data, objective), strict=True)}
+
+
+def _folder(run: Folder, flags: Mapping[str, Any]) -> tuple[Path, Objects, dict[str, Any]]:
+    """The folder, the objects that its run was given, and the rest of the flags."""
+    found = run if isinstance(run, Found) else Found(Path(run))
+    given = {kind: plugin(kind, flags[kind]) for kind in KINDS if kind in flags}
+    rest = {name: value for name, value in flags.items() if name not in KINDS}
+    trusted = [*found.trusted, *rest.pop("trust_plugins", ())]
+    return found.path, {**found.objects, **given}, {**rest, "trust_plugins": trusted}
+
+
+def _group(default: Group, given: Group | Mapping[str, Any] | None) -> Group:
+    """A group of flags: the default with the fields that are given."""
+    if given is None:
+        return default
+    if not isinstance(given, Mapping):
+        return given
+    known = [one.name for one in fields(default)]
+    for name in given:
+        if name not in known:
+            raise UserError(f"{name}: {type(default).__name__} has no such field; expected one of {', '.join(known)}")
+    return replace(default, **given)
+
+
+def _flags(make: Any, **values: Any) -> Any:
+    known = [one.name for one in fields(make)]
+    for name in values:
+        if name not in known:
+            raise UserError(f"{name}: there is no such flag; expected one of {', '.join(known)}")
+    return make(**values)
+
+
+def _list(budget: str | Sequence[str]) -> list[str]:
+    return [budget] if isinstance(budget, str) else list(budget)
