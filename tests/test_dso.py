@@ -248,11 +248,11 @@ def test_a_budget_is_met_and_nearly_used(share: float, adapt: Any) -> None:
         flags = DsoFlags(pretrain=0.25, adapt=adapt)
         method = Dso(TABLE.choices, limits(f"flops<={bound}"), 0, flags, epochs=20)
         Toy(method, seed).run()
-        assert 0.95 * bound <= TABLE.exact(method.arch())["flops"] <= bound
+        assert 0.95 * bound <= TABLE.exact(method.final().arch)["flops"] <= bound
         assert method.architecture_fixed_at() is not None
         ranked.append(method.ranked)
         gates = method.gates()
-        assert {n: g.picks for n, g in gates.items()} == dict(method.arch())
+        assert {n: g.picks for n, g in gates.items()} == dict(method.final().arch)
         assert all(bool((g.weights > 0).all()) for g in gates.values() if g.weights is not None)
     assert np.mean(ranked) <= 20, "most zeros come of the penalty"
 
@@ -269,12 +269,12 @@ def test_random_networks_of_a_budget(seed: int, share: float) -> None:
 def test_several_budgets_and_a_lower_one() -> None:
     method = Dso(TABLE.choices, limits(f"flops<={COMPLETE / 2}", "params<=6000"), 0, epochs=12)
     Toy(method, 0).run()
-    exact = TABLE.exact(method.arch())
+    exact = TABLE.exact(method.final().arch)
     assert exact["flops"] <= COMPLETE / 2
     assert exact["params"] <= 6000
     floor = Dso(TABLE.choices, limits(f"flops>={COMPLETE / 2}"), 0, DsoFlags(gamma=1.0, adapt="none"), epochs=12)
     Toy(floor, 0).run()
-    assert TABLE.exact(floor.arch())["flops"] >= COMPLETE / 2
+    assert TABLE.exact(floor.final().arch)["flops"] >= COMPLETE / 2
 
 
 def test_without_a_budget_gamma_is_constant_and_decides() -> None:
@@ -283,7 +283,7 @@ def test_without_a_budget_gamma_is_constant_and_decides() -> None:
         method = Dso(TABLE.choices, limits(), 0, DsoFlags(gamma=gamma, adapt="none"), epochs=30)
         Toy(method, 0).run(40)
         assert method.gamma == gamma
-        counts.append(sum(map(len, method.arch().values())))
+        counts.append(sum(map(len, method.final().arch.values())))
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1]
 
@@ -496,7 +496,7 @@ def test_state_resumes_it() -> None:
         second.optimizer.load_state_dict(copy.deepcopy(first.optimizer.state_dict()))
         seen = second.run(start=stop)
         assert all(torch.equal(a, b) for a, b in zip(seen, expected[stop:], strict=True))
-        assert rest.arch() == whole.arch()
+        assert rest.final().arch == whole.final().arch
         part, rest = (Dso(TABLE.choices, budget, 0, epochs=8) for _ in range(2))
 
 

@@ -27,8 +27,8 @@ from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
 from sparsenas.job.trained import load
 from sparsenas.methods import Ista, IstaFlags, IstaOneStage, Method, OneStageFlags, Spos
-from sparsenas.methods.constrained_argmax import best_arch_within_budget
-from sparsenas.methods.ista.codes import Code, draw_dictionary, sources
+from sparsenas.methods.constrained_argmax import best_arch_within_budget, sources
+from sparsenas.methods.ista.codes import Code, draw_dictionary
 from sparsenas.nn.blocks import conv_bn
 from sparsenas.objectives import Classification
 from sparsenas.rundir.checkpoint import Checkpoint
@@ -99,7 +99,7 @@ def test_exactly_the_strongest_of_z_run(seed: int) -> None:
     for name, gate in method.gates().items():
         _, node = next(pair for pair in method.codes.items() if pair[0] == name)
         order = np.argsort(-node.strengths(), kind="stable")
-        assert gate.picks == tuple(sorted(order[:2])) == method.arch()[name]
+        assert gate.picks == tuple(sorted(order[:2])) == method.final().arch[name]
         assert gate.weights is not None
         assert gate.weights.shape == (2,)
 
@@ -279,15 +279,15 @@ def test_a_budget_does_not_displace_what_is_frozen() -> None:
     limits = Limits(TABLE, [Budget("flops", at_most=(low + high) / 2)])
     for seed in range(10):
         method, rng = IstaOneStage(TABLE.choices, limits, seed), np.random.default_rng(seed)
-        kept = method.arch()["c"]
+        kept = method.final().arch["c"]
         method.codes.freeze("c")
         for name, node in method.codes.items():
             if name != "c":
                 with torch.no_grad():
                     node.compressed.copy_(torch.tensor(rng.standard_normal(len(node.compressed))))
         method.end_epoch(0)
-        assert method.arch()["c"] == kept
-        assert limits.legal([method.arch()])[0]
+        assert method.final().arch["c"] == kept
+        assert limits.legal([method.final().arch])[0]
 
 
 def test_held_out_images_do_not_train_weights() -> None:
@@ -352,7 +352,7 @@ def test_the_absorbed_network_is_the_supernet(training: bool) -> None:
     with torch.no_grad():
         expected, got = net(x), plain(x)
     assert float((expected - got).abs().max()) <= 1e-5 * float(expected.abs().max())
-    assert derive(net, method.arch().gates()).state_dict().keys() == plain.state_dict().keys()
+    assert derive(net, method.final().arch.gates()).state_dict().keys() == plain.state_dict().keys()
 
 
 ONE_STAGE = [
@@ -494,8 +494,8 @@ def test_the_flag_for_distinct_sources(cells: CostTable) -> None:
     free, apart = (
         Ista(cells.choices, Limits(cells), 1, IstaFlags(start=1.0, distinct_sources=flag)) for flag in (False, True)
     )
-    assert all(len(read(cells, name, picks)) == 2 for name, picks in apart.arch().items())
-    assert any(len(read(cells, name, picks)) == 1 for name, picks in free.arch().items())
+    assert all(len(read(cells, name, picks)) == 2 for name, picks in apart.final().arch.items())
+    assert any(len(read(cells, name, picks)) == 1 for name, picks in free.final().arch.items())
     assert not apart.facts()["codes"]["displaced"]
     with pytest.raises(UserError, match="expected options such as 1:skip_connect, choice 'a' has 'k1'"):
         Ista(TABLE.choices, Limits(TABLE), 0, IstaFlags(distinct_sources=True))

@@ -18,9 +18,9 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs import CostTable, Limits
 from sparsenas.errors import UserError
-from sparsenas.methods import Dso, DsoFlags, Ista, Method, Spos
+from sparsenas.methods import Darts, Dso, DsoFlags, Gdas, Ista, Method, Spos
 from sparsenas.nn.blocks import Sum, conv_bn
-from sparsenas.spaces import darts, dso, tiny
+from sparsenas.spaces import darts, dso, nasbench_macro, tiny
 from sparsenas.testing import check_method
 
 SHAPE = (1, 8, 8)
@@ -40,16 +40,26 @@ SPACES: dict[str, Callable[[], nn.Module]] = {
     "darts": lambda: darts(width=4, cells=3, shape=SHAPE),
     "dso": lambda: dso(width=4, depth=1, shape=SHAPE),
     "own": own,
+    "nasbench_macro": lambda: nasbench_macro(shape=SHAPE),
 }
 METHODS: dict[str, Callable[[Limits, int], Method]] = {
     "Spos": lambda limits, seed: Spos(limits.choices, limits, seed),
+    "Darts": lambda limits, seed: Darts(limits.choices, limits, seed),
+    "Gdas": lambda limits, seed: Gdas(limits.choices, limits, seed, epochs=3),
     "Ista": lambda limits, seed: Ista(limits.choices, limits, seed),
     "Dso": lambda limits, seed: Dso(limits.choices, limits, seed, DsoFlags(pretrain=0), epochs=2),
 }
 REFUSED = {
     ("Ista", "dso"): "keeps 0 to 5 options; ISTA-NAS needs choices of a fixed number",
     ("Ista", "own"): "choice 'some' keeps 1 to 3 options; ISTA-NAS needs choices of a fixed number",
+    ("Darts", "tiny"): "choice 'block1.width' is no choice among operations: its module takes no weights",
+    ("Gdas", "tiny"): "choice 'block1.width' is no choice among operations: its module takes no weights",
+    ("Darts", "dso"): "keeps 0 to 5 options; DARTS needs choices of a fixed number",
+    ("Gdas", "dso"): "keeps 0 to 5 options; GDAS needs choices of a fixed number",
+    ("Darts", "own"): "choice 'some' keeps 1 to 3 options; DARTS needs choices of a fixed number",
+    ("Gdas", "own"): "choice 'some' keeps 1 to 3 options; GDAS needs choices of a fixed number",
     ("Dso", "tiny"): "choice 'block1' keeps 1 to 1 of 4 options; DSO-NAS starts from all",
+    ("Dso", "nasbench_macro"): "keeps 1 to 1 of 3 options; DSO-NAS starts from all",
     ("Dso", "darts"): "keeps 2 to 2 of 14 options; DSO-NAS starts from all",
 }
 
@@ -76,7 +86,7 @@ def test_any_method_on_any_space(name: str, space: str) -> None:
             optimizer.step()
             optimizer.zero_grad()
         method.end_epoch(epoch)
-    arch = method.arch() or Arch.sample(open_choices, np.random.default_rng(0))
-    plain = derive(net, arch.gates()).eval()
+    final = method.final()
+    plain = derive(net, final.gates if final else Arch.sample(open_choices, np.random.default_rng(0)).gates()).eval()
     assert not choices(plain)
     assert plain(torch.randn(2, *SHAPE)).shape == (2, 10)

@@ -18,16 +18,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.canonical import canonicalize
 from sparsenas.core.derive import derive
-from sparsenas.core.gate import choices, set_gates
+from sparsenas.core.gate import Gates, choices, set_gates
 from sparsenas.costs import CostTable, Limits, Shape, total, trace
 from sparsenas.costs.layer import params
 from sparsenas.data import Examples, Split, as_data
 from sparsenas.errors import UserError
 from sparsenas.methods import Method
+from sparsenas.methods.contract import check_contract, check_final, check_gates
 from sparsenas.nn.tree import Tree, call_on_copy, concatenated, map_tensors, tensors
 from sparsenas.objectives import Objective
 from sparsenas.searching.eval_batches import EvalBatches
@@ -112,22 +114,56 @@ def _check_names(net: nn.Module, arch: Arch, expected: Tree, x: Tree, tolerance:
 
 
 def check_method(make: Callable[[Limits, int], Method], limits: Limits, steps: int = 20) -> None:
-    """Checks that a method's gates are legal and that its state resumes it exactly.
+    """Checks that a method keeps the contract of ``sparsenas.methods.Method``, and that its state resumes it exactly.
 
-    ``make`` builds the method from limits and a seed. Raises ``AssertionError``.
+    Its gates are legal or relaxed, its architecture is legal and within the budgets, its parameters get gradients, and
+    a method that loads the state of another proposes the same gates, weights and architectures.
+    ``make`` builds the method from limits and a seed. The loss is a made-up function of the gates' weights. Raises
+    ``UserError`` for what the method lacks, ``AssertionError`` where it does not resume; both in one line.
     """
-    method = make(limits, 0)
-    for _ in range(steps):
-        for name, gate in method.gates().items():
-            limits.choices[name].check(gate.picks)
-    state = copy.deepcopy(method.state_dict())
-    other = make(limits, 1)
-    other.load_state_dict(state)
+    check_contract(make(limits, 0))
+    method, other = make(limits, 0), make(limits, 1)
+    optimizer, other_optimizer = method.optimizer(), other.optimizer()
+    start = method.search_starts_at()
+    for epoch in range(start):
+        method.end_epoch(epoch)
     for step in range(steps):
-        first, second = method.gates(), other.gates()
-        assert {n: g.picks for n, g in first.items()} == {n: g.picks for n, g in second.items()}, (
-            f"step {step} after resuming: expected the same gates as without interruption"
-        )
+        _step(method, optimizer, step)
+    method.end_epoch(start)
+    other.load_state_dict(copy.deepcopy(method.state_dict()))
+    if optimizer is not None and other_optimizer is not None:
+        other_optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for step in range(steps):
+        first, second = _step(method, optimizer, step), _step(other, other_optimizer, step)
+        _check_same(f"gates() of step {step} after resuming", first, second)
+    ends = method.final(), other.final()
+    if ends[0] is not None and ends[1] is not None:
+        check_final(method, ends[0])
+        assert ends[0].arch == ends[1].arch, f"final() after resuming: expected {ends[0].arch}, got {ends[1].arch}"
+        _check_same("final() after resuming", ends[0].gates, ends[1].gates)
+
+
+def _step(method: Method, optimizer: Optimizer | None, step: int) -> Gates:
+    """The gates of a training step, after which the method learns."""
+    gates = method.gates()
+    check_gates(method, gates)
+    learning = [g.weights for g in gates.values() if g.weights is not None and g.weights.requires_grad]
+    if optimizer is not None and learning:
+        sum(((w * (1 + torch.arange(len(w)) + step % 3)).sin().sum() for w in learning), torch.zeros(())).backward()
+        if all(parameter.grad is None for parameter in method.parameters()):
+            raise UserError(f"--method: {type(method).__name__}: expected gradients in its parameters, got none")
+        optimizer.step()
+        optimizer.zero_grad()
+    return {n: g if g.weights is None else g._replace(weights=g.weights.detach().clone()) for n, g in gates.items()}
+
+
+def _check_same(what: str, first: Gates, second: Gates) -> None:
+    for name, gate in first.items():
+        picks, weights = second[name]
+        assert gate.picks == picks, f"{what}: choice {name!r}: expected picks {gate.picks}, got {picks}"
+        same = gate.weights is weights or (gate.weights is not None and weights is not None)
+        same = same and (weights is None or gate.weights is None or torch.equal(gate.weights, weights))
+        assert same, f"{what}: choice {name!r}: expected weights {gate.weights}, got {weights}"
 
 
 def check_data(data: Any, objective: Objective | None = None, batch: int = 8) -> None:

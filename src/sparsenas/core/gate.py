@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -29,6 +29,9 @@ class Gated(nn.Module, ABC):
 
     Subclasses read ``self.gate`` in ``forward``. ``choices`` finds these modules, ``set_gates`` sets their gates.
     """
+
+    takes_weights: ClassVar[bool] = False
+    """Whether it runs any number of options, each times its weight; else only legal picks, without weights."""
 
     def __init__(self, choice: Choice) -> None:
         super().__init__()
@@ -66,6 +69,11 @@ def choices(net: nn.Module) -> dict[str, Choice]:
                     f"got {found[choice.name].options} and {choice.options}"
                 )
     return found
+
+
+def unweighted(net: nn.Module) -> set[str]:
+    """The names of the choices with a module that takes no weights, such as a ``Width``: nothing can learn them."""
+    return {m.choice.name for m in net.modules() if isinstance(m, Gated) and not m.takes_weights}
 
 
 def set_gates(net: nn.Module, gates: Gates) -> None:

@@ -8,6 +8,7 @@ identity are a choice of depth.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -31,6 +32,8 @@ class Join(Gated, Derivable):
         drop: share of the drop-path rate at which options are dropped when the derived network trains. A single
             identity is never dropped.
     """
+
+    takes_weights: ClassVar[bool] = True
 
     def __init__(
         self, choice: Choice, ops: Iterable[nn.Module], sources: Sequence[int] | None = None, drop: float = 0.0

@@ -38,7 +38,7 @@ from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.finish import finish
 from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
-from sparsenas.job.stages.search import make_method, search_stage
+from sparsenas.job.stages.search import build_method, make_method, search_stage
 from sparsenas.job.stand_in import open_with_or_without_data
 from sparsenas.job.task import Task, make_task
 from sparsenas.job.trained import trained_supernet
@@ -118,7 +118,7 @@ def _evolve(run: Run, flags: EvolveFlags, device: torch.device, objects: Mapping
     )
     if flags.pareto:
         check_cost("--pareto", flags.pareto, task.limits.table.costs)
-    method = flags.method.build("method", task.choices, task.limits, task.seed)
+    method = build_method(flags.method, task)
     net = trained_supernet(run if run.has(SUPERNET) else source.run, task)
     begin(run, task, "evolve", config)
     _copy_supernet(source.run, run)

@@ -1,8 +1,14 @@
-"""The search methods, one folder per family: how architectures are proposed and learned."""
+"""The search methods, one file or folder per family: how architectures are proposed and learned."""
 
+from sparsenas.methods.base import Final as Final
 from sparsenas.methods.base import Method as Method
+from sparsenas.methods.constrained_argmax import best_arch_within_budget as best_arch_within_budget
+from sparsenas.methods.darts import Darts as Darts
+from sparsenas.methods.darts import DartsFlags as DartsFlags
 from sparsenas.methods.dso.flags import DsoFlags as DsoFlags
 from sparsenas.methods.dso.method import Dso as Dso
+from sparsenas.methods.gdas import Gdas as Gdas
+from sparsenas.methods.gdas import GdasFlags as GdasFlags
 from sparsenas.methods.ista.flags import IstaFlags as IstaFlags
 from sparsenas.methods.ista.flags import OneStageFlags as OneStageFlags
 from sparsenas.methods.ista.method import Ista as Ista
@@ -18,5 +24,7 @@ METHODS: dict[str, type[Method]] = {
     "ista": Ista,
     "ista_one_stage": IstaOneStage,
     "dso": Dso,
+    "darts": Darts,
+    "gdas": Gdas,
 }
 """The methods that the command line knows by name."""

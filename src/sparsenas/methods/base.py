@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -21,8 +21,20 @@ Figures = dict[str, dict[str, float]]
 """Numbers by quantity and name."""
 
 
+class Final(NamedTuple):
+    """What a method hands on when its training ends."""
+
+    arch: Arch
+    """The architecture: legal, and within the budgets."""
+    gates: Gates
+    """How it runs on the supernet's weights: its picks, with a weight for each if the method learns weights."""
+
+
 class Method(nn.Module, ABC):
     """A search method: proposes architectures, and learns them or searches them.
+
+    ``gates`` are for training, ``final`` is the result. A method that learns its parameters from the network's loss
+    returns weights that depend on them in ``gates``. A method has ``final`` or ``search``.
 
     ``parameters()`` are the architecture parameters; buffers and the extra state are the rest of its memory. Resuming
     needs ``state_dict()`` only. A method knows choices and costs, never networks. It is constructed as
@@ -46,14 +58,19 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def gates(self) -> Gates:
-        """The gates for the next batch."""
+        """The gates for the next training step.
 
-    def arch(self) -> Arch | None:
-        """The best legal architecture now; ``None`` if the method learns none and the supernet is searched."""
+        They may be relaxed: any options of a choice, more than an architecture keeps too, with a weight for each.
+        Without weights the picks must be legal. Choices whose modules take no weights, such as a ``Width``, need legal
+        picks, too (``core/gate.py::Gated.takes_weights``).
+        """
+
+    def final(self) -> Final | None:
+        """The architecture now, with its gates; ``None`` if the method learns none and the supernet is searched."""
         return None
 
     def search(self, problem: SearchProblem, rng: np.random.Generator, choose: Parents | None = None) -> Search | None:
-        """The search of the trained supernet, with parents chosen by ``choose``; ``None`` if ``arch`` is the result."""
+        """The search of the trained supernet, with parents chosen by ``choose``; ``None`` where ``final`` is used."""
         return None
 
     def optimizer(self) -> Optimizer | None:

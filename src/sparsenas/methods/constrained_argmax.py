@@ -59,6 +59,19 @@ def topk_picks(choice: Choice, strengths: NDArray[np.float64], groups: Sequence[
     return tuple(sorted(choice.strongest(alone.tolist())[: choice.most]))
 
 
+def sources(choice: Choice) -> tuple[int, ...]:
+    """The source of each option, from labels such as 1:skip_connect. Raises ``UserError`` for other labels."""
+    found = tuple(option.partition(":")[0] for option in choice.options)
+    if not all(":" in option and source.isdigit() for option, source in zip(choice.options, found, strict=True)):
+        raise UserError(
+            f"--method.distinct_sources: expected options such as 1:skip_connect, choice {choice.name!r} has "
+            f"{choice.options[0]!r}"
+        )
+    if len(set(found)) < choice.most:
+        raise UserError(f"--method.distinct_sources: choice {choice.name!r} keeps more options than it has sources")
+    return tuple(map(int, found))
+
+
 def _apart(arch: Arch, groups: Groups) -> bool:
     return all(len({groups[name][pick] for pick in arch[name]}) == len(arch[name]) for name in groups)
 

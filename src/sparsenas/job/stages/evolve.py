@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sparsenas.core.arch import Arch
-from sparsenas.errors import UserError
-from sparsenas.job.stages.candidates import architectures, run_search, scored
-from sparsenas.job.stages.search import final, search_randomly, write_best
+from sparsenas.job.stages.candidates import run_search, scored
+from sparsenas.job.stages.search import finalist, search_randomly, searching, write_best
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.objectives import Metrics
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.records import Front, FrontPoint
-from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.pareto import CostOf, crowded, front, hypervolume, objectives
@@ -42,16 +40,14 @@ def search_again(
 
     scoring = replace(scoring, by="") if pareto else scoring
     choose = crowded(cost_of) if pareto else scoring.choose
-    strategy = method.search(architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")), choose)
-    if strategy is None:
-        raise UserError("--method: expected a method that searches a supernet, as spos does")
+    strategy = searching(method, task, choose)
     net.to(task.data.device)
     scorer = task.scorer(net, scoring, RunLogger(run).say)
     known = run_search(run, task, scorer, strategy, scoring, scored([source, run], task.choices))
     search_randomly(run, task, scorer, scoring, random, [source, run])
     if pareto:
         write_front(run, task, strategy.scores, known, cost_of, pareto)
-    write_best(run, task, *final(run, task, net, known, scoring))
+    write_best(run, task, *finalist(run, task, net, known, scoring))
 
 
 def write_front(

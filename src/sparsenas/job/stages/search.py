@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -18,6 +20,7 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.candidates import architectures, run_search, scored
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
+from sparsenas.methods.contract import check_contract, check_final
 from sparsenas.objectives import Metrics
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.drawing import ArchDrawing
@@ -28,15 +31,17 @@ from sparsenas.rundir.records import Best, Provenance
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.additive_smoothing import shrinkage
 from sparsenas.searching.config import Scoring
-from sparsenas.searching.evolution import RandomSearch, Score, best_first
+from sparsenas.searching.evolution import Parents, RandomSearch, Score, Search, best_first
 from sparsenas.searching.population_evaluator import Scorer, score_population
 from sparsenas.training.loops import train_supernet
 from sparsenas.training.recipe import Recipe
 
 
 def make_method(plugin: Plugin, task: Task, recipe: Recipe, random: int = 0) -> Method:
-    """Builds the method for the supernet's training. Raises ``UserError``."""
-    built: Method = plugin.build("method", task.choices, task.limits, task.seed, epochs=recipe.epochs)
+    """Builds the method for the supernet's training. Raises ``UserError`` for what it lacks and for what it refuses."""
+    built = build_method(plugin, task, recipe.epochs)
+    with torch.random.fork_rng(devices=[]):
+        check_contract(build_method(plugin, task, recipe.epochs))
     if built.one_stage and task.target != task.space:
         raise UserError(
             f"--target: {plugin.name} trains the found network itself, which has the size of the space; use --space"
@@ -46,6 +51,19 @@ def make_method(plugin: Plugin, task: Task, recipe: Recipe, random: int = 0) -> 
         raise UserError(
             f"--random-search: expected 0, got {random}: {plugin.name} leaves the weights of the found network only"
         )
+    return built
+
+
+def build_method(plugin: Plugin, task: Task, epochs: int = 0) -> Method:
+    """Builds a method. Raises ``UserError`` for a callable that does not return one."""
+    make, words = plugin.callable("method"), f"--method {plugin.name}"
+    if inspect.isabstract(make):
+        missing = ", ".join(f"{name}()" for name in sorted(make.__abstractmethods__))  # type: ignore[attr-defined]
+        raise UserError(f"{words}: expected a method, got a class without {missing}")
+    given = {"epochs": epochs} if epochs else {}
+    built = plugin.build("method", task.choices, task.limits, task.seed, **given)
+    if not isinstance(built, Method):
+        raise UserError(f"{words}: expected a sparsenas.methods.Method, got an object of class {type(built).__name__}")
     return built
 
 
@@ -66,24 +84,21 @@ def search_stage(
     if run.has(Best.FILE):
         return
     net = _supernet(run, task, method, fabric, recipe, checkpoint_seconds)
-    strategy = method.search(
-        architectures(task), np.random.default_rng(seed_of(task.seed, "evolution")), scoring.choose
-    )
-    scorer = task.scorer(net, scoring, RunLogger(run).say)
+    scorer, learned = task.scorer(net, scoring, RunLogger(run).say), method.final()
     weights: dict[str, list[float]] = {}
     score: Metrics | None = None
-    if strategy is None:
-        best = method.arch()
-        assert best is not None
-        gates = method.gates()
+    if learned is not None:
+        check_final(method, learned)
+        best, gates = learned
         weights = {name: gate.weights.tolist() for name, gate in gates.items() if gate.weights is not None}
         if method.one_stage:
             save_net(run, derive(net, gates), Provenance(one_stage=True))
         else:
             score = score_population(derive(net, gates), [Arch({}, {})], scorer.eval_batches, task.objective)[0]
     else:
+        strategy = searching(method, task, scoring.choose)
         known = run_search(run, task, scorer, strategy, scoring, scored([run], task.choices))
-        best, score = final(run, task, net, known, scoring)
+        best, score = finalist(run, task, net, known, scoring)
     search_randomly(run, task, scorer, scoring, random, [run])
     write_best(run, task, best, score, weights)
 
@@ -105,7 +120,16 @@ def _supernet(
     return net
 
 
-def final(
+def searching(method: Method, task: Task, choose: Parents | None) -> Search:
+    """The method's search of a trained supernet. Raises ``UserError`` for a method that has none."""
+    rng = np.random.default_rng(seed_of(task.seed, "evolution"))
+    strategy = method.search(architectures(task), rng, choose)
+    if strategy is None:
+        raise UserError("--method: expected a method that searches a supernet, as spos does")
+    return strategy
+
+
+def finalist(
     run: Run, task: Task, net: nn.Module, known: Mapping[Arch, Metrics], scoring: Scoring
 ) -> tuple[Arch, Metrics]:
     """The best scored architecture; with finalists, the best of those by all validation examples."""

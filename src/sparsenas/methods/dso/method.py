@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices
 from sparsenas.core.gate import Gates
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
-from sparsenas.methods.base import Figures, Method
+from sparsenas.methods.base import Figures, Final, Method
 from sparsenas.methods.dso.adaptive import Penalties
 from sparsenas.methods.dso.apg import ApgNag
 from sparsenas.methods.dso.budget_controller import BudgetController, Matrix
@@ -70,9 +69,13 @@ class Dso(Method):
         """The options that are not pruned, weighted by their scales; in pre-training all options, unweighted."""
         return self.options.gates(scaled=self.epoch >= self.start)
 
-    def arch(self) -> Arch:
-        """The options of scales above 0 that are not isolated, without the weakest ones where a budget asks for it."""
-        return self.options.arch(self._within_budget())
+    def final(self) -> Final:
+        """The options of scales above 0 that are not isolated, without the weakest ones where a budget asks for it.
+
+        Their weights are their scales.
+        """
+        arch = self.options.arch(self._within_budget())
+        return Final(arch, self.options.gates_of(arch, scaled=self.epoch >= self.start))
 
     def optimizer(self) -> ApgNag:
         """APG-NAG, as in the paper."""

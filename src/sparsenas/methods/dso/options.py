@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.canonical import canonicalize, meta_skeleton
-from sparsenas.core.choice import Choices
+from sparsenas.core.choice import Choices, Picks
 from sparsenas.core.dag import Dag
 from sparsenas.core.gate import Gate, Gates, set_gates
 from sparsenas.core.join import Join
@@ -42,13 +44,20 @@ class ScaledOptions(nn.Module):
 
     def gates(self, scaled: bool) -> Gates:
         """The options that are not pruned, weighted by their scales or by 1."""
-        gates: dict[str, Gate] = {}
         alive = self.alive.cpu().numpy()
-        for name, choice in self.choices.items():
-            first = self.table.encoding.columns[name]
-            picks = np.flatnonzero(alive[first : first + len(choice.options)]).tolist()
-            gates[name] = Gate(tuple(picks), self.scales[[first + pick for pick in picks]] if scaled else None)
-        return gates
+        first = self.table.encoding.columns
+        return self.gates_of(
+            {n: tuple(np.flatnonzero(alive[first[n] :][: len(c.options)]).tolist()) for n, c in self.choices.items()},
+            scaled,
+        )
+
+    def gates_of(self, kept: Mapping[str, Picks], scaled: bool) -> Gates:
+        """Some options of every choice, weighted by their scales or by 1."""
+        first = self.table.encoding.columns
+        return {
+            name: Gate(picks, self.scales[[first[name] + pick for pick in picks]] if scaled else None)
+            for name, picks in kept.items()
+        }
 
     def kept(self) -> Matrix:
         """The row of the options of scales above 0."""

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.choice import Choice, Picks
-from sparsenas.core.gate import Gate, Gates
+from sparsenas.core.choice import Picks
+from sparsenas.core.gate import Gate, Gates, unweighted
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
-from sparsenas.methods.constrained_argmax import Strengths, best_arch_within_budget, topk_picks
+from sparsenas.methods.constrained_argmax import Strengths, best_arch_within_budget, sources, topk_picks
 from sparsenas.methods.ista.flags import CodeFlags, Dictionary
 from sparsenas.methods.ista.lasso import Matrix, lasso
 
@@ -93,6 +93,7 @@ class Codes(nn.Module):
             rng = np.random.default_rng([seed, i])
             a = draw_dictionary(flags.dictionary, min(flags.dimension, len(choice.options)), len(choice.options), rng)
             self.each.append(Code(a, _first(a, flags.start, choice.most, rng)))
+        self.unweighted = unweighted(limits.table.net)
         self.frozen: set[str] = set()
         self.arch: Arch | None = None
         self.facts: dict[str, Any] = {}
@@ -111,7 +112,8 @@ class Codes(nn.Module):
         arch, gates = self.support(), {}
         for name, code in self.items():
             weights = code.weights()
-            gates[name] = Gate(arch[name], weights.detach() if name in self.frozen else weights)
+            constant = name in self.frozen or name in self.unweighted
+            gates[name] = Gate(arch[name], weights.detach() if constant else weights)
         return gates
 
     def support(self) -> Arch:
@@ -198,19 +200,6 @@ def _short(value: float) -> float:
 def _fix_support(codes: nn.Module, _: object) -> None:
     assert isinstance(codes, Codes)
     codes.fix_support()
-
-
-def sources(choice: Choice) -> tuple[int, ...]:
-    """The source of each option, from labels such as 1:skip_connect. Raises ``UserError`` for other labels."""
-    found = tuple(option.partition(":")[0] for option in choice.options)
-    if not all(":" in option and source.isdigit() for option, source in zip(choice.options, found, strict=True)):
-        raise UserError(
-            f"--method.distinct_sources: expected options such as 1:skip_connect, choice {choice.name!r} has "
-            f"{choice.options[0]!r}"
-        )
-    if len(set(found)) < choice.most:
-        raise UserError(f"--method.distinct_sources: choice {choice.name!r} keeps more options than it has sources")
-    return tuple(map(int, found))
 
 
 def draw_dictionary(kind: Dictionary, rows: int, columns: int, rng: np.random.Generator) -> Matrix:

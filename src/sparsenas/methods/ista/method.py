@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 from torch.optim import Adam, Optimizer
 
-from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices
 from sparsenas.core.gate import Gates
 from sparsenas.costs import Limits
-from sparsenas.methods.base import Figures, Method
+from sparsenas.methods.base import Figures, Final, Method
 from sparsenas.methods.ista.codes import Codes
 from sparsenas.methods.ista.flags import CodeFlags, IstaFlags, OneStageFlags
 
@@ -36,9 +35,9 @@ class Ista(Method):
         """The support of this epoch, with weights through which b learns."""
         return self.codes.gates()
 
-    def arch(self) -> Arch:
-        """The support of this epoch: the strongest one within the budgets."""
-        return self.codes.support()
+    def final(self) -> Final:
+        """The support of this epoch, the strongest one within the budgets, with its weights."""
+        return Final(self.codes.support(), self.codes.gates())
 
     def optimizer(self) -> Optimizer:
         """Adam, as in the released code."""
@@ -90,9 +89,9 @@ class IstaOneStage(Method):
         """The support of this epoch, with weights through which b learns."""
         return self.codes.gates()
 
-    def arch(self) -> Arch:
-        """The support of this epoch: the strongest one within the budgets."""
-        return self.codes.support()
+    def final(self) -> Final:
+        """The support of this epoch, the strongest one within the budgets, with its weights."""
+        return Final(self.codes.support(), self.codes.gates())
 
     def optimizer(self) -> Optimizer:
         """Adam, as in the released code."""
