@@ -47,7 +47,7 @@ def test_paths_and_names_exist(page: Path) -> None:
     wrong = []
     for path, name in named + re.findall(r"`([\w./-]+?(?:\.(?:py|md|sh|svg|j2)|(?<!\.)/))(?:::([\w.]+))?`", text):
         found = next((base / path for base in (ROOT, SRC, page.parent) if (base / path).exists()), None)
-        if path != "mynet.py" and (found is None or (name and name not in names(found))):
+        if path not in ("mynet.py", "mymethod.py") and (found is None or (name and name not in names(found))):
             wrong.append(f"{path}::{name}" if name else path)
     assert not wrong
 
@@ -112,9 +112,11 @@ def test_make_has_the_targets_that_pages_and_ci_name() -> None:
 
 @every_page
 def test_command_lines_parse(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "mynet.py").write_text(own_network(), encoding="utf-8")
+    for module, text in {"mynet": own_network(), "mymethod": first_block(ROOT / "docs" / "methods.md")}.items():
+        (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mynet", raising=False)
+    monkeypatch.syspath_prepend(ROOT / "experiments")
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("sparsenas.job.flags.parse.space_of_run", lambda run, trusted: "tiny")  # there is no such run
     commands = command_lines(page.read_text(encoding="utf-8"))
@@ -175,7 +177,12 @@ def test_the_readme_has_every_file_of_a_run() -> None:
 
 def own_network() -> str:
     """The module ``mynet.py`` in the README."""
-    return README.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    return first_block(README)
+
+
+def first_block(page: Path) -> str:
+    """The first Python code of a page."""
+    return page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
 
 
 def command_lines(text: str) -> list[list[str]]:
