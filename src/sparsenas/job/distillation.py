@@ -44,7 +44,7 @@ def check_sandwich(distill: str, name: str, method: Method) -> None:
 
 def learns(method: Method) -> bool:
     """Whether a method learns an architecture, so that no other one runs well on the weights of its supernet."""
-    return type(method).arch is not Method.arch
+    return type(method).final is not Method.final
 
 
 def check_teacher(recipe: Recipe, task: Task, learned: bool) -> None:
