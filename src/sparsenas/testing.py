@@ -135,12 +135,12 @@ def check_method(make: Callable[[Limits, int], Method], limits: Limits, steps: i
         other_optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for step in range(steps):
         first, second = _step(method, optimizer, step), _step(other, other_optimizer, step)
-        _check_same(f"gates() of step {step} after resuming", first, second)
+        _check_gates_same(f"gates() of step {step} after resuming", first, second)
     ends = method.final(), other.final()
     if ends[0] is not None and ends[1] is not None:
         check_final(method, ends[0])
         assert ends[0].arch == ends[1].arch, f"final() after resuming: expected {ends[0].arch}, got {ends[1].arch}"
-        _check_same("final() after resuming", ends[0].gates, ends[1].gates)
+        _check_gates_same("final() after resuming", ends[0].gates, ends[1].gates)
 
 
 def _step(method: Method, optimizer: Optimizer | None, step: int) -> Gates:
@@ -157,7 +157,7 @@ def _step(method: Method, optimizer: Optimizer | None, step: int) -> Gates:
     return {n: g if g.weights is None else g._replace(weights=g.weights.detach().clone()) for n, g in gates.items()}
 
 
-def _check_same(what: str, first: Gates, second: Gates) -> None:
+def _check_gates_same(what: str, first: Gates, second: Gates) -> None:
     for name, gate in first.items():
         picks, weights = second[name]
         assert gate.picks == picks, f"{what}: choice {name!r}: expected picks {gate.picks}, got {picks}"
