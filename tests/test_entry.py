@@ -147,7 +147,10 @@ REFUSED: dict[tuple[str, ...], str] = {
     ("color", "labels_from_1"): rf"{CLASSES} 2 as targets, got 3 \(example 2 of the training part\)",
     ("color", "minus"): rf"{CLASSES} 2 as targets, got -1 \(example 0 of the training part\)",
     ("color", "one_hot"): "--objective classification: expected one class number per example, got targets of shape",
-    ("color", "real"): rf"{CLASSES} 2 as targets, got torch.float64; --objective regression is for real numbers",
+    (
+        "color",
+        "real",
+    ): "--objective classification: expected class numbers as targets, got torch.float64; --objective ",
     ("color", "strings"): "--data brought:strings: expected numbers, got text: 'cat'",
     ("color", "no_train"): "--data brought:no_train: expected at least one training example, got none",
     ("color", "no_val"): "--data brought:no_val: expected at least one validation example, got none",

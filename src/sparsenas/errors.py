@@ -44,12 +44,12 @@ class UserError(ValueError):
     """
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """An error of the user's own code in one line: its kind, what it says, and the line of that code that raised it."""
     kind, said = type(error).__name__, first_line(error)
     frames = traceback.extract_tb(error.__traceback__)

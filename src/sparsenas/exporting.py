@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsenas.errors import UserError, check_extra, first_line
+from sparsenas.errors import UserError, check_extra, first_line, told
 from sparsenas.nn.quantize import Quantized
 from sparsenas.nn.tree import Tree, arguments, call, count, device_of, map_tensors, tensors
 from sparsenas.objectives import Objective
@@ -32,19 +32,28 @@ SAME = 0.95
 def export_network(run: Run, net: nn.Module, inputs: Tree, objective: Objective) -> ExportCheck:
     """Writes ``net.pt2`` and ``net.onnx`` for any batch size, and compares both with ``net`` on prepared ``inputs``.
 
-    Returns the comparison. Raises ``UserError`` when an exported file differs by more than rounding.
+    Returns the comparison. Raises ``UserError`` when an exported file differs by more than rounding; none is left then.
     """
     net = net.cpu().eval()
     inputs = map_tensors(lambda leaf: leaf.cpu().contiguous(), inputs)
     few = map_tensors(lambda leaf: torch.cat([leaf, leaf])[:2], inputs)  # a batch of one would be a constant
     args, kwargs = arguments(net, few)
-    with quiet():
+    buffer = io.BytesIO()
+    with quiet(), _exporting(run):
         program = torch.export.export(net, args, kwargs, dynamic_shapes=_any_batch(net, few))
-        buffer = io.BytesIO()
         torch.export.save(program, buffer)
-    model = onnx_model(net, few, any_batch=True)
+        model = onnx_model(net, few, any_batch=True)
     write_atomic(run / PT2, lambda file: file.write(buffer.getbuffer()))
     write_atomic(run / ONNX, lambda file: file.write(model))
+    try:
+        return _compared(run, net, inputs, objective, buffer)
+    except UserError:
+        for name in (PT2, ONNX):
+            (run / name).unlink(missing_ok=True)
+        raise
+
+
+def _compared(run: Run, net: nn.Module, inputs: Tree, objective: Objective, buffer: io.BytesIO) -> ExportCheck:
     with torch.no_grad():
         expected = call(net, inputs)
         args, kwargs = arguments(net, inputs)
@@ -61,6 +70,15 @@ def export_network(run: Run, net: nn.Module, inputs: Tree, objective: Objective)
     if not (check.same_predictions >= SAME * check.examples if rounds else largest <= TOLERANCE):
         raise UserError(f"{run.path}: the exported network differs from the trained one: {check}")
     return check
+
+
+@contextmanager
+def _exporting(run: Run) -> Iterator[None]:
+    """Makes any error of an exporter a ``UserError``: what a network may do in Python has no end."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"{run.path}: the network cannot be exported: {told(error)}") from error
 
 
 def _any_batch(net: nn.Module, example: Tree) -> dict[str, Any]:

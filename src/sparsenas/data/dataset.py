@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ALL = slice(None)
 
 
+@runtime_checkable
 class Examples(Protocol):
     """Inputs with their targets, in memory or read when they are needed; batches of them are ``Split``."""
 

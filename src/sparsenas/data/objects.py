@@ -13,7 +13,7 @@ from torch import Tensor
 from sparsenas.data.dataset import Data, Examples, Split, order_of
 from sparsenas.data.items import TARGETS, is_array
 from sparsenas.data.lazy import Kept, LazyExamples
-from sparsenas.data.parts import Part, part_of
+from sparsenas.data.parts import Part, checked_counts, part_of
 from sparsenas.data.splits import stratified
 from sparsenas.errors import UserError, told
 from sparsenas.nn.tree import Tree, tensors
@@ -23,6 +23,8 @@ NAMES = {"training": "train", "valid": "val", "validation": "val", "dev": "val",
 PARTS = ("train", "val", "test")
 TOLD = 10_000
 """Examples from which on it is told that all are read to learn their classes."""
+MOST_CLASSES = 1_000_000
+"""Larger numbers are no classes."""
 IGNORED = 255
 """The target of pixels that count nowhere."""
 
@@ -46,7 +48,7 @@ def as_data(
     Raises ``UserError`` for anything else, and for parts without examples.
     """
     if isinstance(value, Data):
-        return value
+        return _checked(value)
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 < share < 1:
             raise UserError(f"{name}: expected 0 < {name} < 1, got {share}")
@@ -58,6 +60,18 @@ def as_data(
         parts, names = _numbered(parts)
     train, val, test, rows = _divided(_alike(parts), seed, val_share, test_share)
     return Data(names, train, val, test, val_rows=rows)
+
+
+def _checked(data: Data) -> Data:
+    for name, part in zip(PARTS, (data.train, data.val, data.test), strict=True):
+        if not isinstance(part, Examples):
+            raise UserError(f"{name}: expected a Split or other Examples, got {type(part).__name__}")
+        if isinstance(part, Split):
+            try:
+                checked_counts(part)
+            except UserError as error:
+                raise UserError(f"{name} part: {error}") from error
+    return data
 
 
 def _parts(value: Any) -> Mapping[str, Any]:
@@ -142,6 +156,8 @@ def _numbered(parts: Mapping[str, Examples]) -> tuple[dict[str, Examples], tuple
         else:
             largest = _largest(targets)
         most = max(most, largest)
+    if most >= MOST_CLASSES:
+        raise UserError(f"expected class numbers below {MOST_CLASSES}, got {most}: are the targets something else?")
     return known, tuple(map(str, range(most + 1)))
 
 

@@ -55,7 +55,10 @@ def part_of(value: Any) -> Part:
         return _of_loader(value)
     if isinstance(value, IterableDataset):
         _say(f"{type(value).__name__} has no order of its own; its examples are read once and kept in memory")
-        return Part(Split(*stacked_pairs(map(pair, value))))
+        pairs = list(map(pair, value))
+        if not pairs:
+            raise UserError("expected at least one example, got none")
+        return Part(Split(*stacked_pairs(pairs)))
     if isinstance(value, Dataset):
         return _of_dataset(value)
     if isinstance(value, tuple | list | Mapping):
@@ -67,8 +70,15 @@ def part_of(value: Any) -> Part:
 
 
 def _of_arrays(inputs: Any, targets: Any) -> Split:
-    split = Split(as_tensors(inputs), as_targets(targets))
-    counts = [len(leaf) if leaf.dim() else 0 for leaf in [*tensors(split.inputs), *tensors(split.targets)]]
+    return checked_counts(Split(as_tensors(inputs), as_targets(targets)))
+
+
+def checked_counts(split: Split) -> Split:
+    """The examples, if all their tensors are of as many. Raises ``UserError``."""
+    leaves = [*tensors(split.inputs), *tensors(split.targets)]
+    if not leaves or any(leaf.dim() == 0 for leaf in leaves):
+        raise UserError("expected tensors whose first dimension is the examples, got a single number")
+    counts = [len(leaf) for leaf in leaves]
     if len(set(counts)) != 1:
         raise UserError(f"expected as many targets as inputs, got {' and '.join(map(str, counts))}")
     return split

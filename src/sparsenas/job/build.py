@@ -63,7 +63,8 @@ def _numbers(data: Data) -> int:
 def build_space(space: Plugin, data: Data, outputs: int) -> nn.Module:
     """Calls the space, with the shape of the data and the number of outputs where it takes them.
 
-    The number of outputs is its argument ``classes``. Doubles become floats. Raises ``UserError``.
+    The number of outputs is its argument ``classes``. Floating-point numbers become floats of
+    32 bits. Raises ``UserError``.
     """
     net = space.build("space", shape=data.shape, classes=outputs)
     if not isinstance(net, nn.Module):
@@ -72,4 +73,5 @@ def build_space(space: Plugin, data: Data, outputs: int) -> nn.Module:
         check_derivable(net)
     except UserError as error:
         raise UserError(f"--space {space.name}: {error}") from error
-    return net.float() if any(parameter.dtype == torch.float64 for parameter in net.parameters()) else net
+    floats = {p.dtype for p in net.parameters() if p.is_floating_point()} - {torch.float32}
+    return net.float() if floats else net

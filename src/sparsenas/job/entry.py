@@ -29,11 +29,10 @@ ARCHS = 2
 def admitted(space: Plugin, net: nn.Module, data: Data, objective: Objective) -> Data:
     """The data as the network can take it, once everything fits together.
 
-    All targets that are known fit the objective; others are checked as they are read. A batch runs through the network
-    under sampled architectures, forward and backward, in train and in eval mode. Where it runs only if its images do
-    not lie with their channels last in memory, they do not. The network is changed. Raises ``UserError``.
+    A batch runs through the network under sampled architectures, forward and backward, in train and in eval mode. Where
+    it runs only if its images do not lie with their channels last in memory, they do not. The network is changed.
+    Raises ``UserError``.
     """
-    data = _checked_targets(data, objective)
     batch = next(data.train.subset(torch.arange(min(EXAMPLES, len(data.train)))).batches(EXAMPLES), None)
     if batch is None:  # all of them are unreadable images, which are skipped
         return data
@@ -48,7 +47,12 @@ def admitted(space: Plugin, net: nn.Module, data: Data, objective: Objective) ->
     return data
 
 
-def _checked_targets(data: Data, objective: Objective) -> Data:
+def checked_targets(data: Data, objective: Objective) -> Data:
+    """The data, whose known targets all fit the objective; others are checked as they are read.
+
+    Raises ``UserError``.
+    """
+
     def checked(name: str, part: Examples) -> Examples:
         if part.targets is not None:
             try:
@@ -71,6 +75,18 @@ def _failure(space: Plugin, net: nn.Module, data: Data, objective: Objective, ba
         set_gates(net, arch.gates())
         try:
             _run(f"--space {space.name}: architecture {arch.text()}", net, data, objective, batch)
+        except UserError as error:
+            return error
+    return _part_failure(space, net.eval(), data)
+
+
+def _part_failure(space: Plugin, net: nn.Module, data: Data) -> UserError | None:
+    """Why an input like those of another part than the training part does not run through the network."""
+    for name, part in (("validation", data.val), ("test", data.test)):
+        try:
+            x = data.prepared(part.example)
+            with torch.no_grad():
+                _tried(f"--space {space.name}: inputs {shapes(x)} of the {name} part", lambda x=x: call(net, x))  # type: ignore[misc]
         except UserError as error:
             return error
     return None

@@ -11,8 +11,10 @@ from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from sparsenas.data import DATA
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, told
 from sparsenas.methods import METHODS
 from sparsenas.objectives import OBJECTIVES
 from sparsenas.spaces import SPACES
@@ -90,7 +92,12 @@ def import_callable(kind: str, name: str, module: str, attribute: str) -> Callab
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(f"--{kind} {name}: expected an importable module, got: {error}") from error
-    target: Callable[..., Any] | None = vars(found).get(attribute)
-    if not callable(target):
+    except (Exception, SystemExit) as error:  # any code may run here
+        raise UserError(f"--{kind} {name}: expected an importable module, got: {told(error)}") from error
+    if attribute not in vars(found):
         raise UserError(f"--{kind} {name}: expected a callable in {module}, found no {attribute!r}")
+    target: Callable[..., Any] = vars(found)[attribute]
+    if not callable(target) or isinstance(target, nn.Module):
+        what = f"an object of class {type(target).__name__}"
+        raise UserError(f"--{kind} {name}: expected a function or class in {module}, got {what}")
     return target

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from sparsenas.errors import UserError, first_line
+from sparsenas.errors import UserError, told
 from sparsenas.job.lookup import FLAGS, TABLES, flag_source, resolve
 from sparsenas.spaces import SPACES
 from sparsenas.spaces.published import PUBLISHED
@@ -60,10 +60,12 @@ class Plugin:
             raise UserError(f"--{kind} {self.name}: cannot be called as a {kind}: {error}") from error
         try:
             return make(*args, **arguments)
-        except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
-            if isinstance(error, UserError) or self.name not in TABLES[kind]:
-                raise  # in the user's own code the whole traceback is wanted
-            raise UserError(f"--{kind} {self.words(kind)}: cannot be built: {first_line(error)}") from error
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:  # code of the user's may run here
+            if isinstance(error, OSError) and self.name in TABLES[kind]:
+                raise  # the command line tells of disks
+            raise UserError(f"{self.words(kind)}: cannot be built: {told(error)}") from error
 
     def words(self, kind: str, **given: Any) -> str:
         """The flags that name it on a command line, with those of ``given`` that it takes or that every space has."""

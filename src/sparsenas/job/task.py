@@ -19,7 +19,7 @@ from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.errors import UserError
 from sparsenas.job.build import build_data, build_objective, build_space
-from sparsenas.job.entry import admitted
+from sparsenas.job.entry import admitted, checked_targets
 from sparsenas.job.limits import limits_at, more_costs
 from sparsenas.job.plugin import Plugin
 from sparsenas.objectives import Objective
@@ -100,6 +100,7 @@ def make_task(
     budgets = parse_budgets(budget, [*COSTS, *own, *([] if latency is None else [LATENCY])])
     examples = build_data(data, seed).to(device)
     task = build_objective(objective, examples)
+    examples = checked_targets(examples, task)
     net = build_space(space, examples, task.outputs)
     searched = choices(net)
     if not searched:

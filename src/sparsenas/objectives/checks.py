@@ -27,6 +27,7 @@ def check_class_numbers(objective: str, targets: Any, least_dims: int, classes: 
     if not isinstance(targets, Tensor):
         raise UserError(f"{told}, got {_form(targets)}")
     if targets.is_floating_point() or targets.is_complex():
+        told = f"--objective {objective}: expected class numbers as targets"
         raise UserError(f"{told}, got {targets.dtype}; --objective regression is for real numbers")
     if targets.dim() < least_dims:
         raise UserError(f"{told} for every pixel, got targets of shape {tuple(targets.shape)}")

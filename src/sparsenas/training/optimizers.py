@@ -25,13 +25,13 @@ def make_optimizer(recipe: Recipe, net: nn.Module) -> Optimizer:
     decayed = [p for p in net.parameters() if id(p) in decaying]
     others = [p for p in net.parameters() if id(p) not in decaying]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    cpu = all(p.device.type == "cpu" for p in net.parameters())
+    fusible = all(p.device.type == "cpu" and not p.is_complex() for p in net.parameters())
     make, momentum = optimizer_class(recipe.optimizer), recipe.momentum
     if make is not SGD:
-        fused = {"fused": True} if cpu and "fused" in inspect.signature(make).parameters else {}
+        fused = {"fused": True} if fusible and "fused" in inspect.signature(make).parameters else {}
         return make(groups, lr=recipe.lr, **fused, **plain(recipe.optimizer_args))
     nesterov = recipe.nesterov and momentum > 0
-    optimizer = SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=nesterov, fused=cpu, foreach=not cpu)
+    optimizer = SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=nesterov, fused=fusible, foreach=not fusible)
     if momentum > 0:
         # The buffers that SGD makes at a weight's first gradient. Fused SGD needs those of all weights or of none.
         optimizer.state.update({p: {"momentum_buffer": torch.zeros_like(p)} for p in net.parameters()})

@@ -10,6 +10,7 @@ from rich.table import Table
 from sparsenas.costs import Budget
 from sparsenas.costs.layer import format_cost
 from sparsenas.distributed.collectives import rank
+from sparsenas.errors import UserError
 from sparsenas.job.stages.evaluate import evaluate_stage
 from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.latency import latency_stage
@@ -25,14 +26,18 @@ from sparsenas.searching.config import Scoring
 
 
 def finish(run: Run, task: Task, scoring: Scoring) -> None:
-    """Tests, exports and reports, in the first process."""
+    """Tests, exports and reports, in the first process. A network that cannot be exported is told in a line."""
     if rank() > 0:
         return
     run = Run(run.path)  # the other processes have nothing more to do
     evaluate_stage(run, task, scoring)
-    export_stage(run, task)
+    logger = RunLogger(run)
+    try:
+        export_stage(run, task)
+    except UserError as error:  # the trained network and its results are good without
+        logger.say(str(error))
     latency_stage(run, task)
-    page, logger = report(run.path), RunLogger(run)
+    page = report(run.path)
     logger.console.print(summary(run, task.limits.budgets, task.objective))
     logger.say(f"report: {page}")
 
