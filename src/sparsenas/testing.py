@@ -25,6 +25,7 @@ from sparsenas.core.canonical import canonicalize
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gates, choices, set_gates
 from sparsenas.costs import CostTable, Limits, Shape, total, trace
+from sparsenas.costs.fit import check_fit
 from sparsenas.costs.layer import params
 from sparsenas.data import Examples, Split, as_data
 from sparsenas.errors import UserError
@@ -49,8 +50,10 @@ def check_space(make: Callable[[], nn.Module], shape: Shape | Tree, archs: int =
     """
     torch.manual_seed(0)
     net, rng = shaken(make()).eval(), np.random.default_rng(0)
-    open_choices, table = choices(net), CostTable(make(), shape)
+    open_choices = choices(net)
     assert open_choices, "the space has no choice: choices(net) is empty"
+    _check_fit(net, shape)
+    table = CostTable(make(), shape)
     x = _two_examples(shape)
     drawn = [Arch.sample(open_choices, rng) for _ in range(archs)]
     _check_scoring(net, list(dict.fromkeys(drawn)), x)
@@ -68,6 +71,13 @@ def check_space(make: Callable[[], nn.Module], shape: Shape | Tree, archs: int =
         exact = {cost: float(value) for cost, value in table.exact(arch).items()}
         assert {cost: values[0] for cost, values in table([arch]).items()} == exact, f"{arch}: the cost table is wrong"
         _check_names(net, arch, expected, x, tolerance)
+
+
+def _check_fit(net: nn.Module, shape: Shape | Tree) -> None:
+    try:
+        check_fit(net, shape)
+    except UserError as error:
+        raise AssertionError(str(error)) from error
 
 
 def _two_examples(shape: Shape | Tree) -> Tree:

@@ -13,9 +13,11 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs.encoding import Encoding
-from sparsenas.costs.layer import Cost, Shape, sees_trace, totals
+from sparsenas.costs.layer import Cost, Layer, Shape, sees_trace, totals
+from sparsenas.costs.misfit import misfit
 from sparsenas.costs.model import CostModel
 from sparsenas.costs.trace import batch_of_one, check_traceable, on_meta, trace_through
+from sparsenas.errors import UserError
 from sparsenas.nn.tree import Tree
 
 Matrix = NDArray[np.float64]
@@ -47,10 +49,16 @@ class TracedSpace:
     def trace(self, arch: Arch) -> Matrix:
         """Every cost of one architecture, counted on the whole network."""
         if arch not in self.traced:
-            set_gates(self.net, arch.gates())
-            layers, _ = trace_through(self.net, batch_of_one(self.shape), memory=self._whole)
-            self.traced[arch] = self.note(totals(self.costs, layers))
+            self.traced[arch] = self.note(totals(self.costs, self._layers(arch)))
         return self.traced[arch]
+
+    def _layers(self, arch: Arch) -> list[Layer]:
+        set_gates(self.net, arch.gates())
+        inputs = batch_of_one(self.shape)
+        try:
+            return trace_through(self.net, inputs, memory=self._whole)[0]
+        except UserError as error:
+            raise UserError(misfit(self.net, arch, inputs) or str(error)) from error
 
     def note(self, values: Matrix) -> Matrix:
         """Returns the costs of one architecture; ``largest`` follows them."""

@@ -12,11 +12,13 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.costs.dag_costs import DagCosts
 from sparsenas.costs.extremes import search_cheapest
+from sparsenas.costs.fit import check_fit
 from sparsenas.costs.layer import COSTS, Cost, Shape, as_number, sees_trace
 from sparsenas.costs.model import AdditiveTerms, CostModel, LinearTerms
 from sparsenas.costs.select import exact_model, select_models
 from sparsenas.costs.space import TracedSpace
 from sparsenas.costs.traced import TracedCosts
+from sparsenas.errors import UserError
 from sparsenas.nn.tree import Tree
 
 Matrix = NDArray[np.float64]
@@ -69,7 +71,11 @@ class CostTable:
     @cached_property
     def models(self) -> dict[str, CostModel]:
         """The model that serves each cost. For costs of the whole trace, architectures are traced one by one."""
-        summed = select_models(self._space, self._exact)
+        try:
+            summed = select_models(self._space, self._exact)
+        except UserError as error:
+            check_fit(self.net, self.shape, failure=error)
+            raise
         if self._whole is None:
             return summed
         return summed | dict.fromkeys(self._whole.costs, TracedCosts(self._whole))

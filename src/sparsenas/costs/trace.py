@@ -105,7 +105,7 @@ def _run(plain: nn.Module, inputs: Shape | Tree, memory: bool) -> tuple[Recorder
         return _run_on(plain, inputs, "meta", memory)
     except _ERRORS as error:
         try:
-            return _run_on(_with_numbers(plain), inputs, "cpu", memory)
+            return _run_on(with_numbers(plain), inputs, "cpu", memory)
         except _ERRORS as other:
             # Where there are no numbers, the first error may be that there are none.
             told = other if isinstance(error, NotImplementedError) or "meta" in str(error) else error
@@ -144,7 +144,7 @@ def example_input(net: nn.Module, inputs: Shape | Tree, device: str = "meta") ->
     return map_tensors(moved, torch.empty(inputs, device="meta") if is_shape(inputs) else inputs)
 
 
-def _with_numbers(plain: nn.Module) -> nn.Module:
+def with_numbers(plain: nn.Module) -> nn.Module:
     """A copy on the CPU; parameters that have no numbers get small ones, buffers zeros."""
     tensors: dict[int, Tensor] = {}
     for tensor in (*plain.parameters(), *plain.buffers()):

@@ -12,6 +12,7 @@ from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices, set_gates
+from sparsenas.costs.fit import check_fit
 from sparsenas.data import Data, Examples, Split
 from sparsenas.data.lazy import LazyExamples, first_wrong, own_generators
 from sparsenas.errors import UserError, told
@@ -42,6 +43,7 @@ def admitted(space: Plugin, net: nn.Module, data: Data, objective: Objective) ->
             plain = replace(data, channels_last=False)
             if _failure(space, net, plain, objective, batch) is None:
                 return plain
+    check_fit(net, data.shape, f"--space {space.name}: ", failure)
     if failure is not None:
         raise failure
     return data
