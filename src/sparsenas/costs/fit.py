@@ -14,7 +14,7 @@ from sparsenas.core.gate import Gate, Gated, choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs.layer import Shape
 from sparsenas.costs.misfit import misfit
-from sparsenas.costs.trace import batch_of_one, on_meta, trace_through
+from sparsenas.costs.trace import batch_of_one, check_traceable, on_meta, trace_through
 from sparsenas.errors import UserError
 from sparsenas.nn.tree import Tree
 
@@ -24,7 +24,9 @@ PATIENCE = 8
 """So many architectures in a row may have no option that none before had."""
 
 
-def check_fit(net: nn.Module, shape: Shape | Tree, where: str = "", failure: UserError | None = None) -> None:
+def check_fit(
+    net: nn.Module, shape: Shape | Tree, where: str = "", failure: UserError | None = None, ran: bool = False
+) -> None:
     """Raises ``UserError`` naming choice, option, layer and shapes when an option does not fit the layers around it.
 
     Args:
@@ -32,10 +34,12 @@ def check_fit(net: nn.Module, shape: Shape | Tree, where: str = "", failure: Use
         shape: of one input without batch, or an example, as for ``trace``.
         where: what the message begins with.
         failure: what is raised where no architecture is to blame.
+        ran: whether random architectures have run.
     """
+    check_traceable(net)
     net, inputs = on_meta(net), batch_of_one(shape)
     rng, searched = np.random.default_rng(0), choices(net)
-    few = [Arch.sample(searched, rng) for _ in range(FEW)]  # in some, a node of a DAG may not run
+    few = [] if ran else [Arch.sample(searched, rng) for _ in range(FEW)]  # in some, a node of a DAG may not run
     for arch in few if _run_at_once(net, inputs) else covering(net):
         set_gates(net, arch.gates())
         try:

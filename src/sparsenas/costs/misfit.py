@@ -85,8 +85,9 @@ def _watched(net: nn.Module, arch: Arch, inputs: Shape | Tree) -> _Run:
         run.running.pop()
         run.outputs[module] = output
 
-    hooks = [module.register_forward_pre_hook(enter) for module in net.modules()]
-    hooks += [module.register_forward_hook(leave) for module in net.modules()]
+    seen = [module for module in net.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    hooks = [module.register_forward_pre_hook(enter) for module in seen]
+    hooks += [module.register_forward_hook(leave) for module in seen]
     try:
         with torch.no_grad(), _Operands(run):
             call(net, example_input(net, inputs, "cpu"))
