@@ -18,7 +18,10 @@ from torch.utils.data import TensorDataset
 import sparsenas
 from sparsenas import Arch, Join, UserError, choices, derive, set_gates
 from sparsenas.__main__ import main
+from sparsenas.commands.search import search
+from sparsenas.costs.layer import Layer
 from sparsenas.job.api.objects import fresh, plugin
+from sparsenas.job.flags.parse import parse
 from sparsenas.methods import Spos
 from sparsenas.objectives import Regression
 
@@ -74,6 +77,8 @@ def test_a_whole_run_of_objects(data: tuple[Tensor, Tensor], tmp_path: Path) -> 
     assert net(data[0]).shape == (120, 1)
     report = sparsenas.report(found)
     assert report.read_text().count("rmse") > 3
+    assert "output = net(torch.zeros(1, 6))" in report.read_text()
+    assert "argmax" not in report.read_text().partition("With torch alone")[2].partition("With sparsenas")[0]
     assert sparsenas.export(found).same_predictions > 0
     before = found.test
     again = sparsenas.retrain(found, retrain={"epochs": 1}, threads=1)
@@ -180,6 +185,23 @@ def test_a_method_learns_on_leaving_a_step() -> None:
         (net(x) - y).square().mean().backward()
     assert not all(torch.equal(a, b) for a, b in zip(before, method.parameters(), strict=True))
     assert all(p.grad is None for p in method.parameters())
+
+
+def many(layers: list[Layer]) -> int:
+    return len(layers)
+
+
+@pytest.mark.parametrize("cost", [many, [many], "tests.test_api:many"])
+def test_one_cost_needs_no_list(cost: Any, data: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    assert (
+        "many" in sparsenas.search(make, data, objective="regression", cost=cost, out=tmp_path / "run", **QUICK).costs
+    )
+    assert sparsenas.method("spos", make(), data[0], "many<=99", cost=cost).gates()
+
+
+def test_a_loss_function_is_named_on_the_command_line() -> None:
+    flags = parse(search, ["--objective", "tests.test_api:absolute"])["flags"]
+    assert flags.objective.name == "tests.test_api:absolute"
 
 
 def test_a_search_by_a_score_of_ones_own() -> None:

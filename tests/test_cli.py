@@ -210,7 +210,7 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["run", "--budget", "flops=10"], "expected COST<=NUMBER or COST>=NUMBER"),
         (["run", "--budget"], "--budget: expected a value"),
         (["run", "--search.epochs", "0"], "--search.epochs: expected >= 1, got 0"),
-        (["run", "--method.mutants", "40"], "--method.population: expected >= 65, got 50"),
+        (["run", "--method.mutants", "40"], "--method.population: expected >= 65, got 50; mutants + crossovers"),
         (["cost"], "expected --arch ARCH or --archs FILE"),
         (["cost", "--arch", "012"], "expected 10 picks, one per choice, got 3"),
         (["cost", "--arch", "9000000000"], "picks must be sorted, distinct and within 0..3, got (9,)"),

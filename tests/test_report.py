@@ -9,6 +9,7 @@ import math
 import re
 import shutil
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -444,6 +445,27 @@ def test_findings_without_random_architectures(finished: LoadedRun) -> None:
     assert "It has not been retrained" not in said(early)["good"]
     assert "with inherited weights: 93.1 %. The network has not been retrained yet." in said(early)["open"]
     assert headline(early).startswith("With inherited weights the found network reaches")
+
+
+def test_usage_of_several_inputs(finished: LoadedRun) -> None:
+    assert finished.space is not None
+    for shape, torch_call in (
+        ({"left": [5], "right": [3, 4]}, "net(left=torch.zeros(1, 5), right=torch.zeros(1, 3, 4))"),
+        ([[5], [3, 4]], "net(torch.zeros(1, 5), torch.zeros(1, 3, 4))"),
+        ([], "net(torch.zeros(1))"),
+    ):
+        page = unescape(page_of(replace(finished, space=changed(finished.space, shape=shape))))
+        assert torch_call in page
+        assert shape == [] or "[numpy.zeros((1, 5), dtype=numpy.float32), numpy.zeros((1, 3, 4), dtype" in page
+
+
+def test_parts_without_counts_by_class(finished: LoadedRun) -> None:
+    """Of a segmentation: there are classes, but an example has many."""
+    assert finished.data is not None
+    data = changed(finished.data, targets=[8, 8], parts={"train": [1234], "val": [56], "test": [78]})
+    page = unescape(page_of(replace(finished, data=data)))
+    assert "1\u202f234" in page or "1 234" in page or "1\u00a0234" in page
+    assert "most frequent class" not in page
 
 
 def test_budget_not_met(finished: LoadedRun) -> None:

@@ -19,6 +19,8 @@ class Layer:
 
     Convolutions, ``linear``, ``matmul``, ``bilinear`` and the poolings compute. Any other ``op`` is the name of a
     module that only holds parameters, such as batch norm; it is listed so that every parameter belongs to a layer.
+    ``op`` is conv2d for a convolution over any number of dimensions. ``inputs``, ``output`` and ``weight`` are shapes,
+    ``params`` is the number of parameters.
     """
 
     op: str

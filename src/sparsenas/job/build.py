@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -14,7 +10,7 @@ from sparsenas.data import Data, as_data
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.nn.tree import tensors
-from sparsenas.objectives import LossObjective, Objective
+from sparsenas.objectives import LossObjective, Objective, is_loss
 
 
 def build_data(data: Plugin, seed: int) -> Data:
@@ -37,20 +33,13 @@ def build_objective(objective: Plugin, data: Data) -> Objective:
     """
     given = {"classes": len(data.classes), "outputs": _numbers(data)}
     make = objective.callable("objective")
-    built = LossObjective(make, given["outputs"]) if _is_loss(make) else objective.build("objective", **given)
+    built = LossObjective(make, given["outputs"]) if is_loss(make) else objective.build("objective", **given)
     if not isinstance(built, Objective):
         raise UserError(
             f"--objective {objective.name}: expected a sparsenas.Objective, a function that returns one, "
             f"or a loss of output and target, got {type(built).__name__}"
         )
     return built
-
-
-def _is_loss(make: Callable[..., Any]) -> bool:
-    if inspect.isclass(make):
-        return False
-    required = [p for p in inspect.signature(make).parameters.values() if p.default is p.empty]
-    return len(required) == 2
 
 
 def _numbers(data: Data) -> int:

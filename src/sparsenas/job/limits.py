@@ -33,15 +33,15 @@ def limits_at(
     return Limits(CostTable(net, data.shape, {**costs_with(latency, flags), **(own or {})}), budgets)
 
 
-def more_costs(asked: Sequence[str | Cost], budgets: Sequence[str] = ()) -> dict[str, Cost]:
+def more_costs(asked: str | Cost | Sequence[str | Cost], budgets: Sequence[str] = ()) -> dict[str, Cost]:
     """The costs that flags name, beside those that are always counted, by name. Raises ``UserError``.
 
     Args:
-        asked: of ``--cost``: a shipped cost, ``package.module:callable``, or the callable itself.
+        asked: of ``--cost``: a shipped cost, ``package.module:callable``, or the callable itself; one, or several.
         budgets: as text; a shipped cost that they name is counted too.
     """
     found = {name: cost for name, cost in ON_REQUEST.items() if any(text.lstrip().startswith(name) for text in budgets)}
-    for one in asked:
+    for one in cost_list(asked):
         if isinstance(one, str) and one in ON_REQUEST:
             found[one] = ON_REQUEST[one]
             continue
@@ -50,6 +50,11 @@ def more_costs(asked: Sequence[str | Cost], budgets: Sequence[str] = ()) -> dict
         _check_cost(name, cost, found)
         found[name] = cost
     return found
+
+
+def cost_list(asked: str | Cost | Sequence[str | Cost]) -> list[str | Cost]:
+    """One cost, or several, as a list."""
+    return [asked] if isinstance(asked, str) or callable(asked) else list(asked)
 
 
 def _imported(name: str) -> Cost:

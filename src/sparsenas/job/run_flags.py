@@ -29,7 +29,7 @@ PLUGINS = ("space", "data", "objective", "method")
 LEAST = {"seed": 0, "random_search": 0, "baselines": 0, "threads": 0, "num_nodes": 1, "checkpoint_seconds": 0}
 """Lowest legal values."""
 LISTS = ("budget", "cost", "scale_to", "compare")
-"""Flags that may be repeated; in Python one text is taken for a list of one."""
+"""Flags that may be repeated; in Python one text, or one cost, is taken for a list of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def check(flags: object) -> None:
     for name, value in [*values.items()]:
         if name in PLUGINS and not isinstance(value, DataPlace):
             object.__setattr__(flags, name, _plugin(name, value))
-        if name in LISTS and isinstance(value, str):
+        if name in LISTS and (isinstance(value, str) or callable(value)):
             object.__setattr__(flags, name, [value])
     check_at_least(values, LEAST)
 

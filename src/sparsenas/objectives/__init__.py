@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sparsenas.objectives.classification import Classification as Classification
 from sparsenas.objectives.classification import Multilabel as Multilabel
 from sparsenas.objectives.custom import LossObjective as LossObjective
+from sparsenas.objectives.custom import is_loss as is_loss
 from sparsenas.objectives.objective import Metrics as Metrics
 from sparsenas.objectives.objective import Objective as Objective
 from sparsenas.objectives.regression import Regression as Regression

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
@@ -19,3 +21,10 @@ class LossObjective(Objective):
     def loss(self, output: Tree, target: Tree) -> Tensor:
         """The user's loss."""
         return self.function(output, target)
+
+
+def is_loss(make: Callable[..., Any]) -> bool:
+    """Whether a callable is a loss, which needs an output and a target; not a class or function that makes one."""
+    if inspect.isclass(make):
+        return False
+    return sum(p.default is p.empty for p in inspect.signature(make).parameters.values()) == 2

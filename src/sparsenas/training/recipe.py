@@ -29,7 +29,7 @@ class Recipe:
     """How a network is trained."""
 
     epochs: int = 60
-    """Passes over the training images"""
+    """Passes over the training examples"""
     batch: int = 64
     """Examples per forward pass, of all processes together; at least 2"""
     accumulate: int = 1

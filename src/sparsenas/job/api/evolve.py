@@ -21,7 +21,7 @@ from sparsenas.errors import UserError
 from sparsenas.job.api.found import Found
 from sparsenas.job.api.functions import Folder, evolve_run
 from sparsenas.job.api.objects import plugin
-from sparsenas.job.limits import more_costs
+from sparsenas.job.limits import cost_list, more_costs
 from sparsenas.methods import Method
 from sparsenas.nn.recalibration import recalibrate
 from sparsenas.nn.tree import Tree, map_tensors
@@ -56,7 +56,7 @@ def evolve(
     score: ScoreFunction | None = None,
     calibrate: Iterable[Any] = (),
     example: Tree | None = None,
-    cost: Sequence[str | Cost] = (),
+    cost: str | Cost | Sequence[str | Cost] = (),
     method: object = "spos",
     seed: int = 0,
     out: str | Path = "runs/evolved",
@@ -73,7 +73,8 @@ def evolve(
         calibrate: batches on which batch norm is recalibrated for every candidate: inputs, or pairs (inputs, targets)
             as a ``DataLoader`` has them. Without any the statistics of the supernet are used.
         example: a batch of inputs by which costs are counted; by default the first batch of ``calibrate``.
-        cost: costs of your own that budgets may name, beside the built-in ones: functions of a layer or of a trace.
+        cost: costs that budgets may name beside the built-in ones, one or a list: functions of a layer, or of a list
+            called ``layers``.
         method: how candidates are proposed; a method that searches a supernet, such as ``{"name": "spos",
             "generations": 10}``.
         seed: seed of the candidates.
@@ -85,7 +86,7 @@ def evolve(
     if not isinstance(supernet, nn.Module):
         if score is not None:
             raise UserError("score: expected none for a run folder; give the network itself to score it yourself")
-        return evolve_run(supernet, method=method, budget=budget, out=out, cost=list(cost), **flags)
+        return evolve_run(supernet, method=method, budget=budget, out=out, cost=cost_list(cost), **flags)
     if score is None or flags:
         extra = f"; there is no flag {next(iter(flags))}" if flags else ""
         raise UserError(f"score: expected a function from a network to a number, to score candidates{extra}")
@@ -100,7 +101,10 @@ def evolve(
 
 
 def limits_of(
-    space: nn.Module, example: Tree | None, budget: str | Sequence[str], cost: Sequence[str | Cost] = ()
+    space: nn.Module,
+    example: Tree | None,
+    budget: str | Sequence[str],
+    cost: str | Cost | Sequence[str | Cost] = (),
 ) -> Limits:
     """Budgets over the costs of a network with choices.
 

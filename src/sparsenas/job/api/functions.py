@@ -53,7 +53,8 @@ def run(
         search: how the supernet is trained: a ``Recipe``, or those fields of it that differ from the default.
         retrain: how the found network is trained.
         score: how candidates are scored.
-        flags: any other flag of ``sparsenas run``: ``seed``, ``resume``, ``baselines``, ``devices``, ``threads``, ...
+        flags: any other flag of ``sparsenas run``: ``cost``, ``seed``, ``resume``, ``baselines``,
+            ``devices``, ``threads``, ...
 
     Returns what was found. Raises ``UserError``, a ``ValueError``, for a mistake in what is given, before any training.
     """

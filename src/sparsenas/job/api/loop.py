@@ -24,7 +24,7 @@ def method(
     example: Tree,
     budget: str | Sequence[str] = (),
     *,
-    cost: Sequence[str | Cost] = (),
+    cost: str | Cost | Sequence[str | Cost] = (),
     seed: int = 0,
     epochs: int = 60,
     **flags: Any,
@@ -36,7 +36,7 @@ def method(
         space: the network with choices.
         example: a batch of inputs, or the shape of one input, by which costs are counted.
         budget: hard limits on costs, such as ``"flops<=330e6"``: one, or a list.
-        cost: costs of your own that budgets may name.
+        cost: costs of your own that budgets may name: one, or a list.
         seed: seed of the method.
         epochs: epochs of the training; ``end_epoch`` must be called after each.
         flags: the flags of the method.

@@ -10,6 +10,7 @@ from sparsenas.job.flags.flag import NAME, PLUGINS, Flag, Make, flags_of, kinds_
 from sparsenas.job.flags.kinds import as_list
 from sparsenas.job.flags.sources import GivenFlags
 from sparsenas.job.lookup import canonical, check_trusted, flag_source, resolve
+from sparsenas.objectives import is_loss
 from sparsenas.spaces.published import PUBLISHED
 
 GIVEN = {
@@ -63,7 +64,9 @@ def all_flags(make: Make, plugins: Mapping[str, str]) -> list[Flag]:
     for kind, name in plugins.items():
         # Only a data set knows its classes.
         skip = GIVEN[kind] if kind != "space" or "data" in plugins else set()
-        found += flags_of(flag_source(resolve(kind, name)), f"{kind}.", skip)
+        plugin = resolve(kind, name)
+        if kind != "objective" or not is_loss(plugin):
+            found += flags_of(flag_source(plugin), f"{kind}.", skip)
     if "space" in plugins and f"space.{SHAPE}" not in {flag.name for flag in found}:
         found.append(Flag(f"space.{SHAPE}", tuple[int, int, int] | None, None, make))
     if TARGET in parameters(make) and "space" in plugins:

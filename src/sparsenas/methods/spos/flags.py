@@ -50,7 +50,11 @@ class SposFlags(PathFlags):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(vars(self), {"generations": 0, "parents": 1, "mutants": 0, "crossovers": 0})
-        check_at_least(vars(self), {"population": max(1, self.mutants + self.crossovers)})
+        check_at_least(vars(self), {"population": 1})
+        if self.population < (children := self.mutants + self.crossovers):
+            raise UserError(
+                f"population: expected >= {children}, got {self.population}; mutants + crossovers are part of it"
+            )
         if not 0 <= self.mutation <= 1:
             raise UserError(f"mutation: expected 0 <= mutation <= 1, got {self.mutation}")
 
