@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +88,7 @@ def evolve(
         if score is not None:
             raise UserError("score: expected none for a run folder; give the network itself to score it yourself")
         return evolve_run(supernet, method=method, budget=budget, out=out, cost=cost_list(cost), **flags)
-    if score is None or flags:
+    if not callable(score) or flags:
         extra = f"; there is no flag {next(iter(flags))}" if flags else ""
         raise UserError(f"score: expected a function from a network to a number, to score candidates{extra}")
     batches = [_inputs(batch) for batch in calibrate]
@@ -112,6 +113,8 @@ def limits_of(
     """
     if example is None:
         raise UserError("example: expected a batch of inputs, or the shape of one input, by which costs are counted")
+    if not isinstance(space, nn.Module):
+        raise UserError(f"expected a network with choices, got {type(space).__name__}")
     if not choices(space):
         raise UserError("expected a network with at least one choice, found none")
     texts = [budget] if isinstance(budget, str) else budget
@@ -161,6 +164,9 @@ def _plain(net: nn.Module, arch: Arch, batches: Sequence[Tree]) -> nn.Module:
 
 def _number(value: Any, arch: Arch) -> float:
     try:
-        return float(value.detach() if isinstance(value, Tensor) else value)
+        number = float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"score: expected a number for {arch.text()}, got {value!r}") from error
+    if math.isnan(number):
+        raise UserError(f"score: expected a number for {arch.text()}, got nan")
+    return number

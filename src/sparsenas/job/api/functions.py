@@ -7,10 +7,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from sparsenas.errors import UserError
 from sparsenas.job.api.found import Found
 from sparsenas.job.api.objects import Objects, plugin
 from sparsenas.job.flag_groups import RETRAIN, SEARCH
+from sparsenas.job.flags.flag import flags_of
+from sparsenas.job.flags.kinds import is_list
 from sparsenas.job.jobs import evolve_job, export_job, retrain_job, run_job, search_job
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags
 from sparsenas.reporting import report as write_report
@@ -59,12 +63,14 @@ def run(
     Returns what was found. Raises ``UserError``, a ``ValueError``, for a mistake in what is given, before any training.
     """
     given = _problem(space, data, objective)
-    recipes = {"search": _group(SEARCH, search), "retrain": _group(RETRAIN, retrain), "score": _group(Scoring(), score)}
-    made = _flags(
-        RunFlags, method=plugin("method", method), budget=_list(budget), out=Path(out), **given, **recipes, **flags
-    )
+    recipes = {
+        "search": _group("search", SEARCH, search),
+        "retrain": _group("retrain", RETRAIN, retrain),
+        "score": _group("score", Scoring(), score),
+    }
+    made = _flags(RunFlags, method=plugin("method", method), budget=_list(budget), out=out, **given, **recipes, **flags)
     run_job(made)
-    return Found(Path(out), given)
+    return Found(made.out, given)
 
 
 def search(
@@ -84,20 +90,20 @@ def search(
     The arguments are those of ``sparsenas.run``. Raises ``UserError``.
     """
     given = _problem(space, data, objective)
-    recipes = {"search": _group(SEARCH, search), "score": _group(Scoring(), score)}
+    recipes = {"search": _group("search", SEARCH, search), "score": _group("score", Scoring(), score)}
     made = _flags(
-        SearchFlags, method=plugin("method", method), budget=_list(budget), out=Path(out), **given, **recipes, **flags
+        SearchFlags, method=plugin("method", method), budget=_list(budget), out=out, **given, **recipes, **flags
     )
     search_job(made)
-    return Found(Path(out), given)
+    return Found(made.out, given)
 
 
 def evolve_run(run: Folder, *, method: object, budget: str | Sequence[str], out: str | Path, **flags: Any) -> Found:
     """Searches the supernet of a run again, as ``sparsenas evolve`` does. Raises ``UserError``."""
     path, objects, flags = _folder(run, flags)
-    made = _flags(EvolveFlags, run=path, method=plugin("method", method), budget=_list(budget), out=Path(out), **flags)
+    made = _flags(EvolveFlags, run=path, method=plugin("method", method), budget=_list(budget), out=out, **flags)
     evolve_job(made, objects)
-    return Found(Path(out), objects, tuple(made.trust_plugins))
+    return Found(made.out, objects, tuple(made.trust_plugins))
 
 
 def retrain(run: Folder, *, retrain: Recipe | Mapping[str, Any] | None = None, **flags: Any) -> Found:
@@ -112,7 +118,7 @@ def retrain(run: Folder, *, retrain: Recipe | Mapping[str, Any] | None = None, *
     Returns what was found. Raises ``UserError``.
     """
     path, objects, flags = _folder(run, flags)
-    made = _flags(RetrainFlags, run=path, retrain=_group(RETRAIN, retrain), **flags)
+    made = _flags(RetrainFlags, run=path, retrain=_group("retrain", RETRAIN, retrain), **flags)
     retrain_job(made, objects)
     return Found(path, objects, tuple(made.trust_plugins))
 
@@ -132,7 +138,7 @@ def export(run: Folder, **flags: Any) -> ExportCheck:
 
 def report(run: Folder) -> Path:
     """Writes ``report.html`` from the files of a run folder and returns its path. Raises ``UserError``."""
-    return write_report(run.path if isinstance(run, Found) else Path(run))
+    return write_report(_folder(run, {})[0])
 
 
 def _problem(space: object, data: object, objective: object) -> dict[str, Any]:
@@ -141,6 +147,8 @@ def _problem(space: object, data: object, objective: object) -> dict[str, Any]:
 
 def _folder(run: Folder, flags: Mapping[str, Any]) -> tuple[Path, Objects, dict[str, Any]]:
     """The folder, the objects that its run was given, and the rest of the flags."""
+    if not isinstance(run, str | Path | Found):
+        raise UserError(f"expected a run folder, or what a search returned, got {type(run).__name__}")
     found = run if isinstance(run, Found) else Found(Path(run))
     given = {kind: plugin(kind, flags[kind]) for kind in KINDS if kind in flags}
     rest = {name: value for name, value in flags.items() if name not in KINDS}
@@ -148,17 +156,16 @@ def _folder(run: Folder, flags: Mapping[str, Any]) -> tuple[Path, Objects, dict[
     return found.path, {**found.objects, **given}, {**rest, "trust_plugins": trusted}
 
 
-def _group(default: Group, given: Group | Mapping[str, Any] | None) -> Group:
-    """A group of flags: the default with the fields that are given."""
-    if given is None:
-        return default
-    if not isinstance(given, Mapping):
-        return given
+def _group(name: str, default: Group, given: Group | Mapping[str, Any] | None) -> Group:
+    """A group of flags: the default with the fields that are given. Raises ``UserError``."""
+    if not isinstance(given, Mapping | type(default) | None):
+        raise UserError(f"{name}: expected a {type(default).__name__} or a dictionary, got {type(given).__name__}")
+    values = given if isinstance(given, Mapping) else vars(given or default)
     known = [one.name for one in fields(default)]
-    for name in given:
-        if name not in known:
-            raise UserError(f"{name}: {type(default).__name__} has no such field; expected one of {', '.join(known)}")
-    return replace(default, **given)
+    for field in values:
+        if field not in known:
+            raise UserError(f"{field}: {type(default).__name__} has no such field; expected one of {', '.join(known)}")
+    return replace(default, **_typed(type(default), values))
 
 
 def _flags(make: Any, **values: Any) -> Any:
@@ -166,8 +173,21 @@ def _flags(make: Any, **values: Any) -> Any:
     for name in values:
         if name not in known:
             raise UserError(f"{name}: there is no such flag; expected one of {', '.join(known)}")
-    return make(**values)
+    return make(**_typed(make, values))
+
+
+def _typed(make: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as the types of their flags, but functions and objects as they are. Raises ``UserError``."""
+    known = {flag.name: flag for flag in flags_of(make)}
+
+    def read(name: str, value: Any) -> Any:
+        value = value.item() if isinstance(value, np.generic) else value
+        value = list(value) if isinstance(value, tuple) and is_list(known[name].kind) else value
+        own = isinstance(value, list) and any(map(callable, value))
+        return value if own else known[name].read(value, name)
+
+    return {name: read(name, value) if name in known else value for name, value in values.items()}
 
 
 def _list(budget: str | Sequence[str]) -> list[str]:
-    return [budget] if isinstance(budget, str) else list(budget)
+    return list(budget) if isinstance(budget, list | tuple) else [budget]  # type: ignore[list-item]
