@@ -14,7 +14,7 @@ from sparsenas.job.api.found import Found
 from sparsenas.job.api.objects import Objects, plugin
 from sparsenas.job.flag_groups import RETRAIN, SEARCH
 from sparsenas.job.flags.flag import flags_of
-from sparsenas.job.flags.kinds import is_list
+from sparsenas.job.flags.kinds import as_list, is_list
 from sparsenas.job.jobs import evolve_job, export_job, retrain_job, run_job, search_job
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags
 from sparsenas.reporting import report as write_report
@@ -183,7 +183,7 @@ def _typed(make: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     def read(name: str, value: Any) -> Any:
         value = value.item() if isinstance(value, np.generic) else value
         value = list(value) if isinstance(value, tuple) and is_list(known[name].kind) else value
-        own = isinstance(value, list) and any(map(callable, value))
+        own = is_list(known[name].kind) and any(map(callable, as_list(value)))
         return value if own else known[name].read(value, name)
 
     return {name: read(name, value) if name in known else value for name, value in values.items()}
