@@ -125,7 +125,7 @@ from torch import nn
 from sparsenas import Join
 class Net(nn.Sequential):
     def forward(self, x):
-        if self.training and x.device.type != "meta" and len(x) > 2: raise {}("broken")
+        if self.training and x.device.type != "meta" and len(x) > 20: raise {}("broken")
         return super().forward(x)
 def net(classes): return Net(
     nn.Conv2d(1, 8, 3), Join.of("a", {{"c3": nn.Conv2d(8, 8, 3, padding=1), "c1": nn.Conv2d(8, 8, 1)}}),

@@ -128,7 +128,7 @@ def test_the_parts_of_a_folder(folders: tuple[str, ...], expected: tuple[int, ..
         fill(tmp_path / name)
     data = load(tmp_path)
     assert sizes(data) == expected
-    assert (data.classes, data.shape, data.train.shape) == (("ant", "bee"), (3, 14, 14), (3, 16, 16))
+    assert (data.classes, data.shape, data.train.example.shape) == (("ant", "bee"), (3, 14, 14), (1, 3, 16, 16))
     parts = [pixels(next(part.batches(100))) for part in (data.train, data.val, data.test)]
     assert len(set.union(*parts)) == sum(expected), "no picture is in two parts"
     assert torch.bincount(data.val.targets).min() == torch.bincount(data.val.targets).max()
@@ -178,7 +178,7 @@ def test_all_but_the_test_pictures_can_be_joined(memory: float, folders: tuple[s
     joined = [pixels(batch) for batch in data.train_val.batches(100)]
     parts = [pixels(batch) for part in (data.train, data.val) for batch in part.batches(100)]
     assert set.union(*joined) == set.union(*parts)
-    assert data.train_val.labels.tolist() == [*data.train.targets.tolist(), *data.val.targets.tolist()]
+    assert data.train_val.targets.tolist() == [*data.train.targets.tolist(), *data.val.targets.tolist()]
 
 
 @pytest.mark.parametrize("memory", [0.0, 100.0])

@@ -224,7 +224,7 @@ def _difference(saved: Choices, now: Choices) -> str:
     if gone := saved.keys() - now.keys():
         return f"it has no choice {_names(gone)} any more, but {_names(now.keys() - saved.keys() or now)}"
     if new := now.keys() - saved.keys():
-        return f"its choice {_names(new)} is new"
+        return f"it has new choices: {_names(new)}"
     for name, choice in saved.items():
         if choice.options != now[name].options:
             options, before = (", ".join(one.options) for one in (now[name], choice))
