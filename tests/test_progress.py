@@ -145,6 +145,6 @@ def test_training_reports_within_an_epoch(tmp_path: Path, monkeypatch: pytest.Mo
     )
     within, end = lines_of(logger.console)
     assert within.startswith("retrain 0/1  epoch 1: 25%  loss ")
-    assert "images/s" in within
+    assert "examples/s" in within
     assert within.endswith(" left")
     assert end.startswith("retrain 1/1  loss ")

@@ -219,7 +219,7 @@ def test_rank(searched: Path, table: Path, tmp_path: Path, capsys: pytest.Captur
     for measure in told["measures"][:4]:
         some = [line for line in scored if line["calibration"] == measure["calibration"]]
         sign = 1 if measure["by"] == "accuracy" else -1
-        values = [sign * line[measure["by"]] for line in some]  # type: ignore[operator]
+        values = [sign * line["metrics"][measure["by"]] for line in some]  # type: ignore[operator]
         assert measure["distinct"] == asdict(agreement(values, [truth[line["text"]] for line in some]))
     best = json.loads(text(run, "best.json"))["text"]
     assert truth[best] == told["found"]["accuracy"]
