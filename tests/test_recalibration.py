@@ -111,7 +111,7 @@ def retrained(folder: Path, images: int) -> nn.Module:
 def test_a_retraining_may_end_with_recalibrated_norms(rounds: int, tmp_path: Path) -> None:
     """Over all images the mean does not depend on how they are cut into batches."""
     plain, exact = retrained(tmp_path / "plain", 0), retrained(tmp_path / "exact", 64 * rounds)
-    images = digits().train.images[:64].float() / 255
+    images = digits().train.inputs[:64].float() / 255
     with torch.no_grad():
         hidden = exact[0]((images - 0.5) / 0.5)
     torch.testing.assert_close(exact[1].running_mean, hidden.mean((0, 2, 3)))

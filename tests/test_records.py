@@ -175,9 +175,9 @@ def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
     assert has_begun(run)
     assert read_config(run) == {"seed": 3}
     info = json.loads((run / "run.json").read_text())
-    for changed in ({**info, "format": 1}, {"format": 3}):
+    for changed in ({**info, "format": 1}, {"format": 4}):
         (run / "run.json").write_text(json.dumps(changed))
-        with pytest.raises(UserError, match=rf"expected a run folder of format 2, got format {changed['format']} of"):
+        with pytest.raises(UserError, match=rf"expected a run folder of format 3, got format {changed['format']} of"):
             read_config(run)
     (run / "run.json").write_text("{}")
     with pytest.raises(UserError, match=r"run\.json: expected 'format', which is missing"):

@@ -106,8 +106,9 @@ def test_processes_share_a_batch_evenly(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(trainer, "world", lambda: 3)
     data, run = digits(), Run(tmp_path)
     fabric, logger, checkpoint = Fabric(accelerator="cpu", devices=1), RunLogger(run), Checkpoint(run, "retrain")
+    recipe = Recipe(batch=64)
     with pytest.raises(UserError, match="^--retrain.batch: expected a multiple of the number of processes, 3, got 64$"):
-        Trainer(fabric, nn.Linear(2, 2), data, data.train, Recipe(batch=64), 0, logger, checkpoint)
+        Trainer(fabric, nn.Linear(2, 2), data, Classification(10), data.train, recipe, 0, logger, checkpoint)
 
 
 @pytest.mark.parametrize("flag", [{"cutout": -1}, {"drop_path": 1.0}, {"auxiliary": -0.1}, {"lr_end": -1.0}])
@@ -117,7 +118,8 @@ def test_recipes_that_make_no_sense(flag: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("path", [*RECIPES.glob("*.yaml"), *EXPERIMENTS.glob("*.yaml")], ids=lambda path: path.stem)
-def test_every_shipped_configuration_parses(path: Path) -> None:
+def test_every_shipped_configuration_parses(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXPERIMENTS)
     needed = ["--data.root", "x"] if re.search("^data: {name: (cifar10|imagefolder)", path.read_text(), re.M) else []
     command = search if "#   sparsenas search" in path.read_text() else run
     for given_as in [str(path)] + [path.stem] * (path.stem in shipped()):
@@ -191,7 +193,8 @@ def test_gradients_are_limited_number_by_number_and_then_as_a_whole() -> None:
         fabric = Fabric(accelerator="cpu", devices=1)
         fabric.launch()
         model, fabricated = fabric.setup(net, optimizer)
-        update(fabric, model, fabricated, model(torch.tensor([[0.5, -3.0, 40.0]])).sum(), recipe)
+        fabric.backward(model(torch.tensor([[0.5, -3.0, 40.0]])).sum())
+        update(fabric, model, fabricated, recipe)
         return (before - net.weight.detach()).flatten()
 
     whole = torch.tensor([0.5, -3.0, 40.0])

@@ -21,6 +21,7 @@ from sparsenas.costs.segments import SegmentCosts
 from sparsenas.costs.trace import on_meta
 from sparsenas.errors import UserError
 from sparsenas.exporting import export_network
+from sparsenas.objectives import Regression
 from sparsenas.rundir.folder import Run
 from sparsenas.spaces.published import read_arch
 from sparsenas.spaces.shufflenet import KERNELS, ShuffleUnit, shufflenet
@@ -215,7 +216,7 @@ def test_both_kinds_of_block_are_exported_to_onnx(tmp_path: Path) -> None:
         if isinstance(module, _BatchNorm):
             module.momentum = None
     blocks(x)  # statistics that fit, so that outputs are of the order of 1
-    assert export_network(Run(tmp_path), blocks, x).onnx_max_difference < 1e-4
+    assert export_network(Run(tmp_path), blocks, x, Regression()).onnx_max_difference < 1e-4
 
 
 def test_what_may_vary_is_checked() -> None:
