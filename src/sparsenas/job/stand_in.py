@@ -45,7 +45,7 @@ def random_data(info: DataInfo) -> Data:
     """Random examples, always the same, of the shapes of the data."""
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(EXAMPLES, *info.shape, generator=generator)
-    part = Split(inputs, _zeros(info.targets))
+    part = Split(inputs, _zeros(info.targets, torch.long if info.classes else torch.float32))
     return Data(tuple(info.classes), part, part, part)
 
 
@@ -60,8 +60,10 @@ def _is_shape(shapes: Any) -> bool:
     return isinstance(shapes, list) and all(isinstance(side, int) for side in shapes)
 
 
-def _zeros(shapes: Any) -> Tree:
+def _zeros(shapes: Any, dtype: torch.dtype) -> Tree:
     """Targets of nothing, in the form of a tree of shapes."""
     if _is_shape(shapes):
-        return torch.zeros(EXAMPLES, *shapes, dtype=torch.long)
-    return {name: _zeros(one) for name, one in shapes.items()} if isinstance(shapes, dict) else [*map(_zeros, shapes)]
+        return torch.zeros(EXAMPLES, *shapes, dtype=dtype)
+    if isinstance(shapes, dict):
+        return {name: _zeros(one, dtype) for name, one in shapes.items()}
+    return [_zeros(one, dtype) for one in shapes]
