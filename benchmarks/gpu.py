@@ -218,8 +218,8 @@ def operations(work: Workload) -> float:
     """Of one image forward: two a multiply-add, of the answer that runs or on average over random paths."""
     net = work.network()
     table, method = CostTable(net, work.shape), work.learner(net)
-    rng, learned = np.random.default_rng(0), method.arch()
-    archs = [learned] if learned is not None else [Arch.sample(choices(net), rng) for _ in range(8)]
+    rng, learned = np.random.default_rng(0), method.final()
+    archs = [learned.arch] if learned is not None else [Arch.sample(choices(net), rng) for _ in range(8)]
     return 2 * float(np.mean([table.exact(arch)["flops"] for arch in archs]))
 
 

@@ -164,7 +164,7 @@ def plain_cells(net: nn.Module) -> None:
 def other(node: type[Visiting], size: int) -> Step:
     """The step with other nodes: two forward and backward passes, everything gets its gradient."""
     net, given = replaced(node)
-    kept = learner().arch()
+    kept = learner().final().arch
     plain_cells(net)
     for name, weights in given.items():
         if node is Visiting:

@@ -86,11 +86,13 @@ def test_packages_of_all_work_are_missed_in_one_line(package: str, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_package_of_the_users_own_code_is_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_of_the_users_own_code_is_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("needy.py").write_text("def net():\n    import no_such_package")
-    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
-        main(["search", "--space=needy:net", "--out=runs/x"])
+    told = fails(capsys, "search", "--space=needy:net", "--out=runs/x")
+    assert "ModuleNotFoundError: No module named 'no_such_package' (needy.py, line 2)" in told
     assert not Path("runs").exists()
 
 

@@ -203,7 +203,7 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["run", "--space", "no.such:thing"], "expected an importable module"),
         (["run", "--space", "sparsenas.spaces:nothing"], "found no 'nothing'"),
         (["run", "--space", "math:sqrt"], "--space"),
-        (["run", "--data", "math:pi"], "expected a callable"),
+        (["run", "--data", "math:pi"], "expected a function or class in math, got an object of class float"),
         (["run", "--config", "nowhere.yaml"], "--config nowhere.yaml: expected a YAML file"),
         (["run", "--budget", "flops<=10"], "flops<=10: this space reaches 36,416 to 1,500,480 flops"),
         (["run", "--budget", "watts<=10"], "expected one of the costs flops, params"),

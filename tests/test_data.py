@@ -74,7 +74,7 @@ def test_the_splits_share_no_image_and_have_equal_class_shares(root: Path) -> No
 def test_inputs_have_the_size_asked_for(root: Path, size: int | None) -> None:
     data = cifar10(root)
     for augment in (False, True):
-        x = data.prepared(data.train.images[:4], augment, size)
+        x = data.prepared(data.train.inputs[:4], augment, size)
         assert x.shape == (4, 3, size or 32, size or 32)
         assert x.is_contiguous(memory_format=torch.channels_last)
 
@@ -85,12 +85,12 @@ def test_resizing_averages() -> None:
     stripes[..., ::2] = 255
     grey = data.prepared(torch.full_like(stripes, 128), size=4)
     assert torch.allclose(data.prepared(stripes, size=4)[..., 1:-1], grey[..., 1:-1], atol=0.02)
-    assert torch.equal(data.prepared(data.train.images, size=8), data.prepared(data.train.images))
+    assert torch.equal(data.prepared(data.train.inputs, size=8), data.prepared(data.train.inputs))
 
 
 def test_training_images_are_shifted_and_mirrored(root: Path) -> None:
     data: Data = cifar10(root)
-    image = data.train.images[:1].repeat(64, 1, 1, 1)
+    image = data.train.inputs[:1].repeat(64, 1, 1, 1)
     torch.manual_seed(0)
     distinct = {x.numpy().tobytes() for x in data.prepared(image, augment=True)}
     assert len(distinct) > 30, "81 shifts and two sides"
@@ -222,7 +222,7 @@ def test_the_summary_counts_and_shows(root: Path) -> None:
     told = summary(data)
     assert told["parts"] == {"train": [6] * 10, "val": [6] * 10, "test": [2] * 10}
     assert [sample["label"] for sample in told["samples"]] == list(range(10))
-    first = data.train.images[(data.train.targets == 3).nonzero()[0, 0]]
+    first = data.train.inputs[(data.train.targets == 3).nonzero()[0, 0]]
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(told["samples"][3]["png"]))))
     assert np.array_equal(shown, first.permute(1, 2, 0).numpy())
 

@@ -410,11 +410,11 @@ def events_of(period: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     """Each step of a training of an epoch without and two with scales, and the numbers of the images it saw."""
     events: list[tuple[str, frozenset[int]]] = []
     seen: list[frozenset[int]] = []
-    inputs, step, end_step = Data.inputs, trainer.update, Dso._end_step
+    prepared, step, end_step = Data.prepared, trainer.update, Dso._end_step
 
     def shown(self: Data, images: Tensor, *args: Any) -> Tensor:
         seen.append(frozenset(images[:, 0, 0, 0].tolist()))
-        return inputs(self, images, *args)
+        return prepared(self, images, *args)
 
     def of_weights(*args: Any, **flags: Any) -> None:
         step(*args, **flags)
@@ -424,7 +424,7 @@ def events_of(period: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         end_step(self)
         events.append(("scales", seen.pop()))
 
-    monkeypatch.setattr(Data, "inputs", shown)
+    monkeypatch.setattr(Data, "prepared", shown)
     monkeypatch.setattr(trainer, "update", of_weights)
     monkeypatch.setattr(Dso, "_end_step", of_scales)
     searched(Recipe(epochs=3, batch=6), folder, period)

@@ -163,7 +163,7 @@ def test_costs_of_ones_own_are_real_numbers_of_a_layer_or_of_the_trace(
     [
         ("memory", "expected package.module:callable or peak_memory, got 'memory'"),
         ("no_such_module:f", "expected an importable module"),
-        ("math:pi", "expected a callable in math"),
+        ("math:pi", "expected a function or class in math"),
         (two, "--cost two: expected a function of one layer, or of a list called layers, got one of 2 arguments"),
         (lambda layer: 1, "expected a function with a name"),
         (COSTS["flops"], "--cost flops: expected another name"),

@@ -28,11 +28,11 @@ def test_the_record_names_the_images(seed: int, share: float) -> None:
     assert record["val"] == len(record["val_rows"]) == 1797 - len(rest)
     everything = digits(seed, share)
     assert changed(record, everything) == ""
-    assert changed(record, replace(data, test=data.test.subset(torch.arange(9)))) == "expected 360 test images, got 9"
+    assert changed(record, replace(data, test=data.test.subset(torch.arange(9)))) == "expected 360 test examples, got 9"
     flipped = replace(data, train=data.train.subset(torch.arange(len(data.train)).flip(0)))
-    assert changed(record, flipped) == "the labels are others (checksum differs)"
+    assert changed(record, flipped) == "the targets are others (checksum differs)"
     moved = replace(data, val_rows=torch.zeros(3))
-    assert changed(record, moved) == "other images are in the validation split"
+    assert changed(record, moved) == "other examples are in the validation split"
 
 
 def picture(path: Path, shade: int) -> None:
@@ -60,7 +60,7 @@ def test_added_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
         capsys.readouterr()
         assert main(argv) == 2
         error = capsys.readouterr().err
-        assert "split.json: the data set has changed since this run began: expected 8 test images, got 9" in error
+        assert "split.json: the data set has changed since this run began: expected 8 test examples, got 9" in error
         assert error.count("\n") == 1
     (tmp_path / "pictures" / "cat" / "new.png").unlink()
     assert main(["evaluate", str(out), "--arch", "found"]) == 0

@@ -63,8 +63,8 @@ class Plugin:
         except UserError:
             raise
         except (Exception, SystemExit) as error:  # code of the user's may run here
-            if isinstance(error, OSError) and self.name in TABLES[kind]:
-                raise  # the command line tells of disks
+            if isinstance(error, OSError | ImportError) and self.name in TABLES[kind]:
+                raise  # the command line tells of disks and of packages
             raise UserError(f"{self.words(kind)}: cannot be built: {told(error)}") from error
 
     def words(self, kind: str, **given: Any) -> str:
