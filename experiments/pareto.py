@@ -37,7 +37,7 @@ def main() -> None:
     net = task.network("supernet")
     net.load_state_dict(run.load("supernet.pt")["net"])
     scorer, known = Scorer(net, task.eval_batches(saved.score), task.objective), dict[Arch, Score]()
-    space = architectures(task)
+    space = architectures(task.limits)
     dearest = float(task.limits.table([task.limits.table.extremes(flags.cost)[1]])[flags.cost][0])
 
     def cost_of(archs: list[Arch]) -> NDArray[np.float64]:

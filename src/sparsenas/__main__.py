@@ -20,7 +20,7 @@ COMMANDS = {
     "search": "train a supernet and search it within a budget",
     "evolve": "search a trained supernet again: another budget, or a whole Pareto front",
     "retrain": "train the found network from scratch or from inherited weights",
-    "evaluate": "accuracy of the found network, its ONNX file or any architecture",
+    "evaluate": "metrics of the found network, its ONNX file or any architecture",
     "export": "ONNX and torch.export files with a parity check",
     "rank": "how well the supernet ranks architectures of known accuracy",
     "report": "one HTML file about a run",

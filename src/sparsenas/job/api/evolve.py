@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import choices
 from sparsenas.costs import COSTS, Cost, CostTable, Limits, parse_budgets
@@ -23,10 +22,11 @@ from sparsenas.job.api.found import Found
 from sparsenas.job.api.functions import Folder, evolve_run
 from sparsenas.job.api.objects import plugin
 from sparsenas.job.limits import cost_list, more_costs
+from sparsenas.job.stages.candidates import architectures
 from sparsenas.methods import Method
 from sparsenas.nn.recalibration import recalibrate
 from sparsenas.nn.tree import Tree, map_tensors
-from sparsenas.searching.evolution import Score, Search, SearchProblem
+from sparsenas.searching.evolution import Score, Search
 
 ScoreFunction = Callable[[nn.Module], float]
 """A user's score of a plain network in eval mode; more is better."""
@@ -69,8 +69,8 @@ def evolve(
         supernet: what ``sparsenas.search`` returned, or a run folder: searched as ``sparsenas evolve`` does. Or a
             network with choices and trained weights, which needs ``score``.
         budget: hard limits on costs, such as ``"flops<=330e6"``: one, or a list.
-        score: a function from a plain network in eval mode to a number; more is better. The network is
-            a copy.
+        score: a function from a plain network in eval mode to a number; more is better. The network is a
+            copy.
         calibrate: batches on which batch norm is recalibrated for every candidate: inputs, or pairs (inputs, targets)
             as a ``DataLoader`` has them. Without any the statistics of the supernet are used.
         example: a batch of inputs by which costs are counted; by default the first batch of ``calibrate``.
@@ -95,7 +95,7 @@ def evolve(
     limits = limits_of(supernet, batches[0] if example is None and batches else example, budget, cost)
     made: Method = plugin("method", method).build("method", limits.choices, limits, seed)
     rng = np.random.default_rng([seed, 2])
-    search = made.search(_problem(limits), rng)
+    search = made.search(architectures(limits), rng)
     if search is None:
         raise UserError("method: expected a method that searches a supernet, as spos does")
     return _searched(supernet, limits, search, score, batches)
@@ -133,16 +133,6 @@ def _shape(example: Tree) -> Any:
 
 def _inputs(batch: Any) -> Tree:
     return batch[0] if isinstance(batch, tuple | list) and len(batch) == 2 else batch
-
-
-def _problem(limits: Limits) -> SearchProblem:
-    skeleton = meta_skeleton(limits.table.net)
-    return SearchProblem(
-        limits.choices,
-        limits.draw,
-        lambda archs: [bool(x) for x in limits.legal(archs)],
-        lambda arch: canonicalize(skeleton, arch),
-    )
 
 
 def _searched(net: nn.Module, limits: Limits, search: Search, score: ScoreFunction, batches: Sequence[Tree]) -> Evolved:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from sparsenas.core.arch import Arch
 from sparsenas.core.canonical import canonicalize, meta_skeleton
 from sparsenas.core.choice import Choices
+from sparsenas.costs import Limits
 from sparsenas.costs.layer import as_number
 from sparsenas.job.task import Task
 from sparsenas.objectives import Metrics
@@ -22,13 +23,13 @@ FILES = {"evolution": ARCHS, "random search": RANDOM}
 """Where the scores of a stage are kept."""
 
 
-def architectures(task: Task) -> SearchProblem:
+def architectures(limits: Limits) -> SearchProblem:
     """What a search may propose: legal architectures, one per network."""
-    skeleton = meta_skeleton(task.limits.table.net)
+    skeleton = meta_skeleton(limits.table.net)
     return SearchProblem(
-        task.choices,
-        task.limits.draw,
-        lambda archs: [bool(x) for x in task.limits.legal(archs)],
+        limits.choices,
+        limits.draw,
+        lambda archs: [bool(x) for x in limits.legal(archs)],
         lru_cache(MOST_ENUMERATED)(lambda arch: canonicalize(skeleton, arch)),
     )
 

@@ -123,7 +123,7 @@ def _supernet(
 def searching(method: Method, task: Task, choose: Parents | None) -> Search:
     """The method's search of a trained supernet. Raises ``UserError`` for a method that has none."""
     rng = np.random.default_rng(seed_of(task.seed, "evolution"))
-    strategy = method.search(architectures(task), rng, choose)
+    strategy = method.search(architectures(task.limits), rng, choose)
     if strategy is None:
         raise UserError("--method: expected a method that searches a supernet, as spos does")
     return strategy
@@ -155,7 +155,9 @@ def search_randomly(
 ) -> None:
     """Scores random legal architectures for comparison; scores that these runs have are reused."""
     if count > 0:
-        strategy = RandomSearch(architectures(task), np.random.default_rng(seed_of(task.seed, "random search")), count)
+        strategy = RandomSearch(
+            architectures(task.limits), np.random.default_rng(seed_of(task.seed, "random search")), count
+        )
         run_search(run, task, scorer, strategy, scoring, scored(scored_by, task.choices), "random search")
 
 
