@@ -1,0 +1,71 @@
+"""The operations of a network, as ``torch.export`` lists them, whatever its ``forward`` looks like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from sparsenas.errors import UserError, first_line
+from sparsenas.nn.tree import Tree, arguments, map_tensors
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The graph of a network."""
+
+    graph: fx.Graph
+    parameters: dict[str, str]
+    """The first name of the parameter or buffer behind each of the graph's placeholders."""
+    tensors: dict[str, Tensor]
+    """Parameters, buffers and constants by name."""
+
+
+def capture(net: nn.Module, example: Tree) -> Captured:
+    """Exports a network in evaluation mode. Raises ``UserError`` where that is not possible."""
+    was_training, fast = net.training, torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    args, kwargs = arguments(net, map_tensors(Tensor.clone, example))
+    try:
+        with torch.no_grad():
+            program = torch.export.export(net.eval(), args, kwargs, strict=False)
+    except Exception as error:  # torch.export raises whatever the network's own code does
+        raise UserError(f"open: torch.export cannot read this network: {first_line(error)}") from error
+    finally:
+        net.train(was_training)
+        torch.backends.mha.set_fastpath_enabled(fast)
+    signature = program.graph_signature
+    first = {id(tensor): name for name, tensor in (*net.named_parameters(), *net.named_buffers())}
+    every = (*net.named_parameters(remove_duplicate=False), *net.named_buffers(remove_duplicate=False))
+    canonical = {name: first[id(tensor)] for name, tensor in every}
+    named = {
+        placeholder: canonical.get(name, name)
+        for placeholder, name in {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.items()
+    }
+    constants = {**signature.inputs_to_lifted_tensor_constants}
+    tensors: dict[str, Tensor] = {
+        name: program.state_dict[name] for name in named.values() if name in program.state_dict
+    }
+    tensors |= {name: value for name, value in program.constants.items() if isinstance(value, Tensor)}
+    return Captured(program.graph, {**named, **constants}, tensors)
+
+
+def owner(node: fx.Node) -> str:
+    """The path of the module whose code runs an operation."""
+    stack = node.meta.get("nn_module_stack")
+    return next(reversed(stack.values()))[0] if stack else ""
+
+
+def owners(node: fx.Node) -> list[str]:
+    """The paths of the modules, outermost first, whose code runs an operation."""
+    stack: dict[str, Any] = node.meta.get("nn_module_stack") or {}
+    return [path for path, _ in stack.values()]
+
+
+def shape(node: fx.Node) -> tuple[int, ...]:
+    """The shape of a node's tensor; of an operation with several results, that of the first."""
+    value = node.meta["val"]
+    first = value[0] if isinstance(value, tuple | list) else value
+    return tuple(first.shape) if isinstance(first, Tensor) else ()

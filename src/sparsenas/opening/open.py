@@ -1,0 +1,172 @@
+"""Opens a plain network: finds what may vary in it, and makes it a search space."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor, nn
+
+from sparsenas.errors import UserError
+from sparsenas.nn.tree import Tree
+from sparsenas.opening.blocks import residual_blocks
+from sparsenas.opening.capture import capture
+from sparsenas.opening.decisions import Decision, Places, find_decisions
+from sparsenas.opening.flow import Flow
+from sparsenas.opening.heads import head_sizes
+from sparsenas.opening.importance import by_weights
+from sparsenas.opening.kernels import Kernel, large_kernels
+from sparsenas.opening.names import frozen_names
+from sparsenas.opening.opened import Block, Cut, Groups, Opened, Units
+from sparsenas.opening.sizes import Size, layer_sizes
+from sparsenas.opening.verify import culprits, runner, smallest_picks
+from sparsenas.opening.walk import walk
+
+SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may vary.
+
+    Args:
+        shares: of a layer's channels that may be kept.
+        multiple: channel numbers are multiples of it; 0 for the largest of 8, 4, 2, 1 that is at most an eighth of
+            the layer's channels.
+        depth: whether residual blocks may be skipped.
+        kernels: whether large kernels may be cut.
+        groups: whether every channel is an option of its own, as sparse methods need, instead of numbers of channels.
+        freeze: patterns of the paths of modules that stay as they are.
+    """
+
+    shares: Sequence[float] = SHARES
+    multiple: int = 0
+    depth: bool = True
+    kernels: bool = True
+    groups: bool = False
+    freeze: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.shares or not all(0 < share <= 1 for share in self.shares):
+            raise UserError(f"shares: expected numbers above 0 and up to 1, got {tuple(self.shares)}")
+        if self.multiple < 0:
+            raise UserError(f"multiple: expected >= 0, got {self.multiple}")
+
+
+def open_network(net: nn.Module, example: Tree, options: Options = Options()) -> Opened:  # noqa: B008
+    """A copy of a network as a search space.
+
+    Raises ``UserError`` where the network cannot be read, or where nothing of it can vary.
+    """
+    net = copy.deepcopy(net)
+    flow = walk(capture(net, example))
+    _freeze(flow, net, options.freeze)
+    closed: dict[str, str] = {}
+    while True:
+        draft = _Draft(net, example, flow, options, closed)
+        opened = draft.opened()
+        bad = culprits(opened, example)
+        if not bad:
+            break
+        closed |= bad
+    if not opened.decisions:
+        raise UserError(f"open: nothing of this network can vary: {_why(flow, closed)}")
+    return opened
+
+
+class _Draft:
+    """One attempt to open a network, without the choices that are closed."""
+
+    def __init__(self, net: nn.Module, example: Tree, flow: Flow, options: Options, closed: Mapping[str, str]) -> None:
+        self.net, self.example, self.flow, self.options, self.closed = net, example, flow, options, closed
+        self.found = [d for d in find_decisions(flow) if d.name not in closed and len(_counts(d, options)) > 1]
+        frozen = frozen_names((n for n, _ in net.named_modules()), options.freeze)
+        kernels = large_kernels(net) if options.kernels else []
+        self.kernels = [k for k in kernels if f"{k.path}.kernel" not in closed and k.path not in frozen]
+        blocks = residual_blocks(flow, net) if options.depth else []
+        self.blocks = [path for path in blocks if f"{path}.depth" not in closed and path not in frozen]
+        self.place = Places(flow.numbers.labels(), dict(enumerate(self.found))).of
+        self.tensors: dict[str, Tensor] = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+
+    def opened(self) -> Opened:
+        """The search space."""
+        cuts = list(self._cuts())
+        sizes = self._sizes()
+        for ways in head_sizes(self.flow, self.net, self.place).values():
+            sizes = self._told(cuts, sizes, ways)
+        return self._with(cuts, sizes)
+
+    def _with(self, cuts: Sequence[Cut], sizes: Sequence[Size]) -> Opened:
+        scores = by_weights(self.tensors, cuts, {i: d.units for i, d in enumerate(self.found)})
+        ordered = [
+            replace(d, order=tuple(map(int, np.argsort(-scores[i], kind="stable")))) for i, d in enumerate(self.found)
+        ]
+        decisions: list[Units | Groups | Block] = [self._choice(decision) for decision in ordered]
+        decisions += [_kernel_choice(kernel) for kernel in self.kernels]
+        decisions += [Block(f"{path}.depth", path) for path in self.blocks]
+        return Opened(self.net, decisions, cuts, sizes, self.closed)
+
+    def _choice(self, decision: Decision) -> Units | Groups:
+        if self.options.groups:
+            return Groups(decision.name, decision.units)
+        counts = _counts(decision, self.options)
+        return Units(decision.name, counts, [str(count * decision.channels) for count in counts], decision.order)
+
+    def _cuts(self) -> list[Cut]:
+        cuts = []
+        for (name, dim), ids in self.flow.dims.items():
+            positions = self.place(ids)
+            if positions.decisions():
+                cuts.append(Cut(name, dim, positions, (name, dim) in self.flow.inputs))
+        for i, kernel in enumerate(self.kernels, len(self.found)):
+            cuts += [Cut(f"{kernel.path}.weight", 2 + d, kernel.positions(i)) for d in range(kernel.dims)]
+        return cuts
+
+    def _sizes(self) -> list[Size]:
+        names = {id(tensor): name for name, tensor in self.tensors.items()}
+        sizes = [s for s in layer_sizes(self.flow, self.net, self.place, names) if any(p.decisions() for p in s.of)]
+        for i, kernel in enumerate(self.kernels, len(self.found)):
+            sizes += kernel.sizes(i)
+        return sizes
+
+    def _told(self, cuts: Sequence[Cut], sizes: list[Size], ways: Sequence[list[Size]]) -> list[Size]:
+        """The sizes with the first way of telling the heads with which the network runs."""
+        concerned = {d for way in ways for size in way for positions in size.of for d in positions.decisions()}
+        for way in ways:
+            opened = self._with(cuts, [*sizes, *way])
+            found = {decision.choice.name: decision.choice for decision in opened._decisions()}
+            names = [name for i, name in enumerate(found) if i in concerned]
+            if not runner(opened, self.example)({name: smallest_picks(found, name) for name in names}):
+                return [*sizes, *way]
+        return sizes
+
+
+def _kernel_choice(kernel: Kernel) -> Units:
+    options = kernel.options()
+    return Units(f"{kernel.path}.kernel", list(options.values()), list(options), range(kernel.rings))
+
+
+def _counts(decision: Decision, options: Options) -> list[int]:
+    """The numbers of units that may be kept, increasing."""
+    channels = decision.units * decision.channels
+    multiple = options.multiple or next(m for m in (8, 4, 2, 1) if m * 8 <= channels or m == 1)
+    counts = {decision.units}
+    for share in options.shares:
+        wanted = max(multiple, round(channels * share / multiple) * multiple)
+        counts.add(min(decision.units, max(1, round(wanted / decision.channels))))
+    return sorted(counts)
+
+
+def _freeze(flow: Flow, net: nn.Module, patterns: Sequence[str]) -> None:
+    """Closes the channels of the modules that patterns name."""
+    paths = frozen_names((name for name, _ in net.named_modules()), patterns)
+    for (name, _), ids in list(flow.dims.items()):
+        if any(name.rpartition(".")[0] == path for path in paths):
+            flow.numbers.close(ids, f"frozen ({name})")
+
+
+def _why(flow: Flow, closed: Mapping[str, str]) -> str:
+    reasons = [*dict.fromkeys(reason for _, reason in flow.numbers.closings), *closed.values()]
+    return "; ".join(reasons[:3]) or "no layer with channels was found"

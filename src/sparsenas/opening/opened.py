@@ -1,0 +1,258 @@
+"""A plain network whose channels, kernels and blocks may be cut: its own code, run on slices of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from sparsenas.core.choice import Choice, Picks
+from sparsenas.core.derive import Derivable
+from sparsenas.core.gate import Gated
+from sparsenas.nn.clone import clone_sharing_parameters
+from sparsenas.opening.positions import Positions, State
+from sparsenas.opening.sizes import Size
+
+
+class Units(Gated):
+    """A choice of how many units of a layer are kept: channels, or rings of a kernel. The first of ``order`` are."""
+
+    def __init__(self, name: str, counts: Sequence[int], labels: Sequence[str], order: Sequence[int]) -> None:
+        super().__init__(Choice(name, tuple(labels)))
+        self.counts, self.order = tuple(counts), tuple(order)
+
+    def state(self) -> State:
+        """The units that are kept now."""
+        count = self.counts[self.gate.picks[0]]
+        return None if count == len(self.order) else tuple(sorted(self.order[:count]))
+
+
+class Groups(Gated):
+    """A choice of which units of a layer are kept: at least one. Each may have a weight, which scales what it gives."""
+
+    takes_weights: ClassVar[bool] = True
+
+    def __init__(self, name: str, units: int) -> None:
+        super().__init__(Choice(name, tuple(map(str, range(units))), 1, units))
+
+    def state(self) -> State:
+        """The units that are kept now."""
+        picks = self.gate.picks
+        return None if len(picks) == len(self.choice.options) else picks
+
+    def scales(self) -> Tensor | None:
+        """The weight of every unit, 0 for those that are cut; ``None`` if none has one."""
+        picks, weights = self.gate
+        if weights is None:
+            return None
+        return weights.new_zeros(len(self.choice.options)).index_put(
+            (torch.tensor(picks, device=weights.device),), weights
+        )
+
+
+class Block(Gated):
+    """A choice of whether a residual block runs."""
+
+    def __init__(self, name: str, path: str) -> None:
+        super().__init__(Choice(name, ("keep", "skip")))
+        self.path = path
+
+    def state(self) -> State:
+        """Nothing is cut where the block runs."""
+        return None if self.runs else ()
+
+    @property
+    def runs(self) -> bool:
+        """Whether the block runs now."""
+        return self.gate.picks == (0,)
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """One dimension of a parameter or buffer, and the units along it."""
+
+    name: str
+    dim: int
+    positions: Positions
+    reads: bool = False
+    """Whether a layer reads its input along this dimension."""
+
+
+class Opened(Derivable):
+    """A network of the user's own class with open decisions. Its code runs on those slices of weights that are kept.
+
+    ``net`` is the network itself; its class and its ``forward`` are as they were.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        decisions: Sequence[Units | Groups | Block],
+        cuts: Sequence[Cut],
+        sizes: Sequence[Size],
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.decisions = nn.ModuleList(decisions)
+        self.cuts, self.sizes = tuple(cuts), tuple(sizes)
+        self.notes = dict(notes or {})
+        """What could not be opened, with the reasons."""
+        self._needs = _needs(decisions, cuts)
+        self._held = _held(net, {cut.name for cut in cuts})
+        self._indices: dict[tuple[int, tuple[State, ...]], Tensor | None] = {}
+
+    def states(self) -> list[State]:
+        """The units of every decision that are kept now."""
+        return [decision.state() for decision in self._decisions()]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The output of the user's network under the gates that are set."""
+        states = self.states()
+        with self._arranged(states):
+            tensors = self.slices(states)
+            output = functional_call(self.net, tensors, args, kwargs)
+        if self.training:
+            self._keep_statistics(tensors, states)
+        return output
+
+    def slices(self, states: Sequence[State]) -> dict[str, Tensor]:
+        """What is left of the parameters and buffers that are cut, by name; weights of blocks that run only."""
+        parts: dict[str, Tensor] = {}
+        skipped = tuple(f"{block.path}." for block in self._blocks() if not block.runs)
+        for i, cut in enumerate(self.cuts):
+            if not cut.name.startswith(skipped or ("\0",)):
+                index = self._index(i, states)
+                scales = self._scales(cut) if cut.reads else None
+                if index is not None or scales is not None:
+                    parts[cut.name] = _sliced(parts.get(cut.name, self._tensor(cut.name)), cut.dim, index, scales)
+        return parts
+
+    def derived(self) -> nn.Module:
+        """A network of the user's own class with smaller layers; blocks that are skipped are ``nn.Identity``."""
+        states = self.states()
+        small = clone_sharing_parameters(self.net)
+        parts = self.slices(states)
+        for path, own, name in self._held:
+            if name in parts:
+                _replace(small.get_submodule(path), own, parts[name])
+        for size in self.sizes:
+            setattr(small.get_submodule(size.path), size.attribute, size.value(states))
+        for block in self._blocks():
+            if not block.runs:
+                _put(small, block.path, nn.Identity())
+        return small.train(self.training)
+
+    def active_choices(self) -> Iterator[tuple[str, Picks]]:
+        """The decisions about something that runs."""
+        skipped = [f"{block.path}." for block in self._blocks() if not block.runs]
+        for decision, needs in zip(self._decisions(), self._needs, strict=True):
+            if not needs or not all(any(path.startswith(s) for s in skipped) for path in needs):
+                yield decision.choice.name, decision.gate.picks
+
+    def _decisions(self) -> list[Units | Groups | Block]:
+        return list(self.decisions)  # type: ignore[arg-type]
+
+    def _blocks(self) -> list[Block]:
+        return [decision for decision in self.decisions if isinstance(decision, Block)]
+
+    def _tensor(self, name: str) -> Tensor:
+        path, _, own = name.rpartition(".")
+        module = self.net.get_submodule(path)
+        tensor = module._parameters.get(own, module._buffers.get(own))
+        assert tensor is not None
+        return tensor
+
+    def _index(self, i: int, states: Sequence[State]) -> Tensor | None:
+        """The positions of a cut that are kept, as a tensor; each is found once."""
+        positions = self.cuts[i].positions
+        key = i, tuple(states[d] for d in positions.decisions())
+        if key not in self._indices:
+            kept = positions.kept(states)
+            self._indices[key] = None if kept is None else torch.from_numpy(kept)
+        return self._indices[key]
+
+    def _scales(self, cut: Cut) -> Tensor | None:
+        """A factor for each position along which a layer reads, where decisions have weights."""
+        factors: Tensor | None = None
+        for d in cut.positions.decisions():
+            decision = self.decisions[d]
+            scales = decision.scales() if isinstance(decision, Groups) else None
+            if scales is not None:
+                here = torch.from_numpy(np.flatnonzero(cut.positions.decision == d)).to(scales.device)
+                units = torch.from_numpy(cut.positions.unit).to(scales.device)[here]
+                factors = scales.new_ones(len(cut.positions.unit)) if factors is None else factors
+                factors = factors.index_put((here,), scales[units])
+        return factors
+
+    @contextmanager
+    def _arranged(self, states: Sequence[State]) -> Iterator[None]:
+        """The network with the sizes of these units, and without the blocks that are skipped."""
+        for size in self.sizes:
+            setattr(self.net.get_submodule(size.path), size.attribute, size.value(states))
+        gone = {block.path: self.net.get_submodule(block.path) for block in self._blocks() if not block.runs}
+        try:
+            for path in gone:
+                _put(self.net, path, nn.Identity())
+            yield
+        finally:
+            for path, module in gone.items():
+                _put(self.net, path, module)
+
+    def _keep_statistics(self, parts: Mapping[str, Tensor], states: Sequence[State]) -> None:
+        """Running statistics of the channels that are kept go back into the whole ones."""
+        buffers = dict(self.net.named_buffers())
+        for i, cut in enumerate(self.cuts):
+            index = self._index(i, states)
+            if cut.name in parts and cut.name in buffers and index is not None and buffers[cut.name].ndim == 1:
+                buffers[cut.name].index_copy_(0, index.to(parts[cut.name].device), parts[cut.name].detach())
+
+
+def _sliced(tensor: Tensor, dim: int, index: Tensor | None, scales: Tensor | None) -> Tensor:
+    if scales is not None:
+        shape = [1] * tensor.ndim
+        shape[dim] = -1
+        tensor = tensor * scales.view(shape)
+    return tensor if index is None else tensor.index_select(dim, index.to(tensor.device))
+
+
+def _put(net: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    net.get_submodule(parent)._modules[name] = module
+
+
+def _replace(module: nn.Module, name: str, part: Tensor) -> None:
+    """Puts a copy of a slice in place of a parameter or buffer."""
+    value = part.detach().clone(memory_format=torch.contiguous_format)
+    old = module._parameters.get(name)
+    if old is None:
+        module._buffers[name] = value
+    else:
+        module._parameters[name] = nn.Parameter(value, old.requires_grad)
+
+
+def _held(net: nn.Module, cut: set[str]) -> list[tuple[str, str, str]]:
+    """Where the tensors that are cut are held: the path of a module, the name there, and the tensor's first name."""
+    first = {id(t): name for name, t in (*net.named_parameters(), *net.named_buffers())}
+    held: list[tuple[str, str, str]] = []
+    for path, module in net.named_modules():
+        for own, tensor in (*module._parameters.items(), *module._buffers.items()):
+            name = "" if tensor is None else first[id(tensor)]
+            if name in cut:
+                held.append((path, own, name))
+    return held
+
+
+def _needs(decisions: Sequence[Units | Groups | Block], cuts: Sequence[Cut]) -> list[set[str]]:
+    """The names of the tensors that each decision cuts; a block cuts none."""
+    needs: list[set[str]] = [set() for _ in decisions]
+    for cut in cuts:
+        for d in cut.positions.decisions():
+            needs[d].add(cut.name)
+    return needs

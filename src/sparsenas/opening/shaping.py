@@ -1,0 +1,167 @@
+"""How operations without weights carry channel numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils._pytree import tree_map
+
+from sparsenas.opening.capture import owner, shape
+from sparsenas.opening.companion import along, channels, fixed, meet, settled, varying, vector
+from sparsenas.opening.flow import Flow, Heads, name_of
+from sparsenas.opening.layers import unknown
+
+
+def pointwise(flow: Flow, node: fx.Node) -> Tensor:
+    """An operation on each element: what meets is united."""
+    sizes, where = shape(node), f"{name_of(node)} ({owner(node) or 'forward'})"
+    parts = [flow.ids(part) for part in flow.tensors(node)]
+    if not parts:
+        return fixed(sizes)
+    return reduce(lambda one, other: meet(flow.numbers, one, other, where), parts).expand(*sizes)
+
+
+def same(flow: Flow, node: fx.Node) -> Tensor:
+    """The companion of the first argument."""
+    return flow.ids(node.args[0])
+
+
+def moved(flow: Flow, node: fx.Node) -> Any:
+    """Views and other moves of elements: the operation itself, on the companion."""
+    assert callable(node.target)
+    target = torch.ops.aten.reshape.default if "view" in name_of(node) else node.target
+    args, kwargs = (
+        tree_map(lambda a: flow.env[a] if isinstance(a, fx.Node) else a, p) for p in (node.args, node.kwargs)
+    )
+    result = target(*args, **kwargs)
+    if isinstance(result, tuple | list):
+        return tuple(_settled(flow, node, part) for part in result)
+    return _settled(flow, node, result)
+
+
+def _settled(flow: Flow, node: fx.Node, ids: Tensor) -> Tensor:
+    """Where channels are split into several dimensions, they are cut along one of them."""
+    dims = varying(flow.numbers, ids)
+    if len(dims) > 1:
+        cut = _cut(node, dims)
+        if not _shuffled(node):
+            each = math.prod(ids.shape[dim] for dim in dims if dim > cut)
+            flow.heads.append(Heads(owner(node), vector(ids, cut), each))
+        return settled(flow.numbers, ids, cut)
+    return settled(flow.numbers, ids, dims[0] if dims else None)
+
+
+def _cut(node: fx.Node, dims: Sequence[int]) -> int:
+    """Of a channel shuffle the channels of each group; of attention the heads; else the first dimension.
+
+    A fused projection has queries, keys and values before the heads: three rows.
+    """
+    if _shuffled(node):
+        return dims[-1]
+    return dims[1] if len(dims) > 2 else dims[0]
+
+
+def _shuffled(node: fx.Node) -> bool:
+    """Whether the dimensions that a view splits are swapped and merged at once."""
+    swaps = [user for user in node.users if name_of(user) in ("transpose", "permute")]
+    merged = {"view", "reshape", "flatten", "contiguous", "clone", "_unsafe_view"}
+    return bool(swaps) and all(name_of(user) in merged for swap in swaps for user in swap.users)
+
+
+def spatial(flow: Flow, node: fx.Node) -> Any:
+    """Pools, resizing and padding: the channels stay, the other dimensions get new sizes."""
+    ids, value = flow.ids(node.args[0]), node.meta["val"]
+    outputs = value if isinstance(value, tuple | list) else (value,)
+    dim = channels(flow.numbers, ids)
+    if dim is not None and outputs[0].shape[dim] != ids.shape[dim]:
+        flow.close(vector(ids, dim), node, f"{name_of(node)} along the channels")
+        dim = None
+    found = tuple(fixed(o.shape) if dim is None else along(vector(ids, dim), dim, o.shape) for o in outputs)
+    return found if isinstance(value, tuple | list) else found[0]
+
+
+def reduced(flow: Flow, node: fx.Node) -> Tensor:
+    """Sums, means and extremes over dimensions; over all channels no number is left."""
+    ids, value = flow.ids(node.args[0]), node.meta["val"]
+    several = isinstance(value, tuple | list)
+    sizes = tuple((value[0] if several else value).shape)
+    over = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    if name_of(node) in ("linalg_vector_norm", "norm"):
+        over = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim")
+    dims = [over] if isinstance(over, int) else list(over) if isinstance(over, list | tuple) else range(ids.ndim)
+    gone = {d % ids.ndim for d in dims}  # type: ignore[operator]
+    dim = channels(flow.numbers, ids)
+    if dim is None or dim in gone:
+        result = fixed(sizes)
+    else:
+        place = dim if len(sizes) == ids.ndim else dim - sum(d < dim for d in gone)
+        result = along(vector(ids, dim), place, sizes)
+    return tuple(result for _ in value) if several else result  # type: ignore[return-value]
+
+
+def concatenated(flow: Flow, node: fx.Node) -> Tensor:
+    """One after the other along the channels; parts that are joined along another dimension are united."""
+    parts = [flow.ids(part) for part in node.args[0]]  # type: ignore[union-attr]
+    place = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    sizes = shape(node)
+    assert isinstance(place, int)
+    place %= len(sizes)
+    parts = [part for part in parts if part.ndim == len(sizes)]
+    found = {channels(flow.numbers, part) for part in parts} - {None}
+    if found <= {place}:
+        return (
+            along(torch.cat([flow.numbers.of(vector(part, place)) for part in parts]), place, sizes)
+            if found
+            else fixed(sizes)
+        )
+    where = f"cat ({owner(node) or 'forward'})"
+    met = reduce(lambda one, other: meet(flow.numbers, one, other, where), [part.narrow(place, 0, 1) for part in parts])
+    return met.expand(*sizes)
+
+
+def stacked(flow: Flow, node: fx.Node) -> Tensor:
+    """Tensors side by side along a new dimension: their channels are united."""
+    parts, sizes = [flow.ids(part) for part in node.args[0]], shape(node)  # type: ignore[union-attr]
+    place = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    assert isinstance(place, int)
+    met = reduce(lambda one, other: meet(flow.numbers, one, other, "stack"), parts)
+    return met.unsqueeze(place % len(sizes)).expand(*sizes)
+
+
+def parted(flow: Flow, node: fx.Node) -> Any:
+    """Equal parts of the channels are cut alike, so that the network may halve what is left of them."""
+    result = moved(flow, node)
+    dims = {channels(flow.numbers, part) for part in result} - {None}
+    place = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
+    ids = flow.ids(node.args[0])
+    if dims == {place % ids.ndim} and len({part.shape for part in result}) == 1:  # type: ignore[operator]
+        dim = next(iter(dims))
+        for part in result[1:]:
+            flow.numbers.unite(vector(result[0], dim), vector(part, dim))  # type: ignore[arg-type]
+    return result
+
+
+def taken(flow: Flow, node: fx.Node) -> Any:
+    """Entries by index: known indices are taken from the companion; others must not be along the channels."""
+    ids, indices = flow.ids(node.args[0]), node.args[1]
+    dim = channels(flow.numbers, ids)
+    known = [flow.concrete.get(i) if isinstance(i, fx.Node) else i for i in indices]  # type: ignore[union-attr]
+    if dim is None:
+        return fixed(shape(node))
+    if all(i is None or isinstance(i, Tensor) for i in known) and all(
+        k is not None
+        for k, i in zip(known, indices, strict=True)
+        if isinstance(i, fx.Node)  # type: ignore[call-overload]
+    ):
+        return _settled(flow, node, torch.ops.aten.index.Tensor(ids, known))
+    return unknown(flow, node)
+
+
+def softmaxed(flow: Flow, node: fx.Node) -> Tensor:
+    """The companion itself: a softmax over fewer channels is a softmax over what is left."""
+    return flow.ids(node.args[0])

@@ -1,0 +1,83 @@
+"""Runs an opened network cut in many ways; decisions that its code cannot follow are closed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from sparsenas.core.choice import Choices, Picks
+from sparsenas.core.gate import Gate, choices, set_gates
+from sparsenas.costs.trace import on_meta
+from sparsenas.errors import first_line
+from sparsenas.nn.tree import Tree, call, map_tensors
+
+Run = Callable[[Mapping[str, Picks]], str]
+"""Runs the network with some picks and the largest ones elsewhere; returns what went wrong, or nothing."""
+RANDOM = 6
+
+
+def runner(opened: nn.Module, example: Tree) -> Run:
+    """Runs derived networks on the meta device; on the CPU where the whole network does not run there."""
+    found = choices(opened)
+    largest = {name: largest_picks(found, name) for name in found}
+    for net, x in ((on_meta(opened), map_tensors(lambda t: t.to("meta"), example)), (opened, example)):
+
+        def run(picks: Mapping[str, Picks], net: nn.Module = net, x: Tree = x) -> str:
+            set_gates(net, {name: Gate(picks.get(name, largest[name])) for name in found})
+            try:
+                with torch.no_grad():
+                    call(net.eval().derived(), copy.copy(x))  # type: ignore[operator]
+            except Exception as error:  # the user's code may raise anything
+                return first_line(error) or type(error).__name__
+            return ""
+
+        if not run({}):
+            break
+    return run
+
+
+def largest_picks(found: Choices, name: str) -> Picks:
+    """All options where several may be kept, the block itself, else the last option."""
+    choice = found[name]
+    if not choice.single:
+        return tuple(range(len(choice.options)))
+    return (0,) if choice.options == ("keep", "skip") else (len(choice.options) - 1,)
+
+
+def smallest_picks(found: Choices, name: str) -> Picks:
+    """The smallest option, or the first one."""
+    choice = found[name]
+    return (1,) if choice.options == ("keep", "skip") else (0,)
+
+
+def culprits(opened: nn.Module, example: Tree, seed: int = 0) -> dict[str, str]:
+    """The choices that the network's code cannot follow, with what went wrong."""
+    run, found = runner(opened, example), choices(opened)
+    bad: dict[str, str] = {}
+    rng = np.random.default_rng(seed)
+    trials = [{name: smallest_picks(found, name) for name in found}]
+    trials += [{name: found[name].sample(rng) for name in found} for _ in range(RANDOM)]
+    for picks in trials:
+        left = {name: pick for name, pick in picks.items() if name not in bad}
+        while run(left):
+            name, reason = _first_culprit(run, left)
+            bad[name] = reason
+            del left[name]
+    return bad
+
+
+def _first_culprit(run: Run, picks: Mapping[str, Picks]) -> tuple[str, str]:
+    """The last choice of the shortest list of choices, in order, with which the network does not run."""
+    names = list(picks)
+    low, high = 0, len(names)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if run({name: picks[name] for name in names[:middle]}):
+            high = middle
+        else:
+            low = middle
+    return names[high - 1], run({name: picks[name] for name in names[:high]})
