@@ -33,6 +33,7 @@ from .job.api.loop import step as step
 from .job.trained import load as load
 from .methods import Method as Method
 from .objectives import Objective as Objective
+from .opening.open import open_network as open
 from .searching.config import Scoring as Scoring
 from .training.recipe import Recipe as Recipe
 
@@ -69,6 +70,7 @@ __all__ = [
     "export",
     "load",
     "method",
+    "open",
     "report",
     "retrain",
     "run",

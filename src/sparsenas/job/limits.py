@@ -12,8 +12,8 @@ from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.errors import UserError
 from sparsenas.job.build import build_space
-from sparsenas.job.lookup import import_callable
 from sparsenas.job.plugin import Plugin
+from sparsenas.opening.importing import import_callable
 
 
 def limits_at(

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from importlib.metadata import EntryPoints, entry_points
-from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from sparsenas.data import DATA
-from sparsenas.errors import UserError, told
+from sparsenas.errors import UserError
 from sparsenas.methods import METHODS
 from sparsenas.objectives import OBJECTIVES
-from sparsenas.spaces import SPACES
+from sparsenas.opening.importing import import_callable
+from sparsenas.spaces import SPACES, open_space
 
 TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
-    "space": SPACES,
+    "space": {**SPACES, "open": open_space},
     "data": DATA,
     "objective": OBJECTIVES,
     "method": METHODS,
@@ -82,22 +78,3 @@ def check_trusted(kind: str, name: object, trusted: Iterable[str], where: str) -
 
 def _installed(kind: str, name: str | None = None) -> EntryPoints:
     return entry_points(group=GROUPS[kind]) if name is None else entry_points(group=GROUPS[kind], name=name)
-
-
-def import_callable(kind: str, name: str, module: str, attribute: str) -> Callable[..., Any]:
-    """A callable of a module on the Python path or in the working folder. Raises ``UserError`` naming ``--kind``."""
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise UserError(f"--{kind} {name}: expected an importable module, got: {error}") from error
-    except (Exception, SystemExit) as error:  # any code may run here
-        raise UserError(f"--{kind} {name}: expected an importable module, got: {told(error)}") from error
-    if attribute not in vars(found):
-        raise UserError(f"--{kind} {name}: expected a callable in {module}, found no {attribute!r}")
-    target: Callable[..., Any] = vars(found)[attribute]
-    if not callable(target) or isinstance(target, nn.Module):
-        what = f"an object of class {type(target).__name__}"
-        raise UserError(f"--{kind} {name}: expected a function or class in {module}, got {what}")
-    return target

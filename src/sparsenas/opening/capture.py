@@ -45,9 +45,7 @@ def capture(net: nn.Module, example: Tree) -> Captured:
         for placeholder, name in {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.items()
     }
     constants = {**signature.inputs_to_lifted_tensor_constants}
-    tensors: dict[str, Tensor] = {
-        name: program.state_dict[name] for name in named.values() if name in program.state_dict
-    }
+    tensors: dict[str, Tensor] = dict((*net.named_parameters(), *net.named_buffers()))
     tensors |= {name: value for name, value in program.constants.items() if isinstance(value, Tensor)}
     return Captured(program.graph, {**named, **constants}, tensors)
 
@@ -64,7 +62,7 @@ def owners(node: fx.Node) -> list[str]:
     return [path for path, _ in stack.values()]
 
 
-def shape(node: fx.Node) -> tuple[int, ...]:
+def shape(node: Any) -> tuple[int, ...]:
     """The shape of a node's tensor; of an operation with several results, that of the first."""
     value = node.meta["val"]
     first = value[0] if isinstance(value, tuple | list) else value

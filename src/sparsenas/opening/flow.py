@@ -117,3 +117,8 @@ def name_of(node: fx.Node) -> str:
     """The operation's name, as in ``conv2d``."""
     target = node.target
     return target._opname if isinstance(target, torch._ops.OpOverload) else str(target)
+
+
+def argument(node: fx.Node, index: int, name: str, default: Any = None) -> Any:
+    """An argument of an operation, by place or by name."""
+    return node.args[index] if len(node.args) > index else node.kwargs.get(name, default)

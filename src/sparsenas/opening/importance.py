@@ -18,15 +18,15 @@ Vector = NDArray[np.float64]
 def by_weights(tensors: Mapping[str, Tensor], cuts: Sequence[Cut], units: Mapping[int, int]) -> dict[int, Vector]:
     """The importance of each unit of each decision, of the numbers of units given.
 
-    The squared weights of a unit are added up in each tensor, relative to their mean over the units. The means over
-    the tensors that make a unit's outputs and over those that read them are multiplied: a channel matters as much as it
-    is strong and is listened to.
+    The squared weights of a unit, biases left out, are added up in each tensor, relative to their mean over the units.
+    The means over the tensors that make a unit's outputs and over those that read them are multiplied: a channel
+    matters as much as it is strong and is listened to.
     """
     made: defaultdict[int, list[Vector]] = defaultdict(list)
     read: defaultdict[int, list[Vector]] = defaultdict(list)
     for cut in cuts:
-        tensor = tensors[cut.name]
-        if not isinstance(tensor, torch.nn.Parameter) or tensor.is_meta:
+        tensor = tensors.get(cut.name)
+        if not isinstance(tensor, torch.nn.Parameter) or tensor.is_meta or "bias" in cut.name.rpartition(".")[2]:
             continue
         other = [d for d in range(tensor.ndim) if d != cut.dim]
         squares = tensor.detach().double().square()

@@ -10,18 +10,13 @@ from torch import Tensor, fx
 
 from sparsenas.opening.capture import owner, shape
 from sparsenas.opening.companion import along, channels, fixed, vector
-from sparsenas.opening.flow import Flow, Work, name_of
+from sparsenas.opening.flow import Flow, Work, argument, name_of
 from sparsenas.opening.numbers import FIXED
-
-
-def argument(node: fx.Node, index: int, name: str, default: Any = None) -> Any:
-    """An argument of an operation, by place or by name."""
-    return node.args[index] if len(node.args) > index else node.kwargs.get(name, default)
 
 
 def convolution(flow: Flow, node: fx.Node) -> Tensor:
     """Outputs get new numbers; those of a depthwise or grouped convolution are tied to the inputs."""
-    x, weight, bias = node.args[0], node.args[1], argument(node, 2, "bias")
+    x, weight, bias = argument(node, 0, "input"), argument(node, 1, "weight"), argument(node, 2, "bias")
     groups, name = argument(node, 6, "groups", 1), flow.named(weight)
     ids = flow.channels_at(node, flow.ids(x), 1)
     sizes = shape(node)
@@ -61,7 +56,7 @@ def transposed(flow: Flow, node: fx.Node) -> Tensor:
     flow.note(name, 0, ids, reads=True)
     flow.note(name, 1, out)
     flow.note_all((argument(node, 2, "bias"),), 0, out)
-    macs = math.prod(shape(node.args[0])) * math.prod(shape(node.args[1])[1:])  # type: ignore[arg-type]
+    macs = math.prod(shape(node.args[0])) * math.prod(shape(node.args[1])[1:])
     flow.work.append(Work(owner(node), macs, torch.cat([ids, out])))
     return along(out, 1, sizes)
 
@@ -92,10 +87,10 @@ def added_product(flow: Flow, node: fx.Node) -> Tensor:
     return _product(flow, node, node.args[1], node.args[2], node.args[0], (0, 1))
 
 
-def matmul(flow: Flow, node: fx.Node) -> Tensor:
+def matmul(flow: Flow, node: fx.Node) -> Any:
     """A product of two tensors: what is summed over is united; a matrix of parameters is a linear layer."""
     one, other = node.args[:2]
-    if flow.named(other) is not None and len(shape(other)) == 2:  # type: ignore[arg-type]
+    if flow.named(other) is not None and len(shape(other)) == 2:
         return _product(flow, node, one, other, None, (0, 1))
     a, b, sizes = flow.ids(one), flow.ids(other), shape(node)
     if min(a.ndim, b.ndim) < 2:
@@ -120,7 +115,7 @@ def matmul(flow: Flow, node: fx.Node) -> Tensor:
     elif shared and any(ids.shape[dim] > 1 for dim in shared for ids in (a, b) if channels(flow.numbers, ids) is None):
         for ids, dim in ((a, first), (b, second)):
             if dim in shared:
-                flow.close(vector(ids, dim), node, "meets a fixed size in a product")  # type: ignore[arg-type]
+                flow.close(vector(ids, dim), node, "meets a fixed size in a product")
         return fixed(sizes)
     kept = [(a, first)] if first is not None and first <= batch else []
     kept += [(b, second)] if second is not None and second != batch else []
@@ -165,7 +160,7 @@ def channel_norm(flow: Flow, node: fx.Node) -> Tensor:
     ids = flow.ids(node.args[0])
     out = flow.channels_at(node, ids, min(1, ids.ndim - 1))
     for parameter in node.args[1:5]:
-        if flow.named(parameter) is not None and shape(parameter) == (len(out),):  # type: ignore[arg-type]
+        if flow.named(parameter) is not None and shape(parameter) == (len(out),):
             flow.note_all((parameter,), 0, out)
     return along(out, min(1, ids.ndim - 1), ids.shape)
 
@@ -199,7 +194,7 @@ def layer_norm(flow: Flow, node: fx.Node) -> Tensor:
     return ids
 
 
-def embedding(flow: Flow, node: fx.Node) -> Tensor:
+def embedding(flow: Flow, node: fx.Node) -> Any:
     """Each entry of the table has new numbers."""
     name, sizes = flow.named(node.args[0]), shape(node)
     if name is None:

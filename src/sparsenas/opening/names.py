@@ -9,7 +9,7 @@ from sparsenas.errors import UserError
 
 
 def frozen_names(names: Iterable[str], patterns: Sequence[str]) -> set[str]:
-    """The names that patterns such as ``layer1.*`` match, and all below. Raises ``UserError`` where one matches none."""
+    """The names that patterns such as ``layer1.*`` match, and all below. Raises ``UserError`` where there are none."""
     names = list(names)
     found: set[str] = set()
     for pattern in patterns:

@@ -19,7 +19,7 @@ from sparsenas.opening.heads import head_sizes
 from sparsenas.opening.importance import by_weights
 from sparsenas.opening.kernels import Kernel, large_kernels
 from sparsenas.opening.names import frozen_names
-from sparsenas.opening.opened import Block, Cut, Groups, Opened, Units
+from sparsenas.opening.opened import Block, Cut, Groups, OpenedNetwork, Units
 from sparsenas.opening.sizes import Size, layer_sizes
 from sparsenas.opening.verify import culprits, runner, smallest_picks
 from sparsenas.opening.walk import walk
@@ -29,17 +29,7 @@ SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 
 @dataclass(frozen=True)
 class Options:
-    """What may vary.
-
-    Args:
-        shares: of a layer's channels that may be kept.
-        multiple: channel numbers are multiples of it; 0 for the largest of 8, 4, 2, 1 that is at most an eighth of
-            the layer's channels.
-        depth: whether residual blocks may be skipped.
-        kernels: whether large kernels may be cut.
-        groups: whether every channel is an option of its own, as sparse methods need, instead of numbers of channels.
-        freeze: patterns of the paths of modules that stay as they are.
-    """
+    """What may vary: the arguments of ``open_network``. Raises ``UserError``."""
 
     shares: Sequence[float] = SHARES
     multiple: int = 0
@@ -55,8 +45,37 @@ class Options:
             raise UserError(f"multiple: expected >= 0, got {self.multiple}")
 
 
-def open_network(net: nn.Module, example: Tree, options: Options = Options()) -> Opened:  # noqa: B008
-    """A copy of a network as a search space.
+def open_network(
+    net: nn.Module,
+    example: Tree,
+    *,
+    shares: Sequence[float] = SHARES,
+    multiple: int = 0,
+    depth: bool = True,
+    kernels: bool = True,
+    groups: bool = False,
+    freeze: Sequence[str] = (),
+) -> OpenedNetwork:
+    """A copy of a plain network as a search space, with its weights. The network itself stays as it is.
+
+    Args:
+        net: any ``nn.Module`` that ``torch.export`` can read.
+        example: an input: a tensor, or a tree of them, with a first dimension of examples.
+        shares: of a layer's channels that may be kept.
+        multiple: channel numbers are multiples of it; 0 for the largest of 8, 4, 2, 1 that is at most an eighth of
+            the layer's channels.
+        depth: whether residual blocks may be left out.
+        kernels: whether kernels of 5 and more may be cut to their middle.
+        groups: whether every channel is an option of its own, as sparse methods need, instead of numbers of channels.
+        freeze: patterns of the paths of modules that stay as they are, such as ``layer1`` or ``layer1.*``.
+
+    Raises ``UserError`` where the network cannot be read, or where nothing of it can vary.
+    """
+    return opened_with(net, example, Options(shares, multiple, depth, kernels, groups, freeze))
+
+
+def opened_with(net: nn.Module, example: Tree, options: Options) -> OpenedNetwork:
+    """As ``open_network``.
 
     Raises ``UserError`` where the network cannot be read, or where nothing of it can vary.
     """
@@ -90,7 +109,7 @@ class _Draft:
         self.place = Places(flow.numbers.labels(), dict(enumerate(self.found))).of
         self.tensors: dict[str, Tensor] = {**dict(net.named_parameters()), **dict(net.named_buffers())}
 
-    def opened(self) -> Opened:
+    def opened(self) -> OpenedNetwork:
         """The search space."""
         cuts = list(self._cuts())
         sizes = self._sizes()
@@ -98,7 +117,7 @@ class _Draft:
             sizes = self._told(cuts, sizes, ways)
         return self._with(cuts, sizes)
 
-    def _with(self, cuts: Sequence[Cut], sizes: Sequence[Size]) -> Opened:
+    def _with(self, cuts: Sequence[Cut], sizes: Sequence[Size]) -> OpenedNetwork:
         scores = by_weights(self.tensors, cuts, {i: d.units for i, d in enumerate(self.found)})
         ordered = [
             replace(d, order=tuple(map(int, np.argsort(-scores[i], kind="stable")))) for i, d in enumerate(self.found)
@@ -106,7 +125,7 @@ class _Draft:
         decisions: list[Units | Groups | Block] = [self._choice(decision) for decision in ordered]
         decisions += [_kernel_choice(kernel) for kernel in self.kernels]
         decisions += [Block(f"{path}.depth", path) for path in self.blocks]
-        return Opened(self.net, decisions, cuts, sizes, self.closed)
+        return OpenedNetwork(self.net, decisions, cuts, sizes, self.closed)
 
     def _choice(self, decision: Decision) -> Units | Groups:
         if self.options.groups:

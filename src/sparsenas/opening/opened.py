@@ -84,7 +84,7 @@ class Cut:
     """Whether a layer reads its input along this dimension."""
 
 
-class Opened(Derivable):
+class OpenedNetwork(Derivable):
     """A network of the user's own class with open decisions. Its code runs on those slices of weights that are kept.
 
     ``net`` is the network itself; its class and its ``forward`` are as they were.
@@ -139,9 +139,11 @@ class Opened(Derivable):
         states = self.states()
         small = clone_sharing_parameters(self.net)
         parts = self.slices(states)
+        made = {name: self._copied(name, part) for name, part in parts.items()}
         for path, own, name in self._held:
-            if name in parts:
-                _replace(small.get_submodule(path), own, parts[name])
+            if name in made:
+                module = small.get_submodule(path)
+                (module._parameters if own in module._parameters else module._buffers)[own] = made[name]
         for size in self.sizes:
             setattr(small.get_submodule(size.path), size.attribute, size.value(states))
         for block in self._blocks():
@@ -168,6 +170,11 @@ class Opened(Derivable):
         tensor = module._parameters.get(own, module._buffers.get(own))
         assert tensor is not None
         return tensor
+
+    def _copied(self, name: str, part: Tensor) -> Any:
+        """A slice as a parameter or buffer of its own."""
+        value, whole = part.detach().clone(memory_format=torch.contiguous_format), self._tensor(name)
+        return nn.Parameter(value, whole.requires_grad) if isinstance(whole, nn.Parameter) else value
 
     def _index(self, i: int, states: Sequence[State]) -> Tensor | None:
         """The positions of a cut that are kept, as a tensor; each is found once."""
@@ -225,16 +232,6 @@ def _sliced(tensor: Tensor, dim: int, index: Tensor | None, scales: Tensor | Non
 def _put(net: nn.Module, path: str, module: nn.Module) -> None:
     parent, _, name = path.rpartition(".")
     net.get_submodule(parent)._modules[name] = module
-
-
-def _replace(module: nn.Module, name: str, part: Tensor) -> None:
-    """Puts a copy of a slice in place of a parameter or buffer."""
-    value = part.detach().clone(memory_format=torch.contiguous_format)
-    old = module._parameters.get(name)
-    if old is None:
-        module._buffers[name] = value
-    else:
-        module._parameters[name] = nn.Parameter(value, old.requires_grad)
 
 
 def _held(net: nn.Module, cut: set[str]) -> list[tuple[str, str, str]]:

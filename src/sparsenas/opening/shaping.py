@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from sparsenas.opening.capture import owner, shape
 from sparsenas.opening.companion import along, channels, fixed, meet, settled, varying, vector
-from sparsenas.opening.flow import Flow, Heads, name_of
+from sparsenas.opening.flow import Flow, Heads, argument, name_of
 from sparsenas.opening.layers import unknown
 
 
@@ -28,7 +28,7 @@ def pointwise(flow: Flow, node: fx.Node) -> Tensor:
 
 def same(flow: Flow, node: fx.Node) -> Tensor:
     """The companion of the first argument."""
-    return flow.ids(node.args[0])
+    return flow.ids(argument(node, 0, "self"))
 
 
 def moved(flow: Flow, node: fx.Node) -> Any:
@@ -75,7 +75,7 @@ def _shuffled(node: fx.Node) -> bool:
 
 def spatial(flow: Flow, node: fx.Node) -> Any:
     """Pools, resizing and padding: the channels stay, the other dimensions get new sizes."""
-    ids, value = flow.ids(node.args[0]), node.meta["val"]
+    ids, value = flow.ids(argument(node, 0, "self")), node.meta["val"]
     outputs = value if isinstance(value, tuple | list) else (value,)
     dim = channels(flow.numbers, ids)
     if dim is not None and outputs[0].shape[dim] != ids.shape[dim]:
@@ -85,31 +85,30 @@ def spatial(flow: Flow, node: fx.Node) -> Any:
     return found if isinstance(value, tuple | list) else found[0]
 
 
-def reduced(flow: Flow, node: fx.Node) -> Tensor:
+def reduced(flow: Flow, node: fx.Node) -> Any:
     """Sums, means and extremes over dimensions; over all channels no number is left."""
-    ids, value = flow.ids(node.args[0]), node.meta["val"]
+    ids, value = flow.ids(argument(node, 0, "self")), node.meta["val"]
     several = isinstance(value, tuple | list)
     sizes = tuple((value[0] if several else value).shape)
-    over = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    over = argument(node, 1, "dim")
     if name_of(node) in ("linalg_vector_norm", "norm"):
-        over = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim")
+        over = argument(node, 2, "dim")
     dims = [over] if isinstance(over, int) else list(over) if isinstance(over, list | tuple) else range(ids.ndim)
-    gone = {d % ids.ndim for d in dims}  # type: ignore[operator]
+    gone = {d % ids.ndim for d in dims}
     dim = channels(flow.numbers, ids)
     if dim is None or dim in gone:
         result = fixed(sizes)
     else:
         place = dim if len(sizes) == ids.ndim else dim - sum(d < dim for d in gone)
         result = along(vector(ids, dim), place, sizes)
-    return tuple(result for _ in value) if several else result  # type: ignore[return-value]
+    return tuple(result for _ in value) if several else result
 
 
 def concatenated(flow: Flow, node: fx.Node) -> Tensor:
     """One after the other along the channels; parts that are joined along another dimension are united."""
-    parts = [flow.ids(part) for part in node.args[0]]  # type: ignore[union-attr]
-    place = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    parts = [flow.ids(part) for part in argument(node, 0, "tensors")]
+    place = argument(node, 1, "dim", 0)
     sizes = shape(node)
-    assert isinstance(place, int)
     place %= len(sizes)
     parts = [part for part in parts if part.ndim == len(sizes)]
     found = {channels(flow.numbers, part) for part in parts} - {None}
@@ -126,9 +125,8 @@ def concatenated(flow: Flow, node: fx.Node) -> Tensor:
 
 def stacked(flow: Flow, node: fx.Node) -> Tensor:
     """Tensors side by side along a new dimension: their channels are united."""
-    parts, sizes = [flow.ids(part) for part in node.args[0]], shape(node)  # type: ignore[union-attr]
-    place = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-    assert isinstance(place, int)
+    parts, sizes = [flow.ids(part) for part in argument(node, 0, "tensors")], shape(node)
+    place = argument(node, 1, "dim", 0)
     met = reduce(lambda one, other: meet(flow.numbers, one, other, "stack"), parts)
     return met.unsqueeze(place % len(sizes)).expand(*sizes)
 
@@ -137,31 +135,24 @@ def parted(flow: Flow, node: fx.Node) -> Any:
     """Equal parts of the channels are cut alike, so that the network may halve what is left of them."""
     result = moved(flow, node)
     dims = {channels(flow.numbers, part) for part in result} - {None}
-    place = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
-    ids = flow.ids(node.args[0])
-    if dims == {place % ids.ndim} and len({part.shape for part in result}) == 1:  # type: ignore[operator]
-        dim = next(iter(dims))
+    place = argument(node, 2, "dim", 0)
+    ids = flow.ids(argument(node, 0, "self"))
+    if dims == {place % ids.ndim} and len({part.shape for part in result}) == 1:
+        dim = place % ids.ndim
         for part in result[1:]:
-            flow.numbers.unite(vector(result[0], dim), vector(part, dim))  # type: ignore[arg-type]
+            flow.numbers.unite(vector(result[0], dim), vector(part, dim))
     return result
 
 
 def taken(flow: Flow, node: fx.Node) -> Any:
     """Entries by index: known indices are taken from the companion; others must not be along the channels."""
-    ids, indices = flow.ids(node.args[0]), node.args[1]
+    ids, indices = flow.ids(argument(node, 0, "self")), argument(node, 1, "indices")
     dim = channels(flow.numbers, ids)
-    known = [flow.concrete.get(i) if isinstance(i, fx.Node) else i for i in indices]  # type: ignore[union-attr]
+    known = [flow.concrete.get(i) if isinstance(i, fx.Node) else i for i in indices]
     if dim is None:
         return fixed(shape(node))
     if all(i is None or isinstance(i, Tensor) for i in known) and all(
-        k is not None
-        for k, i in zip(known, indices, strict=True)
-        if isinstance(i, fx.Node)  # type: ignore[call-overload]
+        k is not None for k, i in zip(known, indices, strict=True) if isinstance(i, fx.Node)
     ):
         return _settled(flow, node, torch.ops.aten.index.Tensor(ids, known))
     return unknown(flow, node)
-
-
-def softmaxed(flow: Flow, node: fx.Node) -> Tensor:
-    """The companion itself: a softmax over fewer channels is a softmax over what is left."""
-    return flow.ids(node.args[0])

@@ -14,6 +14,7 @@ from sparsenas.spaces.dso import dso_imagenet as dso_imagenet
 from sparsenas.spaces.mobilenet import fbnet as fbnet
 from sparsenas.spaces.mobilenet import proxyless as proxyless
 from sparsenas.spaces.nasbench_macro import nasbench_macro as nasbench_macro
+from sparsenas.spaces.open import open_space as open_space
 from sparsenas.spaces.resnet import resnet18 as resnet18
 from sparsenas.spaces.resnet import resnet34 as resnet34
 from sparsenas.spaces.shufflenet import shufflenet as shufflenet
@@ -32,4 +33,4 @@ SPACES: dict[str, Callable[..., nn.Module]] = {
     "dso": dso,
     "dso_imagenet": dso_imagenet,
 }
-"""The spaces that the command line knows by name."""
+"""The spaces that the command line knows by name, beside ``open``, which needs a network."""

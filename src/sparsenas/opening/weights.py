@@ -1,0 +1,67 @@
+"""Trained weights of a user's network, from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sparsenas.errors import UserError, first_line
+
+WRAPPERS = ("state_dict", "model", "net", "model_state_dict")
+"""Keys of training checkpoints under which the weights are."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""What wrappers of networks put before every name."""
+
+
+def load_weights(net: nn.Module, path: str) -> None:
+    """Loads a state dict: safetensors, or a file of ``torch.save`` that holds tensors only.
+
+    Raises ``UserError`` for a file that cannot be read, and for one that does not fit the network.
+    """
+    found = _unwrapped(_read(Path(path), path))
+    wanted = net.state_dict()
+    for prefix in PREFIXES:
+        if not wanted.keys() & found.keys() and all(name.startswith(prefix) for name in found):
+            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    _check(wanted, found, path)
+    net.load_state_dict(found)
+
+
+def _read(file: Path, path: str) -> Mapping[str, Any]:
+    if not file.is_file():
+        raise UserError(f"weights: expected a file, got {path!r}")
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(file))
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # the file may be anything
+        raise UserError(f"weights {path}: expected a state dict of tensors, got: {first_line(error)}") from error
+    if not isinstance(loaded, Mapping):
+        raise UserError(f"weights {path}: expected a state dict, got an object of class {type(loaded).__name__}")
+    return loaded
+
+
+def _unwrapped(loaded: Mapping[str, Any]) -> dict[str, Tensor]:
+    for key in WRAPPERS:
+        if isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    return {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def _check(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str) -> None:
+    """Raises ``UserError`` with the first name that is missing, unexpected, or of another shape."""
+    for name, tensor in wanted.items():
+        if name not in found:
+            raise UserError(f"weights {path}: expected {name} of shape {tuple(tensor.shape)}, found none")
+        if found[name].shape != tensor.shape:
+            shapes = tuple(tensor.shape), tuple(found[name].shape)
+            raise UserError(f"weights {path}: expected {name} of shape {shapes[0]}, got {shapes[1]}")
+    extra = next((name for name in found if name not in wanted), None)
+    if extra is not None:
+        raise UserError(f"weights {path}: the network has no {extra}, which the file has")

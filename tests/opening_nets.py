@@ -1,0 +1,203 @@
+"""Plain networks as users write them, one for each thing that opening has to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+
+class Residual(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.first, self.second = conv_bn(inputs, outputs, stride=stride), conv_bn(outputs, outputs, groups=groups)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else conv_bn(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.second(F.relu(self.first(x))) + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    def __init__(self, width: int = 16, groups: int = 1, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = conv_bn(1, width, 5)
+        self.blocks = nn.ModuleList(
+            [Residual(width, width), Residual(width, 2 * width, 2, groups), Residual(2 * width, 2 * width)]
+        )
+        self.head = nn.Linear(2 * width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x.mean((2, 3)))
+
+
+class Dense(nn.Module):
+    """Concatenations, and a flattening before the classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 12, 3, padding=1)
+        self.layers = nn.ModuleList([nn.Conv2d(12 + 8 * i, 8, 3, padding=1) for i in range(3)])
+        self.head = nn.Linear(36 * 16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for layer in self.layers:
+            x = torch.cat([x, F.relu(layer(x))], 1)
+        return self.head(F.max_pool2d(x, 2).flatten(1))
+
+
+class Mobile(nn.Module):
+    """Depthwise convolutions, squeeze-and-excite, hard swish."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv_bn(1, 16)
+        self.expand, self.depthwise, self.project = (
+            conv_bn(16, 64, 1),
+            conv_bn(64, 64, 5, groups=64),
+            conv_bn(64, 16, 1),
+        )
+        self.squeeze, self.excite = nn.Conv2d(64, 16, 1), nn.Conv2d(16, 64, 1)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.hardswish(self.stem(x))
+        y = F.hardswish(self.depthwise(F.relu6(self.expand(x))))
+        y = y * torch.sigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(y, 1)))))
+        return self.head((x + self.project(y)).mean((2, 3)))
+
+
+class Shuffle(nn.Module):
+    """Halves of the channels, and a channel shuffle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv_bn(1, 32)
+        self.branch = nn.Sequential(*conv_bn(16, 16, 1), nn.ReLU(), *conv_bn(16, 16, groups=16), *conv_bn(16, 16, 1))
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = self.stem(x).chunk(2, 1)
+        x = torch.cat([one, F.relu(self.branch(other))], 1)
+        n, c, h, w = x.shape
+        x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        return self.head(x.mean((2, 3)))
+
+
+class Attention(nn.Module):
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.size = heads, channels // heads
+        self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, tokens, _ = x.shape
+        q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, self.size).permute(2, 0, 3, 1, 4).unbind(0)
+        weights = torch.softmax(q @ k.transpose(-2, -1) / self.size**0.5, -1)
+        return self.out((weights @ v).transpose(1, 2).reshape(n, tokens, self.heads * self.size))
+
+
+class Transformer(nn.Module):
+    """Patches, a class token, positions, attention, layer norms."""
+
+    def __init__(self, channels: int = 32, heads: int = 4) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(1, channels, 2, 2)
+        self.token, self.places = nn.Parameter(torch.randn(1, 1, channels)), nn.Parameter(torch.randn(1, 17, channels))
+        self.norms = nn.ModuleList([nn.LayerNorm(channels) for _ in range(3)])
+        self.attention = Attention(channels, heads)
+        self.mlp = nn.Sequential(nn.Linear(channels, 64), nn.GELU(), nn.Linear(64, channels))
+        self.head = nn.Linear(channels, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.places
+        x = x + self.attention(self.norms[0](x))
+        x = x + self.mlp(self.norms[1](x))
+        return self.head(self.norms[2](x)[:, 0])
+
+
+class Words(nn.Module):
+    """An embedding, and PyTorch's own attention, which stays as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.attention = nn.Embedding(20, 16), nn.MultiheadAttention(16, 2, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 16))
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.table(tokens)
+        x = x + self.attention(x, x, x, need_weights=False)[0]
+        return self.head((x + self.mlp(x)).mean(1))
+
+
+class Series(nn.Module):
+    """One dimension, group norms, a scale for every channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(3, 24, 7, padding=3), nn.Conv1d(24, 24, 3, padding=1, groups=4)
+        self.norm, self.act = nn.GroupNorm(4, 24), nn.PReLU(24)
+        self.gamma = nn.Parameter(torch.ones(24, 1))
+        self.head = nn.Linear(24, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.norm(self.first(x)))
+        return self.head((x + self.gamma * self.second(x)).mean(-1))
+
+
+class Volume(nn.Module):
+    """Three dimensions, and a decoder with a transposed convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.norm = nn.Conv3d(1, 16, 3, 2, 1), nn.InstanceNorm3d(16, affine=True)
+        self.up, self.head = nn.ConvTranspose3d(16, 8, 2, 2), nn.Conv3d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.up(F.relu(self.norm(self.down(x))))))
+
+
+class Twice(nn.Module):
+    """A layer that is called twice, and two layers with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.layer, self.norm = nn.Linear(8, 16), nn.Linear(16, 16), nn.BatchNorm1d(16)
+        self.tied = nn.Linear(16, 16)
+        self.tied.weight = self.layer.weight
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        for _ in range(2):
+            x = x + self.norm(self.layer(x))
+        return self.head(x + self.tied(x))
+
+
+IMAGE = (2, 1, 8, 8)
+NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
+    "resnet": (ResNet, lambda: torch.randn(IMAGE)),
+    "resnext": (lambda: ResNet(16, groups=8), lambda: torch.randn(IMAGE)),
+    "grouped": (lambda: ResNet(16, groups=2), lambda: torch.randn(IMAGE)),
+    "dense": (Dense, lambda: torch.randn(IMAGE)),
+    "mobile": (Mobile, lambda: torch.randn(IMAGE)),
+    "shuffle": (Shuffle, lambda: torch.randn(IMAGE)),
+    "transformer": (Transformer, lambda: torch.randn(IMAGE)),
+    "words": (Words, lambda: torch.randint(20, (2, 5))),
+    "series": (Series, lambda: torch.randn(2, 3, 16)),
+    "volume": (Volume, lambda: torch.randn(2, 1, 4, 4, 4)),
+    "twice": (Twice, lambda: torch.randn(4, 8)),
+}

@@ -1,0 +1,266 @@
+"""Plain networks opened: at full size the network itself, at any other a smaller one of the same class."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from opening_nets import NETS, ResNet, Transformer
+from sparsenas import Arch, UserError, choices, derive, set_gates, trace
+from sparsenas.core.choice import Choices
+from sparsenas.core.gate import Gate
+from sparsenas.costs.layer import COSTS
+from sparsenas.opening.importance import by_weights
+from sparsenas.opening.numbers import Numbers
+from sparsenas.opening.open import Options, open_network
+from sparsenas.opening.opened import Block, Groups, OpenedNetwork, Units
+from sparsenas.opening.verify import largest_picks, smallest_picks
+
+
+def opened(name: str, **options: object) -> tuple[nn.Module, OpenedNetwork, Tensor]:
+    torch.manual_seed(0)
+    make, example = NETS[name]
+    net, x = make().eval(), example()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -1, 1)
+            nn.init.uniform_(module.weight, 0.5, 2)
+    return net, open_network(net, x, **options).eval(), x  # type: ignore[arg-type]
+
+
+def largest(found: Choices) -> Arch:
+    return Arch(found, {name: largest_picks(found, name) for name in found})
+
+
+def smallest(found: Choices) -> Arch:
+    return Arch(found, {name: smallest_picks(found, name) for name in found})
+
+
+def sample(space: nn.Module, count: int) -> list[Arch]:
+    rng, found = np.random.default_rng(0), choices(space)
+    return [smallest(found), *(Arch.sample(found, rng) for _ in range(count))]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_full_size_is_the_network_itself(name: str) -> None:
+    net, space, x = opened(name)
+    set_gates(space, largest(choices(space)).gates())
+    torch.testing.assert_close(space(x), net(x), rtol=0, atol=0)
+    torch.testing.assert_close(derive(space, largest(choices(space)).gates())(x), net(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("groups", [False, True])
+@pytest.mark.parametrize("name", NETS)
+def test_supernet_is_its_derived_networks(name: str, groups: bool) -> None:
+    _, space, x = opened(name, groups=groups)
+    for arch in sample(space, 20):
+        plain = derive(space, arch.gates()).eval()
+        assert type(plain) is type(space.net)
+        set_gates(space, arch.gates())
+        torch.testing.assert_close(space(x), plain(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_smaller_networks_need_less(name: str) -> None:
+    _, space, x = opened(name)
+    found = choices(space)
+    one = x[:1]
+    costs = []
+    for arch in (smallest(found), largest(found)):
+        layers = trace(derive(space, arch.gates()), one)
+        costs.append({cost: sum(COSTS[cost](layer) for layer in layers) for cost in ("flops", "params")})
+        assert costs[-1]["params"] == sum(p.numel() for p in derive(space, arch.gates()).parameters())
+    assert costs[0]["flops"] < 0.7 * costs[1]["flops"]
+    assert costs[0]["params"] < 0.8 * costs[1]["params"]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_statistics_and_gradients_are_those_of_the_derived_network(name: str) -> None:
+    _, space, x = opened(name)
+    arch = sample(space, 1)[1]
+    plain = derive(space, arch.gates()).train()
+    set_gates(space, arch.gates())
+    space.train()
+    torch.manual_seed(1)
+    space(x).square().sum().backward()
+    torch.manual_seed(1)
+    plain(x).square().sum().backward()
+    total = sum(p.grad.square().sum().item() for p in space.parameters() if p.grad is not None)
+    expected = sum(p.grad.square().sum().item() for p in plain.parameters() if p.grad is not None)
+    assert total == pytest.approx(expected, rel=1e-4)
+    after = derive(space, arch.gates())
+    for one, other in zip(after.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_right_channels_are_kept() -> None:
+    """Of a chain of two layers: the derived weights are those rows and columns that matter most."""
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([1.0, 5, 2, 6, 3, 4])[:, None].expand(6, 4))
+        net[2].weight.fill_(1)
+    space = open_network(net, torch.randn(2, 4), shares=(0.5, 1.0), multiple=1)
+    (choice,) = choices(space).values()
+    assert choice.options == ("3", "6")
+    plain = derive(space, {choice.name: Gate((0,))})
+    assert plain[0].weight[:, 0].tolist() == [5, 6, 4]
+    torch.testing.assert_close(plain[2].weight, net[2].weight[:, [1, 3, 5]])
+    assert (plain[0].out_features, plain[2].in_features) == (3, 3)
+
+
+def test_importance_is_that_of_a_slow_reference() -> None:
+    _, space, _ = opened("resnet")
+    tensors = dict(space.net.named_parameters())
+    units = {
+        i: len(d.order) for i, d in enumerate(space.decisions) if isinstance(d, Units) and "kernel" not in d.choice.name
+    }
+    fast = by_weights(tensors, space.cuts, units)
+    for d, n in units.items():
+        made, read = [], []
+        for cut in space.cuts:
+            if d in cut.positions.decisions() and cut.name in tensors and not cut.name.endswith("bias"):
+                each = np.zeros(n)
+                for position, unit in enumerate(cut.positions.unit):
+                    part = tensors[cut.name].select(cut.dim, position)
+                    each[unit] += part.double().square().sum().item()
+                if each.mean() > 0:
+                    (read if cut.reads else made).append(each / each.mean())
+        expected = np.mean(made, 0) * (np.mean(read, 0) if read else 1)
+        np.testing.assert_allclose(fast[d], expected, rtol=1e-6)
+
+
+def test_residual_blocks_may_be_skipped() -> None:
+    net, space, x = opened("resnet")
+    blocks = [d for d in space.decisions if isinstance(d, Block)]
+    assert [block.path for block in blocks] == ["blocks.0", "blocks.2"]
+    arch = largest(choices(space)).replace({"blocks.0.depth": (1,)})
+    plain = derive(space, arch.gates())
+    without = copy.deepcopy(net)
+    without.blocks[0] = nn.Identity()  # type: ignore[index]
+    torch.testing.assert_close(plain(x), without(x))
+    set_gates(space, arch.gates())
+    torch.testing.assert_close(space(x), without(x))
+    assert "blocks.0.first.0" not in dict(space.active_choices())
+
+
+def test_kernels_are_cut_to_their_middle() -> None:
+    net, space, x = opened("resnet")
+    arch = largest(choices(space)).replace({"stem.0.kernel": (0,)})
+    plain = derive(space, arch.gates())
+    masked = copy.deepcopy(net)
+    with torch.no_grad():
+        weight = masked.stem[0].weight  # type: ignore[index]
+        weight[:, :, [0, -1]] = 0
+        weight[:, :, :, [0, -1]] = 0
+    assert plain.stem[0].kernel_size == (3, 3)  # type: ignore[index]
+    torch.testing.assert_close(plain(x), masked(x))
+
+
+def test_heads_are_cut_whole() -> None:
+    _, space, x = opened("transformer")
+    assert "attention.qkv" in choices(space)
+    plain = derive(space, smallest(choices(space)).gates())
+    assert (plain.attention.heads, plain.attention.size) == (1, 8)  # type: ignore[union-attr]
+    assert plain(x).shape == (2, 10)
+
+
+def test_weights_of_units_scale_what_they_give() -> None:
+    """A unit of weight 0 is a unit that is cut."""
+    _, space, x = opened("dense", groups=True)
+    found = choices(space)
+    arch = sample(space, 1)[1]
+    gates = {}
+    for name, choice in found.items():
+        if isinstance(next(d for d in space.decisions if d.choice.name == name), Groups):
+            every = tuple(range(len(choice.options)))
+            gates[name] = Gate(every, torch.tensor([float(i in arch[name]) for i in every]))
+        else:
+            gates[name] = Gate(arch[name])
+    set_gates(space, gates)
+    torch.testing.assert_close(space(x), derive(space, arch.gates())(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(derive(space, gates)(x), derive(space, arch.gates())(x), rtol=1e-4, atol=1e-5)
+
+
+def test_frozen_modules_stay_as_they_are() -> None:
+    net, space, _ = opened("resnet", freeze=("blocks.2",))
+    plain = derive(space, smallest(choices(space)).gates())
+    for one, other in zip(plain.blocks[2].parameters(), net.blocks[2].parameters(), strict=True):  # type: ignore[index]
+        assert torch.equal(one, other)
+    with pytest.raises(UserError, match=r"freeze: expected the path of a module .* got 'layer9'"):
+        open_network(net, torch.randn(1, 1, 8, 8), freeze=("layer9",))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"shares": (0.5, 1.5)}, "shares: expected"), ({"multiple": -1}, "multiple: expected")]
+)
+def test_wrong_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Options(**options)  # type: ignore[arg-type]
+
+
+def test_multiples() -> None:
+    _, space, _ = opened("transformer", multiple=8, depth=False)
+    labels = [int(label) for choice in choices(space).values() for label in choice.options]
+    assert all(label % 8 == 0 for label in labels)
+
+
+def test_what_the_code_cannot_follow_is_closed() -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.head = nn.Linear(4, 16), nn.Linear(16, 16), nn.Linear(16, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x).view(-1, 16)  # a number that nobody can change
+            return self.head(torch.relu(self.second(x)))
+
+    space = open_network(Fixed(), torch.randn(2, 4))
+    assert list(choices(space)) == ["second"]
+    assert "first" in space.notes
+
+
+def test_a_network_that_cannot_be_opened() -> None:
+    class Branch(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(UserError, match=r"open: torch.export cannot read this network"):
+        open_network(Branch(), torch.randn(2, 4))
+    with pytest.raises(UserError, match=r"open: nothing of this network can vary: the output of the network"):
+        open_network(nn.Linear(4, 2), torch.randn(2, 4))
+
+
+def test_numbers_are_united_as_sets() -> None:
+    """Against sets that are merged one pair at a time."""
+    rng = np.random.default_rng(0)
+    numbers = Numbers()
+    numbers.fresh(60)
+    sets = {i: {i} for i in range(61)}
+    for _ in range(30):
+        one, other = rng.integers(1, 61, 2)
+        numbers.unite(torch.tensor([one]), torch.tensor([other]))
+        merged = sets[one] | sets[other]
+        sets.update(dict.fromkeys(merged, merged))
+        if rng.random() < 0.3:
+            numbers.labels()
+    assert numbers.labels().tolist() == [min(sets[i]) for i in range(61)]
+
+
+def test_transformer_positions_follow_the_stream() -> None:
+    space = open_network(Transformer(), torch.randn(2, 1, 8, 8))
+    plain = derive(space, smallest(choices(space)).gates())
+    channels = plain.patches.out_channels  # type: ignore[union-attr]
+    assert plain.token.shape == (1, 1, channels)
+    assert plain.places.shape == (1, 17, channels)
+
+
+def test_opened_networks_are_exported_and_loaded_without_the_library() -> None:
+    _, space, x = opened("resnet")
+    plain = derive(space, sample(space, 1)[1].gates()).eval()
+    program = torch.export.export(plain, (x,))
+    torch.testing.assert_close(program.module()(x), plain(x))
+    assert isinstance(plain, ResNet)
