@@ -45,6 +45,10 @@ class Arch(Mapping[str, Picks]):
     def __repr__(self) -> str:
         return f"Arch({self.text()})"
 
+    def every_pick(self) -> Iterator[int]:
+        """The picks of all choices in order, one after another."""
+        return itertools.chain.from_iterable(self._picks.values())
+
     def gates(self) -> Gates:
         """The gates that run this architecture, every option with weight 1."""
         return {name: Gate(picks) for name, picks in self._picks.items()}

@@ -82,10 +82,13 @@ def check_derivable(net: nn.Module) -> None:
             raise UserError(f"{name}: expected no scripted batch norm, since its statistics cannot be recalibrated")
 
 
-def shared_parts(net: nn.Module, gates: Gates) -> nn.Module:
-    """As ``derive``, without copying: modules of ``net`` without choices are used themselves."""
+def shared_parts(net: nn.Module, gates: Gates, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
+    """As ``derive``, without copying: modules of ``net`` without choices are used themselves.
+
+    ``done`` is filled with the plain replacement of every module.
+    """
     set_gates(net, gates)
-    plain = _plain(net, {})
+    plain = _plain(net, {} if done is None else done)
     left = [type(module).__name__ for module in plain.modules() if isinstance(module, Gated)]
     if left:
         raise UserError(f"derive: {left[0]} has a choice but no derived(); make it a Derivable, or put it inside one")

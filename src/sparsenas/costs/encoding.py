@@ -24,7 +24,7 @@ class Encoding:
         """The first column of each choice."""
         self.width = sum(sizes)
         """The number of columns."""
-        self._sizes = sizes
+        self._sizes, self._firsts = sizes, np.array(list(self.columns.values()), dtype=np.int64)
         self._single = all(choice.single for choice in choices.values())
         self._picks = [(option,) for option in range(self.width)]
 
@@ -35,6 +35,10 @@ class Encoding:
     def encode(self, archs: Sequence[Arch]) -> Matrix:
         """One row per architecture."""
         rows = np.zeros((len(archs), self.width))
+        if self._single:
+            picks = np.fromiter(itertools.chain.from_iterable(arch.every_pick() for arch in archs), np.int64)
+            rows[np.arange(len(archs))[:, None], picks.reshape(len(archs), len(self._firsts)) + self._firsts] = 1
+            return rows
         for row, arch in zip(rows, archs, strict=True):
             for name, first in self.columns.items():
                 row[[first + pick for pick in arch[name]]] = 1
@@ -48,7 +52,7 @@ class Encoding:
         """The architectures of several rows, faster than one by one."""
         if not self._single:
             return [self.decode(row) for row in rows]
-        picks = np.nonzero(rows)[1].reshape(len(rows), len(self.columns)) - list(self.columns.values())
+        picks = np.nonzero(rows)[1].reshape(len(rows), len(self.columns)) - self._firsts
         named = ([self._picks[pick] for pick in row] for row in picks.tolist())
         return [Arch(self.choices, dict(zip(self.columns, row, strict=True))) for row in named]
 
@@ -57,6 +61,6 @@ class Encoding:
         if not self._single:
             return self.encode([Arch.sample(self.choices, rng) for _ in range(count)])
         rows = np.zeros((count, self.width))
-        picks = np.array(list(self.columns.values())) + rng.integers(self._sizes, size=(count, len(self._sizes)))
+        picks = self._firsts + rng.integers(self._sizes, size=(count, len(self._sizes)))
         rows[np.arange(count)[:, None], picks] = 1
         return rows

@@ -43,7 +43,7 @@ def minimise(factors: Sequence[Factor]) -> dict[str, int] | None:
         joint = np.zeros(tuple(shape.values()))
         for factor in factors:
             if name in factor.names:
-                joint = joint + _spread(factor, tuple(shape))
+                joint = joint + spread(factor, tuple(shape))
         eliminated.append(Factor(tuple(shape), joint))
         factors = [factor for factor in factors if name not in factor.names]
         factors += [Factor(tuple(others), joint.min(axis=-1))] if others else []
@@ -61,12 +61,12 @@ def _near(factors: Sequence[Factor], name: str) -> dict[str, int]:
     return {**{n: sizes[n] for n in sorted(sizes) if n != name}, name: sizes[name]}
 
 
-def _spread(factor: Factor, names: tuple[str, ...]) -> NDArray[np.float64]:
-    """The factor with its axes in the order of ``names``, length 1 where it has none."""
+def spread(factor: Factor, names: Sequence[str]) -> NDArray[np.float64]:
+    """The factor with its axes in the order of ``names``, length 1 where it has none; further axes stay last."""
     order = sorted(range(len(factor.names)), key=lambda axis: names.index(factor.names[axis]))
+    rest = range(len(factor.names), factor.values.ndim)
     present = tuple(slice(None) if name in factor.names else None for name in names)
-    spread: NDArray[np.float64] = factor.values.transpose(order)[present]
-    return spread
+    return np.asarray(factor.values.transpose(*order, *rest)[present])
 
 
 def search_cheapest(space: TracedSpace, cost_of: Callable[[Sequence[Arch]], Matrix]) -> Arch:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from sparsenas.costs.candidates import candidate_sums
 from sparsenas.costs.dag_costs import dag_costs
+from sparsenas.costs.layer_tables import layer_tables
 from sparsenas.costs.model import CostModel
 from sparsenas.costs.neighbours import neighbour_differences
 from sparsenas.costs.space import TracedSpace
 from sparsenas.costs.traced import TracedCosts
 
-EXACT: tuple[Callable[[TracedSpace], CostModel | None], ...] = (dag_costs, TracedCosts)
+EXACT: tuple[Callable[[TracedSpace], CostModel | None], ...] = (dag_costs, layer_tables, TracedCosts)
 """Exact for every cost, or not applicable: ``None``. The first that applies is used; the last always does."""
 LOOKUPS: tuple[Callable[[TracedSpace, CostModel], CostModel | None], ...] = (candidate_sums, neighbour_differences)
 """Faster, and exact for some costs only, or not applicable. They are checked, cost by cost, on random architectures."""

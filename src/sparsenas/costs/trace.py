@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,37 @@ def trace_modules(net: nn.Module, inputs: Shape | Tree) -> list[tuple[nn.Module,
     recorder = _run(shared_parts(net, _gates(net)), inputs, memory=False)[0]
     own = set(net.modules())
     return [(o, layer) for o, layer in zip(recorder.owners, recorder.layers, strict=True) if o is not None and o in own]
+
+
+class Origin(NamedTuple):
+    """Where a layer comes from."""
+
+    module: nn.Module
+    """A module of the network that was traced: the one that runs the layer, or the one that ``derive`` replaced."""
+    path: str
+    """The name of the part of the replacement that runs it."""
+
+
+def trace_origins(net: nn.Module, inputs: Shape | Tree) -> list[tuple[Origin, Layer]]:
+    """As ``trace_through``, each layer with its origin."""
+    done: dict[nn.Module, nn.Module] = {}
+    plain = shared_parts(net, _gates(net), done)
+    recorder = _run(plain, inputs, memory=False)[0]
+    own = set(net.modules())
+    stands_for = {replacement: module for module, replacement in done.items() if module in own}
+    origins: dict[nn.Module, Origin] = {}
+    _find_origins(plain, Origin(net, ""), stands_for, origins)
+    owners = [plain if owner is None else owner for owner in recorder.owners]
+    return [(origins[owner], layer) for owner, layer in zip(owners, recorder.layers, strict=True)]
+
+
+def _find_origins(
+    plain: nn.Module, here: Origin, stands_for: Mapping[nn.Module, nn.Module], origins: dict[nn.Module, Origin]
+) -> None:
+    origins[plain] = here = Origin(stands_for[plain], "") if plain in stands_for else here
+    for name, child in plain.named_children():
+        if child not in origins:
+            _find_origins(child, Origin(here.module, f"{here.path}.{name}"), stands_for, origins)
 
 
 def on_meta(net: nn.Module) -> nn.Module:

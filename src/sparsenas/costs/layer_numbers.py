@@ -1,0 +1,140 @@
+"""Which choices decide a number of a layer, found from its values in some architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenas.core.choice import Choices
+from sparsenas.costs.extremes import Factor
+from sparsenas.costs.factors import joined, settings
+
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+FEWEST = 10
+"""A number is looked for in no fewer architectures."""
+MOST_PARTS = 150
+"""With more known numbers than this no long sums are looked for."""
+
+Terms = tuple[Factor, ...]
+"""A number as a sum of tables."""
+
+
+class Unclear(Exception):
+    """More architectures are needed: several choices may decide a number, or an option was not seen."""
+
+
+class Known(NamedTuple):
+    """A number that is found, and its values in all the architectures."""
+
+    terms: Terms
+    values: Integers
+
+
+class Numbers:
+    """Finds for each number a table over the one choice that decides it, or sums and products of such tables.
+
+    A number of a layer is known in the architectures in which the layer runs. What is found agrees with all of
+    these; that it holds for all others is to be checked.
+    """
+
+    def __init__(self, choices: Choices, settings_of: Mapping[str, Integers], count: int) -> None:
+        """``settings_of`` has the setting of each choice in all the architectures, of which there are ``count``."""
+        self._choices, self._settings, self._count = choices, settings_of, count
+        self._sizes = {name: settings(choice) for name, choice in choices.items()}
+        self._found: dict[tuple[bytes, bytes], Known | None] = {}
+        self._known: dict[bytes, Known] = {}
+        self._by_mask: dict[bytes, dict[bytes, Known]] = {}
+
+    def find(self, values: Integers, runs: Mask) -> Known | None:
+        """What decides a number, of which ``values`` count where ``runs``; ``None`` if that is not found.
+
+        Raises ``Unclear``.
+        """
+        if runs.sum() < min(FEWEST, len(runs)):
+            raise Unclear
+        key = runs.tobytes(), values[runs].tobytes()
+        if self._found.get(key) is None:
+            found = self._single(values, runs) or self._composed(values, runs)
+            self._found[key] = found
+            if found is not None and found.values.tobytes() not in self._known:
+                self._known[found.values.tobytes()] = found
+                self._by_mask.clear()
+        return self._found[key]
+
+    def _single(self, values: Integers, runs: Mask) -> Known | None:
+        seen = values[runs]
+        if (seen == seen[0]).all():
+            return self._as_known((Factor((), np.array(float(seen[0]))),))
+        found = [table for name in self._choices if (table := self._table(name, seen, runs)) is not None]
+        if not found:
+            return None
+        if len(found) > 1 or np.isnan(found[0].values).any():
+            raise Unclear
+        return self._as_known((found[0],))
+
+    def _table(self, name: str, seen: Integers, runs: Mask) -> Factor | None:
+        """The number by the setting of one choice, NaN for a setting that was not seen; ``None`` if others matter."""
+        at, table = self._settings[name][runs], np.full(self._sizes[name], np.nan)
+        table[at] = seen
+        if not (table[at] == seen).all():
+            return None
+        if not self._choices[name].single and len(set(at.tolist())) > 1:
+            line = np.polyfit(at, seen, 1)
+            table = np.round(np.polyval(line, np.arange(len(table))))
+            if not (table[at] == seen).all():
+                return None
+        return Factor((name,), table)
+
+    def _composed(self, values: Integers, runs: Mask) -> Known | None:
+        """The sum of two to four known numbers, or the product of two."""
+        seen, known = values[runs], self._seen_where(runs)
+        for one in known.values():
+            rest = seen - one.values[runs]
+            if (other := known.get(rest.tobytes())) is not None:
+                return self._as_known(one.terms + other.terms)
+        for one in known.values():
+            own = one.values[runs]
+            if (own > 1).all() and not (seen % own).any():
+                other = known.get((seen // own).tobytes())
+                if other is not None and (made := self._product(one.terms, other.terms)) is not None:
+                    return self._as_known(made)
+        return self._longer_sum(seen, runs, known)
+
+    def _longer_sum(self, seen: Integers, runs: Mask, known: Mapping[bytes, Known]) -> Known | None:
+        """The sum of three or four known numbers."""
+        parts = list(known.values())
+        if len(parts) > MOST_PARTS:
+            return None
+        pairs = {(a.values[runs] + b.values[runs]).tobytes(): (a, b) for i, a in enumerate(parts) for b in parts[i:]}
+        for total, rest in self._splits(seen, runs, parts, pairs):
+            if rest.tobytes() in pairs:
+                a, b = pairs[rest.tobytes()]
+                return self._as_known(tuple(term for part in (*total, a, b) for term in part.terms))
+        return None
+
+    @staticmethod
+    def _splits(
+        seen: Integers, runs: Mask, parts: list[Known], pairs: Mapping[bytes, tuple[Known, Known]]
+    ) -> Iterator[tuple[tuple[Known, ...], Integers]]:
+        """One or two known numbers, and the rest."""
+        yield from (((one,), seen - one.values[runs]) for one in parts)
+        yield from (((a, b), seen - a.values[runs] - b.values[runs]) for a, b in pairs.values())
+
+    def _product(self, one: Terms, other: Terms) -> Terms | None:
+        if len(one) > 1 and len(other) > 1:
+            return None
+        return tuple(joined(a, b, self._sizes, add=False) for a in one for b in other)
+
+    def _seen_where(self, runs: Mask) -> dict[bytes, Known]:
+        """The known numbers, by their values in some of the architectures."""
+        if runs.tobytes() not in self._by_mask:
+            self._by_mask[runs.tobytes()] = {known.values[runs].tobytes(): known for known in self._known.values()}
+        return self._by_mask[runs.tobytes()]
+
+    def _as_known(self, terms: Terms) -> Known:
+        at = [term.values[tuple(self._settings[name] for name in term.names)] for term in terms]
+        return Known(terms, np.broadcast_to(np.round(sum(at)).astype(np.int64), self._count).copy())
