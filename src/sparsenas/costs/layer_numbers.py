@@ -27,7 +27,7 @@ class Unclear(Exception):
     """More architectures are needed: several choices may decide a number, or an option was not seen."""
 
 
-class Known(NamedTuple):
+class KnownNumber(NamedTuple):
     """A number that is found, and its values in all the architectures."""
 
     terms: Terms
@@ -45,11 +45,11 @@ class Numbers:
         """``settings_of`` has the setting of each choice in all the architectures, of which there are ``count``."""
         self._choices, self._settings, self._count = choices, settings_of, count
         self._sizes = {name: settings(choice) for name, choice in choices.items()}
-        self._found: dict[tuple[bytes, bytes], Known | None] = {}
-        self._known: dict[bytes, Known] = {}
-        self._by_mask: dict[bytes, dict[bytes, Known]] = {}
+        self._found: dict[tuple[bytes, bytes], KnownNumber | None] = {}
+        self._known: dict[bytes, KnownNumber] = {}
+        self._by_mask: dict[bytes, dict[bytes, KnownNumber]] = {}
 
-    def find(self, values: Integers, runs: Mask) -> Known | None:
+    def find(self, values: Integers, runs: Mask) -> KnownNumber | None:
         """What decides a number, of which ``values`` count where ``runs``; ``None`` if that is not found.
 
         Raises ``Unclear``.
@@ -65,7 +65,7 @@ class Numbers:
                 self._by_mask.clear()
         return self._found[key]
 
-    def _single(self, values: Integers, runs: Mask) -> Known | None:
+    def _single(self, values: Integers, runs: Mask) -> KnownNumber | None:
         seen = values[runs]
         if (seen == seen[0]).all():
             return self._as_known((Factor((), np.array(float(seen[0]))),))
@@ -89,7 +89,7 @@ class Numbers:
                 return None
         return Factor((name,), table)
 
-    def _composed(self, values: Integers, runs: Mask) -> Known | None:
+    def _composed(self, values: Integers, runs: Mask) -> KnownNumber | None:
         """The sum of two to four known numbers, or the product of two."""
         seen, known = values[runs], self._seen_where(runs)
         for one in known.values():
@@ -104,7 +104,7 @@ class Numbers:
                     return self._as_known(made)
         return self._longer_sum(seen, runs, known)
 
-    def _longer_sum(self, seen: Integers, runs: Mask, known: Mapping[bytes, Known]) -> Known | None:
+    def _longer_sum(self, seen: Integers, runs: Mask, known: Mapping[bytes, KnownNumber]) -> KnownNumber | None:
         """The sum of three or four known numbers."""
         parts = list(known.values())
         if len(parts) > MOST_PARTS:
@@ -118,8 +118,8 @@ class Numbers:
 
     @staticmethod
     def _splits(
-        seen: Integers, runs: Mask, parts: list[Known], pairs: Mapping[bytes, tuple[Known, Known]]
-    ) -> Iterator[tuple[tuple[Known, ...], Integers]]:
+        seen: Integers, runs: Mask, parts: list[KnownNumber], pairs: Mapping[bytes, tuple[KnownNumber, KnownNumber]]
+    ) -> Iterator[tuple[tuple[KnownNumber, ...], Integers]]:
         """One or two known numbers, and the rest."""
         yield from (((one,), seen - one.values[runs]) for one in parts)
         yield from (((a, b), seen - a.values[runs] - b.values[runs]) for a, b in pairs.values())
@@ -129,12 +129,12 @@ class Numbers:
             return None
         return tuple(joined(a, b, self._sizes, add=False) for a in one for b in other)
 
-    def _seen_where(self, runs: Mask) -> dict[bytes, Known]:
+    def _seen_where(self, runs: Mask) -> dict[bytes, KnownNumber]:
         """The known numbers, by their values in some of the architectures."""
         if runs.tobytes() not in self._by_mask:
             self._by_mask[runs.tobytes()] = {known.values[runs].tobytes(): known for known in self._known.values()}
         return self._by_mask[runs.tobytes()]
 
-    def _as_known(self, terms: Terms) -> Known:
+    def _as_known(self, terms: Terms) -> KnownNumber:
         at = [term.values[tuple(self._settings[name] for name in term.names)] for term in terms]
-        return Known(terms, np.broadcast_to(np.round(sum(at)).astype(np.int64), self._count).copy())
+        return KnownNumber(terms, np.broadcast_to(np.round(sum(at)).astype(np.int64), self._count).copy())
