@@ -19,7 +19,7 @@ MAX_BUFFER = 1 << 22
 
 
 @dataclass(frozen=True)
-class Work:
+class Products:
     """The multiply-adds of one operation, and the channel numbers that it reads and writes."""
 
     owner: str
@@ -52,7 +52,7 @@ class Flow:
     """The numbers along each normalized dimension of a layer norm, by the path of its module."""
     heads: list[Heads] = field(default_factory=list)
     """Where heads are split off."""
-    work: list[Work] = field(default_factory=list)
+    work: list[Products] = field(default_factory=list)
     env: dict[fx.Node, Any] = field(default_factory=dict)
     concrete: dict[fx.Node, Any] = field(default_factory=dict)
     """The values of integer tensors that depend on no input."""
