@@ -15,7 +15,7 @@ from sparsenas.core.choice import Choices
 from sparsenas.core.gate import Gate
 from sparsenas.costs.layer import COSTS
 from sparsenas.opening.importance import by_weights
-from sparsenas.opening.numbers import Numbers
+from sparsenas.opening.numbers import ChannelNumbers
 from sparsenas.opening.open import Options, open_network
 from sparsenas.opening.opened import Block, Groups, OpenedNetwork, Units
 from sparsenas.opening.verify import largest_picks, smallest_picks
@@ -237,7 +237,7 @@ def test_a_network_that_cannot_be_opened() -> None:
 def test_numbers_are_united_as_sets() -> None:
     """Against sets that are merged one pair at a time."""
     rng = np.random.default_rng(0)
-    numbers = Numbers()
+    numbers = ChannelNumbers()
     numbers.fresh(60)
     sets = {i: {i} for i in range(61)}
     for _ in range(30):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sparsenas.opening.numbers import FIXED, Numbers
+from sparsenas.opening.numbers import FIXED, ChannelNumbers
 
 
 def fixed(shape: Sequence[int]) -> Tensor:
@@ -41,19 +41,19 @@ def thin(ids: Tensor) -> Tensor:
     return ids
 
 
-def varying(numbers: Numbers, ids: Tensor) -> list[int]:
+def varying(numbers: ChannelNumbers, ids: Tensor) -> list[int]:
     """The dimensions along which the labels differ."""
     small = numbers.of(thin(ids))
     return [d for d in range(ids.ndim) if small.shape[d] > 1 and not bool((small == small.narrow(d, 0, 1)).all())]
 
 
-def channels(numbers: Numbers, ids: Tensor) -> int | None:
+def channels(numbers: ChannelNumbers, ids: Tensor) -> int | None:
     """The one dimension along which the labels differ; ``None`` where they are all alike."""
     dims = varying(numbers, ids)
     return dims[0] if dims else None
 
 
-def settled(numbers: Numbers, ids: Tensor, dim: int | None) -> Tensor:
+def settled(numbers: ChannelNumbers, ids: Tensor, dim: int | None) -> Tensor:
     """The companion with its numbers united along all dimensions but ``dim``, or along all of them."""
     for other in varying(numbers, ids):
         if other != dim:
@@ -66,7 +66,7 @@ def settled(numbers: Numbers, ids: Tensor, dim: int | None) -> Tensor:
     return along(kept, dim if dim is not None and ids.ndim else 0, ids.shape) if ids.ndim else small
 
 
-def meet(numbers: Numbers, one: Tensor, other: Tensor, where: str) -> Tensor:
+def meet(numbers: ChannelNumbers, one: Tensor, other: Tensor, where: str) -> Tensor:
     """The companion of an operation on each element of two tensors, which broadcast."""
     shape = torch.broadcast_shapes(one.shape, other.shape)
     one, other = (ids.view(*(1,) * (len(shape) - ids.ndim), *ids.shape) for ids in (one, other))

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from sparsenas.opening.capture import Captured, owner, shape
 from sparsenas.opening.companion import along, channels, fixed, vector
-from sparsenas.opening.numbers import Numbers
+from sparsenas.opening.numbers import ChannelNumbers
 
 Dims = dict[tuple[str, int], Tensor]
 MAX_BUFFER = 1 << 22
@@ -28,12 +28,14 @@ class Products:
 
 
 @dataclass(frozen=True)
-class Heads:
-    """Channels that a module's code splits into heads, and how many of them each head has."""
+class Counted:
+    """Channels whose number a module's code may hold: where it splits, slices or reshapes them."""
 
     owner: str
-    ids: Tensor
-    each: int
+    parts: tuple[Tensor, ...]
+    """The channel numbers of each part."""
+    each: int = 1
+    """Channels that stand for each of them, as those of a head do."""
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Flow:
     """What was found so far."""
 
     captured: Captured
-    numbers: Numbers = field(default_factory=Numbers)
+    numbers: ChannelNumbers = field(default_factory=ChannelNumbers)
     dims: Dims = field(default_factory=dict)
     """The numbers along a dimension of a parameter or buffer, by its name."""
     inputs: set[tuple[str, int]] = field(default_factory=set)
@@ -50,8 +52,8 @@ class Flow:
     """Layers whose groups are cut as a whole: the number of their groups, by the path of the module."""
     normalized: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     """The numbers along each normalized dimension of a layer norm, by the path of its module."""
-    heads: list[Heads] = field(default_factory=list)
-    """Where heads are split off."""
+    counted: list[Counted] = field(default_factory=list)
+    """Where numbers of channels may stand in the code."""
     work: list[Products] = field(default_factory=list)
     env: dict[fx.Node, Any] = field(default_factory=dict)
     concrete: dict[fx.Node, Any] = field(default_factory=dict)

@@ -18,8 +18,8 @@ FIXED = 0
 
 
 @dataclass
-class Numbers:
-    """Integers for channels, some of which are united. Numbers that are united with ``FIXED`` are closed."""
+class ChannelNumbers:
+    """Integers for channels, some of which are united. ChannelNumbers that are united with ``FIXED`` are closed."""
 
     count: int = 1
     closings: list[tuple[Labels, str]] = field(default_factory=list)

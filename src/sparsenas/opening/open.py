@@ -13,9 +13,9 @@ from sparsenas.errors import UserError
 from sparsenas.nn.tree import Tree
 from sparsenas.opening.blocks import residual_blocks
 from sparsenas.opening.capture import capture
+from sparsenas.opening.counts import guess_sizes
 from sparsenas.opening.decisions import Decision, Places, find_decisions
 from sparsenas.opening.flow import Flow
-from sparsenas.opening.heads import head_sizes
 from sparsenas.opening.importance import by_weights
 from sparsenas.opening.kernels import Kernel, large_kernels
 from sparsenas.opening.names import frozen_names
@@ -113,8 +113,8 @@ class _Draft:
         """The search space."""
         cuts = list(self._cuts())
         sizes = self._sizes()
-        for ways in head_sizes(self.flow, self.net, self.place).values():
-            sizes = self._told(cuts, sizes, ways)
+        for guesses in guess_sizes(self.flow, self.net, self.place):
+            sizes = self._told(cuts, sizes, guesses.ways())
         return self._with(cuts, sizes)
 
     def _with(self, cuts: Sequence[Cut], sizes: Sequence[Size]) -> OpenedNetwork:
@@ -151,7 +151,7 @@ class _Draft:
         return sizes
 
     def _told(self, cuts: Sequence[Cut], sizes: list[Size], ways: Sequence[list[Size]]) -> list[Size]:
-        """The sizes with the first way of telling the heads with which the network runs."""
+        """The sizes with the first guess at attributes with which the network runs."""
         concerned = {d for way in ways for size in way for positions in size.of for d in positions.decisions()}
         for way in ways:
             opened = self._with(cuts, [*sizes, *way])

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from sparsenas.opening.capture import owner, shape
 from sparsenas.opening.companion import along, channels, fixed, meet, settled, varying, vector
-from sparsenas.opening.flow import Flow, Heads, argument, name_of
+from sparsenas.opening.flow import Counted, Flow, argument, name_of
 from sparsenas.opening.layers import unknown
 
 
@@ -41,7 +41,9 @@ def moved(flow: Flow, node: fx.Node) -> Any:
     result = target(*args, **kwargs)
     if isinstance(result, tuple | list):
         return tuple(_settled(flow, node, part) for part in result)
-    return _settled(flow, node, result)
+    ids = _settled(flow, node, result)
+    _count(flow, node, ids)
+    return ids
 
 
 def _settled(flow: Flow, node: fx.Node, ids: Tensor) -> Tensor:
@@ -51,9 +53,22 @@ def _settled(flow: Flow, node: fx.Node, ids: Tensor) -> Tensor:
         cut = _cut(node, dims)
         if not _shuffled(node):
             each = math.prod(ids.shape[dim] for dim in dims if dim > cut)
-            flow.heads.append(Heads(owner(node), vector(ids, cut), each))
+            flow.counted.append(Counted(owner(node), (vector(ids, cut),), each))
         return settled(flow.numbers, ids, cut)
     return settled(flow.numbers, ids, dims[0] if dims else None)
+
+
+def _count(flow: Flow, node: fx.Node, ids: Tensor) -> None:
+    """Notes channels that a view or a slice may hold the number of: all that it gives, or those before a bound."""
+    before = flow.ids(argument(node, 0, "self"))
+    dim = channels(flow.numbers, before)
+    if name_of(node) == "slice" and dim is not None and argument(node, 1, "dim", 0) % before.ndim == dim:
+        start, whole = argument(node, 2, "start") or 0, vector(before, dim)
+        bounds = {start, start + ids.shape[dim]} - {0, len(whole)}
+        flow.counted += [Counted(owner(node), (whole[:bound],)) for bound in sorted(bounds)]
+    elif name_of(node) in ("view", "reshape", "expand", "unflatten"):
+        dim = channels(flow.numbers, ids)
+        flow.counted += [] if dim is None else [Counted(owner(node), (vector(ids, dim),))]
 
 
 def _cut(node: fx.Node, dims: Sequence[int]) -> int:
@@ -141,6 +156,9 @@ def parted(flow: Flow, node: fx.Node) -> Any:
         dim = place % ids.ndim
         for part in result[1:]:
             flow.numbers.unite(vector(result[0], dim), vector(part, dim))
+    if place % ids.ndim in dims:
+        flow.counted.append(Counted(owner(node), tuple(vector(part, place) for part in result)))
+        flow.counted += [Counted(owner(node), (vector(part, place),)) for part in result]
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -14,13 +15,14 @@ from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.costs.trace import on_meta
 from sparsenas.errors import first_line
 from sparsenas.nn.tree import Tree, call, map_tensors
+from sparsenas.opening.opened import OpenedNetwork
 
 Run = Callable[[Mapping[str, Picks]], str]
 """Runs the network with some picks and the largest ones elsewhere; returns what went wrong, or nothing."""
 RANDOM = 6
 
 
-def runner(opened: nn.Module, example: Tree) -> Run:
+def runner(opened: OpenedNetwork, example: Tree) -> Run:
     """Runs derived networks on the meta device; on the CPU where the whole network does not run there."""
     found = choices(opened)
     largest = {name: largest_picks(found, name) for name in found}
@@ -54,7 +56,7 @@ def smallest_picks(found: Choices, name: str) -> Picks:
     return (1,) if choice.options == ("keep", "skip") else (0,)
 
 
-def culprits(opened: nn.Module, example: Tree, seed: int = 0) -> dict[str, str]:
+def culprits(opened: OpenedNetwork, example: Tree, seed: int = 0) -> dict[str, str]:
     """The choices that the network's code cannot follow, with what went wrong."""
     run, found = runner(opened, example), choices(opened)
     bad: dict[str, str] = {}
@@ -65,9 +67,20 @@ def culprits(opened: nn.Module, example: Tree, seed: int = 0) -> dict[str, str]:
         left = {name: pick for name, pick in picks.items() if name not in bad}
         while run(left):
             name, reason = _first_culprit(run, left)
-            bad[name] = reason
-            del left[name]
+            alike = [n for n in left if n != name and _kind(opened, n) == _kind(opened, name)]
+            bad |= {name: reason} | {n: reason for n in alike if run({n: left[n]})}
+            left = {n: pick for n, pick in left.items() if n not in bad}
     return bad
+
+
+def _kind(opened: OpenedNetwork, name: str) -> tuple[type, str]:
+    """The class of the module that a choice's layer belongs to, and the layer's name there."""
+    parent, _, own = name.rpartition(".")
+    while True:
+        with suppress(AttributeError):
+            return type(opened.net.get_submodule(parent)), own
+        parent, _, last = parent.rpartition(".")
+        own = f"{last}.{own}"
 
 
 def _first_culprit(run: Run, picks: Mapping[str, Picks]) -> tuple[str, str]:
