@@ -14,17 +14,13 @@ from sparsenas.costs.factors import joined, settings
 
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-FEWEST = 10
+FEWEST = 8
 """A number is looked for in no fewer architectures."""
 MOST_PARTS = 150
 """With more known numbers than this no long sums are looked for."""
 
 Terms = tuple[Factor, ...]
 """A number as a sum of tables."""
-
-
-class Unclear(Exception):
-    """More architectures are needed: several choices may decide a number, or an option was not seen."""
 
 
 class KnownNumber(NamedTuple):
@@ -45,36 +41,36 @@ class Numbers:
         """``settings_of`` has the setting of each choice in all the architectures, of which there are ``count``."""
         self._choices, self._settings, self._count = choices, settings_of, count
         self._sizes = {name: settings(choice) for name, choice in choices.items()}
+        self.unclear = False
+        """Whether more architectures may help: several choices may decide a number, or an option was not seen."""
         self._found: dict[tuple[bytes, bytes], KnownNumber | None] = {}
         self._known: dict[bytes, KnownNumber] = {}
         self._by_mask: dict[bytes, dict[bytes, KnownNumber]] = {}
 
     def find(self, values: Integers, runs: Mask) -> KnownNumber | None:
-        """What decides a number, of which ``values`` count where ``runs``; ``None`` if that is not found.
-
-        Raises ``Unclear``.
-        """
-        if runs.sum() < min(FEWEST, len(runs)):
-            raise Unclear
+        """What decides a number, of which ``values`` count where ``runs``; ``None`` if that is not found."""
         key = runs.tobytes(), values[runs].tobytes()
-        if self._found.get(key) is None:
-            found = self._single(values, runs) or self._composed(values, runs)
+        if runs.sum() < min(FEWEST, self._count):
+            self.unclear = True
+        elif self._found.get(key) is None:
+            found = self._find(values[runs], runs)
             self._found[key] = found
             if found is not None and found.values.tobytes() not in self._known:
                 self._known[found.values.tobytes()] = found
                 self._by_mask.clear()
-        return self._found[key]
+        return self._found.get(key)
 
-    def _single(self, values: Integers, runs: Mask) -> KnownNumber | None:
-        seen = values[runs]
+    def _find(self, seen: Integers, runs: Mask) -> KnownNumber | None:
         if (seen == seen[0]).all():
-            return self._as_known((Factor((), np.array(float(seen[0]))),))
+            return self._constant(seen)
         found = [table for name in self._choices if (table := self._table(name, seen, runs)) is not None]
-        if not found:
-            return None
-        if len(found) > 1 or np.isnan(found[0].values).any():
-            raise Unclear
-        return self._as_known((found[0],))
+        if len(found) == 1 and not np.isnan(found[0].values).any():
+            return self._as_known((found[0],))
+        self.unclear |= bool(found)
+        return None if len(found) > 1 else self._composed(seen, runs)
+
+    def _constant(self, seen: Integers) -> KnownNumber:
+        return self._as_known((Factor((), np.array(float(seen[0]))),))
 
     def _table(self, name: str, seen: Integers, runs: Mask) -> Factor | None:
         """The number by the setting of one choice, NaN for a setting that was not seen; ``None`` if others matter."""
@@ -89,20 +85,26 @@ class Numbers:
                 return None
         return Factor((name,), table)
 
-    def _composed(self, values: Integers, runs: Mask) -> KnownNumber | None:
-        """The sum of two to four known numbers, or the product of two."""
-        seen, known = values[runs], self._seen_where(runs)
+    def _composed(self, seen: Integers, runs: Mask) -> KnownNumber | None:
+        """The sum of two to four known numbers, or the product of two; each may be a constant."""
+        known = self._seen_where(runs)
         for one in known.values():
-            rest = seen - one.values[runs]
-            if (other := known.get(rest.tobytes())) is not None:
+            if (other := self._known_or_constant(seen - one.values[runs], known)) is not None:
                 return self._as_known(one.terms + other.terms)
         for one in known.values():
             own = one.values[runs]
-            if (own > 1).all() and not (seen % own).any():
-                other = known.get((seen // own).tobytes())
-                if other is not None and (made := self._product(one.terms, other.terms)) is not None:
-                    return self._as_known(made)
+            if (own > 0).all() and not (seen % own).any():
+                other = self._known_or_constant(seen // own, known)
+                if other is not None and min(len(one.terms), len(other.terms)) == 1:
+                    return self._as_known(
+                        tuple(joined(a, b, self._sizes, add=False) for a in one.terms for b in other.terms)
+                    )
         return self._longer_sum(seen, runs, known)
+
+    def _known_or_constant(self, seen: Integers, known: Mapping[bytes, KnownNumber]) -> KnownNumber | None:
+        if (seen == seen[0]).all():
+            return self._constant(seen)
+        return known.get(seen.tobytes())
 
     def _longer_sum(self, seen: Integers, runs: Mask, known: Mapping[bytes, KnownNumber]) -> KnownNumber | None:
         """The sum of three or four known numbers."""
@@ -123,11 +125,6 @@ class Numbers:
         """One or two known numbers, and the rest."""
         yield from (((one,), seen - one.values[runs]) for one in parts)
         yield from (((a, b), seen - a.values[runs] - b.values[runs]) for a, b in pairs.values())
-
-    def _product(self, one: Terms, other: Terms) -> Terms | None:
-        if len(one) > 1 and len(other) > 1:
-            return None
-        return tuple(joined(a, b, self._sizes, add=False) for a in one for b in other)
 
     def _seen_where(self, runs: Mask) -> dict[bytes, KnownNumber]:
         """The known numbers, by their values in some of the architectures."""

@@ -17,17 +17,18 @@ from sparsenas.core.dag import Dag
 from sparsenas.core.gate import Gated
 from sparsenas.core.join import Join
 from sparsenas.costs.extremes import Factor
-from sparsenas.costs.factors import FactorCosts, setting, settings
-from sparsenas.costs.layer_numbers import Numbers, Terms, Unclear
+from sparsenas.costs.factors import FactorCosts, setting
+from sparsenas.costs.layer_numbers import Numbers, Terms
 from sparsenas.costs.observed import LayerKey, Row, Seen, columns, observe
 from sparsenas.costs.space import TracedSpace
 from sparsenas.costs.tabulate import Conditions, NotFound, Tabulator
 from sparsenas.errors import UserError
 
 TRACES = 24
-"""At first so many architectures are traced, or three for each option of the largest choice;"""
-MOST_TRACES = 96
-"""at last, where it stays unclear what decides a number, so many."""
+"""So many architectures are traced, or three for each option of the largest choice.
+
+Where it stays unclear what decides a number, there are twice as many, and then four times.
+"""
 
 
 def layer_tables(space: TracedSpace) -> FactorCosts | None:
@@ -73,31 +74,37 @@ def _conditions(net: nn.Module) -> dict[nn.Module, Conditions] | None:
 def _factors(space: TracedSpace, where: Mapping[nn.Module, Conditions], names: Sequence[str]) -> list[Factor]:
     """A table for every layer, or several. Raises ``NotFound``."""
     rng, picks, seen = np.random.default_rng(space.seed), list[Mapping[str, Picks]](), dict[LayerKey, dict[int, Row]]()
-    count = max(TRACES, 3 * max((settings(space.choices[name]) for name in names), default=0)) if names else 1
-    while count <= max(MOST_TRACES, TRACES):
+    most = max((len(space.choices[name].options) for name in names if space.choices[name].single), default=0)
+    first = max(TRACES, 3 * most) if names else 1
+    for count in (first, 2 * first, 4 * first):
         fresh = list(itertools.islice(_designs(space, names, rng), count - len(picks)))
         for i, chosen in enumerate(fresh, len(picks)):
             observe(space, chosen, i, seen)
         picks += fresh
         chosen_at = {n: np.array([setting(space.choices[n], p[n]) for p in picks]) for n in names}
         numbers = Numbers({n: space.choices[n] for n in names}, chosen_at, count)
-        try:
-            tables, solved = Tabulator(space), _solve(numbers, seen, count)
+        solved = _solve(numbers, seen, count)
+        if len(solved) == len(seen):
+            tables = Tabulator(space)
             parts = (tables.of(key, where[key.origin.module], terms) for key, terms in solved.items())
             return list(itertools.chain.from_iterable(parts))
-        except Unclear:
-            count *= 2
+        if not numbers.unclear:
+            break
     raise NotFound
 
 
 def _designs(space: TracedSpace, names: Sequence[str], rng: np.random.Generator) -> Iterator[dict[str, Picks]]:
-    """Random picks without end, in which every option of a choice comes equally often."""
+    """Random picks without end, in which every option of a choice comes equally often.
+
+    Of two options the first comes three times as often: the other one often skips what it runs.
+    """
     waiting: dict[str, list[int]] = {name: [] for name in names}
     while True:
         picks: dict[str, Picks] = {}
         for name in names:
             choice = space.choices[name]
-            waiting[name] = waiting[name] or rng.permutation(len(choice.options)).tolist()
+            options = range(len(choice.options)) if len(choice.options) != 2 else (0, 0, 0, 1)
+            waiting[name] = waiting[name] or rng.permutation(options).tolist()
             size = 1 if choice.single else int(rng.integers(choice.least, choice.most + 1))
             more = [o for o in rng.permutation(len(choice.options)).tolist() if o != waiting[name][0]]
             picks[name] = tuple(sorted([waiting[name].pop(0), *more][:size]))
@@ -105,17 +112,14 @@ def _designs(space: TracedSpace, names: Sequence[str], rng: np.random.Generator)
 
 
 def _solve(numbers: Numbers, seen: Seen, count: int) -> dict[LayerKey, list[Terms]]:
-    """What decides whether each layer runs, and each of its numbers. Raises ``NotFound``, ``Unclear``."""
-    always, solved, left = np.ones(count, dtype=bool), dict[LayerKey, list[Terms]](), dict(seen)
-    while left:
-        before = len(left)
-        for key in list(left):
-            values, runs = columns(left[key], count)
+    """What decides whether a layer runs, and each of its numbers, for all layers for which it is found."""
+    always, solved, before = np.ones(count, dtype=bool), dict[LayerKey, list[Terms]](), -1
+    while before < len(solved) < len(seen):  # a sum may be found once its parts are
+        before = len(solved)
+        for key in [key for key in seen if key not in solved]:
+            values, runs = columns(seen[key], count)
             found = [numbers.find(runs.astype(np.int64), always), *(numbers.find(column, runs) for column in values.T)]
             known = [one.terms for one in found if one is not None]
             if len(known) == len(found):
                 solved[key] = known
-                del left[key]
-        if len(left) == before:  # a sum may be found once its parts are
-            raise NotFound
     return solved
