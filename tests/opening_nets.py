@@ -171,20 +171,21 @@ class Volume(nn.Module):
 
 
 class Twice(nn.Module):
-    """A layer that is called twice, and two layers with one weight."""
+    """A layer that is called twice, two layers with one weight, and one with two names."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.layer, self.norm = nn.Linear(8, 16), nn.Linear(16, 16), nn.BatchNorm1d(16)
         self.tied = nn.Linear(16, 16)
         self.tied.weight = self.layer.weight
+        self.again = self.tied
         self.head = nn.Linear(16, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.stem(x))
         for _ in range(2):
             x = x + self.norm(self.layer(x))
-        return self.head(x + self.tied(x))
+        return self.head(x + self.tied(x) + self.again(x))
 
 
 IMAGE = (2, 1, 8, 8)

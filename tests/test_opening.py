@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import sparsenas
 from opening_nets import NETS, ResNet, Transformer
 from sparsenas import Arch, UserError, choices, derive, set_gates, trace
 from sparsenas.core.choice import Choices
@@ -16,8 +17,8 @@ from sparsenas.core.gate import Gate
 from sparsenas.costs.layer import COSTS
 from sparsenas.opening.importance import by_weights
 from sparsenas.opening.numbers import ChannelNumbers
-from sparsenas.opening.open import Options, open_network
 from sparsenas.opening.opened import Block, Groups, OpenedNetwork, Units
+from sparsenas.opening.opening import Options
 from sparsenas.opening.verify import largest_picks, smallest_picks
 
 
@@ -29,7 +30,7 @@ def opened(name: str, **options: object) -> tuple[nn.Module, OpenedNetwork, Tens
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -1, 1)
             nn.init.uniform_(module.weight, 0.5, 2)
-    return net, open_network(net, x, **options).eval(), x  # type: ignore[arg-type]
+    return net, sparsenas.open(net, x, **options).eval(), x  # type: ignore[arg-type]
 
 
 def largest(found: Choices) -> Arch:
@@ -103,7 +104,7 @@ def test_the_right_channels_are_kept() -> None:
     with torch.no_grad():
         net[0].weight.copy_(torch.tensor([1.0, 5, 2, 6, 3, 4])[:, None].expand(6, 4))
         net[2].weight.fill_(1)
-    space = open_network(net, torch.randn(2, 4), shares=(0.5, 1.0), multiple=1)
+    space = sparsenas.open(net, torch.randn(2, 4), shares=(0.5, 1.0), multiple=1)
     (choice,) = choices(space).values()
     assert choice.options == ("3", "6")
     plain = derive(space, {choice.name: Gate((0,))})
@@ -191,7 +192,7 @@ def test_frozen_modules_stay_as_they_are() -> None:
     for one, other in zip(plain.blocks[2].parameters(), net.blocks[2].parameters(), strict=True):  # type: ignore[index]
         assert torch.equal(one, other)
     with pytest.raises(UserError, match=r"freeze: expected the path of a module .* got 'layer9'"):
-        open_network(net, torch.randn(1, 1, 8, 8), freeze=("layer9",))
+        sparsenas.open(net, torch.randn(1, 1, 8, 8), freeze=("layer9",))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_what_the_code_cannot_follow_is_closed() -> None:
             x = self.first(x).view(-1, 16)  # a number that nobody can change
             return self.head(torch.relu(self.second(x)))
 
-    space = open_network(Fixed(), torch.randn(2, 4))
+    space = sparsenas.open(Fixed(), torch.randn(2, 4))
     assert list(choices(space)) == ["second"]
     assert "first" in space.notes
 
@@ -229,9 +230,9 @@ def test_a_network_that_cannot_be_opened() -> None:
             return x if x.sum() > 0 else -x
 
     with pytest.raises(UserError, match=r"open: torch.export cannot read this network"):
-        open_network(Branch(), torch.randn(2, 4))
+        sparsenas.open(Branch(), torch.randn(2, 4))
     with pytest.raises(UserError, match=r"open: nothing of this network can vary: the output of the network"):
-        open_network(nn.Linear(4, 2), torch.randn(2, 4))
+        sparsenas.open(nn.Linear(4, 2), torch.randn(2, 4))
 
 
 def test_numbers_are_united_as_sets() -> None:
@@ -251,7 +252,7 @@ def test_numbers_are_united_as_sets() -> None:
 
 
 def test_transformer_positions_follow_the_stream() -> None:
-    space = open_network(Transformer(), torch.randn(2, 1, 8, 8))
+    space = sparsenas.open(Transformer(), torch.randn(2, 1, 8, 8))
     plain = derive(space, smallest(choices(space)).gates())
     channels = plain.patches.out_channels  # type: ignore[union-attr]
     assert plain.token.shape == (1, 1, channels)

@@ -33,7 +33,7 @@ from .job.api.loop import step as step
 from .job.trained import load as load
 from .methods import Method as Method
 from .objectives import Objective as Objective
-from .opening.open import open_network as open
+from .opening.opening import open as open
 from .searching.config import Scoring as Scoring
 from .training.recipe import Recipe as Recipe
 

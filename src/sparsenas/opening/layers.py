@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from sparsenas.opening.capture import owner, shape
-from sparsenas.opening.companion import along, channels, fixed, vector
+from sparsenas.opening.companion import along, channels, fixed, meet, vector
 from sparsenas.opening.flow import Flow, Products, argument, name_of
 from sparsenas.opening.numbers import FIXED
 
@@ -149,8 +149,11 @@ def attention(flow: Flow, node: fx.Node) -> Tensor:
     macs = math.prod(query.shape) * key.shape[-2] + math.prod(sizes) * key.shape[-2]
     flow.work.append(Products(owner(node), macs, torch.cat([thinned(query, dims[0]), thinned(value, dims[2])])))
     mask = argument(node, 3, "attn_mask")
-    if mask is not None and channels(numbers, flow.ids(mask)) is not None:
-        flow.close(flow.ids(mask), node, "a mask of attention")
+    if mask is not None:
+        dim = channels(numbers, query)
+        scores = (*query.shape[:-1], key.shape[-2])
+        heads = fixed(scores) if dim is None or dim == last else along(vector(query, dim), dim, scores)
+        meet(numbers, heads, flow.ids(mask), "a mask of attention")
     found_value = channels(numbers, value)
     return fixed(sizes) if found_value is None else along(vector(value, found_value), found_value, sizes)
 

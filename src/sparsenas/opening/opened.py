@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from sparsenas.core.choice import Choice, Picks
 from sparsenas.core.derive import Derivable
@@ -107,6 +106,7 @@ class OpenedNetwork(Derivable):
         self._needs = _needs(decisions, cuts)
         self._held = _held(net, {cut.name for cut in cuts})
         self._indices: dict[tuple[int, tuple[State, ...]], Tensor | None] = {}
+        self._sized: dict[tuple[int, tuple[State, ...]], int | tuple[int, ...]] = {}
 
     def states(self) -> list[State]:
         """The units of every decision that are kept now."""
@@ -115,23 +115,21 @@ class OpenedNetwork(Derivable):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The output of the user's network under the gates that are set."""
         states = self.states()
-        with self._arranged(states):
-            tensors = self.slices(states)
-            output = functional_call(self.net, tensors, args, kwargs)
+        parts = self.slices(states)
+        with self._arranged(states, parts):
+            output = self.net(*args, **kwargs)
         if self.training:
-            self._keep_statistics(tensors, states)
+            self._keep_statistics(parts, states)
         return output
 
     def slices(self, states: Sequence[State]) -> dict[str, Tensor]:
-        """What is left of the parameters and buffers that are cut, by name; weights of blocks that run only."""
+        """What is left of the parameters and buffers that are cut, by name."""
         parts: dict[str, Tensor] = {}
-        skipped = tuple(f"{block.path}." for block in self._blocks() if not block.runs)
         for i, cut in enumerate(self.cuts):
-            if not cut.name.startswith(skipped or ("\0",)):
-                index = self._index(i, states)
-                scales = self._scales(cut) if cut.reads else None
-                if index is not None or scales is not None:
-                    parts[cut.name] = _sliced(parts.get(cut.name, self._tensor(cut.name)), cut.dim, index, scales)
+            index = self._index(i, states)
+            scales = self._scales(cut) if cut.reads else None
+            if index is not None or scales is not None:
+                parts[cut.name] = _sliced(parts.get(cut.name, self._tensor(cut.name)), cut.dim, index, scales)
         return parts
 
     def derived(self) -> nn.Module:
@@ -142,10 +140,8 @@ class OpenedNetwork(Derivable):
         made = {name: self._copied(name, part) for name, part in parts.items()}
         for path, own, name in self._held:
             if name in made:
-                module = small.get_submodule(path)
-                (module._parameters if own in module._parameters else module._buffers)[own] = made[name]
-        for size in self.sizes:
-            setattr(small.get_submodule(size.path), size.attribute, size.value(states))
+                _held_in(small.get_submodule(path), own)[own] = made[name]
+        self._resize(small, states)
         for block in self._blocks():
             if not block.runs:
                 _put(small, block.path, nn.Identity())
@@ -199,18 +195,36 @@ class OpenedNetwork(Derivable):
         return factors
 
     @contextmanager
-    def _arranged(self, states: Sequence[State]) -> Iterator[None]:
-        """The network with the sizes of these units, and without the blocks that are skipped."""
-        for size in self.sizes:
-            setattr(self.net.get_submodule(size.path), size.attribute, size.value(states))
+    def _arranged(self, states: Sequence[State], parts: Mapping[str, Tensor]) -> Iterator[None]:
+        """The network with slices in place of its weights, of these sizes, without the blocks that are skipped.
+
+        ``torch.func.functional_call`` would leave slices behind in modules that the network holds twice.
+        """
+        self._resize(self.net, states)
+        held = [
+            (_held_in(self.net.get_submodule(path), own), own, name) for path, own, name in self._held if name in parts
+        ]
+        whole = [place[own] for place, own, _ in held]
         gone = {block.path: self.net.get_submodule(block.path) for block in self._blocks() if not block.runs}
         try:
+            for place, own, name in held:
+                place[own] = parts[name]
             for path in gone:
                 _put(self.net, path, nn.Identity())
             yield
         finally:
             for path, module in gone.items():
                 _put(self.net, path, module)
+            for (place, own, _), tensor in zip(held, whole, strict=True):
+                place[own] = tensor
+
+    def _resize(self, net: nn.Module, states: Sequence[State]) -> None:
+        """Sets the attributes of modules that hold numbers of channels."""
+        for i, size in enumerate(self.sizes):
+            key = i, tuple(states[d] for positions in size.of for d in positions.decisions())
+            if key not in self._sized:
+                self._sized[key] = size.value(states)
+            setattr(net.get_submodule(size.path), size.attribute, self._sized[key])
 
     def _keep_statistics(self, parts: Mapping[str, Tensor], states: Sequence[State]) -> None:
         """Running statistics of the channels that are kept go back into the whole ones."""
@@ -227,6 +241,11 @@ def _sliced(tensor: Tensor, dim: int, index: Tensor | None, scales: Tensor | Non
         shape[dim] = -1
         tensor = tensor * scales.view(shape)
     return tensor if index is None else tensor.index_select(dim, index.to(tensor.device))
+
+
+def _held_in(module: nn.Module, name: str) -> dict[str, Any]:
+    """The parameters or the buffers of a module, whichever has this name."""
+    return module._parameters if name in module._parameters else module._buffers
 
 
 def _put(net: nn.Module, path: str, module: nn.Module) -> None:

@@ -13,8 +13,8 @@ from torch import nn
 from sparsenas.errors import UserError, told
 from sparsenas.nn.tree import Tree
 from sparsenas.opening.importing import import_callable
-from sparsenas.opening.open import SHARES, Options, opened_with
 from sparsenas.opening.opened import OpenedNetwork
+from sparsenas.opening.opening import SHARES, Options, opened_with
 from sparsenas.opening.weights import load_weights
 
 

@@ -13,7 +13,7 @@ from sparsenas.errors import UserError
 from sparsenas.nn.tree import Tree
 from sparsenas.opening.blocks import residual_blocks
 from sparsenas.opening.capture import capture
-from sparsenas.opening.counts import guess_sizes
+from sparsenas.opening.counts import guess_sizes, tie_attention
 from sparsenas.opening.decisions import Decision, Places, find_decisions
 from sparsenas.opening.flow import Flow
 from sparsenas.opening.importance import by_weights
@@ -29,7 +29,7 @@ SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 
 @dataclass(frozen=True)
 class Options:
-    """What may vary: the arguments of ``open_network``. Raises ``UserError``."""
+    """What may vary: the arguments of ``open``. Raises ``UserError``."""
 
     shares: Sequence[float] = SHARES
     multiple: int = 0
@@ -45,7 +45,7 @@ class Options:
             raise UserError(f"multiple: expected >= 0, got {self.multiple}")
 
 
-def open_network(
+def open(
     net: nn.Module,
     example: Tree,
     *,
@@ -75,12 +75,13 @@ def open_network(
 
 
 def opened_with(net: nn.Module, example: Tree, options: Options) -> OpenedNetwork:
-    """As ``open_network``.
+    """As ``open``.
 
     Raises ``UserError`` where the network cannot be read, or where nothing of it can vary.
     """
     net = copy.deepcopy(net)
     flow = walk(capture(net, example))
+    tie_attention(flow, net)
     _freeze(flow, net, options.freeze)
     closed: dict[str, str] = {}
     while True:
