@@ -11,6 +11,7 @@ import sparsenas
 from sparsenas import Join
 
 SIDE, DIGITS = 32, 6
+ADAMW = {"optimizer": "adamw", "lr": 0.02, "weight_decay": 1e-3, "batch": 8, "smoothing": 0.0}
 
 
 def conv(inputs: int, outputs: int, kernel: int, dilation: int = 1) -> nn.Module:
@@ -64,7 +65,7 @@ def data() -> dict[str, tuple[Tensor, Tensor]]:
     digits, kinds = load_digits(return_X_y=True)
     digits = (digits / 16).reshape(-1, 8, 8)
     rows = np.split(np.random.default_rng(0).permutation(len(digits)), [1000, 1400])
-    counts = {"train": 800, "val": 150, "test": 300}
+    counts = {"train": 1500, "val": 150, "test": 300}
     return {
         name: scenes(digits[own], kinds[own], count, seed)
         for seed, ((name, count), own) in enumerate(zip(counts.items(), rows, strict=True))
@@ -77,12 +78,12 @@ def main(**changes: Any) -> sparsenas.Found:
         "space": UNet,
         "data": data(),
         "objective": "segmentation",
-        "budget": "flops<=3e6",
-        "search": {"epochs": 15, "batch": 32},
-        "retrain": {"epochs": 12, "batch": 32},
+        "budget": "flops<=50%",
+        "search": {**ADAMW, "epochs": 8},
+        "retrain": {**ADAMW, "epochs": 8},
         "method": {"name": "spos", "generations": 5},
         "score": {"calibration": 64},
-        "baselines": 3,
+        "baselines": 2,
         "threads": 1,
         "out": "runs/segmentation",
     }

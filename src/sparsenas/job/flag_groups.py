@@ -27,7 +27,8 @@ class ProblemFlags(ABC):
     objective: Plugin = Plugin("classification")
     """Task: the loss, the metrics and the score."""
     budget: list[str] = field(default_factory=list)
-    """Hard limit on a cost of the final network, such as flops<=330e6 or params>=1e5. Repeatable."""
+    """Hard limit on a cost of the final network, such as flops<=330e6, params>=1e5, or flops<=50% of the largest
+    network's. Repeatable."""
     cost: list[str] = field(default_factory=list)
     """Cost to count as well: peak_memory, or a function of a layer or of the list of layers as package.module:callable,
     which budgets name by its name. Repeatable."""

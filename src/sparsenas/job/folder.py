@@ -16,6 +16,7 @@ from msgspec.structs import asdict
 
 from sparsenas.core.arch import space_size
 from sparsenas.core.choice import Choice, Choices
+from sparsenas.costs.budget import AND, in_percent
 from sparsenas.costs.latency import LatencyTable
 from sparsenas.data import Data
 from sparsenas.data.fingerprint import changed, split, summary
@@ -35,7 +36,7 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import SUPERNET, provenance
-from sparsenas.rundir.records import DataInfo, Provenance, RunInfo, SpaceInfo, SplitInfo
+from sparsenas.rundir.records import Best, DataInfo, Provenance, RunInfo, SpaceInfo, SplitInfo
 from sparsenas.timing import read_table, write_table
 
 LATENCY_FILE = "latency.json"
@@ -127,6 +128,8 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
     run.write(convert({**summary(task.data), "score": _score_info(task.objective)}, DataInfo))
     if task.latency is not None:
         run.do(partial(write_table, run / LATENCY_FILE, task.latency))
+    if in_percent(config["budget"]):
+        RunLogger(run).say(f"budget {', '.join(config['budget'])}: {', '.join(map(str, task.limits.budgets))}")
     begin_run(run, command, config, code_checksum(task.space, task.limits.table.net))
 
 
@@ -153,7 +156,7 @@ def open_task(
         flags.space,
         flags.data,
         flags.objective,
-        flags.budget,
+        _in_numbers(run, flags.budget),
         flags.seed,
         device,
         flags.target,
@@ -174,6 +177,12 @@ def _moved(run: Run, config: dict[str, Any], place: DataPlace) -> dict[str, Any]
     if not isinstance(data, Mapping) or "root" not in data:
         raise UserError(f"--data.root: expected none, since the data of {run.path} have no such flag")
     return {**config, "data": {**data, "root": plain(place.root)}}
+
+
+def _in_numbers(run: Run, budgets: list[str]) -> list[str]:
+    """The budgets of a run; those given in percent as the numbers that its search resolved them to."""
+    best = run.find(Best) if in_percent(budgets) else None
+    return budgets if best is None else [bound for text in best.budgets for bound in text.split(AND)]
 
 
 def _flags(config: Mapping[str, Any], file: str, trusted: Iterable[str], objects: Mapping[str, Plugin]) -> SavedFlags:

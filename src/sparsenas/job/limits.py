@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from sparsenas.core.choice import Choices
 from sparsenas.core.gate import choices
-from sparsenas.costs import COSTS, ON_REQUEST, Budget, Cost, CostTable, Limits
+from sparsenas.costs import COSTS, ON_REQUEST, Cost, CostTable, Limits
+from sparsenas.costs.budget import Bound
+from sparsenas.costs.ends import budgets_at
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.errors import UserError
@@ -21,16 +23,20 @@ def limits_at(
     data: Data,
     outputs: int,
     searched: Choices,
-    budgets: Sequence[Budget],
+    bounds: Sequence[Bound],
     latency: LatencyTable | None,
     own: Mapping[str, Cost] | None = None,
 ) -> Limits:
-    """Budgets over the costs of the space at the target's size. Raises ``UserError`` when its choices are others."""
+    """Budgets over the costs of the space at the target's size; percentages are of its largest network.
+
+    Raises ``UserError`` when the choices of the space at that size are others.
+    """
     net = build_space(target, data, outputs)
     if choices(net) != searched:
         raise UserError("--target: expected flags that leave the choices of the space as they are, such as its depth")
     flags = target.words("space", shape=data.shape, classes=outputs)
-    return Limits(CostTable(net, data.shape, {**costs_with(latency, flags), **(own or {})}), budgets)
+    table = CostTable(net, data.shape, {**costs_with(latency, flags), **(own or {})})
+    return Limits(table, budgets_at(table, bounds))
 
 
 def more_costs(asked: str | Cost | Sequence[str | Cost], budgets: Sequence[str] = ()) -> dict[str, Cost]:

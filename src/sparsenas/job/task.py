@@ -14,7 +14,8 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gates, choices
-from sparsenas.costs import COSTS, Limits, parse_budgets
+from sparsenas.costs import COSTS, Limits
+from sparsenas.costs.budget import read_bounds
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.errors import UserError
@@ -97,7 +98,7 @@ def make_task(
     ``target`` are the flags of the space that differ in the final network.
     """
     own = more_costs(cost, budget)
-    budgets = parse_budgets(budget, [*COSTS, *own, *([] if latency is None else [LATENCY])])
+    bounds = read_bounds(budget, [*COSTS, *own, *([] if latency is None else [LATENCY])])
     examples = build_data(data, seed).to(device)
     task = build_objective(objective, examples)
     examples = checked_targets(examples, task)
@@ -109,5 +110,5 @@ def make_task(
     final = replace(space, flags={**space.flags, **(target or {})})
     if final != space:
         admitted(final, build_space(final, examples, task.outputs), examples, task)
-    limits = limits_at(final, examples, task.outputs, searched, budgets, latency, own)
+    limits = limits_at(final, examples, task.outputs, searched, bounds, latency, own)
     return Task(space, final, examples, searched, limits, task, seed, latency)

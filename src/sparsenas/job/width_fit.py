@@ -14,6 +14,7 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
 from sparsenas.costs import Budget, Cost, CostTable, parse_budgets
+from sparsenas.costs.budget import read_bounds
 from sparsenas.costs.layer import as_number, format_cost, total
 from sparsenas.costs.trace import batch_of_one, trace_through
 from sparsenas.errors import UserError
@@ -66,11 +67,9 @@ def fitted(task: Task, arch: Arch, scale_to: Sequence[str]) -> Task:
                 f"{format_cost(costs[budget.cost])} {budget.cost}"
             )
     final = _at(task, width)
-    return replace(
-        task,
-        target=final,
-        limits=limits_at(final, task.data, task.objective.outputs, task.choices, budgets, task.latency),
-    )
+    bounds = read_bounds(scale_to, task.limits.table.costs)
+    limits = limits_at(final, task.data, task.objective.outputs, task.choices, bounds, task.latency)
+    return replace(task, target=final, limits=limits)
 
 
 def widest(fits: Callable[[int], bool], least: int) -> int | None:

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import choices
-from sparsenas.costs import COSTS, Cost, CostTable, Limits, parse_budgets
+from sparsenas.costs import COSTS, Cost, CostTable, Limits
+from sparsenas.costs.budget import read_bounds
+from sparsenas.costs.ends import budgets_at
 from sparsenas.errors import UserError
 from sparsenas.job.api.found import Found
 from sparsenas.job.api.functions import Folder, evolve_run
@@ -119,7 +121,9 @@ def limits_of(
         raise UserError("expected a network with at least one choice, found none")
     texts = [budget] if isinstance(budget, str) else budget
     costs = {**COSTS, **more_costs(cost, texts)}
-    return Limits(CostTable(copy.deepcopy(space), _shape(example), costs), parse_budgets(texts, costs))
+    bounds = read_bounds(texts, costs)
+    table = CostTable(copy.deepcopy(space), _shape(example), costs)
+    return Limits(table, budgets_at(table, bounds))
 
 
 def _shape(example: Tree) -> Any:
