@@ -30,6 +30,7 @@ from .job.api.functions import run as run
 from .job.api.functions import search as search
 from .job.api.loop import method as method
 from .job.api.loop import step as step
+from .job.api.profile import profile as profile
 from .job.trained import load as load
 from .methods import Method as Method
 from .objectives import Objective as Objective
@@ -71,6 +72,7 @@ __all__ = [
     "load",
     "method",
     "open",
+    "profile",
     "report",
     "retrain",
     "run",

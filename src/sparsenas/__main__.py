@@ -27,6 +27,7 @@ COMMANDS = {
     "latency": "latency table of this device, for budgets in milliseconds",
     "cost": "multiply-adds, parameters, memory access and bit operations of architectures",
     "spaces": "built-in search spaces",
+    "profile": "decisions, range of costs and budgets of a space, before any training",
 }
 """Each is the function of that name in ``sparsenas.commands.<name>``."""
 HELP, VERSION = {"-h", "--help"}, {"-V", "--version"}

@@ -22,8 +22,8 @@ AND = " and "
 class Bound(NamedTuple):
     """One bound of a budget as it is written: in units of the cost, or in percent of the largest network's."""
 
-    where: str
-    """The flag and the text, for messages."""
+    flag: str
+    text: str
     cost: str
     relation: str
     value: float
@@ -39,7 +39,12 @@ class Bound(NamedTuple):
         check_cost(where, cost, costs)
         if unit == "%" and not 0 < float(number) <= 100:
             raise UserError(f"{where}: expected more than 0 and at most 100 % of the largest network, got {number} %")
-        return cls(where, cost, relation, float(number) * _UNIT.get(unit, 1.0), unit == "%")
+        return cls(flag, text, cost, relation, float(number) * _UNIT.get(unit, 1.0), unit == "%")
+
+    @property
+    def where(self) -> str:
+        """The flag and the text, for messages."""
+        return f"{self.flag} {self.text!r}"
 
     def budget(self, largest: Mapping[str, float] | None = None) -> Budget:
         """The bound in units of the cost; ``largest`` are the costs of the largest network.

@@ -122,11 +122,11 @@ def limits_of(
     texts = [budget] if isinstance(budget, str) else budget
     costs = {**COSTS, **more_costs(cost, texts)}
     bounds = read_bounds(texts, costs)
-    table = CostTable(copy.deepcopy(space), _shape(example), costs)
+    table = CostTable(copy.deepcopy(space), example_shape(example), costs)
     return Limits(table, budgets_at(table, bounds))
 
 
-def _shape(example: Tree) -> Any:
+def example_shape(example: Tree) -> Any:
     """The shape of one input where that is one float tensor or given itself, else an example."""
     if isinstance(example, tuple | list) and all(isinstance(size, int) for size in example):
         return tuple(example)
