@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
 from sparsenas.costs import COSTS, Cost
 from sparsenas.costs.latency import LatencyTable
+from sparsenas.errors import UserError
 from sparsenas.job.api.evolve import example_shape
 from sparsenas.job.api.objects import plugin
 from sparsenas.job.limits import cost_list, costs_with, more_costs
@@ -42,6 +45,8 @@ def profile(
     Returns a ``Profile``: ``choices``, ``architectures``, ``costs`` (lowest, middle and highest by name), ``budgets``
     (whether each can be met, and the share of random architectures that do) and ``closed``. Raises ``UserError``.
     """
+    if isinstance(space, nn.Module) and example is None:
+        raise UserError("example: expected a batch of inputs, or the shape of one input, by which costs are counted")
     texts = [budget] if isinstance(budget, str) else list(budget)
     return profile_space(plugin("space", space), texts, example, cost_list(cost), latency, samples, seed)
 
