@@ -221,7 +221,8 @@ def test_what_the_code_cannot_follow_is_closed() -> None:
 
     space = sparsenas.open(Fixed(), torch.randn(2, 4))
     assert list(choices(space)) == ["second"]
-    assert "first" in space.notes
+    assert "first" in space.coverage.closed
+    assert 0.5 < space.coverage.share < 1
 
 
 def test_a_network_that_cannot_be_opened() -> None:

@@ -54,7 +54,7 @@ class Flow:
     """The numbers along each normalized dimension of a layer norm, by the path of its module."""
     counted: list[Counted] = field(default_factory=list)
     """Where numbers of channels may stand in the code."""
-    work: list[Products] = field(default_factory=list)
+    products: list[Products] = field(default_factory=list)
     env: dict[fx.Node, Any] = field(default_factory=dict)
     concrete: dict[fx.Node, Any] = field(default_factory=dict)
     """The values of integer tensors that depend on no input."""

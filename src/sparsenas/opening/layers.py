@@ -28,7 +28,7 @@ def convolution(flow: Flow, node: fx.Node) -> Tensor:
         flow.note(name, 1, ids, reads=True)
     flow.note_all((weight, bias), 0, out)
     macs = math.prod(sizes) * math.prod(shape(weight)[1:])
-    flow.work.append(Products(owner(node), macs, torch.cat([ids, out])))
+    flow.products.append(Products(owner(node), macs, torch.cat([ids, out])))
     return along(out, 1, sizes)
 
 
@@ -57,7 +57,7 @@ def transposed(flow: Flow, node: fx.Node) -> Tensor:
     flow.note(name, 1, out)
     flow.note_all((argument(node, 2, "bias"),), 0, out)
     macs = math.prod(shape(node.args[0])) * math.prod(shape(node.args[1])[1:])
-    flow.work.append(Products(owner(node), macs, torch.cat([ids, out])))
+    flow.products.append(Products(owner(node), macs, torch.cat([ids, out])))
     return along(out, 1, sizes)
 
 
@@ -78,7 +78,7 @@ def _product(flow: Flow, node: fx.Node, x: Any, weight: Any, bias: Any, dims: tu
         flow.note(name, dims[1], flow.numbers.fresh(sizes[-1]))
     out = flow.dims[name, dims[1]]
     flow.note_all((bias,), 0, out)
-    flow.work.append(Products(owner(node), math.prod(sizes) * len(ids), torch.cat([ids, out])))
+    flow.products.append(Products(owner(node), math.prod(sizes) * len(ids), torch.cat([ids, out])))
     return along(out, -1, sizes)
 
 
@@ -106,7 +106,7 @@ def matmul(flow: Flow, node: fx.Node) -> Any:
             summed_a if first == batch + 1 else torch.full((1,), FIXED),
             summed_b if second == batch else torch.full((1,), FIXED),
         )
-    flow.work.append(
+    flow.products.append(
         Products(owner(node), math.prod(sizes) * a.shape[-1], torch.cat([thinned(a, first), thinned(b, second)]))
     )
     shared = [dim for dim in (first, second) if dim is not None and dim < batch]
@@ -147,7 +147,7 @@ def attention(flow: Flow, node: fx.Node) -> Tensor:
         else:
             flow.close(torch.cat([vector(ids, found) for ids in (query, key, value)]), node, "heads in unequal numbers")
     macs = math.prod(query.shape) * key.shape[-2] + math.prod(sizes) * key.shape[-2]
-    flow.work.append(Products(owner(node), macs, torch.cat([thinned(query, dims[0]), thinned(value, dims[2])])))
+    flow.products.append(Products(owner(node), macs, torch.cat([thinned(query, dims[0]), thinned(value, dims[2])])))
     mask = argument(node, 3, "attn_mask")
     if mask is not None:
         dim = channels(numbers, query)

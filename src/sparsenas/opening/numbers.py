@@ -19,11 +19,13 @@ FIXED = 0
 
 @dataclass
 class ChannelNumbers:
-    """Integers for channels, some of which are united. ChannelNumbers that are united with ``FIXED`` are closed."""
+    """Integers for channels, some of which are united. Those that are united with ``FIXED`` are closed."""
 
     count: int = 1
-    closings: list[tuple[Labels, str]] = field(default_factory=list)
-    """What was closed, with the reason, in order."""
+    reasons: list[str] = field(default_factory=list)
+    """Why numbers were closed, in order."""
+    _reason: Labels = field(default_factory=lambda: np.full(1, -1))
+    """For every number the place of its reason in the list; -1 for those that have none of their own."""
     _pairs: list[Labels] = field(default_factory=list)
     _labels: Labels = field(default_factory=lambda: np.zeros(1, np.int64))
 
@@ -42,7 +44,9 @@ class ChannelNumbers:
         open_ones = np.unique(self.of(numbers).numpy())
         open_ones = open_ones[open_ones != FIXED]
         if len(open_ones):
-            self.closings.append((open_ones, reason))
+            self._reason = np.concatenate([self._reason, np.full(self.count - len(self._reason), -1)])
+            self._reason[np.isin(self.labels(), open_ones) & (self._reason < 0)] = len(self.reasons)
+            self.reasons.append(reason)
             self._pairs.append(np.stack([open_ones, np.full_like(open_ones, FIXED)]))
 
     def labels(self) -> Labels:
@@ -62,9 +66,7 @@ class ChannelNumbers:
         """The label of each number."""
         return torch.from_numpy(self.labels())[numbers]
 
-    def reason(self, label: int) -> str:
-        """Why a number was closed first; empty for one that is open."""
-        labels = self.labels()
-        if labels[label] != FIXED:
-            return ""
-        return next((reason for closed, reason in self.closings if label in closed), "")
+    def reason(self, numbers: Tensor) -> str:
+        """Why these numbers were closed: the first reason that one of them has of its own."""
+        places = [place for place in self._reason[numbers[numbers < len(self._reason)].numpy()] if place >= 0]
+        return self.reasons[min(places)] if places else "bound to something that cannot be cut"

@@ -15,6 +15,7 @@ from sparsenas.core.choice import Choice, Picks
 from sparsenas.core.derive import Derivable
 from sparsenas.core.gate import Gated
 from sparsenas.nn.clone import clone_sharing_parameters
+from sparsenas.opening.coverage import Coverage
 from sparsenas.opening.positions import Positions, State
 from sparsenas.opening.sizes import Size
 
@@ -95,14 +96,14 @@ class OpenedNetwork(Derivable):
         decisions: Sequence[Units | Groups | Block],
         cuts: Sequence[Cut],
         sizes: Sequence[Size],
-        notes: Mapping[str, str] | None = None,
+        coverage: Coverage = Coverage(),  # noqa: B008
     ) -> None:
         super().__init__()
         self.net = net
         self.decisions = nn.ModuleList(decisions)
         self.cuts, self.sizes = tuple(cuts), tuple(sizes)
-        self.notes = dict(notes or {})
-        """What could not be opened, with the reasons."""
+        self.coverage = coverage
+        """How much was opened, and why the rest was not."""
         self._needs = _needs(decisions, cuts)
         self._held = _held(net, {cut.name for cut in cuts})
         self._indices: dict[tuple[int, tuple[State, ...]], Tensor | None] = {}

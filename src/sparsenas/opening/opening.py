@@ -14,6 +14,7 @@ from sparsenas.nn.tree import Tree
 from sparsenas.opening.blocks import residual_blocks
 from sparsenas.opening.capture import capture
 from sparsenas.opening.counts import guess_sizes, tie_attention
+from sparsenas.opening.coverage import Coverage
 from sparsenas.opening.decisions import Decision, Places, find_decisions
 from sparsenas.opening.flow import Flow
 from sparsenas.opening.importance import by_weights
@@ -126,7 +127,20 @@ class _Draft:
         decisions: list[Units | Groups | Block] = [self._choice(decision) for decision in ordered]
         decisions += [_kernel_choice(kernel) for kernel in self.kernels]
         decisions += [Block(f"{path}.depth", path) for path in self.blocks]
-        return OpenedNetwork(self.net, decisions, cuts, sizes, self.closed)
+        return OpenedNetwork(self.net, decisions, cuts, sizes, self._coverage())
+
+    def _coverage(self) -> Coverage:
+        """How much of the network's work is under choice, and why the rest is not."""
+        open_, whole, closed = 0, 0, dict(self.closed)
+        for product in self.flow.products:
+            whole += product.flops
+            inside = any(product.owner == path or product.owner.startswith(f"{path}.") for path in self.blocks)
+            kernel = any(product.owner == kernel.path for kernel in self.kernels)
+            if inside or kernel or self.place(product.ids).decisions():
+                open_ += product.flops
+            elif product.owner not in self.closed:
+                closed[product.owner] = self.flow.numbers.reason(product.ids)
+        return Coverage(open_, whole, closed)
 
     def _choice(self, decision: Decision) -> Units | Groups:
         if self.options.groups:
@@ -188,5 +202,5 @@ def _freeze(flow: Flow, net: nn.Module, patterns: Sequence[str]) -> None:
 
 
 def _why(flow: Flow, closed: Mapping[str, str]) -> str:
-    reasons = [*dict.fromkeys(reason for _, reason in flow.numbers.closings), *closed.values()]
+    reasons = [*dict.fromkeys(flow.numbers.reasons), *closed.values()]
     return "; ".join(reasons[:3]) or "no layer with channels was found"
