@@ -1,0 +1,221 @@
+"""Opens networks that nobody wrote for this library, and checks every one: a line of JSON each, then a table.
+
+    python benchmarks/zoo.py --out zoo.jsonl [pytorchcv:resnet20_cifar10 timm:resnet18 hf:vit torchvision:swin_t ...]
+
+Needs ``pip install --no-deps pytorchcv timm torchvision transformers`` and what those import. Weights are random.
+For each network: full size equals the original; random architectures equal their derived networks; costs equal those
+counted by hooks; the smallest one runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+import sparsenas
+from sparsenas.core.arch import Arch
+from sparsenas.core.gate import choices, set_gates
+from sparsenas.costs.layer import COSTS
+from sparsenas.errors import UserError
+from sparsenas.opening.opened import OpenedNetwork
+from sparsenas.opening.verify import largest_picks, smallest_picks
+
+CIFAR = (
+    "resnet20 preresnet20 densenet40_k12 seresnet20 shakeshakeresnet20_2x16d wrn16_10 nin pyramidnet110_a48 "
+    "resnext29_32x4d sepreresnet20 ror3_56 rir diaresnet20 xdensenet40_2_k24_bc wrn20_10_1bit resdropresnet20"
+)
+LARGE = (
+    "resnet18 vgg11 alexnet preresnet18 seresnet18 mobilenetv2_w1 efficientnet_b0 mnasnet_b1 densenet121 ghostnet "
+    "hrnet_w18_small_v1 dla34 inceptionv3 xception darts fbnet_cb proxylessnas_gpu bagnet9 selecsls42 mobilenet_w1 "
+    "squeezenet_v1_0 vovnet27s shufflenetv2_w1 shufflenet_g1_w1 menet108_8x1_g3 mobilenetv3_small_w1 resnext26_32x4d "
+    "regnetx002 regnety002 igcv3_w1 condensenet74_c4_g4 resnesta18 airnet50_1x64d_r2 bninception peleenet spnasnet "
+    "nasnet_4a1056 pnasnet5large dpn68 bam_resnet18 cbam_resnet18 seresnext50_32x4d senet16 resneta10 resnetd50b "
+    "fishnet99 espnetv2_wd2 diracnet18v2 fdmobilenet_w1 hardnet39ds zfnet mixnet_s scnet50 channelnet "
+    "inceptionresnetv1 polynet drnc26 efficientnet_edge_small_b bn_vgg11 inceptionv4 octresnet10_ad2 resattnet56 "
+    "sparsenet121 isqrtcovresnet18 revnet38 mobilenetb_w1"
+)
+OTHERS = {
+    "hf": "ResNet MobileNetV2 ConvNext ViT DeiT Swin Segformer",
+    "timm": "vit_tiny_patch16_224 mobilenetv4_conv_small convnextv2_atto swin_tiny_patch4_window7_224 "
+    "efficientformer_l1 regnety_002 mixer_s16_224 mobilevit_xxs",
+    "torchvision": "resnet18 mobilenet_v2 mobilenet_v3_small densenet121 vit_b_16 swin_t shufflenet_v2_x0_5 "
+    "convnext_tiny googlenet regnet_x_400mf",
+}
+ARCHS = 20
+
+
+def names() -> list[str]:
+    """All networks, as library:name."""
+    found = [f"pytorchcv:{name}_cifar10" for name in CIFAR.split()] + [f"pytorchcv:{name}" for name in LARGE.split()]
+    return found + [f"{library}:{name}" for library, listed in OTHERS.items() for name in listed.split()]
+
+
+def build(name: str) -> tuple[nn.Module, Tensor]:
+    """A network and an input."""
+    library, _, model = name.partition(":")
+    return {"pytorchcv": _pytorchcv, "hf": _hf, "timm": _timm, "torchvision": _torchvision}[library](model)
+
+
+def _pytorchcv(name: str) -> tuple[nn.Module, Tensor]:
+    from pytorchcv.model_provider import get_model
+
+    net = get_model(name, pretrained=False)
+    size = 32 if name.endswith("cifar10") else getattr(net, "in_size", (224, 224))[0]
+    return net, torch.randn(1, 3, size, size)
+
+
+def _hf(name: str) -> tuple[nn.Module, Tensor]:
+    import transformers
+
+    task = "ForSemanticSegmentation" if name == "Segformer" else "ForImageClassification"
+    config = getattr(transformers, f"{name}Config")()
+    return getattr(transformers, name + task)(config), torch.randn(1, 3, 224, 224)
+
+
+def _timm(name: str) -> tuple[nn.Module, Tensor]:
+    import timm
+
+    net = timm.create_model(name, pretrained=False)
+    return net, torch.randn(1, *net.default_cfg["input_size"])
+
+
+def _torchvision(name: str) -> tuple[nn.Module, Tensor]:
+    import torchvision
+
+    return torchvision.models.get_model(name, weights=None), torch.randn(1, 3, 224, 224)
+
+
+def check(net: nn.Module, x: Tensor, archs: int) -> dict[str, Any]:
+    """What was opened, and the largest differences between what must be equal."""
+    start = time.perf_counter()
+    space = sparsenas.open(net.eval(), x)
+    seconds = time.perf_counter() - start
+    found, rng = choices(space), np.random.default_rng(0)
+    smallest, largest = (Arch(found, {n: pick(found, n) for n in found}) for pick in (smallest_picks, largest_picks))
+    sampled = [Arch.sample(found, rng) for _ in range(archs)]
+    differences = [_difference(space.eval(), arch, x) for arch in (smallest, *sampled)]
+    table = sparsenas.CostTable(space, tuple(x.shape[1:]), {n: COSTS[n] for n in ("flops", "params")})
+    counted = [_hooked(sparsenas.derive(space, arch.gates()), x) for arch in (smallest, largest, *sampled[:3])]
+    told = [table.exact(arch) for arch in (smallest, largest, *sampled[:3])]
+    with torch.no_grad():
+        set_gates(space, largest.gates())
+        full = _relative(_logits(space(x)), _logits(net(x)))
+    return {
+        "seconds": round(seconds, 2),
+        "choices": len(found),
+        "share": round(space.coverage.share, 4),
+        "full": full,
+        "archs": max(differences),
+        "costs": [(mine["flops"], mine["params"]) for mine in told] == counted,
+        "flops": told[1]["flops"],
+        "smallest": round(told[0]["flops"] / told[1]["flops"], 4),
+        "closed": _reasons(space),
+    }
+
+
+def _difference(space: OpenedNetwork, arch: Arch, x: Tensor) -> float:
+    """Between the opened network under an architecture and its derived network."""
+    with torch.no_grad():
+        plain = sparsenas.derive(space, arch.gates()).eval()
+        set_gates(space, arch.gates())
+        return _relative(_logits(space(x)), _logits(plain(x)))
+
+
+def _relative(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max() / other.abs().max().clamp(min=1e-12))
+
+
+def _logits(output: Any) -> Tensor:
+    """The first tensor of an output."""
+    if isinstance(output, Tensor):
+        return output
+    return _logits(next(iter(output.values())) if isinstance(output, dict) else output[0])
+
+
+def _hooked(net: nn.Module, x: Tensor) -> tuple[int, int]:
+    """The multiply-adds by hooks on convolutions and linear layers and of products of activations; the parameters."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        net.eval()(x)
+    torch.backends.mha.set_fastpath_enabled(fast)
+    return counter.get_total_flops() // 2, sum(p.numel() for p in net.parameters())
+
+
+def _reasons(space: OpenedNetwork) -> dict[str, int]:
+    """How many layers were closed, by reason, the commonest first."""
+    counts: dict[str, int] = {}
+    for reason in space.coverage.closed.values():
+        key = reason.partition(" (")[0][:80]
+        counts[key] = counts.get(key, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1])[:3])
+
+
+def lines(wanted: list[str], archs: int) -> Iterator[dict[str, Any]]:
+    """The result of each network."""
+    for name in wanted:
+        torch.manual_seed(0)
+        try:
+            net, x = build(name)
+        except Exception as error:
+            yield {"name": name, "missing": f"{type(error).__name__}: {error}"[:120]}
+            continue
+        try:
+            yield {"name": name, **check(net, x, archs)}
+        except UserError as error:
+            yield {"name": name, "refused": str(error)[:200]}
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            yield {"name": name, "crashed": f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"[:300]}
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The results as a table of Markdown."""
+    head = "network", "under choice", "choices", "smallest", "s", "full size", "architectures", "costs", "closed"
+    rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for r in results:
+        if "share" not in r:
+            said = next(r[key] for key in ("missing", "refused", "crashed") if key in r)
+            rows.append(f"| {r['name']} | - | - | - | - | - | - | - | {said} |")
+            continue
+        closed = "; ".join(f"{count}: {reason}" for reason, count in r["closed"].items())
+        cells = [f"{r['share']:.0%}", r["choices"], f"{r['smallest']:.1%}", f"{r['seconds']:.1f}"]
+        cells += [f"{r['full']:.0e}", f"{r['archs']:.0e}", "equal" if r["costs"] else "DIFFER", closed]
+        rows.append(f"| {r['name']} | {' | '.join(map(str, cells))} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Runs the zoo, or what is named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--out", default="zoo.jsonl")
+    parser.add_argument("--archs", type=int, default=ARCHS)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    out = Path(options.out)
+    done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    wanted = [name for name in options.names or names() if name not in {result["name"] for result in done}]
+    for result in lines(wanted, options.archs):
+        done.append(result)
+        with out.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        print(json.dumps(result), flush=True)
+    print(table(done))
+
+
+if __name__ == "__main__":
+    main()
