@@ -15,7 +15,6 @@ from sparsenas import Join, UserError
 from sparsenas.__main__ import main
 from sparsenas.core.arch import every_arch
 from sparsenas.costs import CostTable
-from sparsenas.opening.open import open_network
 from sparsenas.spaces import tiny
 
 SMALL = ["--space.width=4", "--space.blocks=2"]
@@ -97,6 +96,8 @@ def test_a_network_with_two_inputs_from_python(space: Any) -> None:
 
 def test_what_cannot_be_opened_is_told() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4))
-    opened = open_network(net, torch.randn(1, 3, 8, 8))
-    opened.notes["somewhere"] = "a reason"
-    assert sparsenas.profile(opened, example=(3, 8, 8)).closed["somewhere"] == "a reason"
+    opened = sparsenas.open(net, torch.randn(1, 3, 8, 8))
+    coverage = sparsenas.profile(opened, example=(3, 8, 8)).coverage
+    assert coverage is not None
+    assert coverage.share == 1
+    assert opened.coverage == coverage

@@ -44,8 +44,10 @@ def profile(
     for table in (_decisions(space, found), _costs(found), _budgets(found)):
         if table.row_count:
             console.print(table)
-    for part, reason in found.closed.items():
-        console.print(f"not opened: {part}: {reason}", markup=False, soft_wrap=True)
+    if found.coverage is not None:
+        console.print(f"under choice: {found.coverage.share:.1%} of the multiply-adds")
+        for part, reason in found.coverage.closed.items():
+            console.print(f"not opened: {part}: {reason}", markup=False, soft_wrap=True)
 
 
 def _decisions(space: Plugin, found: Profile) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from sparsenas.costs.ends import budgets_at
 from sparsenas.costs.layer import as_number
 from sparsenas.errors import UserError, check_at_least
 from sparsenas.nn.tree import Tree
+from sparsenas.opening.coverage import Coverage
 from sparsenas.opening.opened import OpenedNetwork
 
 Sampled = Mapping[str, NDArray[np.float64]]
@@ -64,8 +65,8 @@ class Profile:
     """Each one alone, and where there are several also all at once."""
     samples: int
     """Random architectures behind the medians and the shares."""
-    closed: Mapping[str, str] = field(default_factory=dict)
-    """What of a plain network could not be opened, with the reasons; of the space ``open`` only."""
+    coverage: Coverage | None = None
+    """How much of a plain network was opened, and why the rest was not; of an opened network only."""
 
     def to_json(self) -> dict[str, Any]:
         """The profile as plain values."""
@@ -75,7 +76,8 @@ class Profile:
             "costs": {name: asdict(found) for name, found in self.costs.items()},
             "budgets": [asdict(one) for one in self.budgets],
             "samples": self.samples,
-            "closed": dict(self.closed),
+            "under_choice": None if self.coverage is None else self.coverage.share,
+            "closed": {} if self.coverage is None else dict(self.coverage.closed),
         }
 
 
@@ -97,13 +99,9 @@ def profile_of(
     checked = [_checked(table, [one], budget, sampled) for one, budget in zip(bounds, singles, strict=True)]
     if len(bounds) > 1:
         checked.append(_checked(table, bounds, [budget for one in singles for budget in one], sampled))
+    coverage = net.coverage if isinstance(net, OpenedNetwork) else None
     ranges = {name: _range(table, name, sampled[name]) for name in costs}
-    return Profile(table.choices, space_size(table.choices), ranges, checked, samples, closed_parts(net))
-
-
-def closed_parts(net: nn.Module) -> Mapping[str, str]:
-    """What of a plain network could not be opened, with the reasons; empty for any other space."""
-    return net.notes if isinstance(net, OpenedNetwork) else {}
+    return Profile(table.choices, space_size(table.choices), ranges, checked, samples, coverage)
 
 
 def _range(table: CostTable, name: str, sampled: NDArray[np.float64]) -> Range:
