@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -9,8 +12,9 @@ from sparsenas.core.derive import check_derivable
 from sparsenas.data import Data, as_data
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
-from sparsenas.nn.tree import tensors
+from sparsenas.nn.tree import shapes, tensors
 from sparsenas.objectives import LossObjective, Objective, is_loss
+from sparsenas.opening.opened import OpenedNetwork
 
 
 def build_data(data: Plugin, seed: int) -> Data:
@@ -53,9 +57,19 @@ def build_space(space: Plugin, data: Data, outputs: int) -> nn.Module:
     """Calls the space, with the shape of the data and the number of outputs where it takes them.
 
     The number of outputs is its argument ``classes``. Floating-point numbers become floats of
-    32 bits. Raises ``UserError``.
+    32 bits. A plain network is opened once; later calls return copies. Raises ``UserError``.
     """
-    net = space.build("space", shape=data.shape, classes=outputs)
+    key = f"{dict(space.flags)} {shapes(data.example)} {outputs}"
+    if key not in space.opened:
+        net = _checked(space, space.build("space", shape=data.shape, classes=outputs))
+        if not isinstance(net, OpenedNetwork):
+            return net
+        space.opened[key] = net
+    return copy.deepcopy(space.opened[key])
+
+
+def _checked(space: Plugin, net: Any) -> nn.Module:
+    """What a space has built, as floats. Raises ``UserError`` where it is no network that can be searched."""
     if not isinstance(net, nn.Module):
         raise UserError(f"--space {space.name}: expected it to return an nn.Module, got {type(net).__name__}")
     try:

@@ -26,6 +26,8 @@ class Plugin:
     flags: Mapping[str, Any] = field(default_factory=dict)
     make: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
     """The callable itself where it was given in Python; else it is looked up by name."""
+    opened: dict[str, nn.Module] = field(default_factory=dict, compare=False, repr=False)
+    """Plain networks that were opened, which takes seconds, by their flags and inputs; each use is a copy."""
 
     @classmethod
     def of(cls, value: object, **flags: Any) -> Plugin:

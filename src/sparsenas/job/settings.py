@@ -15,6 +15,7 @@ from sparsenas.data.dataset import is_one_image
 from sparsenas.data.lazy import own_generators
 from sparsenas.errors import UserError, told
 from sparsenas.job.build import build_space
+from sparsenas.job.distillation import learns
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.nn.tree import call
@@ -28,6 +29,10 @@ def check_settings(task: Task, recipes: Mapping[str, Recipe], method: Method | N
     """Raises ``UserError`` for flags that the inputs or the network cannot take; recipes are by their flag."""
     for flag, recipe in recipes.items():
         _check_inputs(flag, recipe, task.data.example)
+        if recipe.epochs == 0 and (flag != "--search" or method is None or learns(method) or task.opened is None):
+            untrained = "only an opened network has weights that candidates can be scored on"
+            why = untrained if flag == "--search" and task.opened is None else "something has to be learned"
+            raise UserError(f"{flag}.epochs: expected >= 1, got 0: {why}")
     with own_generators():
         for flag, recipe in recipes.items():
             for size in dict.fromkeys(recipe.sizes):

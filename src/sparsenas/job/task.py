@@ -24,6 +24,7 @@ from sparsenas.job.entry import admitted, checked_targets
 from sparsenas.job.limits import limits_at, more_costs
 from sparsenas.job.plugin import Plugin
 from sparsenas.objectives import Objective
+from sparsenas.opening.opened import OpenedNetwork
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
@@ -53,6 +54,18 @@ class Task:
         """A supernet, of ``target`` say, with fresh weights that follow from the seed and the purpose."""
         torch.manual_seed(seed_of(self.seed, purpose))
         return self.data.laid_out_weights(build_space(space or self.space, self.data, self.objective.outputs))
+
+    @property
+    def opened(self) -> OpenedNetwork | None:
+        """The opened network of the costs, where a plain network is searched; ``None`` for any other space."""
+        net = self.limits.table.net
+        return net if isinstance(net, OpenedNetwork) else None
+
+    def original(self) -> nn.Module:
+        """The plain network that was opened, with its own weights, in eval mode on the device of the data."""
+        net = build_space(self.space, self.data, self.objective.outputs)
+        assert isinstance(net, OpenedNetwork)
+        return self.data.laid_out_weights(net.net.to(self.data.device)).eval()
 
     def plain(self, arch: Arch, purpose: str, weights: Gates | None = None) -> nn.Module:
         """The network of an architecture with fresh weights, at the target's size; ``weights`` are its options'."""
@@ -102,6 +115,7 @@ def make_task(
     examples = build_data(data, seed).to(device)
     task = build_objective(objective, examples)
     examples = checked_targets(examples, task)
+    torch.manual_seed(seed_of(seed, "supernet"))  # the initial weights of a network that is opened
     net = build_space(space, examples, task.outputs)
     searched = choices(net)
     if not searched:

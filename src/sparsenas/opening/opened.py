@@ -218,6 +218,7 @@ class OpenedNetwork(Derivable):
                 _put(self.net, path, module)
             for (place, own, _), tensor in zip(held, whole, strict=True):
                 place[own] = tensor
+            self._resize(self.net, [None] * len(states))
 
     def _resize(self, net: nn.Module, states: Sequence[State]) -> None:
         """Sets the attributes of modules that hold numbers of channels."""

@@ -60,21 +60,20 @@ def reference_outputs(
     set_gates(own, arch.gates())
     slices = [module for module in own.modules() if isinstance(module, SliceBatchNorm2d)]
     norms: list[nn.Module] = [norm for norm in running_norms(own) if norm.running_mean is not None]
-    calls = [(norm, _statistics_of_calls(norm)) for norm in norms + slices]
+    for norm in norms + slices:
+        _use_mean_of_calls(norm)
     for x in calibration:
         call_on_copy(own, x)
-    for norm, statistics in calls:
-        for name, every in statistics.items():
-            if every:
-                running = norm.get_buffer(name)
-                running.copy_(torch.stack(every).mean(0))
     own.eval()
     for x in inputs:
         yield call_on_copy(own, x)
 
 
-def _statistics_of_calls(norm: nn.Module) -> dict[str, list[Tensor]]:
-    """The statistics of every batch that the norm will be called with in train mode, in double precision."""
+def _use_mean_of_calls(norm: nn.Module) -> None:
+    """Puts a norm into train mode; later, in eval mode, its statistics are the mean of those of all calls until then.
+
+    They are set at each call, since its buffers may be slices for the time of a call. The mean is of double precision.
+    """
     calls: dict[str, list[Tensor]] = {"running_mean": [], "running_var": []}
     forward = norm.train().forward
     norm.momentum = 1.0  # type: ignore[assignment]  # the running statistics become those of the last call
@@ -82,6 +81,10 @@ def _statistics_of_calls(norm: nn.Module) -> dict[str, list[Tensor]]:
     def recorded(input: Tensor, *args: Any, **kwargs: Any) -> Any:
         if norm.training:
             check_batch(input)
+        else:
+            for name, every in calls.items():
+                if every:
+                    norm.get_buffer(name).copy_(torch.stack(every).mean(0))
         output = forward(input, *args, **kwargs)
         if norm.training:
             for name, every in calls.items():
@@ -89,4 +92,3 @@ def _statistics_of_calls(norm: nn.Module) -> dict[str, list[Tensor]]:
         return output
 
     norm.forward = recorded
-    return calls

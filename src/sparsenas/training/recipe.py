@@ -10,7 +10,7 @@ from sparsenas.errors import UserError, check_at_least
 from sparsenas.training.optimizer_names import check_optimizer
 
 FIRST_CYCLE = 10.0
-LEAST = {"epochs": 1, "batch": 2, "warmup": 0, "clip": 0, "clip_value": 0, "weight_decay": 0, "momentum": 0}
+LEAST = {"epochs": 0, "batch": 2, "warmup": 0, "clip": 0, "clip_value": 0, "weight_decay": 0, "momentum": 0}
 LEAST |= {
     "accumulate": 1,
     "distill_random": 0,
@@ -29,7 +29,7 @@ class Recipe:
     """How a network is trained."""
 
     epochs: int = 60
-    """Passes over the training examples"""
+    """Passes over the training examples; 0 for the search of an opened network on its own weights"""
     batch: int = 64
     """Examples per forward pass, of all processes together; at least 2"""
     accumulate: int = 1

@@ -13,6 +13,7 @@ from sparsenas.job.lookup import OBJECT, canonical
 from sparsenas.job.plugin import Plugin
 from sparsenas.methods import Method
 from sparsenas.objectives import Objective
+from sparsenas.opening.opened import OpenedNetwork
 
 Objects = Mapping[str, Plugin]
 """The space, data set and objective that were given, by kind: objects, or names that the user trusts."""
@@ -57,11 +58,13 @@ def _maker(kind: str, value: object) -> Callable[[], Any] | None:
 
 
 def fresh(net: nn.Module) -> nn.Module:
-    """A copy of a network whose layers are initialised anew, from torch's generator.
+    """A copy of a network whose layers are initialised anew, from torch's generator; an opened one is as it was.
 
     Layers that have no ``reset_parameters`` keep their numbers.
     """
     made = copy.deepcopy(net)
+    if isinstance(made, OpenedNetwork):
+        return made
     for module in made.modules():
         for name in ("reset_parameters", "_reset_parameters"):
             reset = getattr(module, name, None)

@@ -112,6 +112,10 @@ def _supernet(
         run.restore(SUPERNET, net=net, method=method)
         fabric.to_device(net)
         return net
+    if recipe.epochs == 0:
+        run.save(SUPERNET, {"net": net.state_dict(), "method": method.state_dict()})
+        fabric.to_device(net)
+        return net
     with logger.stage("supernet"):
         checkpoint = Checkpoint(run, "supernet", checkpoint_seconds)
         train_supernet(fabric, net, method, task.data, task.objective, recipe, task.seed, logger, checkpoint)
