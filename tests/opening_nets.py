@@ -188,6 +188,28 @@ class Twice(nn.Module):
         return self.head(x + self.tied(x) + self.again(x))
 
 
+class Small(nn.Module):
+    """A stem, a block that may be skipped, a head, and a buffer that no file of weights has."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.stem, self.block = nn.Conv2d(1, width, 3, padding=1), Residual(width, width)
+        self.register_buffer("scale", torch.linspace(1, 2, width)[:, None, None], persistent=False)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.block(torch.relu(self.stem(x)) * self.scale)
+        return self.head(F.avg_pool2d(x, 4).mean((2, 3)))
+
+
+def small(width: int = 8, classes: int = 10) -> nn.Module:
+    return Small(width, classes)
+
+
+def broken() -> nn.Module:
+    raise ValueError("nobody builds this")
+
+
 IMAGE = (2, 1, 8, 8)
 NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "resnet": (ResNet, lambda: torch.randn(IMAGE)),

@@ -111,7 +111,10 @@ def test_teachers_teach(teacher: str, run: Path, here: Path) -> None:
         ("teachers_here:nobody", "found no 'nobody'"),
         ("nowhere.pt2", "expected a file of torch.export, got nowhere.pt2"),
         ("damaged.pt2", "damaged.pt2: expected a network of torch.export, got"),
-        ("sandwich", "--retrain.distill: expected largest, FILE.pt2 or package.module:callable, got sandwich"),
+        (
+            "sandwich",
+            "--retrain.distill: expected largest, original, FILE.pt2 or package.module:callable, got sandwich",
+        ),
     ],
 )
 def test_other_teachers_are_refused(

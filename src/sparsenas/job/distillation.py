@@ -1,4 +1,4 @@
-"""Who teaches a network: the largest network of the supernet, a file of torch.export, or a network of the user's."""
+"""Who teaches a network: the supernet's largest, the one that was opened, a torch.export file, one of the user's."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from sparsenas.nn.tree import Tree, call
 from sparsenas.opening.importing import import_callable
 from sparsenas.rundir.config import CONFIG, has_begun
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.results import ORIGINAL
 from sparsenas.searching.config import Scoring
 from sparsenas.training.recipe import Recipe
 
 SANDWICH, LARGEST = "sandwich", "largest"
+OWN = (LARGEST, ORIGINAL)
+"""Teachers that are networks of the run itself."""
 FLAG = "--retrain.distill"
 EXPORTED = ".pt2"
 BROKEN = (RuntimeError, ValueError, TypeError, OSError, KeyError, AttributeError, IndexError)
@@ -57,6 +60,8 @@ def check_teacher(recipe: Recipe, task: Task, learned: bool) -> None:
             f"{FLAG}: expected another teacher, since the search learns one architecture and no other one runs well on "
             f"the weights of the supernet; got {LARGEST}"
         )
+    if recipe.distill == ORIGINAL and task.opened is None:
+        raise UserError(f"{FLAG}: expected another teacher, since only an opened network has an {ORIGINAL}")
     if recipe.distill in ("", LARGEST):
         return
     teacher, few = _given(recipe.distill, task), task.data.train.subset(torch.arange(2, device=task.data.device))
@@ -74,7 +79,7 @@ def check_teacher_trusted(run: Run, recipe: Recipe, trusted: Collection[str]) ->
 
     A run folder may come from somebody else, and teachers are code.
     """
-    if has_begun(run) and recipe.distill not in ("", LARGEST, *trusted):
+    if has_begun(run) and recipe.distill not in ("", *OWN, *trusted):
         raise UserError(
             f"{run / CONFIG}: the teacher {recipe.distill} is code; to run it, add --trust-plugins {recipe.distill}"
         )
@@ -91,7 +96,9 @@ def make_teacher(recipe: Recipe, run: Run, task: Task, scoring: Scoring) -> Teac
 
 
 def _given(distill: str, task: Task) -> Teacher:
-    """A teacher of the user's."""
+    """A teacher that is there before the search: the network that was opened, or one of the user's."""
+    if distill == ORIGINAL:
+        return partial(call, task.original())
     module, colon, attribute = distill.partition(":")
     if distill.endswith(EXPORTED):
         net = _exported(Path(distill))
@@ -99,7 +106,9 @@ def _given(distill: str, task: Task) -> Teacher:
         net = import_callable(FLAG.removeprefix("--"), distill, module, attribute)()
         net = net.eval() if isinstance(net, nn.Module) else net
     else:
-        raise UserError(f"{FLAG}: expected {LARGEST}, FILE{EXPORTED} or package.module:callable, got {distill}")
+        raise UserError(
+            f"{FLAG}: expected {LARGEST}, {ORIGINAL}, FILE{EXPORTED} or package.module:callable, got {distill}"
+        )
     if not callable(net):
         raise UserError(f"{FLAG} {distill}: expected a function that returns a network, got {type(net).__name__}")
     return partial(call, net.to(task.data.device) if isinstance(net, nn.Module) else net)

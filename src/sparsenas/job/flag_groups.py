@@ -66,6 +66,9 @@ class RetrainingFlags(ABC):
 
     retrain: Recipe = RETRAIN
     """How the found network is trained."""
+    inherit: bool | None = None
+    """Whether it, and those it is compared with, start from the weights of the supernet or anew. Default: true for an
+    opened network, else false."""
     scale_to: list[str] = field(default_factory=list)
     """Limit on a cost, such as params<=3e6. The found network is made as wide as the limit allows, by the flag width of
     the space. Repeatable."""

@@ -130,7 +130,8 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
         run.do(partial(write_table, run / LATENCY_FILE, task.latency))
     if in_percent(config["budget"]):
         RunLogger(run).say(f"budget {', '.join(config['budget'])}: {', '.join(map(str, task.limits.budgets))}")
-    begin_run(run, command, config, code_checksum(task.space, task.limits.table.net))
+    code = code_checksum(task.space, task.limits.table.net)
+    begin_run(run, command, config, space_sha256=code, weights_sha256=task.weights_checksum())
 
 
 def open_task(
@@ -220,7 +221,13 @@ def _check_space(run: Run, task: Task) -> None:
     saved = {choice.name: choice for choice in run.read(SpaceInfo, "search").choices}
     if told := _difference(saved, task.choices):
         raise UserError(f"{run.path}: the space {task.space.name} has changed since this run began: {told}")
-    code = run.read(RunInfo).space_sha256
+    info = run.read(RunInfo)
+    if info.weights_sha256 != task.weights_checksum():
+        raise UserError(
+            f"{run / RunInfo.FILE}: the weights of the network that was opened have changed since this run began; "
+            "expected those of then"
+        )
+    code = info.space_sha256
     if code is not None and code != code_checksum(task.space, task.limits.table.net):
         RunLogger(run).say(
             f"{run.path}: the code of the space {task.space.name} has changed since this run began; "

@@ -66,12 +66,16 @@ def run_job(flags: RunFlags) -> None:
         check_teacher_trusted(run, flags.retrain, flags.trust_plugins)
         check_teacher(flags.retrain, task, learns(method))
         if flags.scale_to:
+            _refuse_inherited(flags, "--scale-to")
             _check_scale_to(task, method, flags)
+        elif flags.target:
+            _refuse_inherited(flags, "--target")
         begin(run, task, "run", to_config(flags))
         _search(run, task, method, fabric, flags)
         task = scale_stage(run, task, flags.scale_to) if flags.scale_to else task
         teacher = make_teacher(flags.retrain, run, task, flags.score)
-        trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds, teacher)
+        every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
+        trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, teacher, inherit)
         retrain_stage(trainer)
         compare_stages(trainer, flags.baselines, flags.compare)
         finish(run, task, flags.score)
@@ -144,8 +148,9 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE) -> No
         check_settings(task, {"--retrain": flags.retrain})
         run.remove(NET)
         update_results(run, retrained=None, baselines=[], compared=[])
-        trainer = NetworkTrainer(task, run, fabric, flags.retrain, flags.checkpoint_seconds, teacher)
-        retrain_stage(trainer, flags.inherit, flags.no_training)
+        every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
+        trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, teacher, inherit)
+        retrain_stage(trainer, flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
 
 
@@ -233,7 +238,14 @@ def _opened(flags: RetrainFlags, device: torch.device, how: Provenance | None, o
     return opened
 
 
-def _refuse_inherited(flags: RetrainFlags, other: str) -> None:
-    for flag, given in (("--no-training", flags.no_training), ("--inherit", flags.inherit)):
+def _inherits(flags: RunFlags | RetrainFlags, task: Task) -> bool:
+    """Whether networks start from the weights of the supernet, which are of its own size."""
+    resized = bool(flags.scale_to) or task.target != task.space
+    return (task.opened is not None and not resized) if flags.inherit is None else flags.inherit
+
+
+def _refuse_inherited(flags: RunFlags | RetrainFlags, other: str) -> None:
+    no_training = isinstance(flags, RetrainFlags) and flags.no_training
+    for flag, given in (("--no-training", no_training), ("--inherit", flags.inherit)):
         if given:
             raise UserError(f"{flag}: expected no {other}, since the supernet's weights are of its own size")

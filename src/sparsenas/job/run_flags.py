@@ -86,8 +86,6 @@ class RetrainFlags(TrustFlags, ProcessFlags, AcceleratorFlags, MovedFlags, Retra
     """Run folder of a search."""
     target: dict[str, Any] = field(default_factory=dict)
     """Flags of the space that differ in the final network, in place of those given to the search."""
-    inherit: bool = False
-    """Start from the weights of the supernet."""
     no_training: bool = False
     """Keep the weights of the search, with the learned weights of the options folded in. Nothing is trained."""
 

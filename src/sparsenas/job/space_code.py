@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from sparsenas.job.plugin import Plugin
+from sparsenas.spaces.open import imported, open_space
 
 
 def code_checksum(space: Plugin, net: nn.Module) -> str:
@@ -23,7 +24,8 @@ def code_checksum(space: Plugin, net: nn.Module) -> str:
     """
     make = space.callable("space")
     named = make if inspect.isroutine(make) or inspect.isclass(make) else type(make)
-    texts = {_source(thing) for thing in (named, *map(type, net.modules()))}
+    opened = [imported(str(space.flags["net"]))] if make is open_space else []
+    texts = {_source(thing) for thing in (named, *opened, *map(type, net.modules()))}
     return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()
 
 

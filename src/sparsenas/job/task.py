@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,8 +24,10 @@ from sparsenas.job.build import build_data, build_objective, build_space
 from sparsenas.job.entry import admitted, checked_targets
 from sparsenas.job.limits import limits_at, more_costs
 from sparsenas.job.plugin import Plugin
+from sparsenas.nn.fresh import reset
 from sparsenas.objectives import Objective
 from sparsenas.opening.opened import OpenedNetwork
+from sparsenas.opening.verify import largest_picks
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
@@ -67,9 +70,24 @@ class Task:
         assert isinstance(net, OpenedNetwork)
         return self.data.laid_out_weights(net.net.to(self.data.device)).eval()
 
+    def largest(self) -> Arch:
+        """The architecture of an opened network at full size."""
+        return Arch(self.choices, {name: largest_picks(self.choices, name) for name in self.choices})
+
+    def weights_checksum(self) -> str | None:
+        """The SHA-256 of the weights of the network that was opened; ``None`` for any other space."""
+        if self.opened is None:
+            return None
+        sums = hashlib.sha256()
+        for name, tensor in self.original().state_dict().items():
+            sums.update(name.encode())
+            sums.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return sums.hexdigest()
+
     def plain(self, arch: Arch, purpose: str, weights: Gates | None = None) -> nn.Module:
         """The network of an architecture with fresh weights, at the target's size; ``weights`` are its options'."""
-        return derive(self.network(purpose, self.target), weights or arch.gates())
+        net = derive(self.network(purpose, self.target), weights or arch.gates())
+        return net if self.opened is None else reset(net)
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """The exact costs of an architecture."""

@@ -143,14 +143,17 @@ class OpenedNetwork(Derivable):
             if name in made:
                 _held_in(small.get_submodule(path), own)[own] = made[name]
         self._resize(small, states)
-        for block in self._blocks():
-            if not block.runs:
-                _put(small, block.path, nn.Identity())
+        for path in self.skipped():
+            _put(small, path, nn.Identity())
         return small.train(self.training)
+
+    def skipped(self) -> list[str]:
+        """The paths of the blocks that do not run now."""
+        return [block.path for block in self._blocks() if not block.runs]
 
     def active_choices(self) -> Iterator[tuple[str, Picks]]:
         """The decisions about something that runs."""
-        skipped = [f"{block.path}." for block in self._blocks() if not block.runs]
+        skipped = [f"{path}." for path in self.skipped()]
         for decision, needs in zip(self._decisions(), self._needs, strict=True):
             if not needs or not all(any(path.startswith(s) for s in skipped) for path in needs):
                 yield decision.choice.name, decision.gate.picks
@@ -206,7 +209,7 @@ class OpenedNetwork(Derivable):
             (_held_in(self.net.get_submodule(path), own), own, name) for path, own, name in self._held if name in parts
         ]
         whole = [place[own] for place, own, _ in held]
-        gone = {block.path: self.net.get_submodule(block.path) for block in self._blocks() if not block.runs}
+        gone = {path: self.net.get_submodule(path) for path in self.skipped()}
         try:
             for place, own, name in held:
                 place[own] = parts[name]

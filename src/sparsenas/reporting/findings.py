@@ -140,7 +140,8 @@ def _tested(run: LoadedRun) -> Finding:
     retrained, inherited = run.results.retrained, run.results.inherited
     name = run.score.name.capitalize()
     if retrained:
-        how = "after retraining" if run.how_trained == "retrained" else f"({run.how_trained})"
+        after = f"after {run.how_trained.replace('retrained', 'retraining')}"
+        how = f"({run.how_trained})" if retrained.one_stage else after
         before = f" (with inherited weights {run.score.text(inherited.metrics)})" if inherited else ""
         text = f"{name} on the {retrained.split} set {how}: {run.score.text(retrained.metrics)}{before}."
         return Finding("good", text)

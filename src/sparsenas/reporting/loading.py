@@ -97,7 +97,10 @@ class LoadedRun:
     @property
     def how_trained(self) -> str:
         """How the weights of the final network were made."""
-        return "trained in one stage" if self.results.retrained and self.results.retrained.one_stage else "retrained"
+        tested = self.results.retrained
+        if tested and tested.one_stage:
+            return "trained in one stage"
+        return "retrained from inherited weights" if tested and tested.inherit else "retrained"
 
     @property
     def done(self) -> list[StageEnd]:

@@ -27,11 +27,14 @@ class _Format(Struct):
     format: int
 
 
-def begin_run(run: Run, command: str, flags: Mapping[str, Any], space_sha256: str | None = None) -> None:
-    """Writes ``run.json`` and ``config.yaml``; the latter marks the run as begun. Raises ``UserError``."""
+def begin_run(run: Run, command: str, flags: Mapping[str, Any], **checksums: str | None) -> None:
+    """Writes ``run.json``, with ``checksums`` of its names, and ``config.yaml``, which marks the run as begun.
+
+    Raises ``UserError``.
+    """
     versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     machine = f"{platform.machine()} {platform.system()}"
-    info = RunInfo(format=FORMAT, command=command, versions=versions, machine=machine, space_sha256=space_sha256)
+    info = RunInfo(format=FORMAT, command=command, versions=versions, machine=machine, **checksums)
     run.write(info)
     run.write_yaml(CONFIG, dict(flags))
 

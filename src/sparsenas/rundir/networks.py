@@ -7,7 +7,7 @@ from torch import nn
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.records import Provenance
 
-NET, SUPERNET, PT2, ONNX = "net.pt", "supernet.pt", "net.pt2", "net.onnx"
+NET, SUPERNET, PT2, ONNX, SCRIPT = "net.pt", "supernet.pt", "net.pt2", "net.onnx", "net.py"
 
 
 def save_net(run: Run, net: nn.Module, how: Provenance) -> None:

@@ -35,6 +35,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Processor architecture and operating system."""
     space_sha256: str | None = None
     """SHA-256 of the source code of the space; null where an earlier version began the run."""
+    weights_sha256: str | None = None
+    """SHA-256 of the weights of the network that was opened; null for any other space."""
 
 
 class SpaceInfo(Struct, frozen=True, kw_only=True):
@@ -128,6 +130,8 @@ class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True):
     FILE: ClassVar[str] = "net.json"
     one_stage: bool = False
     """The weights are those of the search; the network was not retrained."""
+    inherit: bool = False
+    """The retraining began with the weights of the supernet."""
     target: dict[str, Any] | None = None
     """Flags of the space that differ from those of the search."""
     scale_to: list[str] | None = None

@@ -10,6 +10,9 @@ from msgspec.structs import replace
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.records import ArchLabels, Costs, Metrics
 
+ORIGINAL = "original"
+"""The name of the network that was opened."""
+
 
 class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The found network on one set of examples."""
@@ -19,6 +22,8 @@ class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     metrics: Metrics
     one_stage: bool = False
     """The weights are those of the search; the network was not retrained."""
+    inherit: bool = False
+    """The retraining began with the weights of the supernet."""
     confusion: list[list[int]] | None = None
     """Examples by true class (rows) and predicted class (columns), where there are at most 100 classes."""
 
@@ -49,7 +54,7 @@ class ExportCheck(Struct, frozen=True, kw_only=True):
     """Examples of which the prediction is the same in ONNX Runtime."""
 
 
-class MeasuredLatency(Struct, frozen=True, kw_only=True):
+class MeasuredLatency(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Latency of the found network: by the table, and measured as a whole."""
 
     table_ms: float
@@ -58,6 +63,8 @@ class MeasuredLatency(Struct, frozen=True, kw_only=True):
     """Median; null where this machine is not the table's."""
     spread_ms: float | None
     """Interquartile range."""
+    original_ms: float | None = None
+    """Median of the network that was opened."""
 
 
 class Results(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,6 +79,8 @@ class Results(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Random architectures of about the same cost."""
     compared: list[Compared] = []
     """Architectures named by ``--compare``."""
+    original: Compared | None = None
+    """The network that was opened, with the weights it came with."""
     export: ExportCheck | None = None
     latency: MeasuredLatency | None = None
 

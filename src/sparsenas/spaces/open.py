@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ class OpenFlags:
     """The network: package.module:callable, a function or class that returns an nn.Module"""
     args: dict[str, Any] = field(default_factory=dict)
     """Arguments of the callable, such as {depth: 18}; classes and shape are given where it takes them"""
-    weights: str = ""
+    weights: Path | None = None
     """Its trained weights: a .safetensors file, or a .pt file of a state dict"""
     shares: tuple[float, ...] = SHARES
     """Shares of a layer's channels that may be kept"""
@@ -65,17 +66,22 @@ def open_space(
     """
     net = _built(flags, shape, classes)
     if flags.weights:
-        load_weights(net, flags.weights)
+        load_weights(net, str(flags.weights))
     plain = isinstance(shape, tuple | list) and all(isinstance(size, int) for size in shape)
     example = torch.zeros((1, *shape)) if plain else shape
     return opened_with(net, example, flags.options())
 
 
-def _built(flags: OpenFlags, shape: Any, classes: int) -> nn.Module:
-    module, colon, attribute = flags.net.partition(":")
+def imported(net: str) -> Callable[..., Any]:
+    """What makes the network, by the name that the flag gives. Raises ``UserError``."""
+    module, colon, attribute = net.partition(":")
     if not colon:
-        raise UserError(f"--space.net: expected package.module:callable, got {flags.net!r}")
-    make = import_callable("space.net", flags.net, module, attribute)
+        raise UserError(f"--space.net: expected package.module:callable, got {net!r}")
+    return import_callable("space.net", net, module, attribute)
+
+
+def _built(flags: OpenFlags, shape: Any, classes: int) -> nn.Module:
+    make = imported(flags.net)
     given: Mapping[str, Any] = {"classes": classes, "num_classes": classes, "shape": shape}
     takes = inspect.signature(make).parameters
     try:

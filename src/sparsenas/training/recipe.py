@@ -84,8 +84,8 @@ class Recipe:
     distill: str = ""
     """Distillation: who teaches besides the targets. In the search, sandwich: each step trains the largest architecture
     on the targets, then the smallest one and random ones on the outputs of the largest. In the retraining, largest: the
-    largest network of the supernet on inherited weights; or a file of torch.export, such as net.pt2 of another run; or
-    package.module:callable, a function that returns a network"""
+    largest network of the supernet on inherited weights; or original: the network that was opened; or a file of
+    torch.export, such as net.pt2 of another run; or package.module:callable, a function that returns a network"""
     distill_random: int = 1
     """Random architectures of a sandwich"""
     distill_weight: float = 0.5

@@ -12,6 +12,7 @@ from sparsenas.errors import UserError
 from sparsenas.job.lookup import OBJECT, canonical
 from sparsenas.job.plugin import Plugin
 from sparsenas.methods import Method
+from sparsenas.nn.fresh import reset
 from sparsenas.objectives import Objective
 from sparsenas.opening.opened import OpenedNetwork
 
@@ -58,17 +59,6 @@ def _maker(kind: str, value: object) -> Callable[[], Any] | None:
 
 
 def fresh(net: nn.Module) -> nn.Module:
-    """A copy of a network whose layers are initialised anew, from torch's generator; an opened one is as it was.
-
-    Layers that have no ``reset_parameters`` keep their numbers.
-    """
+    """A copy of a network, initialised anew by ``reset``; one that was opened keeps its weights."""
     made = copy.deepcopy(net)
-    if isinstance(made, OpenedNetwork):
-        return made
-    for module in made.modules():
-        for name in ("reset_parameters", "_reset_parameters"):
-            reset = getattr(module, name, None)
-            if callable(reset):
-                reset()
-                break
-    return made
+    return made if isinstance(made, OpenedNetwork) else reset(made)

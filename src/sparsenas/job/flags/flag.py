@@ -18,6 +18,8 @@ REQUIRED = object()
 """The default of a flag that must be given."""
 PLUGINS = (Plugin, Plugin | None)
 """Types of the parameters that are a space, a data set or a method; theirs are the flags of the callable they name."""
+SWITCHES = (bool, bool | None)
+"""Types of flags that are true where no value follows."""
 RUN = "run"
 """The parameter that is given without the name of its flag: a run folder."""
 NAME = ".name"

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, get_type_hints
 
 from sparsenas.errors import UserError
 from sparsenas.job.flags.build import build, check_complete, construct, defaults
-from sparsenas.job.flags.flag import NAME, RUN, Flag, Make, flags_of, is_section, parameters
+from sparsenas.job.flags.flag import NAME, RUN, SWITCHES, Flag, Make, flags_of, is_section, parameters
 from sparsenas.job.flags.kinds import as_list
-from sparsenas.job.flags.plugins import TARGET, all_flags, default_names, names, target_flags
+from sparsenas.job.flags.plugins import TARGET, all_flags, check_code, default_names, names, target_flags
 from sparsenas.job.flags.saved import check_unchanged, saved_names
 from sparsenas.job.flags.sources import GivenFlags, from_words, from_yaml
 from sparsenas.job.flags.words import Words, split_words
@@ -69,7 +69,9 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
     before = defaults(known.values())
     if line.saved is not None:
         check_unchanged({kind + NAME: name for kind, name in plugins.items()}, line.saved.plugins())
-        before |= line.saved.read(known)
+        saved = line.saved.read(known)
+        check_code({n: v for n, v in saved.items() if n not in given}, line.trusted(), line.saved.file)
+        before |= saved
         check_unchanged({name: v for name, v in given.items() if name.split(".")[0] in saved_names(make)}, before)
     values = {**before, **given}
     for kind, default in default_names(make).items():
@@ -89,7 +91,7 @@ def flags_class(command: Command) -> Make:
 
 def read_line(make: Make, argv: Sequence[str]) -> Line:
     """Takes a command line apart and reads its files. Raises ``UserError``."""
-    words = split_words(argv, {flag.name for flag in flags_of(make) if flag.kind is bool})
+    words = split_words(argv, {flag.name for flag in flags_of(make) if flag.kind in SWITCHES})
     if words.positional and RUN in parameters(make):
         words.flags.append((RUN, words.positional.pop(0)))
     if words.positional:

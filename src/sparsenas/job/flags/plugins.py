@@ -22,6 +22,8 @@ GIVEN = {
 """Parameters that a command supplies itself, so that they are no flags."""
 TARGET = "target"
 """The parameter of commands whose flags are those of the space at another size."""
+CODE = ("space.net", f"{TARGET}.net")
+"""Flags that name code: the network to be opened."""
 SHAPE = "shape"
 """Flags of every space."""
 SMALLEST = "tiny"
@@ -45,6 +47,13 @@ def names(
             check_trusted(kind, name, trusted, source.file)
         found[kind] = canonical(kind, name)
     return found
+
+
+def check_code(values: Mapping[str, Any], trusted: Iterable[str], file: str) -> None:
+    """Raises ``UserError`` where flags of a run folder name a network to be opened that is not ``trusted``."""
+    for name in CODE:
+        if isinstance(value := values.get(name), str):
+            check_trusted(name, value, trusted, file)
 
 
 def default_names(make: Make) -> dict[str, Any]:

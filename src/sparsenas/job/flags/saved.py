@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from sparsenas.errors import UserError
 from sparsenas.job.flags.build import check_complete, construct, defaults
 from sparsenas.job.flags.flag import Make, parameters, spelled
-from sparsenas.job.flags.plugins import all_flags, names
+from sparsenas.job.flags.plugins import all_flags, check_code, names
 from sparsenas.job.flags.sources import GivenFlags
 from sparsenas.job.plugin import Plugin
 
 Flags = TypeVar("Flags")
 UNSAVED = {"saved": False}
-MOVABLE = "data.root"
-"""May change when a run is resumed: whether the data are the same is checked in another way."""
+MOVABLE = ("data.root", "space.weights")
+"""May change when a run is resumed: whether the data and the weights are the same is checked in another way."""
 
 
 def unsaved(default: Any) -> Any:
@@ -51,6 +51,7 @@ def from_config(make: Callable[..., Flags], config: Mapping[str, Any], file: str
     plugins = names(make, [source], trusted)
     known = {flag.name: flag for flag in all_flags(make, plugins)}
     values = {**defaults(known.values()), **source.read(known)}
+    check_code(values, trusted, file)
     try:
         check_complete(known.values(), values)
         return construct(make, values)
@@ -76,7 +77,7 @@ def plain(value: Any) -> Any:
 def check_unchanged(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """Raises ``UserError`` for a flag that is not as in the run that is to be resumed."""
     for name, value in given.items():
-        if name in saved and name != MOVABLE and plain(value) != plain(saved[name]):
+        if name in saved and name not in MOVABLE and plain(value) != plain(saved[name]):
             raise UserError(
                 f"{spelled(name)}: the run to resume has {plain(saved[name])}, got {plain(value)}; "
                 "leave the flag out or choose another --out"

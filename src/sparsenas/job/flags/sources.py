@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsenas.errors import UserError
-from sparsenas.job.flags.flag import NAME, Flag, spelled, unknown
+from sparsenas.job.flags.flag import NAME, SWITCHES, Flag, spelled, unknown
 from sparsenas.job.flags.kinds import is_list
 from sparsenas.job.flags.words import Words
 from sparsenas.job.lookup import TABLES, canonical
@@ -67,7 +67,7 @@ def from_words(words: Words, known: Flags) -> GivenFlags:
         flag = known.get(name)
         if flag is None:
             raise unknown(f"--{given}", given, known)
-        if value is None and flag.kind is not bool:
+        if value is None and flag.kind not in SWITCHES:
             raise UserError(f"{spelled(name)}: expected a value, got none")
         value = "true" if value is None else value
         values[name] = [*values.get(name, []), value] if is_list(flag.kind) else value

@@ -71,7 +71,7 @@ def _train_each(
         if i < len(known) and known[i].text == arch.text():
             done.append(known[i])
             continue
-        net = task.plain(arch, f"{stage}{i + 1}")
+        net = trainer.start(arch, f"{stage}{i + 1}")
         checkpoint = trainer.train(net, f"{stage}{i + 1}")
         tested = evaluate(net, task.data, task.data.test, task.objective)
         costs, metrics = task.costs(arch), tested.metrics

@@ -11,7 +11,7 @@ from sparsenas.job.trained import found, inherited, trained
 from sparsenas.nn.recalibration import recalibrate
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.networks import provenance
-from sparsenas.rundir.results import Evaluation, results, update_results
+from sparsenas.rundir.results import ORIGINAL, Compared, Evaluation, results, update_results
 from sparsenas.searching.config import Scoring
 from sparsenas.training.evaluation import evaluate
 
@@ -21,17 +21,26 @@ def evaluate_stage(run: Run, task: Task, scoring: Scoring) -> None:
 
     A network trained in one stage has no other weights than those of the search.
     """
-    known, arch, one_stage = results(run), found(run, task.choices), provenance(run).one_stage
-    if known.inherited is None and not one_stage:
+    known, arch, how = results(run), found(run, task.choices), provenance(run)
+    if known.inherited is None and not how.one_stage:
         update_results(run, inherited=_tested(task, recalibrated(run, task, arch, scoring)))
     if known.retrained is None:
         net = trained(run, task).to(task.data.device)
-        update_results(run, retrained=replace(_tested(task, net), one_stage=one_stage))
+        update_results(run, retrained=replace(_tested(task, net), one_stage=how.one_stage, inherit=how.inherit))
+    if known.original is None and task.opened is not None:
+        update_results(run, original=_original(task))
 
 
 def _tested(task: Task, net: nn.Module) -> Evaluation:
     metrics, confusion = evaluate(net, task.data, task.data.test, task.objective)
     return Evaluation(split="test", metrics=metrics, confusion=None if confusion is None else confusion.tolist())
+
+
+def _original(task: Task) -> Compared:
+    """The network that was opened, with the weights it came with."""
+    arch = task.largest()
+    metrics = evaluate(task.original(), task.data, task.data.test, task.objective).metrics
+    return Compared(name=ORIGINAL, text=arch.text(), arch=arch.to_json(), costs=task.costs(arch), metrics=metrics)
 
 
 def recalibrated(run: Run, task: Task, arch: Arch, scoring: Scoring) -> nn.Module:

@@ -1,21 +1,27 @@
-"""The export stage: net.pt2 and net.onnx."""
+"""The export stage: net.pt2 and net.onnx; net.py where a plain network was opened."""
 
 from __future__ import annotations
 
+from sparsenas.core.gate import set_gates
 from sparsenas.exporting import export_network
 from sparsenas.job.task import Task
-from sparsenas.job.trained import trained
+from sparsenas.job.trained import found, trained
 from sparsenas.nn.quantize import freeze_weights
+from sparsenas.opening.opened import OpenedNetwork
+from sparsenas.opening.script import script
+from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.networks import SCRIPT
 from sparsenas.rundir.results import ExportCheck, update_results
 
 EXAMPLES = 64
 
 
 def export_stage(run: Run, task: Task) -> ExportCheck:
-    """Makes net.pt2 and net.onnx from net.pt; returns how far they are from it."""
+    """Makes net.pt2 and net.onnx from net.pt; returns how far they are from it. Raises ``UserError``."""
     net = trained(run, task)
+    _write_script(run, task)
     freeze_weights(net)
     inputs = task.data.prepared(next(task.data.val.batches(EXAMPLES)).inputs)
     with RunLogger(run).stage("export"):
@@ -26,3 +32,12 @@ def export_stage(run: Run, task: Task) -> ExportCheck:
         f"largest difference {check.onnx_max_difference:.1e}"
     )
     return check
+
+
+def _write_script(run: Run, task: Task) -> None:
+    """Makes net.py, by which the user's own network takes the weights of net.pt."""
+    net = task.network("script", task.target)
+    if isinstance(net, OpenedNetwork):
+        set_gates(net, found(run, task.choices).gates())
+        text = script(net).encode()
+        run.do(lambda: write_atomic(run / SCRIPT, lambda file: file.write(text)))

@@ -64,7 +64,7 @@ def summary(run: Run, budgets: Sequence[Budget], objective: Objective) -> Table:
         how = "trained in one stage" if tested.retrained.one_stage else "retrained"
         table.add_row(f"test {name}, {how}", score(tested.retrained.metrics))
         _add_random(table, tested, tested.retrained, objective)
-    for other in tested.compared:
+    for other in [*tested.compared, *([tested.original] if tested.original else [])]:
         table.add_row(f"test {name}, {other.name}", score(other.metrics))
     return table
 

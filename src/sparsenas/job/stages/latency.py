@@ -74,18 +74,21 @@ def latency_stage(run: Run, task: Task) -> None:
     if table is None or results(run).latency is not None:
         return
     arch, settings = found(run, task.choices), table.settings
-    logger, median, spread = RunLogger(run), None, None
+    logger, median, spread, original = RunLogger(run), None, None, None
     try:
         engine = _same_engine(table)
         with logger.stage("latency"), using_threads(settings.threads):
-            timing = measure_network(
-                task.network("supernet", task.target), arch, task.data.shape, engine, _timer(settings)
-            )
+            net, shape = task.network("supernet", task.target), task.data.shape
+            timing = measure_network(net, arch, shape, engine, _timer(settings))
+            if task.opened is not None:
+                original = measure_network(net, task.largest(), shape, engine, _timer(settings)).median_ms
         median, spread = timing.median_ms, timing.spread_ms
     except UserError as error:
         logger.note("latency", f"the found network is not measured whole: {error}")
     summed = task.costs(arch)[LATENCY]
-    update_results(run, latency=MeasuredLatency(table_ms=summed, measured_ms=median, spread_ms=spread))
+    update_results(
+        run, latency=MeasuredLatency(table_ms=summed, measured_ms=median, spread_ms=spread, original_ms=original)
+    )
 
 
 def _same_engine(table: LatencyTable) -> Engine:

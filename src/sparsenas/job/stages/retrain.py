@@ -9,6 +9,8 @@ from lightning_fabric import Fabric
 from msgspec.structs import replace
 from torch import nn
 
+from sparsenas.core.arch import Arch
+from sparsenas.core.derive import derive
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found, inherited
 from sparsenas.nn.tree import Tree
@@ -16,7 +18,7 @@ from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET, provenance, save_net
-from sparsenas.rundir.records import Provenance
+from sparsenas.rundir.records import ARCHS, Provenance
 from sparsenas.rundir.results import update_results
 from sparsenas.training.loops import train_network
 from sparsenas.training.recipe import Recipe
@@ -33,6 +35,21 @@ class NetworkTrainer:
     checkpoint_seconds: float
     teacher: Callable[[Tree], Tree] | None = None
     """Of all of them: a function from inputs to outputs."""
+    inherit: bool = False
+    """Whether they start from the weights of the supernet."""
+
+    def start(self, arch: Arch, purpose: str) -> nn.Module:
+        """The network of an architecture before its training; fresh weights follow from the purpose.
+
+        Where the search learned one architecture, the supernet has no weights for others: those inherit the weights
+        that its training began with.
+        """
+        run, task = self.run, self.task
+        if not self.inherit:
+            return task.plain(arch, purpose)
+        if arch == found(run, task.choices) or run.has(ARCHS):
+            return inherited(run, task, arch)
+        return derive(task.network("supernet"), arch.gates())
 
     def train(self, net: nn.Module, stage: str) -> Checkpoint:
         """Trains on all examples but those of the test split.
@@ -58,17 +75,16 @@ class NetworkTrainer:
         return checkpoint
 
 
-def retrain_stage(trainer: NetworkTrainer, inherit: bool = False, no_training: bool = False) -> None:
+def retrain_stage(trainer: NetworkTrainer, no_training: bool = False) -> None:
     """Makes net.pt, unless it is there."""
     task, run = trainer.task, trainer.run
     arch = found(run, task.choices)
     if run.has(NET):
         return
-    net = inherited(run, task, arch) if inherit or no_training else task.plain(arch, "retrain")
     if no_training:
-        save_net(run, net, Provenance(one_stage=True))
+        save_net(run, inherited(run, task, arch), Provenance(one_stage=True))
         return
-    how = replace(provenance(run), one_stage=False)
+    net, how = trainer.start(arch, "retrain"), replace(provenance(run), one_stage=False, inherit=trainer.inherit)
     with RunLogger(run).stage("retrain"):
         checkpoint = trainer.train(net, "retrain")
     save_net(run, net, how)

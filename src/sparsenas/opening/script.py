@@ -1,0 +1,86 @@
+"""A Python file that makes the user's own network the found one, without this library."""
+
+from __future__ import annotations
+
+from pprint import pformat
+from typing import Any
+
+from sparsenas.opening.opened import OpenedNetwork
+
+SCRIPT = '''"""The found network from your own {cls}, without sparsenas:
+
+    from net import shrink
+    net = shrink({cls}(...))  # built as you built the one that was opened
+
+net.pt, beside this file, has its weights.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+SKIPPED = {skipped}
+"""The blocks that are left out."""
+SIZES = {sizes}
+"""Attributes of modules that differ."""
+KEPT = {kept}
+"""What is kept of buffers that no file of weights has: dimensions and positions."""
+
+
+def shrink(net, weights=Path(__file__).with_name("net.pt")):
+    """Cuts a network in place to the found one, loads its weights and returns it in eval mode."""
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    for path in SKIPPED:
+        parent, _, name = path.rpartition(".")
+        net.get_submodule(parent)._modules[name] = nn.Identity()
+    for path, attributes in SIZES.items():
+        for attribute, value in attributes.items():
+            setattr(net.get_submodule(path), attribute, value)
+    for name, cuts in KEPT.items():
+        path, _, own = name.rpartition(".")
+        buffers = net.get_submodule(path)._buffers
+        for dim, positions in cuts:
+            buffers[own] = buffers[own].index_select(dim, torch.tensor(positions))
+    made = {{}}
+    for name, tensor in state.items():
+        path, _, own = name.rpartition(".")
+        module = net.get_submodule(path)
+        old = getattr(module, own)
+        if old is None or old.shape != tensor.shape:
+            if own in module._parameters:
+                learns = old is None or old.requires_grad
+                fresh = nn.Parameter(torch.empty_like(tensor), requires_grad=learns)
+                module._parameters[own] = made.setdefault(name if old is None else id(old), fresh)
+            else:
+                module._buffers[own] = torch.empty_like(tensor)
+    net.load_state_dict(state)
+    return net.eval()
+'''
+
+
+def script(opened: OpenedNetwork) -> str:
+    """The file for the gates that are set: a function ``shrink`` of the user's network."""
+    states = opened.states()
+    skipped = opened.skipped()
+    gone = tuple(f"{path}." for path in skipped)
+    sizes: dict[str, dict[str, Any]] = {}
+    for size in opened.sizes:
+        value = size.value(states)
+        if (
+            not f"{size.path}.".startswith(gone)
+            and getattr(opened.net.get_submodule(size.path), size.attribute) != value
+        ):
+            sizes.setdefault(size.path, {})[size.attribute] = value
+    kept: dict[str, list[tuple[int, list[int]]]] = {}
+    saved = opened.net.state_dict().keys()
+    for cut in opened.cuts:
+        positions = cut.positions.kept(states)
+        if cut.name not in saved and positions is not None and not cut.name.startswith(gone):
+            kept.setdefault(cut.name, []).append((cut.dim, positions.tolist()))
+    cls = type(opened.net).__name__
+    return SCRIPT.format(cls=cls, skipped=_shown(skipped), sizes=_shown(sizes), kept=_shown(kept))
+
+
+def _shown(value: object) -> str:
+    return pformat(value, width=116, sort_dicts=False, compact=True)
