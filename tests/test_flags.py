@@ -96,7 +96,7 @@ def test_values_become_their_types(kind: Any, value: object, expected: object) -
         ("--search.sizes=8,x", "--search.sizes: expected integers separated by commas, got 8,x"),
         ("--method.bin_range=1,x", "--method.bin_range: expected 2 numbers separated by commas, got 1,x"),
         ("--retrain.ema=2", "--retrain.ema: expected 0 <= ema < 1, got 2.0"),
-        ("--search.epochs=0", "--search.epochs: expected >= 1, got 0"),
+        ("--search.epochs=-1", "--search.epochs: expected >= 0, got -1"),
         ("--score.shrink=2", "--score.shrink: expected 0 <= shrink <= 1, got 2.0"),
         ("--seed=-1", "--seed: expected >= 0, got -1"),
         ("--checkpoint-seconds=-1", "--checkpoint-seconds: expected >= 0, got -1.0"),
@@ -196,6 +196,7 @@ def other(value: Any) -> Any:
     if isinstance(value, Scoring):
         return replace(value, val=value.val + 1)
     changes: dict[type, Any] = {int: 7, float: 7.5, str: "other", bool: True, list: ["flops<=9"], dict: {"width": 3}}
+    changes[type(None)] = True
     return changes[type(value)]
 
 

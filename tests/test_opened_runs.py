@@ -27,7 +27,7 @@ SHORT = (
 )  # fmt: skip
 
 
-DSO = ("--space.groups=true", "--space.depth=false", "--method=dso")
+DSO = ("--space.groups=true", "--space.depth=false", "--method=dso", "--method.adapt=none")
 
 
 def weights_of_seed(seed: int) -> dict[str, torch.Tensor]:
@@ -159,10 +159,7 @@ def test_from_python(tmp_path: Path) -> None:
         (("--space.args={width: 16}", "--space.weights={weights}"), "expected stem.weight of shape (16, 1, 3, 3)"),
         (("--space.args={classes: 7}",), "(examples, classes) = (4, 10), got (4, 7)"),
         (("--retrain.epochs=0",), "--retrain.epochs: expected >= 1, got 0"),
-        (
-            ("--search.epochs=0", "--space.groups=true", "--space.depth=false", "--method=dso"),
-            "--search.epochs: expected >= 1, got 0",
-        ),
+        ((*DSO, "--search.epochs=0"), "--search.epochs: expected >= 1, got 0"),
     ],
 )
 def test_mistakes(

@@ -1,61 +1,45 @@
-"""The found network beside the one that was opened."""
+"""The found network beside the one that was opened. A row has a name, the original, the found one, and their ratio."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sparsenas.reporting.loading import LoadedRun
-from sparsenas.reporting.numbers import NONE, count, percent
+from sparsenas.reporting.numbers import count, percent
 from sparsenas.reporting.tables import shown_costs
+from sparsenas.rundir.results import Compared
+
+Row = tuple[str, str, str, str]
 
 
-class Versus(NamedTuple):
-    """One line: a quantity or a decision, in the original and in the found network."""
-
-    name: str
-    original: str
-    found: str
-    share: str
-    """Found to original."""
-
-
-def measured(run: LoadedRun) -> list[Versus]:
-    """Test metrics, costs and measured latency; none where no network was opened."""
-    original, tested, latency = run.results.original, run.results.retrained, run.results.latency
-    if original is None or run.best is None:
-        return []
-    rows = []
-    if tested is not None:
-        pairs = zip(run.told(original.metrics), run.told(tested.metrics), strict=False)
-        names = dict.fromkeys([run.score.name, "loss"])
-        rows += [Versus(f"test {name}", *pair, "") for name, pair in zip(names, pairs, strict=False)]
-    for cost in shown_costs([original.costs]):
-        rows.append(_numbers(cost, original.costs[cost], run.costs.get(cost)))
-    if latency is not None and latency.original_ms is not None:
-        rows.append(_numbers("latency in ms, measured whole", latency.original_ms, latency.measured_ms))
-    return rows
+def measured(run: LoadedRun, original: Compared) -> list[Row]:
+    """Test metrics, costs and measured latency."""
+    tested, latency = run.results.retrained, run.results.latency
+    names, values = dict.fromkeys([run.score.name, "loss"]), run.told(original.metrics)
+    found = run.told(tested.metrics) if tested else [""] * len(values)
+    rows = [(f"test {name}", *pair, "") for name, *pair in zip(names, values, found, strict=True)]
+    rows += [_row(cost, original.costs[cost], run.costs.get(cost)) for cost in shown_costs([original.costs])]
+    if latency and latency.original_ms:
+        rows.append(_row("latency in ms, measured whole", latency.original_ms, latency.measured_ms))
+    return rows  # type: ignore[return-value]
 
 
-def decisions(run: LoadedRun) -> list[Versus]:
-    """How much of every layer is left: channels, kernels, blocks."""
-    original, best = run.results.original, run.best
-    if original is None or best is None:
-        return []
-    gone = tuple(f"{name.removesuffix('depth')}" for name, label in best.arch.items() if label == "skip")
+def decisions(run: LoadedRun, original: Compared) -> list[Row]:
+    """How much of every layer is left: channels, kernels, blocks; 0 in a block that is left out."""
+    arch = run.best.arch if run.best else {}
+    gone = tuple(name.removesuffix("depth") for name, label in arch.items() if label == "skip")
     rows = []
     for name, before in original.arch.items():
-        after = best.arch.get(name)
-        skipped = name.startswith(gone) and after != "skip" if gone else False
-        if isinstance(before, list):
-            kept = len(after) if isinstance(after, list) else 1
-            rows.append(_numbers(name, len(before), 0 if skipped else kept))
-        elif before.isdecimal() and isinstance(after, str) and after.isdecimal():
-            rows.append(_numbers(name, int(before), 0 if skipped else int(after)))
+        after = arch.get(name, "")
+        if before == "keep":
+            rows.append((name, str(before), str(after), ""))
         else:
-            rows.append(Versus(name, before, str(after), ""))
+            rows.append(_row(name, _size(before), 0 if name.startswith(gone) else _size(after)))
     return rows
 
 
-def _numbers(name: str, original: float, found: float | None) -> Versus:
-    share = NONE if found is None or not original else percent(found / original)
-    return Versus(name, count(original), count(found), share)
+def _size(label: str | list[str]) -> int:
+    """Channels, or the side of a kernel; of a list of groups of channels, how many there are."""
+    return len(label) if isinstance(label, list) else int(label) if label.isdecimal() else 1
+
+
+def _row(name: str, original: float, found: float | None) -> Row:
+    return name, count(original), count(found), percent(None if found is None else found / (original or 1))
