@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import nn
 from sparsenas.costs.ends import smallest_and_largest
 from sparsenas.errors import UserError, first_line
 from sparsenas.exporting import quiet
+from sparsenas.job.lookup import OBJECT
 from sparsenas.job.stages.evaluate import recalibrated
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
@@ -50,10 +52,11 @@ def learns(method: Method) -> bool:
     return type(method).final is not Method.final
 
 
-def check_teacher(recipe: Recipe, task: Task, learned: bool) -> None:
+def check_teacher(recipe: Recipe, task: Task, learned: bool, given: nn.Module | None = None) -> None:
     """Tries the teacher of a retraining on two examples, before anything is trained.
 
-    ``learned`` tells whether the search learns the architecture. Raises ``UserError``.
+    ``learned`` tells whether the search learns the architecture, ``given`` is the teacher where it is an object of
+    Python. Raises ``UserError``.
     """
     if recipe.distill == LARGEST and learned:
         raise UserError(
@@ -64,7 +67,7 @@ def check_teacher(recipe: Recipe, task: Task, learned: bool) -> None:
         raise UserError(f"{FLAG}: expected another teacher, since only an opened network has an {ORIGINAL}")
     if recipe.distill in ("", LARGEST):
         return
-    teacher, few = _given(recipe.distill, task), task.data.train.subset(torch.arange(2, device=task.data.device))
+    teacher, few = _given(recipe.distill, task, given), task.data.train.subset(torch.arange(2, device=task.data.device))
     for batch in few.batches(2):
         for size in recipe.sizes or (None,):
             try:
@@ -79,28 +82,34 @@ def check_teacher_trusted(run: Run, recipe: Recipe, trusted: Collection[str]) ->
 
     A run folder may come from somebody else, and teachers are code.
     """
-    if has_begun(run) and recipe.distill not in ("", *OWN, *trusted):
+    known = ("", *OWN, *trusted)
+    if has_begun(run) and recipe.distill not in known and not recipe.distill.startswith(f"{OBJECT}:"):
         raise UserError(
             f"{run / CONFIG}: the teacher {recipe.distill} is code; to run it, add --trust-plugins {recipe.distill}"
         )
 
 
-def make_teacher(recipe: Recipe, run: Run, task: Task, scoring: Scoring) -> Teacher | None:
+def make_teacher(
+    recipe: Recipe, run: Run, task: Task, scoring: Scoring, given: nn.Module | None = None
+) -> Teacher | None:
     """The teacher of a retraining, without gradients of its own; ``None`` without one. Raises ``UserError``."""
     if not recipe.distill:
         return None
     if recipe.distill != LARGEST:
-        return _given(recipe.distill, task)
+        return _given(recipe.distill, task, given)
     _, largest = smallest_and_largest(task.limits.table)
     return partial(call, recalibrated(run, task, largest, scoring))
 
 
-def _given(distill: str, task: Task) -> Teacher:
+def _given(distill: str, task: Task, given: nn.Module | None) -> Teacher:
     """A teacher that is there before the search: the network that was opened, or one of the user's."""
     if distill == ORIGINAL:
         return partial(call, task.original())
     module, colon, attribute = distill.partition(":")
-    if distill.endswith(EXPORTED):
+    net: Any
+    if module == OBJECT:
+        net = _object(distill, given)
+    elif distill.endswith(EXPORTED):
         net = _exported(Path(distill))
     elif colon:
         net = import_callable(FLAG.removeprefix("--"), distill, module, attribute)()
@@ -112,6 +121,16 @@ def _given(distill: str, task: Task) -> Teacher:
     if not callable(net):
         raise UserError(f"{FLAG} {distill}: expected a function that returns a network, got {type(net).__name__}")
     return partial(call, net.to(task.data.device) if isinstance(net, nn.Module) else net)
+
+
+def _object(distill: str, given: nn.Module | None) -> nn.Module:
+    """A copy of the object that teaches, in eval mode. Raises ``UserError`` where there is none any more."""
+    if given is None:
+        raise UserError(
+            f"{FLAG}: the teacher was an object of Python ({distill}), which a run folder cannot keep; go on from "
+            "Python, with teacher=net"
+        )
+    return copy.deepcopy(given).eval().requires_grad_(False)
 
 
 def _exported(path: Path) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from sparsenas.costs.budget import check_cost
 from sparsenas.distributed.fabric import Device
@@ -55,8 +56,8 @@ from sparsenas.rundir.records import ARCHS, Best, Provenance
 from sparsenas.rundir.results import ExportCheck, update_results
 
 
-def run_job(flags: RunFlags) -> None:
-    """The whole job: search, retrain, evaluate, export, report. Raises ``UserError``."""
+def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
+    """The whole job: search, retrain, evaluate, export, report; ``teacher`` is one of Python. Raises ``UserError``."""
     check_extra("onnx", "run")
     fabric = fabric_of(flags)
     with new_folder(flags.out) as run:
@@ -64,7 +65,7 @@ def run_job(flags: RunFlags) -> None:
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         named(task, flags.compare)
         check_teacher_trusted(run, flags.retrain, flags.trust_plugins)
-        check_teacher(flags.retrain, task, learns(method))
+        check_teacher(flags.retrain, task, learns(method), teacher)
         if flags.scale_to:
             _refuse_inherited(flags, "--scale-to")
             _check_scale_to(task, method, flags)
@@ -73,9 +74,9 @@ def run_job(flags: RunFlags) -> None:
         begin(run, task, "run", to_config(flags))
         _search(run, task, method, fabric, flags)
         task = scale_stage(run, task, flags.scale_to) if flags.scale_to else task
-        teacher = make_teacher(flags.retrain, run, task, flags.score)
+        taught = make_teacher(flags.retrain, run, task, flags.score, teacher)
         every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
-        trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, teacher, inherit)
+        trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
         retrain_stage(trainer)
         compare_stages(trainer, flags.baselines, flags.compare)
         finish(run, task, flags.score)
@@ -134,22 +135,22 @@ def _evolve(run: Run, flags: EvolveFlags, device: torch.device, objects: Mapping
     logger.say(f"report: {report(run.path)}")
 
 
-def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE) -> None:
+def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teacher: nn.Module | None = None) -> None:
     """Trains the found network again, and others beside it; ``objects`` are those the run was given.
 
     Raises ``UserError``.
     """
     fabric = fabric_of(flags)
     with locked(open_folder(flags.run)):
-        run, task, saved, _ = _resized(flags, fabric.device, objects)
+        run, task, saved, _ = _resized(flags, fabric.device, objects, teacher)
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         check_data(run, task.data)
-        teacher = make_teacher(flags.retrain, run, task, saved.score)
+        taught = make_teacher(flags.retrain, run, task, saved.score, teacher)
         check_settings(task, {"--retrain": flags.retrain})
         run.remove(NET)
         update_results(run, retrained=None, baselines=[], compared=[])
         every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
-        trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, teacher, inherit)
+        trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
         retrain_stage(trainer, flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
 
@@ -212,29 +213,39 @@ def _copy_supernet(source: Run, run: Run) -> None:
             write_atomic(run / SUPERNET, lambda file: shutil.copyfileobj(supernet, file))
 
 
-def _resized(flags: RetrainFlags, device: torch.device, objects: Mapping[str, Plugin]) -> Opened:
+def _resized(
+    flags: RetrainFlags, device: torch.device, objects: Mapping[str, Plugin], teacher: nn.Module | None
+) -> Opened:
     """The run's task at the size at which its network is to be trained. Raises ``UserError``."""
     if flags.scale_to:
-        return _scaled(flags, device, objects)
+        return _scaled(flags, device, objects, teacher)
     how = Provenance(target=dict(flags.target)) if flags.target else None
-    opened = _opened(flags, device, how, objects)
+    opened = _opened(flags, device, how, objects, teacher)
     if opened.task.target != opened.task.space:
         _refuse_inherited(flags, "--target")
     recount(opened.run, opened.task, how or Provenance())
     return opened
 
 
-def _scaled(flags: RetrainFlags, device: torch.device, objects: Mapping[str, Plugin]) -> Opened:
+def _scaled(
+    flags: RetrainFlags, device: torch.device, objects: Mapping[str, Plugin], teacher: nn.Module | None
+) -> Opened:
     _refuse_inherited(flags, "--scale-to")
     check_target(flags.target)
     how = Provenance(target=dict(flags.target) or None, scale_to=[])
-    opened = _opened(flags, device, how, objects)
+    opened = _opened(flags, device, how, objects, teacher)
     return opened._replace(task=scale_stage(opened.run, opened.task, flags.scale_to))
 
 
-def _opened(flags: RetrainFlags, device: torch.device, how: Provenance | None, objects: Mapping[str, Plugin]) -> Opened:
+def _opened(
+    flags: RetrainFlags,
+    device: torch.device,
+    how: Provenance | None,
+    objects: Mapping[str, Plugin],
+    teacher: nn.Module | None,
+) -> Opened:
     opened = open_task(flags.run, device, flags.trust_plugins, flags.data, how, objects)
-    check_teacher(flags.retrain, opened.task, learned=not opened.run.has(ARCHS))
+    check_teacher(flags.retrain, opened.task, not opened.run.has(ARCHS), teacher)
     return opened
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from torch import nn
 
 from sparsenas.errors import UserError
 from sparsenas.job.api.found import Found
@@ -16,6 +17,7 @@ from sparsenas.job.flag_groups import RETRAIN, SEARCH
 from sparsenas.job.flags.flag import flags_of
 from sparsenas.job.flags.kinds import as_list, is_list
 from sparsenas.job.jobs import evolve_job, export_job, retrain_job, run_job, search_job
+from sparsenas.job.lookup import OBJECT
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags
 from sparsenas.reporting import report as write_report
 from sparsenas.rundir.results import ExportCheck
@@ -39,6 +41,7 @@ def run(
     search: Recipe | Mapping[str, Any] | None = None,
     retrain: Recipe | Mapping[str, Any] | None = None,
     score: Scoring | Mapping[str, Any] | None = None,
+    teacher: nn.Module | None = None,
     **flags: Any,
 ) -> Found:
     """Searches, retrains, evaluates, exports and reports, as ``sparsenas run`` does.
@@ -57,6 +60,8 @@ def run(
         search: how the supernet is trained: a ``Recipe``, or those fields of it that differ from the default.
         retrain: how the found network is trained.
         score: how candidates are scored.
+        teacher: a trained network whose outputs the retraining learns from as well; see ``distill_weight`` and
+            ``distill_temperature`` of ``retrain``. A copy in eval mode is used; ``resume=True`` needs it again.
         flags: any other flag of ``sparsenas run``: ``cost``, ``seed``, ``resume``, ``baselines``,
             ``devices``, ``threads``, ...
 
@@ -65,11 +70,11 @@ def run(
     given = _problem(space, data, objective)
     recipes = {
         "search": _group("search", SEARCH, search),
-        "retrain": _group("retrain", RETRAIN, retrain),
+        "retrain": _taught(_group("retrain", RETRAIN, retrain), teacher),
         "score": _group("score", Scoring(), score),
     }
     made = _flags(RunFlags, method=plugin("method", method), budget=_list(budget), out=out, **given, **recipes, **flags)
-    run_job(made)
+    run_job(made, teacher)
     return Found(made.out, given)
 
 
@@ -106,20 +111,28 @@ def evolve_run(run: Folder, *, method: object, budget: str | Sequence[str], out:
     return Found(made.out, objects, tuple(made.trust_plugins))
 
 
-def retrain(run: Folder, *, retrain: Recipe | Mapping[str, Any] | None = None, **flags: Any) -> Found:
+def retrain(
+    run: Folder,
+    *,
+    retrain: Recipe | Mapping[str, Any] | None = None,
+    teacher: nn.Module | None = None,
+    **flags: Any,
+) -> Found:
     """Trains the found network on all examples but the test split, as ``sparsenas retrain`` does.
 
     Args:
         run: what a search returned, or its run folder.
         retrain: how it is trained: a ``Recipe``, or those fields of it that differ from the default.
+        teacher: a trained network that teaches, as for ``sparsenas.run``.
         flags: ``space``, ``data`` and ``objective``, if the run had objects and only its folder is given; any other
             flag of ``sparsenas retrain``: ``target``, ``scale_to``, ``baselines``, ``compare``, ``inherit``, ...
 
     Returns what was found. Raises ``UserError``.
     """
     path, objects, flags = _folder(run, flags)
-    made = _flags(RetrainFlags, run=path, retrain=_group("retrain", RETRAIN, retrain), **flags)
-    retrain_job(made, objects)
+    recipe = _taught(_group("retrain", RETRAIN, retrain), teacher)
+    made = _flags(RetrainFlags, run=path, retrain=recipe, **flags)
+    retrain_job(made, objects, teacher)
     return Found(path, objects, tuple(made.trust_plugins))
 
 
@@ -166,6 +179,17 @@ def _group(name: str, default: Group, given: Group | Mapping[str, Any] | None) -
         if field not in known:
             raise UserError(f"{field}: {type(default).__name__} has no such field; expected one of {', '.join(known)}")
     return replace(default, **_typed(type(default), values))
+
+
+def _taught(recipe: Recipe, teacher: nn.Module | None) -> Recipe:
+    """The recipe of a network that an object teaches. Raises ``UserError``."""
+    if teacher is None:
+        return recipe
+    if not isinstance(teacher, nn.Module):
+        raise UserError(f"teacher: expected an nn.Module, got {type(teacher).__name__}; name others as retrain.distill")
+    if recipe.distill:
+        raise UserError(f"teacher: expected none beside retrain.distill, got {recipe.distill}")
+    return replace(recipe, distill=f"{OBJECT}:{type(teacher).__name__}")
 
 
 def _flags(make: Any, **values: Any) -> Any:
