@@ -26,6 +26,7 @@ from sparsenas.costs import COSTS, Budget, CostTable, Layer, Limits, Shape, pars
 from sparsenas.costs.enumerate import enumerate_layers
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings, Timing, measured_part, takes_time
 from sparsenas.errors import UserError
+from sparsenas.exporting import onnx_feeds
 from sparsenas.job.folder import open_task
 from sparsenas.job.stages.latency import latency_stage
 from sparsenas.rundir.folder import Run
@@ -218,7 +219,10 @@ def test_a_layer_is_rebuilt_as_it_was(net: nn.Module, shape: Shape) -> None:
             assert layer.inputs[0] > 1 or again == [measured_part(layer)]
         model = model_of(layer, 2, copies=3)
         session = onnxruntime.InferenceSession(model.content, providers=["CPUExecutionProvider"])
-        assert session.run(None, model.feeds)[0].shape == (2 * layer.output[0], *layer.output[1:])
+        assert session.run(None, onnx_feeds([*model.inputs], model.inputs))[0].shape == (
+            2 * layer.output[0],
+            *layer.output[1:],
+        )
 
 
 # How times are taken.

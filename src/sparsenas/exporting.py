@@ -115,7 +115,7 @@ def onnx_network(run: Run) -> Callable[[Tree], Tree]:
 
     def forward(inputs: Tree) -> Tree:
         with _refusing(path):
-            outputs = session.run(None, _feeds(names, inputs))
+            outputs = session.run(None, onnx_feeds(names, inputs))
             if wrong := [output.shape for output in outputs if len(output) != count(inputs)]:
                 raise ValueError(f"an output of {wrong[0]}")
         found = tuple(torch.as_tensor(output).to(device_of(inputs)) for output in outputs)
@@ -124,8 +124,8 @@ def onnx_network(run: Run) -> Callable[[Tree], Tree]:
     return forward
 
 
-def _feeds(names: Sequence[str], inputs: Tree) -> dict[str, Any]:
-    """The inputs by their names in the model."""
+def onnx_feeds(names: Sequence[str], inputs: Tree) -> dict[str, Any]:
+    """The inputs by their names in the model: those of a dictionary by name, others in order."""
     named = isinstance(inputs, dict) and set(inputs) == set(names)
     ordered = [inputs[name] for name in names] if named else tensors(inputs)
     return {name: leaf.cpu().contiguous().numpy() for name, leaf in zip(names, ordered, strict=True)}

@@ -28,6 +28,7 @@ UNSTEADY = 0.25
 
 def latency(
     space: Plugin = TINY,
+    example: str = "",
     engine: Literal["torch", "onnxruntime"] = "torch",
     out: Path = Path("latency.json"),
     batch: int = 1,
@@ -47,6 +48,8 @@ def latency(
 
     Args:
         space: search space, with the flags and the image shape of the search.
+        example: batch of inputs of a network that takes more than one image, as package.module:callable, a function
+            that returns it.
         engine: torch, or onnxruntime as net.onnx runs.
         out: latency table, a JSON file.
         batch: images in a batch, 1 or more. A latency is that of a whole batch.
@@ -59,7 +62,7 @@ def latency(
         json: print one JSON object.
     """
     settings = Settings(engine, accelerator, batch, threads or torch.get_num_threads(), warmup, repeats)
-    table, checked = build(space, settings, out, networks, seed, Console(stderr=True, highlight=False))
+    table, checked = build(space, settings, out, networks, seed, Console(stderr=True, highlight=False), example)
     if json:
         print(json_module.dumps(_facts(out, table, space, checked)))
     else:

@@ -12,6 +12,7 @@ from sparsenas.costs.layer import format_cost
 from sparsenas.job.api.profile import profile_space
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.profile import Profile
+from sparsenas.job.space_facts import named_example
 
 TINY = Plugin("tiny")
 
@@ -21,6 +22,7 @@ def profile(
     budget: list[str] | None = None,
     cost: list[str] | None = None,
     latency: str = "",
+    example: str = "",
     samples: int = 1000,
     seed: int = 0,
     json: bool = False,
@@ -32,11 +34,15 @@ def profile(
         budget: limit to check, such as flops<=330e6, or flops<=50% of the largest network's. Repeatable.
         cost: cost to count as well: peak_memory, or a function as package.module:callable. Repeatable.
         latency: latency table, made by sparsenas latency. It adds the cost latency_ms.
+        example: batch of inputs of a network that takes more than one image, as package.module:callable, a function
+            that returns it.
         samples: number of random architectures, 1 or more, for the middle costs and the shares within a budget.
         seed: seed of these architectures, 0 or more.
         json: print one JSON object.
     """
-    found = profile_space(space, budget or [], None, cost or [], latency, samples, seed)
+    found = profile_space(
+        space, budget or [], named_example(example) if example else None, cost or [], latency, samples, seed
+    )
     if json:
         print(json_module.dumps({"space": space.to_config(), **found.to_json()}))
         return

@@ -14,7 +14,7 @@ from sparsenas.costs.layer import as_number
 from sparsenas.errors import UserError
 from sparsenas.job.limits import costs_with, more_costs
 from sparsenas.job.plugin import Plugin, space_of
-from sparsenas.job.space_facts import input_shape
+from sparsenas.job.space_facts import input_shape, space_words
 from sparsenas.spaces.published import read_arch
 
 FEW = 30
@@ -59,7 +59,7 @@ def _count(archs: Sequence[str], space: Plugin, latency: LatencyTable | None, ow
     """Architectures of one space; it is built once."""
     net, shape = space.build("space"), input_shape(space)
     found = [read_arch(choices(net), text) for text in archs]
-    table = CostTable(net, shape, {**costs_with(latency, space.words("space", shape=shape)), **own})
+    table = CostTable(net, shape, {**costs_with(latency, space_words(space, shape)), **own})
     if len(found) <= FEW:
         return [(arch, table.exact(arch)) for arch in found]
     columns = table(found)

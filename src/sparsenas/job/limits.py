@@ -15,6 +15,7 @@ from sparsenas.data import Data
 from sparsenas.errors import UserError
 from sparsenas.job.build import build_space
 from sparsenas.job.plugin import Plugin
+from sparsenas.job.space_facts import space_words
 from sparsenas.opening.importing import import_callable
 
 
@@ -34,7 +35,7 @@ def limits_at(
     net = build_space(target, data, outputs)
     if choices(net) != searched:
         raise UserError("--target: expected flags that leave the choices of the space as they are, such as its depth")
-    flags = target.words("space", shape=data.shape, classes=outputs)
+    flags = space_words(target, data.shape, classes=outputs)
     table = CostTable(net, data.shape, {**costs_with(latency, flags), **(own or {})})
     return Limits(table, budgets_at(table, bounds))
 

@@ -5,22 +5,61 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from sparsenas.core.arch import space_size
 from sparsenas.core.gate import choices
 from sparsenas.costs import CostTable, Shape
-from sparsenas.errors import UserError
+from sparsenas.costs.trace import is_shape
+from sparsenas.errors import UserError, told
 from sparsenas.job.plugin import Plugin
+from sparsenas.nn.tree import Tree, map_tensors, shapes, tensors
+from sparsenas.opening.importing import import_callable
 
 
-def input_shape(space: Plugin) -> Shape:
-    """The image shape at which costs are counted: the space's flag, else its default. Raises ``UserError``."""
+def input_shape(space: Plugin) -> Shape | Tree:
+    """The shape at which costs are counted: the space's flag, else its default, which may be an example.
+
+    Raises ``UserError``.
+    """
     parameters = inspect.signature(space.callable("space")).parameters
     shape = space.flags.get("shape") or (parameters["shape"].default if "shape" in parameters else None)
     if shape is None:
         raise UserError(
             f"--space {space.name}: expected --space.shape CHANNELS,HEIGHT,WIDTH, since it has no shape of its own"
         )
-    return tuple(shape)
+    return tuple(shape) if is_shape(shape) else shape
+
+
+def named_example(name: str) -> Shape | Tree:
+    """The shape of an input, or an example, from a function that returns a batch. Raises ``UserError``."""
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise UserError(f"--example: expected package.module:callable, got {name!r}")
+    try:
+        batch = import_callable("example", name, module, attribute)()
+    except UserError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        raise UserError(f"--example {name}: cannot be called: {told(error)}") from error
+    if not tensors(batch):
+        raise UserError(f"--example {name}: expected a tree of tensors, got {type(batch).__name__}")
+    return example_shape(batch)
+
+
+def example_shape(example: Tree) -> Shape | Tree:
+    """The shape of one input where that is one float tensor or given itself, else an example."""
+    if is_shape(example):
+        return tuple(example)
+    if isinstance(example, Tensor) and example.dtype == torch.float32:
+        return tuple(example.shape[1:])
+    return map_tensors(lambda leaf: leaf[:1], example)
+
+
+def space_words(space: Plugin, shape: Shape | Tree, **given: Any) -> str:
+    """The flags that name a space on a command line; an example has no word there."""
+    return space.words("space", **({"shape": shape} if is_shape(shape) else {}), **given)
 
 
 def describe(space: Plugin) -> dict[str, Any]:
@@ -29,7 +68,7 @@ def describe(space: Plugin) -> dict[str, Any]:
     searched = choices(net)
     return {
         "name": space.name,
-        "shape": list(shape),
+        "shape": list(shape) if is_shape(shape) else shapes(shape),
         "size": space_size(searched),
         "choices": [vars(choice) | {"options": list(choice.options)} for choice in searched.values()],
         "range": reach(CostTable(net, shape)),

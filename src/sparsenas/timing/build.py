@@ -17,6 +17,7 @@ from sparsenas.costs.latency import LatencyTable, Timing, measured_part, takes_t
 from sparsenas.costs.layer import Layer
 from sparsenas.errors import UserError
 from sparsenas.nn.bn_folding import fold_batch_norms
+from sparsenas.nn.tree import Tree
 from sparsenas.searching.rank_correlation import agreement
 from sparsenas.timing.engines import Engine
 from sparsenas.timing.files import write_table
@@ -60,14 +61,23 @@ def fill(table: LatencyTable, layers: Sequence[Layer], engine: Engine, watch: Wa
         tick(f"the last {table.timings[group[-1]].median_ms:.3f} ms", len(group))
 
 
-def measure_network(net: nn.Module, arch: Arch, shape: Shape, engine: Engine, watch: Watch) -> Timing:
-    """The time of one whole network in eval mode with folded batch norms, as it is deployed."""
+def measure_network(net: nn.Module, arch: Arch, shape: Shape | Tree, engine: Engine, watch: Watch) -> Timing:
+    """The time of one whole network in eval mode with folded batch norms, as it is deployed.
+
+    ``shape`` is that of one input, or an example: a tree of tensors.
+    """
     plain = fold_batch_norms(derive(net, arch.gates()).eval())
     return watch([engine.network(plain, shape)])[0]
 
 
 def check(
-    table: LatencyTable, net: nn.Module, shape: Shape, archs: Iterable[Arch], engine: Engine, watch: Watch, tick: Tick
+    table: LatencyTable,
+    net: nn.Module,
+    shape: Shape | Tree,
+    archs: Iterable[Arch],
+    engine: Engine,
+    watch: Watch,
+    tick: Tick,
 ) -> list[Checked]:
     """The sums of the table and the measured times of whole networks."""
     cost, found = table.cost(), []
@@ -79,7 +89,7 @@ def check(
     return found
 
 
-def layers_of(net: nn.Module, shape: Shape, archs: Iterable[Arch]) -> list[Layer]:
+def layers_of(net: nn.Module, shape: Shape | Tree, archs: Iterable[Arch]) -> list[Layer]:
     """All layers of some architectures, of which ``enumerate_layers`` may miss some in a large space."""
     found = []
     for arch in archs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +15,22 @@ from torch import Tensor, nn
 
 from sparsenas.costs.latency import Settings
 from sparsenas.costs.layer import Layer, Shape
+from sparsenas.costs.trace import is_shape
 from sparsenas.errors import UserError, check_extra
-from sparsenas.exporting import onnx_model
+from sparsenas.exporting import onnx_feeds, onnx_model
+from sparsenas.nn.tree import Tree, arguments, map_tensors
 from sparsenas.timing.onnx_layers import CONVOLUTIONS, Model, empty_model, model_of
 from sparsenas.timing.timer import Trial, Work
 from sparsenas.timing.torch_layers import inputs_of, module_of
+
+NO_NAMES: Mapping[str, Tree] = {}
+
+
+def batch_of(shape: Shape | Tree, size: int) -> Tree:
+    """A batch of random inputs of a shape, or of copies of an example, on the CPU."""
+    if is_shape(shape):
+        return torch.randn(size, *shape)
+    return map_tensors(lambda leaf: torch.cat([leaf[:1].cpu()] * size), shape)
 
 
 class Engine(ABC):
@@ -37,8 +48,11 @@ class Engine(ABC):
         """The work that shows the time of a layer on a random batch. Raises ``UserError`` when it cannot be rebuilt."""
 
     @abstractmethod
-    def network(self, net: nn.Module, shape: Shape) -> Work:
-        """A plain network in eval mode, ready to run on a random batch of images of ``shape``."""
+    def network(self, net: nn.Module, shape: Shape | Tree) -> Work:
+        """A plain network in eval mode, ready to run on a batch.
+
+        ``shape`` is that of one input, of which the numbers are random, or an example, which is repeated.
+        """
 
     def versions(self) -> dict[str, str]:
         """Versions of Python and of the packages that times depend on."""
@@ -61,17 +75,18 @@ class TorchEngine(Engine):
         inputs = [torch.randn(shape) for shape in inputs_of(layer, self.settings.batch)]
         return Trial(self._work(module_of(layer), inputs), self._work(nn.Identity(), [torch.zeros(1)]))
 
-    def network(self, net: nn.Module, shape: Shape) -> Work:
+    def network(self, net: nn.Module, shape: Shape | Tree) -> Work:
         """The network, moved to the device."""
-        return self._work(net, [torch.randn(self.settings.batch, *shape)])
+        args, kwargs = arguments(net, batch_of(shape, self.settings.batch))
+        return self._work(net, args, kwargs)
 
-    def _work(self, net: nn.Module, inputs: list[Tensor]) -> Work:
+    def _work(self, net: nn.Module, args: Sequence[Tree], kwargs: Mapping[str, Tree] = NO_NAMES) -> Work:
         net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        placed = [_channels_last(x.to(self.device)) for x in inputs]
+        placed, named = map_tensors(lambda x: _channels_last(x.to(self.device)), (list(args), dict(kwargs)))
 
         def run() -> None:
             with torch.inference_mode():
-                net(*placed)
+                net(*placed, **named)
 
         return Work(run, torch.cuda.synchronize) if self.device.type == "cuda" else Work(run)
 
@@ -102,10 +117,10 @@ class OnnxEngine(Engine):
         more, less = (self._work(model_of(layer, self.settings.batch, copies)) for copies in (COPIES, 1))
         return Trial(more, less, COPIES - 1)
 
-    def network(self, net: nn.Module, shape: Shape) -> Work:
+    def network(self, net: nn.Module, shape: Shape | Tree) -> Work:
         """The network, exported."""
-        x = torch.randn(self.settings.batch, *shape)
-        return self._work(Model(onnx_model(net, x), {"x": x.numpy()}))
+        x = batch_of(shape, self.settings.batch)
+        return self._work(Model(onnx_model(net, x), x))
 
     def _work(self, model: Model) -> Work:
         import onnxruntime
@@ -118,9 +133,10 @@ class OnnxEngine(Engine):
         session = onnxruntime.InferenceSession(model.content, options, providers=[self.provider])
         binding = session.io_binding()
         # Bound once to the device's memory, so that no run copies.
-        for argument, x in zip(session.get_inputs(), model.feeds.values(), strict=True):
+        names = [argument.name for argument in session.get_inputs()]
+        for name, x in onnx_feeds(names, model.inputs).items():
             value = onnxruntime.OrtValue.ortvalue_from_numpy(x, self.settings.accelerator, 0)
-            binding.bind_ortvalue_input(argument.name, value)
+            binding.bind_ortvalue_input(name, value)
         for argument in session.get_outputs():
             binding.bind_output(argument.name, self.settings.accelerator)
         return Work(lambda: session.run_with_iobinding(binding))

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sparsenas.costs.latency import text
 from sparsenas.costs.layer import Layer, Shape
 from sparsenas.errors import UserError
+from sparsenas.nn.tree import Tree
 from sparsenas.timing.torch_layers import convolution_settings, inputs_of, mean_axes, output_padding, pool_settings
 
 Array = NDArray[np.float32]
@@ -21,10 +23,10 @@ CONVOLUTIONS = ("conv2d", "conv_transpose2d")
 
 
 class Model(NamedTuple):
-    """An ONNX model and inputs for it."""
+    """An ONNX model and inputs for it, a tree of tensors."""
 
     content: bytes
-    feeds: dict[str, Array]
+    inputs: Tree
 
 
 def model_of(layer: Layer, batch: int, copies: int = 1) -> Model:
@@ -45,13 +47,13 @@ def model_of(layer: Layer, batch: int, copies: int = 1) -> Model:
         nodes.append(OnnxNode(op, [*feeds, *own], f"out{i}", settings))
         if i:
             nodes.append(OnnxNode("Add", [f"out{i}", nodes[-2].writes], f"sum{i}", {}))
-    return Model(_graph(nodes, feeds, weights), feeds)
+    return Model(_graph(nodes, feeds, weights), {name: torch.from_numpy(x) for name, x in feeds.items()})
 
 
 def empty_model() -> Model:
     """A model without layers, to measure the overhead of a run."""
     feeds: dict[str, Array] = {"x": np.zeros((1, 1), np.float32)}
-    return Model(_graph([OnnxNode("Identity", ["x"], "y", {})], feeds, {}), feeds)
+    return Model(_graph([OnnxNode("Identity", ["x"], "y", {})], feeds, {}), torch.zeros(1, 1))
 
 
 class OnnxNode(NamedTuple):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from sparsenas.core.arch import Arch
@@ -24,10 +23,11 @@ from sparsenas.job.api.found import Found
 from sparsenas.job.api.functions import Folder, evolve_run
 from sparsenas.job.api.objects import plugin
 from sparsenas.job.limits import cost_list, more_costs
+from sparsenas.job.space_facts import example_shape
 from sparsenas.job.stages.candidates import architectures
 from sparsenas.methods import Method
 from sparsenas.nn.recalibration import recalibrate
-from sparsenas.nn.tree import Tree, map_tensors
+from sparsenas.nn.tree import Tree
 from sparsenas.searching.evolution import Score, Search
 
 ScoreFunction = Callable[[nn.Module], float]
@@ -124,15 +124,6 @@ def limits_of(
     bounds = read_bounds(texts, costs)
     table = CostTable(copy.deepcopy(space), example_shape(example), costs)
     return Limits(table, budgets_at(table, bounds))
-
-
-def example_shape(example: Tree) -> Any:
-    """The shape of one input where that is one float tensor or given itself, else an example."""
-    if isinstance(example, tuple | list) and all(isinstance(size, int) for size in example):
-        return tuple(example)
-    if isinstance(example, Tensor) and example.dtype == torch.float32:
-        return tuple(example.shape[1:])
-    return map_tensors(lambda leaf: leaf[:1], example)
 
 
 def _inputs(batch: Any) -> Tree:

@@ -10,12 +10,11 @@ from torch import nn
 from sparsenas.costs import COSTS, Cost
 from sparsenas.costs.latency import LatencyTable
 from sparsenas.errors import UserError
-from sparsenas.job.api.evolve import example_shape
 from sparsenas.job.api.objects import plugin
 from sparsenas.job.limits import cost_list, costs_with, more_costs
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.profile import Profile, profile_of
-from sparsenas.job.space_facts import input_shape
+from sparsenas.job.space_facts import example_shape, input_shape, space_words
 from sparsenas.nn.tree import Tree
 from sparsenas.timing import read_table
 
@@ -64,5 +63,5 @@ def profile_space(
     table: LatencyTable | None = read_table(latency) if latency else None
     shape = input_shape(space) if example is None else example_shape(example)
     net = space.build("space", shape=shape)
-    costs = {**COSTS, **costs_with(table, space.words("space", shape=shape)), **more_costs(cost, budgets)}
+    costs = {**COSTS, **costs_with(table, space_words(space, shape)), **more_costs(cost, budgets)}
     return profile_of(net, shape, costs, budgets, samples, seed)

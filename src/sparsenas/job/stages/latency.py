@@ -11,7 +11,7 @@ from sparsenas.costs.enumerate import enumerate_layers
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings
 from sparsenas.errors import UserError, check_at_least
 from sparsenas.job.plugin import Plugin
-from sparsenas.job.space_facts import input_shape
+from sparsenas.job.space_facts import input_shape, named_example, space_words
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found
 from sparsenas.rundir.folder import Run
@@ -43,12 +43,22 @@ GPU_BURST = 20
 
 
 def build(
-    space: Plugin, settings: Settings, out: Path, networks: int, seed: int, console: Console
+    space: Plugin,
+    settings: Settings,
+    out: Path,
+    networks: int,
+    seed: int,
+    console: Console,
+    example: str = "",
 ) -> tuple[LatencyTable, list[Checked]]:
-    """Measures the layers that the file lacks, then whole networks. Raises ``UserError``."""
+    """Measures the layers that the file lacks, then whole networks. Raises ``UserError``.
+
+    The inputs are those of ``example``, a callable by name, by default of the shape of the space.
+    """
     numbers = {f"--{name}": value for name, value in asdict(settings).items()} | {"--networks": networks}
     check_at_least(numbers, LEAST)
-    net, shape = space.build("space"), input_shape(space)
+    shape = named_example(example) if example else input_shape(space)
+    net = space.build("space", shape=shape)
     engine, timer = ENGINES[settings.engine](settings), _timer(settings)
     table = open_table(out, settings, engine)
     console.print(f"{table.device}: looking for the layers of {space.name}", markup=False)
@@ -59,7 +69,7 @@ def build(
             fill(table, wanted, engine, timer, out, bar.advance)
         with Bar(console, "networks", len(archs), 0) as bar:
             checked = check(table, net, shape, archs, engine, timer, bar.advance)
-    table.checks[space.words("space", shape=shape)] = verdict(checked)
+    table.checks[space_words(space, shape)] = verdict(checked)
     write_table(out, table)
     return table, checked
 
