@@ -1,4 +1,8 @@
-"""Diabetes: how far the disease has progressed a year later, from ten measurements of a patient (regression)."""
+"""Diabetes: how far the disease has progressed a year later, from ten measurements of a patient (regression).
+
+Measured with seed 0: rmse of 0.754 on test patients, in standard deviations of the target; random networks of
+the same cost 0.758; 14 s of processor time.
+"""
 
 from typing import Any
 

@@ -1,4 +1,9 @@
-"""Scenes of handwritten digits: which digit does each pixel belong to, if any (segmentation)."""
+"""Scenes of handwritten digits: which digit does each pixel belong to, if any (segmentation).
+
+Measured with seeds 0 and 1: mean IoU of 55.9 and 56.4 % on test scenes; random networks of the same cost 46.9
+and 52.8 %; 108 and 115 s of processor time. SGD with a learning rate of 0.1 learns far more slowly here than
+AdamW.
+"""
 
 from typing import Any
 

