@@ -23,7 +23,8 @@ from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs import COSTS, Budget, CostTable, Layer, parse_budgets, select, total, trace
 from sparsenas.costs.additive import AdditiveCosts
-from sparsenas.costs.extremes import Factor, minimise
+from sparsenas.costs.extremes import minimise
+from sparsenas.costs.factor import Factor
 from sparsenas.costs.local_search import local_search, neighbours, options_of
 from sparsenas.errors import UserError
 from sparsenas.nn.blocks import Concat, Residual, Sum, conv_bn, inverted_residual

@@ -21,7 +21,7 @@ from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, Width
 from sparsenas.core.gate import Gated
 from sparsenas.core.join import Join
 from sparsenas.core.quant_choice import Bits, QuantConv2d
-from sparsenas.costs import COSTS, CostTable, Layer
+from sparsenas.costs import COSTS, CostTable, Layer, Limits, parse_budgets
 from sparsenas.costs.factors import FactorCosts
 from sparsenas.costs.layer_tables import layer_tables
 from sparsenas.costs.space import TracedSpace
@@ -270,3 +270,19 @@ def test_where_it_does_not_apply_costs_are_exact_all_the_same(space: Callable[[]
     assert found(space()) is None
     for arch in every_arch(table.choices):
         assert {name: float(values[0]) for name, values in table([arch]).items()} == table.exact(arch)
+
+
+@pytest.mark.parametrize("bound", ["flops<=16e3", "flops<=14e3", "flops>=100e3"])
+def test_draws_within_a_budget_are_uniform_where_few_are_legal(bound: str) -> None:
+    table = CostTable(residual(), IMAGE)
+    limits, archs, rng = (
+        Limits(table, parse_budgets([bound])),
+        list(every_arch(table.choices)),
+        np.random.default_rng(0),
+    )
+    legal = {arch for arch, meets in zip(archs, limits.legal(archs), strict=True) if meets}
+    assert legal
+    drawn = [limits.draw(rng) for _ in range(40 * len(legal))]
+    counts = [drawn.count(arch) for arch in legal]
+    assert set(drawn) == legal
+    assert ((np.array(counts) - 40) ** 2 / 40).sum() < len(legal) + 5 * np.sqrt(2 * len(legal)) + 5

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choice, Picks
 from sparsenas.costs.encoding import Encoding
-from sparsenas.costs.extremes import Factor, minimise
+from sparsenas.costs.extremes import minimise
+from sparsenas.costs.factor import Factor
 from sparsenas.costs.model import AdditiveTerms, CostModel, LinearTerms
 
 Matrix = NDArray[np.float64]

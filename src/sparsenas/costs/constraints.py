@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sparsenas.core.arch import Arch, space_size
 from sparsenas.costs.budget import Budget
+from sparsenas.costs.budget_sampler import BudgetSampler
 from sparsenas.costs.layer import format_cost
 from sparsenas.costs.local_search import local_search, neighbours
 from sparsenas.costs.table import CostTable
@@ -20,6 +21,8 @@ BLOCK = 256
 BLOCKS = 40
 WALK = 20
 """Sweeps of the walk that draws legal architectures where uniform draws hardly ever are legal."""
+TRIES, RARE = 4096, 0.3
+"""Legal architectures are drawn by rejection where more than this share of some uniform draws is legal."""
 MOST_LISTED = 20_000
 """So many architectures are tried one by one where none of some random ones is wanted."""
 
@@ -45,7 +48,8 @@ class Limits:
         """Draws one legal architecture that is ``wanted``, or ``None`` where none is found.
 
         Uniform over the legal ones: by rejection, and after ten thousand tries from the sums of costs (``Window``).
-        Where costs do not add up, by a random walk among legal neighbours from a known legal architecture. Spaces whose
+        Where a cost is a sum of tables and rejection takes many tries, from the numbers of ways to keep the bounds
+        (``BudgetSampler``). Else by a random walk among legal neighbours from a known legal architecture. Spaces whose
         choices may all keep everything have a way of their own under an upper bound: options are dropped from the
         fullest architecture in a random order, as few as possible. Uniform draws would keep about half of the options,
         and so nearly all cost the same.
@@ -53,7 +57,9 @@ class Limits:
         seen_legal = self._thins
         if self._thins and (thin := self._thinned(rng, wanted)) is not None:
             return thin
-        for block in range(0 if self._thins else BLOCKS):
+        if self._sampler is not None and (sampled := self._sampled(self._sampler, rng, wanted)) is not None:
+            return sampled
+        for block in range(0 if self._thins or self._sampler is not None else BLOCKS):
             rows = self.table.encoding.draw(rng, BLOCK if block else 8)
             for row in rows[self._violations(self.table.of_rows(rows)) == 0]:
                 seen_legal, arch = True, self.table.encoding.decode(row)
@@ -62,6 +68,27 @@ class Limits:
         if self.budgets and self._window is not None:
             return self._from_window(self._window, rng, wanted)
         return None if seen_legal else self._walk(rng, wanted)
+
+    @cached_property
+    def _sampler(self) -> BudgetSampler | None:
+        """For the cost that keeps its bounds most rarely, if it is a sum of tables and legal draws are rare."""
+        known = [(b, tables) for b in self.budgets if (tables := self.table.tables(b.cost)) is not None]
+        if not known:
+            return None
+        costs = self.table.of_rows(self.table.encoding.draw(np.random.default_rng(self._seed), TRIES))
+        kept = [np.count_nonzero([budget.allows(value) for value in costs[budget.cost]]) for budget, _ in known]
+        if np.mean(self._violations(costs) == 0) > RARE:
+            return None
+        budget, tables = known[int(np.argmin(kept))]
+        sampler = BudgetSampler(self.choices, tables, budget.at_least, budget.at_most)
+        return sampler if sampler.fits else None
+
+    def _sampled(self, sampler: BudgetSampler, rng: np.random.Generator, wanted: Callable[[Arch], bool]) -> Arch | None:
+        for _ in range(BLOCK if sampler.size else 0):
+            arch = sampler.draw(rng)
+            if self.legal([arch])[0] and wanted(arch):
+                return arch
+        return None
 
     @cached_property
     def _window(self) -> Window | Listed | None:
@@ -152,12 +179,15 @@ class Limits:
     def _find_legal(self, rng: np.random.Generator) -> Arch:
         """An architecture that meets all budgets: by local search on the violations, else from all sums of costs."""
         found = self._searched(rng)
+        if found is None and self._sampler is not None:
+            found = self._sampled(self._sampler, rng, lambda arch: True)
         if found is None and self._window is not None:
             found = self._from_window(self._window, rng, lambda arch: True)
         if found is not None:
             return found
         asked = ", ".join(map(str, self.budgets)) + (" at once" if len(self.budgets) > 1 else "")
-        if self._window is not None and self._window.complete:
+        none = self._sampler is not None and not self._sampler.size
+        if none or (self._window is not None and self._window.complete):
             raise UserError(f"--budget: no architecture of this space meets {asked}")
         raise UserError(f"--budget: no architecture was found that meets {asked}; whether there is one is not known")
 

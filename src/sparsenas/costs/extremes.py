@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsenas.core.arch import Arch
+from sparsenas.costs.factor import Factor, spread
 from sparsenas.costs.local_search import local_search, options_of
 from sparsenas.costs.space import TracedSpace
 
@@ -17,13 +17,6 @@ Matrix = NDArray[np.float64]
 
 MOST_ENTRIES = 2_000_000
 """The largest table that an elimination may make."""
-
-
-class Factor(NamedTuple):
-    """A number for every combination of options of the choices ``names``, one array axis each."""
-
-    names: tuple[str, ...]
-    values: NDArray[np.float64]
 
 
 def minimise(factors: Sequence[Factor]) -> dict[str, int] | None:
@@ -59,14 +52,6 @@ def _near(factors: Sequence[Factor], name: str) -> dict[str, int]:
     """The names that share a factor with ``name`` and the number of options of each; ``name`` is last."""
     sizes = {n: s for f in factors if name in f.names for n, s in zip(f.names, f.values.shape, strict=True)}
     return {**{n: sizes[n] for n in sorted(sizes) if n != name}, name: sizes[name]}
-
-
-def spread(factor: Factor, names: Sequence[str]) -> NDArray[np.float64]:
-    """The factor with its axes in the order of ``names``, length 1 where it has none; further axes stay last."""
-    order = sorted(range(len(factor.names)), key=lambda axis: names.index(factor.names[axis]))
-    rest = range(len(factor.names), factor.values.ndim)
-    present = tuple(slice(None) if name in factor.names else None for name in names)
-    return np.asarray(factor.values.transpose(*order, *rest)[present])
 
 
 def search_cheapest(space: TracedSpace, cost_of: Callable[[Sequence[Arch]], Matrix]) -> Arch:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choice, Picks
 from sparsenas.costs.encoding import Encoding
-from sparsenas.costs.extremes import Factor, minimise, spread
+from sparsenas.costs.extremes import minimise
+from sparsenas.costs.factor import Factor, spread
 from sparsenas.costs.model import CostModel
 
 Matrix = NDArray[np.float64]
@@ -55,12 +56,17 @@ class FactorCosts(CostModel):
 
     def cheapest(self, cost: int, sign: int) -> Arch | None:
         """The architecture at which ``sign`` times a cost is least; ``None`` where too many choices meet."""
-        choices = self.encoding.choices
-        if not all(choice.single for choice in choices.values()):
+        tables, choices = self.tables(cost), self.encoding.choices
+        if tables is None:
             return None
-        own = [Factor(factor.names, sign * factor.values[..., cost]) for factor in self.factors if factor.names]
-        found = minimise([factor for factor in own if factor.values.any()])
+        found = minimise([Factor(names, sign * values) for names, values in tables if names and values.any()])
         return None if found is None else Arch(choices, {name: (found.get(name, 0),) for name in choices})
+
+    def tables(self, cost: int) -> list[Factor] | None:
+        """A cost as a sum of tables; ``None`` where a choice keeps several options."""
+        if not all(choice.single for choice in self.encoding.choices.values()):
+            return None
+        return [Factor(factor.names, factor.values[..., cost]) for factor in self.factors]
 
 
 def _merged(factors: Iterable[Factor]) -> Iterable[Factor]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenas.core.choice import Choices
-from sparsenas.costs.extremes import Factor
+from sparsenas.costs.factor import Factor
 from sparsenas.costs.factors import joined, settings
 
 Integers = NDArray[np.int64]

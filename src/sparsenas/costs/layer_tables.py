@@ -16,7 +16,7 @@ from sparsenas.core.choice import Picks
 from sparsenas.core.dag import Dag
 from sparsenas.core.gate import Gated
 from sparsenas.core.join import Join
-from sparsenas.costs.extremes import Factor
+from sparsenas.costs.factor import Factor
 from sparsenas.costs.factors import FactorCosts, setting
 from sparsenas.costs.layer_numbers import Numbers, Terms
 from sparsenas.costs.observed import LayerKey, Row, Seen, columns, observe

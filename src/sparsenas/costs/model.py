@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenas.core.arch import Arch
+from sparsenas.costs.factor import Factor
 
 Matrix = NDArray[np.float64]
 
@@ -48,4 +49,8 @@ class CostModel(ABC):
 
     def linear_terms(self, cost: int) -> LinearTerms | None:
         """A cost as a sum over options; ``None`` when it is no such sum."""
+        return None
+
+    def tables(self, cost: int) -> list[Factor] | None:
+        """A cost as a sum of tables over one-of-n choices; ``None`` when it is given as another sum, or as none."""
         return None

@@ -12,6 +12,7 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.costs.dag_costs import DagCosts
 from sparsenas.costs.extremes import search_cheapest
+from sparsenas.costs.factor import Factor
 from sparsenas.costs.fit import check_fit
 from sparsenas.costs.layer import COSTS, Cost, Shape, as_number, sees_trace
 from sparsenas.costs.model import AdditiveTerms, CostModel, LinearTerms
@@ -96,6 +97,10 @@ class CostTable:
     def linear_terms(self, cost: str) -> LinearTerms | None:
         """A cost as a sum over the picked options; ``None`` when it is no such sum."""
         return self.models[cost].linear_terms(self._place[cost])
+
+    def tables(self, cost: str) -> list[Factor] | None:
+        """A cost as a sum of tables over one-of-n choices; ``None`` when it is given as another sum, or as none."""
+        return self.models[cost].tables(self._place[cost])
 
     def extremes(self, cost: str) -> tuple[Arch, Arch]:
         """The cheapest and the most expensive architecture of the space.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsenas.costs.extremes import Factor, spread
+from sparsenas.costs.factor import Factor, spread
 from sparsenas.costs.factors import joined, settings
 from sparsenas.costs.layer import Layer, totals
 from sparsenas.costs.layer_numbers import Terms
