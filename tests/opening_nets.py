@@ -210,6 +210,21 @@ def broken() -> nn.Module:
     raise ValueError("nobody builds this")
 
 
+class Reduced(nn.Module):
+    """Takes the channels of one tensor for those of another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.reduce = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 16, 2, 2)
+        self.inner, self.head = nn.Linear(16, 24), nn.Linear(24, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        n, channels = x.shape[:2]
+        x = self.reduce(x).reshape(n, channels, -1).transpose(1, 2)
+        return self.head(F.relu(self.inner(x))).mean(1)
+
+
 IMAGE = (2, 1, 8, 8)
 NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "resnet": (ResNet, lambda: torch.randn(IMAGE)),
@@ -219,6 +234,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "mobile": (Mobile, lambda: torch.randn(IMAGE)),
     "shuffle": (Shuffle, lambda: torch.randn(IMAGE)),
     "transformer": (Transformer, lambda: torch.randn(IMAGE)),
+    "reduced": (Reduced, lambda: torch.randn(IMAGE)),
     "words": (Words, lambda: torch.randint(20, (2, 5))),
     "series": (Series, lambda: torch.randn(2, 3, 16)),
     "volume": (Volume, lambda: torch.randn(2, 1, 4, 4, 4)),

@@ -225,6 +225,13 @@ def test_what_the_code_cannot_follow_is_closed() -> None:
     assert 0.5 < space.coverage.share < 1
 
 
+def test_channels_that_the_code_takes_for_each_other_are_one_decision() -> None:
+    _, space, _ = opened("reduced")
+    assert list(choices(space)) == ["stem", "inner"]
+    plain = derive(space, smallest(choices(space)).gates())
+    assert plain.stem.out_channels == plain.reduce.out_channels == 4  # type: ignore[union-attr]
+
+
 def test_a_network_that_cannot_be_opened() -> None:
     class Branch(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from sparsenas.opening.numbers import FIXED, ChannelNumbers
 
 
 def fixed(shape: Sequence[int]) -> Tensor:
-    """The companion of a tensor that cannot be cut anywhere."""
-    return torch.full((), FIXED).expand(tuple(shape))
+    """The companion of a tensor that cannot be cut anywhere; a single number where the shape is not known."""
+    known = tuple(shape) if all(isinstance(size, int) for size in shape) else ()
+    return torch.full((), FIXED).expand(known)
 
 
 def along(vector: Tensor, dim: int, shape: Sequence[int]) -> Tensor:

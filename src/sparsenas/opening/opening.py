@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from sparsenas.errors import UserError
@@ -17,12 +18,12 @@ from sparsenas.opening.counts import guess_sizes, tie_attention
 from sparsenas.opening.coverage import Coverage
 from sparsenas.opening.decisions import Decision, Places, find_decisions
 from sparsenas.opening.flow import Flow
-from sparsenas.opening.importance import by_weights
+from sparsenas.opening.importance import Vector, by_weights
 from sparsenas.opening.kernels import Kernel, large_kernels
 from sparsenas.opening.names import frozen_names
 from sparsenas.opening.opened import Block, Cut, Groups, OpenedNetwork, Units
 from sparsenas.opening.sizes import Size, layer_sizes
-from sparsenas.opening.verify import culprits, runner, smallest_picks
+from sparsenas.opening.verify import findings, runner, smallest_picks
 from sparsenas.opening.walk import walk
 
 SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
@@ -88,10 +89,13 @@ def opened_with(net: nn.Module, example: Tree, options: Options) -> OpenedNetwor
     while True:
         draft = _Draft(net, example, flow, options, closed)
         opened = draft.opened()
-        bad = culprits(opened, example)
-        if not bad:
+        told = findings(opened, example)
+        if not told.known():
             break
-        closed |= bad
+        closed |= told.bad
+        for names in told.bound:
+            if not draft.unite(names):
+                closed[names[0]] = f"bound to {names[1]}"
     if not opened.decisions:
         raise UserError(f"open: nothing of this network can vary: {_why(flow, closed)}")
     return opened
@@ -109,7 +113,16 @@ class _Draft:
         blocks = residual_blocks(flow, net) if options.depth else []
         self.blocks = [path for path in blocks if f"{path}.depth" not in closed and path not in frozen]
         self.place = Places(flow.numbers.labels(), dict(enumerate(self.found))).of
+        self.scores: dict[int, Vector] = {}
         self.tensors: dict[str, Tensor] = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+
+    def unite(self, names: Sequence[str]) -> bool:
+        """Makes one decision of several; whether they have as many units."""
+        labels = [torch.tensor(decision.labels) for decision in self.found if decision.name in names]
+        fits = len({len(part) for part in labels}) == 1
+        for part in labels[1:] if fits else ():
+            self.flow.numbers.unite(labels[0], part)
+        return fits
 
     def opened(self) -> OpenedNetwork:
         """The search space."""
@@ -120,9 +133,11 @@ class _Draft:
         return self._with(cuts, sizes)
 
     def _with(self, cuts: Sequence[Cut], sizes: Sequence[Size]) -> OpenedNetwork:
-        scores = by_weights(self.tensors, cuts, {i: d.units for i, d in enumerate(self.found)})
+        if not self.scores:
+            self.scores = by_weights(self.tensors, cuts, {i: d.units for i, d in enumerate(self.found)})
         ordered = [
-            replace(d, order=tuple(map(int, np.argsort(-scores[i], kind="stable")))) for i, d in enumerate(self.found)
+            replace(d, order=tuple(map(int, np.argsort(-self.scores[i], kind="stable"))))
+            for i, d in enumerate(self.found)
         ]
         decisions: list[Units | Groups | Block] = [self._choice(decision) for decision in ordered]
         decisions += [_kernel_choice(kernel) for kernel in self.kernels]

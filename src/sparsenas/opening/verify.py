@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -56,21 +57,51 @@ def smallest_picks(found: Choices, name: str) -> Picks:
     return (1,) if choice.options == ("keep", "skip") else (0,)
 
 
-def culprits(opened: OpenedNetwork, example: Tree, seed: int = 0) -> dict[str, str]:
-    """The choices that the network's code cannot follow, with what went wrong."""
+@dataclass
+class Findings:
+    """What a network's code cannot follow."""
+
+    bad: dict[str, str] = field(default_factory=dict)
+    """Choices with which it does not run, with what went wrong."""
+    bound: list[list[str]] = field(default_factory=list)
+    """Choices with which it runs if they are cut alike. The code takes one number of channels for another, as in
+    ``n, channels, *_ = x.shape`` and a view to ``channels``."""
+
+    def known(self) -> set[str]:
+        """All these choices."""
+        return {*self.bad, *(name for names in self.bound for name in names)}
+
+
+def findings(opened: OpenedNetwork, example: Tree, seed: int = 0) -> Findings:
+    """Tries the smallest network and random ones."""
     run, found = runner(opened, example), choices(opened)
-    bad: dict[str, str] = {}
+    told = Findings()
     rng = np.random.default_rng(seed)
     trials = [{name: smallest_picks(found, name) for name in found}]
     trials += [{name: found[name].sample(rng) for name in found} for _ in range(RANDOM)]
     for picks in trials:
-        left = {name: pick for name, pick in picks.items() if name not in bad}
+        left = {name: pick for name, pick in picks.items() if name not in told.known()}
         while run(left):
             name, reason = _first_culprit(run, left)
-            alike = [n for n in left if n != name and _kind(opened, n) == _kind(opened, name)]
-            bad |= {name: reason} | {n: reason for n in alike if run({n: left[n]})}
-            left = {n: pick for n, pick in left.items() if n not in bad}
-    return bad
+            partners = _partners(run, found, name)
+            if partners:
+                told.bound.append([name, *partners])
+            else:
+                alike = [n for n in left if n != name and _kind(opened, n) == _kind(opened, name)]
+                told.bad |= {name: reason} | {n: reason for n in alike if run({n: left[n]})}
+            left = {n: pick for n, pick in left.items() if n not in told.known()}
+    return told
+
+
+def _partners(run: Run, found: Choices, name: str) -> list[str]:
+    """Choices of the same options with which the network runs if they are cut alike, where it does not without them."""
+    picks = {n: smallest_picks(found, n) for n in found if found[n].options == found[name].options}
+    if len(picks) < 2 or not run({name: picks[name]}) or run(picks):
+        return []
+    for other in [n for n in picks if n != name]:
+        fewer = {n: pick for n, pick in picks.items() if n != other}
+        picks = picks if run(fewer) else fewer
+    return [n for n in picks if n != name]
 
 
 def _kind(opened: OpenedNetwork, name: str) -> tuple[type, str]:

@@ -122,7 +122,11 @@ def _called(flow: Flow, node: fx.Node) -> Any:
         if isinstance(value, Tensor) and not flow.tensors(node):
             return fixed(tuple(value.shape))
         return layers.unknown(flow, node)
-    return rule(flow, node)
+    try:
+        return rule(flow, node)
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, AssertionError):
+        # A rule met an argument of a form that it does not know.
+        return layers.unknown(flow, node)
 
 
 def _rule(node: fx.Node) -> Rule | None:
