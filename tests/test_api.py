@@ -125,7 +125,7 @@ def test_what_is_no_plug_in_is_told(data: tuple[Tensor, Tensor], tmp_path: Path)
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"space": 3}, "^space: expected a name, a function or a class, got an object of class int$"),
         ({"method": Spos.__new__(Spos)}, "^method: expected a name or a class, got an object; give the class Spos$"),
-        ({"search": {"epoch": 3}}, "^epoch: Recipe has no such field; expected one of epochs"),
+        ({"search": {"epoch": 3}}, "^search.epoch: there is no such field; expected one of epochs"),
         ({"treads": 3}, "^treads: there is no such flag; expected one of out"),
         ({"budget": "flops<=1"}, "flops"),
         ({"data": 5}, "data"),

@@ -232,7 +232,7 @@ LACKING = {
     "gates": (EXAMPLE.replace("def gates", "def gate"), "expected a method, got a class without gates()"),
     "final": (EXAMPLE.replace("def final", "def arch"), "MyDarts has no result: expected final()"),
     "method": ("def MyDarts(choices, limits, seed):\n    return 1", "expected a sparsenas.methods.Method, got an"),
-    "call": ("def MyDarts(choices):\n    return 1", "cannot be called as a method"),
+    "call": ("def MyDarts(choices):\n    return 1", "cannot be called"),
     "parameters": (PLAIN_LIST, "expected parameters of the method, got others; keep them as attributes"),
     "weights": (EXAMPLE.replace(", share)", ", share[1:])"), "choice 'first': expected weights of shape (3,)"),
 }

@@ -21,13 +21,16 @@ def net() -> nn.Module:
 
 X = torch.linspace(-1, 1, 60).view(20, 3)
 WRONG: dict[str, tuple[Mapping[str, Any], str]] = {
-    "budget of a number": ({"budget": 3}, "--budget '3': expected COST<=NUMBER"),
+    "budget of a number": ({"budget": 3}, "budget '3': expected COST<=NUMBER"),
     "budget of none": ({"budget": None}, "budget: expected text"),
     "recipe of a number": ({"search": 3}, "search: expected a Recipe or a dictionary, got int"),
-    "half an epoch": ({"search": {"epochs": 1.5}}, "epochs: expected an integer, got 1.5"),
-    "half an epoch in a recipe": ({"search": sparsenas.Recipe(epochs=1.5)}, "epochs: expected an integer, got 1.5"),  # type: ignore[arg-type]
-    "no rate": ({"search": {"lr": None}}, "lr: expected a number"),
-    "a class": ({"search": {"optimizer": torch.optim.AdamW}}, "optimizer: expected text"),
+    "half an epoch": ({"search": {"epochs": 1.5}}, "search.epochs: expected an integer, got 1.5"),
+    "half an epoch in a recipe": (
+        {"search": sparsenas.Recipe(epochs=1.5)},
+        "search.epochs: expected an integer, got 1.5",
+    ),  # type: ignore[arg-type]
+    "no rate": ({"search": {"lr": None}}, "search.lr: expected a number"),
+    "a class": ({"search": {"optimizer": torch.optim.AdamW}}, "search.optimizer: expected text"),
     "a list of devices": ({"devices": [0]}, "devices: expected text"),
     "yes": ({"resume": "yes"}, "resume: expected true or false, got yes"),
     "no folder": ({"out": None}, "out: expected"),

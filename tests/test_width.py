@@ -147,9 +147,9 @@ def test_widths_must_increase(values: tuple[int, ...]) -> None:
 
 
 def test_a_depthwise_convolution_keeps_its_channels() -> None:
-    with pytest.raises(UserError, match="as many outputs as inputs"):
+    with pytest.raises(UserError, match="the same channels as inputs and outputs"):
         SliceConv2d(3, 4, 3, depthwise=True)
-    with pytest.raises(UserError, match="as many outputs as inputs"):
+    with pytest.raises(UserError, match="the same channels as inputs and outputs"):
         SliceConv2d(Width("a", VALUES), Width("b", VALUES), 3, depthwise=True)
 
 
@@ -182,5 +182,5 @@ def test_two_widths_of_one_name_are_one_also_for_a_depthwise_convolution() -> No
     for pick, width in enumerate(one.values):
         set_gates(net, {"w": Gate((pick,))})
         assert net[:2](torch.zeros(1, 3, 5, 5)).shape[1] == width
-    with pytest.raises(UserError, match="as many outputs as inputs"):
+    with pytest.raises(UserError, match="the same channels as inputs and outputs"):
         SliceConv2d(one, third, 3, depthwise=True)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
+from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Picks
 from sparsenas.core.gate import Gated, Gates, set_gates
 from sparsenas.errors import UserError
@@ -42,8 +43,8 @@ def active_choices(module: nn.Module) -> Iterator[tuple[str, Picks]]:
             yield from active_choices(child)
 
 
-def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Module:
-    """Returns the plain network that ``net`` runs under ``gates``.
+def derive(net: nn.Module, gates: Gates | Arch, share_weights: bool = False) -> nn.Module:
+    """Returns the plain network that ``net`` runs under ``gates``, or as an architecture.
 
     It inherits the weights. Gate weights are folded into the layer before them where that is possible. Every batch norm
     gets affine parameters that learn; they start as (1, 0) if the supernet has none. With ``share_weights`` parameters
@@ -51,7 +52,7 @@ def derive(net: nn.Module, gates: Gates, share_weights: bool = False) -> nn.Modu
     Raises ``UserError`` when a user's own ``Gated`` module has no ``derived``, or for ``check_derivable``.
     """
     check_derivable(net)
-    plain = shared_parts(net, gates)
+    plain = shared_parts(net, gates.gates() if isinstance(gates, Arch) else gates)
     if share_weights:
         return clone_sharing_parameters(plain)
     own = deep_copy(plain)

@@ -81,7 +81,11 @@ class SliceConv2d(Derivable):
     ) -> None:
         super().__init__()
         if depthwise and not _alike(inputs, outputs):
-            raise UserError("SliceConv2d: a depthwise convolution has as many outputs as inputs")
+            told = [f"width {one.choice.name}" if isinstance(one, Width) else f"{one}" for one in (inputs, outputs)]
+            raise UserError(
+                "SliceConv2d: expected the same channels as inputs and outputs, since it is depthwise, got "
+                + " and ".join(told)
+            )
         self.inputs, self.outputs, self.depthwise = inputs, outputs, depthwise
         groups = _most(inputs) if depthwise else 1
         full = nn.Conv2d(_most(inputs), _most(outputs), kernel, stride, padding, dilation, groups, bias)

@@ -78,9 +78,14 @@ def unweighted(net: nn.Module) -> set[str]:
 
 def set_gates(net: nn.Module, gates: Gates) -> None:
     """Sets the gate of every choice in ``net``. Raises ``UserError`` when one is missing."""
+    if not isinstance(gates, Mapping):
+        raise UserError(f"gates: expected one for every choice, by name, got {type(gates).__name__}")
     for module in net.modules():
         if isinstance(module, Gated):
-            try:
-                module.gate = gates[module.choice.name]
-            except KeyError:
-                raise UserError(f"gates: expected one for every choice, got none for {module.choice.name!r}") from None
+            name = module.choice.name
+            if name not in gates:
+                raise UserError(f"gates: expected one for every choice, got none for {name!r}")
+            gate = gates[name]
+            if not isinstance(gate, Gate):
+                raise UserError(f"gates: expected a Gate for {name!r}, got {gate!r}; gates() of an Arch makes them")
+            module.gate = gate

@@ -40,6 +40,10 @@ class Join(Gated, Derivable):
     ) -> None:
         super().__init__(choice)
         self.drop = drop
+        ops = list(ops)
+        for label, op in zip(choice.options, ops, strict=False):
+            if not isinstance(op, nn.Module):
+                raise UserError(f"choice {choice.name!r}: expected a module as option {label}, got {type(op).__name__}")
         self.ops = nn.ModuleList(ops)
         self.sources = tuple(sources) if sources is not None else (0,) * len(self.ops)
         if not len(self.ops) == len(self.sources) == len(choice.options):

@@ -60,12 +60,14 @@ def pair(item: Any, target: str | None = None) -> tuple[Any, Any]:
 
 
 def as_tensors(value: Any) -> Tree:
-    """A value as a tree of tensors. Doubles become floats, pictures (channels, height, width) of uint8.
+    """A value as a tree of tensors.
+
+    Floating-point numbers become floats of 32 bits, pictures (channels, height, width) of uint8.
 
     Raises ``UserError`` for text and other things that are no numbers.
     """
     if isinstance(value, Tensor):
-        return value.float() if value.dtype == torch.float64 else value
+        return value.float() if value.is_floating_point() else value
     if isinstance(value, Image.Image):
         pixels = np.array(value if value.mode in SHOWN_AS_THEY_ARE else value.convert("RGB"))
         return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy())
@@ -82,7 +84,7 @@ def _from_numpy(array: Any) -> Tensor:
         raise UserError(f"expected numbers, got {what}: {str(array.flat[0])[:40]!r}")
     if array.dtype in UNSIGNED:
         array = array.astype(np.int64)
-    array = array.astype(np.float32) if array.dtype == np.float64 else array
+    array = array.astype(np.float32) if array.dtype.kind == "f" else array
     return torch.as_tensor(array if array.flags.writeable else array.copy())
 
 

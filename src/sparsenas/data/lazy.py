@@ -168,7 +168,7 @@ class LazyExamples:
 
     def batches(self, size: int) -> Iterator[Split]:
         """The examples in order, in batches; the last may be smaller."""
-        return self._load(self.rows.split(size), FIXED)
+        return self._load(self.rows.split(size) if len(self) else [], FIXED)
 
     def shuffled(self, size: int, seed: int, share: slice = ALL, skip: int = 0) -> Iterator[Split]:
         """The examples in an order that ``seed`` decides, in full batches.

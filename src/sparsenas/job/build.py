@@ -37,12 +37,16 @@ def build_objective(objective: Plugin, data: Data) -> Objective:
     """
     given = {"classes": len(data.classes), "outputs": _numbers(data)}
     make = objective.callable("objective")
-    built = LossObjective(make, given["outputs"]) if is_loss(make) else objective.build("objective", **given)
+    built = LossObjective(make) if is_loss(make) else objective.build("objective", **given)
+    built = LossObjective(built) if isinstance(built, nn.Module) and is_loss(built.forward) else built
     if not isinstance(built, Objective):
         raise UserError(
             f"--objective {objective.name}: expected a sparsenas.Objective, a function that returns one, "
             f"or a loss of output and target, got {type(built).__name__}"
         )
+    if built.outputs == 0:
+        built = copy.copy(built)
+        built.outputs = given["classes"] or given["outputs"]
     return built
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +15,14 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs.fit import check_fit
 from sparsenas.data import Data, Examples, Split
+from sparsenas.data.finite import first_not_finite
 from sparsenas.data.lazy import LazyExamples, first_wrong, own_generators
 from sparsenas.errors import UserError, told
 from sparsenas.job.plugin import Plugin
 from sparsenas.nn.tree import Tree, call, map_tensors, shapes, tensors
 from sparsenas.objectives import Objective
+from sparsenas.objectives.checks import check_counts, check_loss, check_mean, check_metrics, check_names
+from sparsenas.objectives.objective import LOSS
 from sparsenas.training.loss import main_output
 
 EXAMPLES = 4
@@ -34,6 +38,7 @@ def admitted(space: Plugin, net: nn.Module, data: Data, objective: Objective) ->
     it runs only if its images do not lie with their channels last in memory, they do not. The network is changed.
     Raises ``UserError``.
     """
+    _tried(f"--space {space.name}: a copy of the network", lambda: deepcopy(net))
     batch = next(data.train.subset(torch.arange(min(EXAMPLES, len(data.train)))).batches(EXAMPLES), None)
     if batch is None:  # all of them are unreadable images, which are skipped
         return data
@@ -84,14 +89,25 @@ def _failure(space: Plugin, net: nn.Module, data: Data, objective: Objective, ba
 
 def _part_failure(space: Plugin, net: nn.Module, data: Data) -> UserError | None:
     """Why an input like those of another part than the training part does not run through the network."""
-    for name, part in (("validation", data.val), ("test", data.test)):
+    for name, part in (("training", data.train), ("validation", data.val), ("test", data.test)):
         try:
             x = data.prepared(part.example)
             with torch.no_grad():
                 _tried(f"--space {space.name}: inputs {shapes(x)} of the {name} part", lambda x=x: call(net, x))  # type: ignore[misc]
+            _check_finite(name, part, net, data)
         except UserError as error:
             return error
     return None
+
+
+def _check_finite(name: str, part: Examples, net: nn.Module, data: Data) -> None:
+    """Raises ``UserError`` for an input in memory with NaN or infinity, unless the network makes numbers of it."""
+    if not isinstance(part, Split) or (row := first_not_finite(part.inputs)) is None:
+        return
+    with torch.no_grad():
+        output = call(net, data.prepared(part.subset(torch.tensor([row], device=part.device)).inputs))
+    if first_not_finite(main_output(output)) is not None:
+        raise UserError(f"--data: expected finite inputs, got NaN or infinity (example {row} of the {name} part)")
 
 
 def _placed(net: nn.Module, data: Data) -> nn.Module:
@@ -106,8 +122,9 @@ def _run(where: str, net: nn.Module, data: Data, objective: Objective, batch: Sp
     """A step on a batch, then the batch and its first example in eval mode. Raises ``UserError``."""
     x = _tried(f"{where}: the data's augmentation", lambda: data.prepared(batch.inputs, augment=True))
     output = _tried(f"{where}, training on inputs {shapes(x)}", lambda: main_output(call(net.train(), x)))
-    _checked(where, objective, output, batch.targets)
+    _checked(where, objective.check, output, batch.targets)
     loss = _tried(f"{where}: the objective", lambda: objective.training_loss(output, batch.targets, 0.0))
+    _checked(where, check_loss, loss, output)
     if not bool(torch.isfinite(loss.detach()).all()):
         raise UserError(f"{where}: expected a finite loss of the first examples, got {loss.item()}{_hint(x)}")
     _tried(f"{where}: the gradient of the loss", loss.backward)
@@ -120,16 +137,30 @@ def _run(where: str, net: nn.Module, data: Data, objective: Objective, batch: Sp
 def _evaluate(where: str, net: nn.Module, data: Data, objective: Objective, batch: Split) -> None:
     x = data.prepared(batch.inputs)
     output = _tried(f"{where}, evaluating {len(batch)} inputs {shapes(x)}", lambda: main_output(call(net, x)))
-    _checked(f"{where}, evaluating {len(batch)} inputs", objective, output, batch.targets)
-    sums = _tried(f"{where}: the metrics", lambda: objective.result(objective.sums(output, batch.targets)))
-    if objective.score not in sums:
-        raise UserError(f"--objective: expected the score {objective.score} among its metrics, got {', '.join(sums)}")
-    _tried(f"{where}: the confusion matrix", lambda: objective.confusion(output, batch.targets))
+    _checked(f"{where}, evaluating {len(batch)} inputs", objective.check, output, batch.targets)
+    _check_objective(where, objective, output, batch.targets)
 
 
-def _checked(where: str, objective: Objective, output: Tree, targets: Tree) -> None:
+def _check_objective(where: str, objective: Objective, output: Tree, targets: Tree) -> None:
+    """Tries the loss and the metrics of an objective, which may be the user's. Raises ``UserError``."""
+    twice = [map_tensors(lambda leaf: torch.cat([leaf, leaf]), tree) for tree in (output, targets)]
+    losses = _tried(f"{where}: the objective", lambda: [objective.loss(output, targets), objective.loss(*twice)])
+    _tried(f"{where}: the objective", lambda: check_mean(*losses))
+    counts = _tried(f"{where}: the counts", lambda: [objective.counts(output, targets), objective.counts(*twice)])
+    _checked(where, check_counts, *counts)
+    weight = float(objective.weight(targets))
+    found = _tried(f"{where}: the metrics", lambda: objective.metrics(counts[0].cpu().double(), weight))
+    _checked(where, check_metrics, found, LOSS)
+    result = _tried(f"{where}: the metrics", lambda: objective.result(objective.sums(output, targets)))
+    named = {"score": [objective.score], "higher": objective.higher, "shares": objective.shares}
+    check_names(type(objective).__name__, named, result)
+    _tried(f"{where}: the confusion matrix", lambda: objective.confusion(output, targets))
+
+
+def _checked(where: str, check: Callable[..., None], *values: Any) -> None:
+    """Runs a check; its ``UserError`` says where."""
     try:
-        objective.check(output, targets)
+        check(*values)
     except UserError as error:
         raise UserError(f"{error} ({where})") from error
 
@@ -146,8 +177,5 @@ def _tried(where: str, run: Callable[[], Any]) -> Any:
 
 def _hint(x: Tree) -> str:
     """Which example makes a loss infinite, if an input is."""
-    for leaf in tensors(x):
-        rows = map_tensors(lambda one: ~one.isfinite().flatten(1).all(1) if one.dim() > 1 else ~one.isfinite(), leaf)
-        if bool(rows.any()):
-            return f": the input of training example {int(rows.nonzero()[0, 0])} has NaN or infinity"
-    return ""
+    row = first_not_finite(x)
+    return "" if row is None else f": the input of training example {row} has NaN or infinity"

@@ -23,7 +23,7 @@ from sparsenas.data.fingerprint import changed, split, summary
 from sparsenas.distributed.collectives import broadcast_from_rank0, rank
 from sparsenas.errors import UserError
 from sparsenas.job.flag_groups import HERE, DataPlace
-from sparsenas.job.flags.saved import check_unchanged, flatten, from_config, plain
+from sparsenas.job.flags.saved import check_unchanged, check_whole, flatten, from_config, plain, saved_names
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import SavedFlags
 from sparsenas.job.space_code import code_checksum
@@ -37,6 +37,7 @@ from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import SUPERNET, provenance
 from sparsenas.rundir.records import Best, DataInfo, Provenance, RunInfo, SpaceInfo, SplitInfo
+from sparsenas.rundir.results import Results
 from sparsenas.timing import read_table, write_table
 
 LATENCY_FILE = "latency.json"
@@ -107,7 +108,9 @@ def check_resumable(run: Run, config: Mapping[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise UserError(f"--out {run.path}: expected a new folder, this one has a run; --resume continues it")
-    check_unchanged(flatten(config), flatten(read_config(run)))
+    saved = read_config(run)
+    check_whole(config, saved, run / CONFIG)
+    check_unchanged(flatten(config), flatten(saved))
 
 
 def latency_table(run: Run, file: Path | str) -> LatencyTable | None:
@@ -122,6 +125,8 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
     if has_begun(run):
         _check_space(run, task)
         check_data(run, task.data)
+        for record in (DataInfo, Results):  # damaged ones are told before the work
+            run.find(record)
         return
     run.write(convert(split(task.data), SplitInfo), indent=None)
     run.write(_space_info(task))
@@ -188,6 +193,7 @@ def _in_numbers(run: Run, budgets: list[str]) -> list[str]:
 
 def _flags(config: Mapping[str, Any], file: str, trusted: Iterable[str], objects: Mapping[str, Plugin]) -> SavedFlags:
     """The flags of a run, with ``objects`` in place of what their kinds name in it."""
+    check_whole(saved_names(SavedFlags), config, file)
     given = dict[str, Any](objects)
     if "space" in given:
         given["target"] = config.get("target", {})

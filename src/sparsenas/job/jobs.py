@@ -42,7 +42,7 @@ from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.stages.search import build_method, make_method, search_stage
 from sparsenas.job.stand_in import open_with_or_without_data
 from sparsenas.job.task import Task, make_task
-from sparsenas.job.trained import trained_supernet
+from sparsenas.job.trained import trained, trained_supernet
 from sparsenas.job.width_fit import check_scale_to, check_target
 from sparsenas.methods import Method
 from sparsenas.objectives.words import score_told
@@ -51,7 +51,7 @@ from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.networks import NET, SUPERNET
+from sparsenas.rundir.networks import NET, ONNX, PT2, SUPERNET
 from sparsenas.rundir.records import ARCHS, Best, Provenance
 from sparsenas.rundir.results import ExportCheck, update_results
 
@@ -89,6 +89,7 @@ def search_job(flags: SearchFlags) -> None:
         task, method = _prepare(run, flags, fabric)
         begin(run, task, "search", to_config(flags))
         _search(run, task, method, fabric, flags)
+        _say_found(run, task)
 
 
 def evolve_job(flags: EvolveFlags, objects: Mapping[str, Plugin] = NONE) -> None:
@@ -129,10 +130,14 @@ def _evolve(run: Run, flags: EvolveFlags, device: torch.device, objects: Mapping
     _copy_supernet(source.run, run)
     if not run.has(Best.FILE):
         search_again(run, task, net, method, saved.score, source.run, flags.pareto, flags.random_search)
-    best, logger = run.read(Best), RunLogger(run)
+    _say_found(run, task)
+    RunLogger(run).say(f"report: {report(run.path)}")
+
+
+def _say_found(run: Run, task: Task) -> None:
+    best = run.read(Best)
     told = f"{score_told(task.objective, best.val)} on validation examples, " if best.val else ""
-    logger.say(f"found {best.text}: {told}{best.costs['flops']:,} flops")
-    logger.say(f"report: {report(run.path)}")
+    RunLogger(run).say(f"found {best.text}: {told}{best.costs['flops']:,} flops")
 
 
 def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teacher: nn.Module | None = None) -> None:
@@ -147,10 +152,12 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         check_data(run, task.data)
         taught = make_teacher(flags.retrain, run, task, saved.score, teacher)
         check_settings(task, {"--retrain": flags.retrain})
-        run.remove(NET)
-        update_results(run, retrained=None, baselines=[], compared=[])
         every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
+        trainer.check_interrupted()
+        for name in (NET, PT2, ONNX):
+            run.remove(name)
+        update_results(run, retrained=None, baselines=[], compared=[], export=None)
         retrain_stage(trainer, flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
 
@@ -165,7 +172,7 @@ def export_job(
     check_extra("onnx", "export")
     with locked(open_folder(path)):
         opened = open_with_or_without_data(path, trusted, place, objects)
-        return export_stage(opened.run, opened.task)
+        return export_stage(opened.run, opened.task, trained(opened.run, opened.task))
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import wraps
+from math import isfinite
+from typing import Any
 
 from sparsenas.core.choice import Choices
 from sparsenas.core.gate import choices
@@ -12,7 +15,7 @@ from sparsenas.costs.budget import Bound
 from sparsenas.costs.ends import budgets_at
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, told
 from sparsenas.job.build import build_space
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.space_facts import space_words
@@ -55,8 +58,24 @@ def more_costs(asked: str | Cost | Sequence[str | Cost], budgets: Sequence[str] 
         cost = _imported(one) if isinstance(one, str) else one
         name = one.rpartition(":")[2] if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
         _check_cost(name, cost, found)
-        found[name] = cost
+        found[name] = _counted(name, cost)
     return found
+
+
+def _counted(name: str, cost: Cost) -> Cost:
+    """A cost of the user's, whose mistakes are ``UserError``."""
+
+    @wraps(cost)
+    def counted(layers: Any) -> float:
+        try:
+            value = float(cost(layers))
+        except Exception as error:  # any code may run here
+            raise UserError(f"--cost {name}: expected a number, got {told(error)}") from error
+        if not isfinite(value):
+            raise UserError(f"--cost {name}: expected a finite number, got {value}")
+        return value
+
+    return counted
 
 
 def cost_list(asked: str | Cost | Sequence[str | Cost]) -> list[str | Cost]:

@@ -69,8 +69,8 @@ def check_trusted(kind: str, name: object, trusted: Iterable[str], where: str) -
     name = canonical(kind, name)
     if name.startswith(f"{OBJECT}:"):
         raise UserError(
-            f"{where}: the {kind} was an object of class {name.partition(':')[2]}; use the functions of sparsenas from "
-            f"Python and give it again: {kind}=..."
+            f"{where}: the {kind} was an object of class {name.partition(':')[2]}, which no folder keeps; use "
+            f"network() of what the search returned, or give it again to a function of sparsenas: {kind}=..."
         )
     if ":" in name and name not in trusted and not (kind in GROUPS and _installed(kind, name)):
         raise UserError(f"{where}: {kind} {name} is not built in; to run its code, add --trust-plugins {name}")

@@ -59,7 +59,7 @@ class Plugin:
         try:
             inspect.signature(make).bind(*args, **arguments)
         except TypeError as error:
-            raise UserError(f"--{kind} {self.name}: cannot be called as a {kind}: {error}") from error
+            raise UserError(f"--{kind} {self.name}: cannot be called: {error}") from error
         try:
             return make(*args, **arguments)
         except UserError:

@@ -28,6 +28,7 @@ from sparsenas.job.plugin import Plugin
 PLUGINS = ("space", "data", "objective", "method")
 LEAST = {"seed": 0, "random_search": 0, "baselines": 0, "threads": 0, "num_nodes": 1, "checkpoint_seconds": 0}
 """Lowest legal values."""
+SEEDS = 2**63
 LISTS = ("budget", "cost", "scale_to", "compare")
 """Flags that may be repeated; in Python one text, or one cost, is taken for a list of one."""
 
@@ -102,6 +103,8 @@ def check(flags: object) -> None:
         if name in LISTS and (isinstance(value, str) or callable(value)):
             object.__setattr__(flags, name, [value])
     check_at_least(values, LEAST)
+    if values.get("seed", 0) >= SEEDS:
+        raise UserError(f"seed: expected < 2**63, got {values['seed']}")
 
 
 def _plugin(name: str, value: object) -> Plugin:

@@ -110,7 +110,9 @@ class Task:
         archs = [Arch.sample(self.choices, rng) for _ in range(3)]
         with torch.random.fork_rng(devices=[]):
             net = self.network("supernet").to(self.data.device)
-            Scorer(net, batches, self.objective).way(list(dict.fromkeys(archs)))
+            scorer = Scorer(net, batches, self.objective)
+            scorer.way(list(dict.fromkeys(archs)))
+            scoring.score(self.objective, scorer(archs[:1])[0])
 
 
 def make_task(

@@ -14,6 +14,7 @@ from sparsenas.core.choice import Choices
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gate, Gates
 from sparsenas.errors import UserError
+from sparsenas.job.api.words import in_python
 from sparsenas.job.stand_in import open_with_or_without_data
 from sparsenas.job.task import Task
 from sparsenas.rundir.folder import Run
@@ -22,18 +23,24 @@ from sparsenas.rundir.records import Best
 from sparsenas.rundir.tensors import LOAD_ERRORS
 
 
+@in_python
 def load(run: Path | str, trust_plugins: Iterable[str] = ()) -> nn.Module:
     """The trained network of a finished run, as an ordinary module in eval mode. Raises ``UserError`` without one.
 
     ``trust_plugins`` names the space and the data of the run, as ``package.module:callable``, if they are your own.
     """
+    if not isinstance(run, str | Path):
+        raise UserError(f"expected a run folder, got {type(run).__name__}; a Found has network()")
     opened = open_with_or_without_data(run, list(trust_plugins))
     return trained(opened.run, opened.task).eval()
 
 
 def found(run: Run, choices: Choices) -> Arch:
     """The architecture that the search found. Raises ``UserError`` when there is none yet."""
-    return Arch.from_json(choices, run.read(Best, "search").arch)
+    try:
+        return Arch.from_json(choices, run.read(Best, "search").arch)
+    except UserError as error:
+        raise UserError(str(error) if str(run.path) in str(error) else f"{run / Best.FILE}: {error}") from error
 
 
 def inherited_gates(run: Run, arch: Arch) -> Gates:
@@ -69,4 +76,7 @@ def trained(run: Run, task: Task) -> nn.Module:
         net.load_state_dict(state)
     except LOAD_ERRORS as error:
         raise UserError(f"{run / NET}: expected the weights of the network in best.json, got others") from error
+    for name, value in net.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise UserError(f"{run / NET}: expected finite weights, got NaN or infinity in {name}")
     return net

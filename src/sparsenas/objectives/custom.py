@@ -15,7 +15,7 @@ from sparsenas.objectives.objective import Objective
 class LossObjective(Objective):
     """A user's loss, a function of output and target that returns the mean over a batch. Its value is the score."""
 
-    def __init__(self, function: Callable[[Tree, Tree], Tensor], outputs: int = 1) -> None:
+    def __init__(self, function: Callable[[Tree, Tree], Tensor], outputs: int = 0) -> None:
         self.function, self.outputs = function, outputs
 
     def loss(self, output: Tree, target: Tree) -> Tensor:

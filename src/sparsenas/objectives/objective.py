@@ -27,8 +27,9 @@ class Objective(ABC):
     """Names of the metrics of which more is better."""
     shares: ClassVar[frozenset[str]] = frozenset()
     """Names of the metrics that are shares from 0 to 1; reports show them as percentages."""
-    outputs: int = 1
-    """Number of outputs that a network should have; passed to spaces that take ``classes``."""
+    outputs: int = 0
+    """Number of outputs that a network should have; passed to spaces that take ``classes``. By default one for each
+    class of the data, or where they have no classes one for each number of a target."""
 
     @abstractmethod
     def loss(self, output: Tree, target: Tree) -> Tensor:
@@ -67,7 +68,8 @@ class Objective(ABC):
         """The metrics of sums that were added up."""
         sums = sums.cpu()
         loss, weight = sums[:2].tolist()
-        return {**self.metrics(sums[2:], weight), LOSS: loss / weight}
+        found = {name: float(value) for name, value in self.metrics(sums[2:], weight).items()}
+        return {**found, LOSS: loss / weight}
 
     def oriented(self, metric: str, value: float) -> float:
         """The value of a metric, with the opposite sign where less is better."""

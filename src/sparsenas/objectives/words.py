@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from sparsenas.objectives.objective import Metrics, Objective
 
+WORDS = {"mean_iou": "mean IoU"}
+
+
+def metric_words(name: str) -> str:
+    """The name of a metric in print."""
+    return WORDS.get(name, name.replace("_", " "))
+
 
 def told(objective: Objective, metric: str, value: float) -> str:
     """A metric's value for people: shares as percentages."""
@@ -13,4 +20,4 @@ def told(objective: Objective, metric: str, value: float) -> str:
 def score_told(objective: Objective, metrics: Metrics) -> str:
     """The score of an objective with its name."""
     name = objective.score
-    return f"{name.replace('_', ' ')} {told(objective, name, metrics[name])}"
+    return f"{metric_words(name)} {told(objective, name, metrics[name])}"

@@ -10,16 +10,18 @@ from pathlib import Path
 from sparsenas.reporting.document import html
 from sparsenas.reporting.loading import load_run
 from sparsenas.rundir.files import write_atomic
-
-__all__ = ["report"]
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
 
 
 def report(run: Path) -> Path:
     """Writes ``report.html`` into a run folder and returns its path.
 
-    A section says so where its stage has not been run yet. Raises ``UserError`` when ``run`` is no run folder, a file
-    is damaged, or the page cannot be written.
+    A section says so where its stage has not been run yet; lines that cannot be read are left out and told. Raises
+    ``UserError`` when ``run`` is no run folder, a file is damaged, or the page cannot be written.
     """
-    path, text = run / "report.html", html(load_run(run))
-    write_atomic(path, lambda file: file.write(text.encode("utf-8", "replace")))
+    loaded, path = load_run(run), run / "report.html"
+    for error in loaded.damaged:
+        RunLogger(Run(run)).say(f"left out of the report: {error}")
+    write_atomic(path, lambda file: file.write(html(loaded).encode("utf-8", "replace")))
     return path

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sparsenas.objectives.words import metric_words
 from sparsenas.reporting.canvas import axis, share_axis, span
 from sparsenas.reporting.numbers import NONE, finite, percent, points
 from sparsenas.rundir.records import ScoreInfo
@@ -20,7 +21,7 @@ class ShownScore:
     @property
     def name(self) -> str:
         """Its name in words."""
-        return self.info.name.replace("_", " ")
+        return metric_words(self.info.name)
 
     @property
     def share(self) -> bool:

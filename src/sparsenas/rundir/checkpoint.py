@@ -12,7 +12,10 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.tensors import LOAD_ERRORS
 
+NONE: Mapping[str, Any] = {}
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+EVERY = "checkpoint*.pt"
+"""Both, for messages."""
 AGREE_EVERY = 50
 """Number of steps after which several processes agree whether a checkpoint is due."""
 
@@ -20,9 +23,18 @@ AGREE_EVERY = 50
 class Checkpoint:
     """The state of one stage between two steps, written at most every ``seconds``; the last two are kept."""
 
-    def __init__(self, run: Run, stage: str, seconds: float = 10.0) -> None:
-        self.run, self.stage, self.seconds = run, stage, seconds
+    def __init__(self, run: Run, stage: str, seconds: float = 10.0, settings: Mapping[str, Any] = NONE) -> None:
+        self.run, self.stage, self.seconds, self.settings = run, stage, seconds, settings
         self.saved = time.monotonic()
+
+    def interrupted(self) -> Mapping[str, Any]:
+        """The settings of the training of this stage that was interrupted; empty where there is none.
+
+        Raises ``UserError`` when no file is undamaged.
+        """
+        state = self._newest()
+        found: Mapping[str, Any] = state.get("settings", NONE) if state["stage"] == self.stage else NONE
+        return found
 
     def restore(self, parts: Mapping[str, Any]) -> bool:
         """Loads the state of every part if there is a checkpoint of this stage; returns whether there is one.
@@ -46,10 +58,12 @@ class Checkpoint:
         for i, name in enumerate(kept):
             try:
                 state: dict[str, Any] = self.run.load(name)
+                if not isinstance(state, dict) or "stage" not in state:
+                    raise UserError(f"{self.run / name}: expected a checkpoint, got other values")
                 return state
             except UserError as error:
                 if i == len(kept) - 1:
-                    raise
+                    raise UserError(f"{error}; remove {self.run / EVERY} to begin {self.stage} anew") from error
                 RunLogger(self.run).note(self.stage, f"{error}; continuing from {kept[i + 1]}")
         return {"stage": None}
 
@@ -62,7 +76,7 @@ class Checkpoint:
         """Writes the state of every part if a checkpoint is due."""
         if broadcast_from_rank0(lambda: time.monotonic() - self.saved >= self.seconds):
             states = {name: part.state_dict() for name, part in parts.items()}
-            self.run.save(NEWEST, {"stage": self.stage, **states}, keep_as=PREVIOUS)
+            self.run.save(NEWEST, {"stage": self.stage, "settings": dict(self.settings), **states}, keep_as=PREVIOUS)
             self.saved = time.monotonic()
 
     def finish(self) -> None:

@@ -39,5 +39,6 @@ def load_tensors(path: Path) -> Any:
                 raise zipfile.BadZipFile(f"the checksum of {bad} is wrong")
         return torch.load(path, map_location="cpu", weights_only=True)
     except READ_ERRORS as error:
-        reason = first_line(error)[:120]
+        foreign = isinstance(error, pickle.UnpicklingError)
+        reason = "objects other than tensors and plain values" if foreign else first_line(error)[:120]
         raise UserError(f"{path}: expected tensors saved by sparsenas, got a damaged file: {reason}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from sparsenas.errors import UserError, check_at_least
@@ -37,10 +38,13 @@ class Scoring:
         return best_shrunk(self.shrink)
 
     def score(self, objective: Objective, metrics: Metrics) -> Score:
-        """The score of a candidate with these metrics."""
+        """The score of a candidate with these metrics; NaN is the worst. Raises ``UserError`` for an unknown metric."""
         by = self.by or objective.score
+        if by not in metrics:
+            raise UserError(f"--score.by: expected one of {', '.join(metrics)}, got {by}")
         tie = objective.score if by == LOSS else LOSS
-        return Score(*(objective.oriented(name, metrics[name]) for name in (by, tie)))
+        values = (objective.oriented(name, metrics[name]) for name in (by, tie))
+        return Score(*(-math.inf if math.isnan(value) else value for value in values))
 
     def __post_init__(self) -> None:
         check_at_least(vars(self), {"calibration": 0, "val": 0, "batch": 1, "finalists": 0, "cache_memory": 0})

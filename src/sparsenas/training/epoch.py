@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ class Epoch:
     Its state is of the whole job: where there are several processes, all of them call ``state_dict``, or none.
     """
 
-    def __init__(self, stage: str, recipe: Recipe, objective: Objective) -> None:
-        self.stage, self.recipe, self.objective = stage, recipe, objective
+    def __init__(self, stage: str, recipe: Recipe, objective: Objective, blame: Callable[[], str] = str) -> None:
+        """``blame`` is called when a loss is not finite: what is wrong with the examples, in words."""
+        self.stage, self.recipe, self.objective, self.blame = stage, recipe, objective, blame
         self._begin(0, [])
 
     def _begin(self, number: int, rows: list[Tensor]) -> None:
@@ -79,9 +81,10 @@ class Epoch:
         rows = self._all_rows()
         for step, loss in enumerate((rows[:, 1] / rows[:, 2]).tolist()):
             if not np.isfinite(loss):
+                advice = self.blame() or f"try a learning rate below {self.recipe.lr:g}"
                 raise UserError(
                     f"{self.stage}: the loss became {loss} in epoch {self.number + 1}, step {step + 1}"
-                    f"{self._path(step)}; try a learning rate below {self.recipe.lr:g}"
+                    f"{self._path(step)}; {advice}"
                 )
         found, examples = self.objective.result(rows[:, 1:].sum(0)), int(rows[:, 0].sum())
         rate = (examples - self.examples_before) / max(1e-9, time.monotonic() - self.start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from math import cos, pi
 from typing import Any, Literal
@@ -105,7 +106,7 @@ class Recipe:
         if not 0 <= self.distill_weight <= 1:
             raise UserError(f"distill_weight: expected 0 <= distill_weight <= 1, got {self.distill_weight}")
         for name in ("lr", "distill_temperature"):
-            if not vars(self)[name] > 0:
+            if not 0 < vars(self)[name] < math.inf:
                 raise UserError(f"{name}: expected > 0, got {vars(self)[name]}")
         check_optimizer(self.optimizer, self.optimizer_args)
         if any(size < 1 for size in self.sizes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -13,12 +14,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sparsenas.data import Data, Examples, Split, Target
+from sparsenas.data.finite import not_finite
 from sparsenas.distributed.collectives import rank, rank_slice, world
 from sparsenas.errors import UserError
 from sparsenas.nn.auxiliary_head import Deep, WithAuxiliary
 from sparsenas.nn.blocks import set_drop_path
 from sparsenas.nn.tree import Tree, arguments, device_of
 from sparsenas.objectives import Objective
+from sparsenas.objectives.words import metric_words
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.logger import RunLogger
@@ -71,7 +74,10 @@ class Trainer:
         self.model = fabric.setup_module(self.whole)
         self.optimizer = cast(Optimizer, fabric.setup_optimizers(make_optimizer(recipe, self.whole.train())))
         self.prunable = PrunableOptimizer(self.optimizer, self.whole)
-        self.epoch, self.steps = Epoch(self.stage, recipe, objective), _steps(split, recipe, flag)
+        self.epoch, self.steps = (
+            Epoch(self.stage, recipe, objective, partial(not_finite, split)),
+            _steps(split, recipe, flag),
+        )
         self.parts: dict[str, Any] = {"net": self.whole, "optimizer": self.prunable, "epoch": self.epoch}
 
     @contextmanager
@@ -162,7 +168,7 @@ class Trainer:
             self.epoch.number = self.recipe.epochs  # so that nothing more is trained after a kill either
         step, lr = (record["epoch"] + 1) * self.steps, self.optimizer.param_groups[0]["lr"]
         self.logger.record(EpochEnd(stage=self.stage, step=step, lr=lr, method=dict(method or {}), **record))
-        told = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in reversed(record["metrics"].items()))
+        told = "  ".join(f"{metric_words(name)} {value:.3f}" for name, value in reversed(record["metrics"].items()))
         self.bar.advance(f"{told}  {record['examples_per_s']:,.0f} examples/s")
         self.checkpoint.save(self.parts)
 

@@ -22,6 +22,7 @@ from sparsenas.errors import UserError
 from sparsenas.job.api.found import Found
 from sparsenas.job.api.functions import Folder, evolve_run
 from sparsenas.job.api.objects import plugin
+from sparsenas.job.api.words import in_python
 from sparsenas.job.limits import cost_list, more_costs
 from sparsenas.job.space_facts import example_shape
 from sparsenas.job.stages.candidates import architectures
@@ -52,6 +53,7 @@ class Evolved:
         return _plain(self._net, self.arch, self._inputs)
 
 
+@in_python
 def evolve(
     supernet: Folder | nn.Module,
     budget: str | Sequence[str] = (),
@@ -93,6 +95,8 @@ def evolve(
     if not callable(score) or flags:
         extra = f"; there is no flag {next(iter(flags))}" if flags else ""
         raise UserError(f"score: expected a function from a network to a number, to score candidates{extra}")
+    if not isinstance(calibrate, Iterable):
+        raise UserError(f"calibrate: expected batches, got {type(calibrate).__name__}")
     batches = [_inputs(batch) for batch in calibrate]
     limits = limits_of(supernet, batches[0] if example is None and batches else example, budget, cost)
     made: Method = plugin("method", method).build("method", limits.choices, limits, seed)

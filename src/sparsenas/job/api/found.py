@@ -10,6 +10,7 @@ from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.job.api.objects import Objects
+from sparsenas.job.api.words import in_python
 from sparsenas.job.folder import open_folder
 from sparsenas.job.stages.evaluate import recalibrated
 from sparsenas.job.stand_in import open_with_or_without_data
@@ -59,6 +60,7 @@ class Found:
         tested = self.results.retrained
         return None if tested is None else tested.metrics
 
+    @in_python
     def network(self) -> nn.Module:
         """The found network as a plain module in eval mode, on the CPU: trained, or with inherited weights until then.
 

@@ -13,6 +13,7 @@ from torch import nn
 from sparsenas.errors import UserError
 from sparsenas.job.api.found import Found
 from sparsenas.job.api.objects import Objects, plugin
+from sparsenas.job.api.words import in_python
 from sparsenas.job.flag_groups import RETRAIN, SEARCH
 from sparsenas.job.flags.flag import flags_of
 from sparsenas.job.flags.kinds import as_list, is_list
@@ -30,6 +31,7 @@ Folder = str | Path | Found
 """A run folder, or what was found in it. From a folder alone, only names of spaces and data sets can be looked up."""
 
 
+@in_python
 def run(
     space: object = "tiny",
     data: object = "digits",
@@ -78,6 +80,7 @@ def run(
     return Found(made.out, given)
 
 
+@in_python
 def search(
     space: object = "tiny",
     data: object = "digits",
@@ -103,6 +106,7 @@ def search(
     return Found(made.out, given)
 
 
+@in_python
 def evolve_run(run: Folder, *, method: object, budget: str | Sequence[str], out: str | Path, **flags: Any) -> Found:
     """Searches the supernet of a run again, as ``sparsenas evolve`` does. Raises ``UserError``."""
     path, objects, flags = _folder(run, flags)
@@ -111,6 +115,7 @@ def evolve_run(run: Folder, *, method: object, budget: str | Sequence[str], out:
     return Found(made.out, objects, tuple(made.trust_plugins))
 
 
+@in_python
 def retrain(
     run: Folder,
     *,
@@ -136,6 +141,7 @@ def retrain(
     return Found(path, objects, tuple(made.trust_plugins))
 
 
+@in_python
 def export(run: Folder, **flags: Any) -> ExportCheck:
     """Writes ``net.pt2`` and ``net.onnx`` of the trained network, as ``sparsenas export`` does.
 
@@ -149,6 +155,7 @@ def export(run: Folder, **flags: Any) -> ExportCheck:
     return export_job(path, flags.pop("trust_plugins"), objects=objects, **flags)
 
 
+@in_python
 def report(run: Folder) -> Path:
     """Writes ``report.html`` from the files of a run folder and returns its path. Raises ``UserError``."""
     return write_report(_folder(run, {})[0])
@@ -177,8 +184,11 @@ def _group(name: str, default: Group, given: Group | Mapping[str, Any] | None) -
     known = [one.name for one in fields(default)]
     for field in values:
         if field not in known:
-            raise UserError(f"{field}: {type(default).__name__} has no such field; expected one of {', '.join(known)}")
-    return replace(default, **_typed(type(default), values))
+            raise UserError(f"{name}.{field}: there is no such field; expected one of {', '.join(known)}")
+    try:
+        return replace(default, **_typed(type(default), values))
+    except UserError as error:
+        raise UserError(f"{name}.{error}") from error
 
 
 def _taught(recipe: Recipe, teacher: nn.Module | None) -> Recipe:

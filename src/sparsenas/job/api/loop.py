@@ -9,15 +9,17 @@ from typing import Any
 
 from torch import nn
 
-from sparsenas.core.gate import Gates, set_gates
+from sparsenas.core.gate import Gates, choices, set_gates
 from sparsenas.costs import Cost
 from sparsenas.errors import UserError
 from sparsenas.job.api.evolve import limits_of
 from sparsenas.job.api.objects import plugin
+from sparsenas.job.api.words import in_python
 from sparsenas.methods import Method
 from sparsenas.nn.tree import Tree
 
 
+@in_python
 def method(
     name: object,
     space: nn.Module,
@@ -61,6 +63,9 @@ def step(space: nn.Module, method: Method, learn: bool = True) -> Iterator[Gates
     for methods that learn on validation examples, such as DARTS, take one step on validation examples, and one with
     ``learn=False`` on training examples.
     """
+    if not isinstance(space, nn.Module) or not isinstance(method, Method) or not choices(space):
+        got = ", ".join(type(one).__name__ for one in (space, method))
+        raise UserError(f"step: expected a network with choices and a sparsenas.Method, got {got}")
     optimizer = method.own_optimizer
     if optimizer is not None:
         optimizer.zero_grad(set_to_none=True)

@@ -51,6 +51,8 @@ def _maker(kind: str, value: object) -> Callable[[], Any] | None:
         return lambda: fresh(value)
     if kind == "objective" and isinstance(value, Objective):
         return lambda: value
+    if kind == "objective" and isinstance(value, nn.Module):
+        return lambda: value
     if kind == "method" and isinstance(value, Method):
         raise UserError(f"method: expected a name or a class, got an object; give the class {type(value).__name__}")
     if kind == "data" and not callable(value):

@@ -23,7 +23,8 @@ def check_complete(flags: Iterable[Flag], values: Mapping[str, Any]) -> None:
     """Raises ``UserError`` for a flag that must be given and is not."""
     for flag in flags:
         if flag.default is REQUIRED and flag.name not in values:
-            raise UserError(f"expected {spelled(flag.name)}, got none")
+            hint = "; a loss has two arguments, output and target" if flag.name.startswith("objective.") else ""
+            raise UserError(f"expected {spelled(flag.name)}, got none{hint}")
 
 
 def build(make: Make, values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -51,6 +52,8 @@ def _plugin(kind: str, values: Mapping[str, Any]) -> Plugin | None:
     if is_section(source):
         construct(source, values, f"{kind}.")  # refuses what does not fit
     shape = values.get(f"{kind}.{SHAPE}")
+    if shape is None:
+        flags.pop(SHAPE, None)
     return Plugin(name, flags if shape is None else {**flags, SHAPE: shape})
 
 

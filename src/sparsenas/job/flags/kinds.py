@@ -66,7 +66,7 @@ def _text(value: object) -> str:
 
 
 def _path(value: object) -> Path:
-    if not isinstance(value, str | Path):
+    if not isinstance(value, str | Path) or value == "":
         raise ValueError
     return Path(value)
 

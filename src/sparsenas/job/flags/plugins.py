@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sparsenas.job.flags.flag import NAME, PLUGINS, Flag, Make, flags_of, kinds_of, parameters
+from sparsenas.job.flags.flag import NAME, PLUGINS, REQUIRED, Flag, Make, flags_of, kinds_of, parameters
 from sparsenas.job.flags.kinds import as_list
 from sparsenas.job.flags.sources import GivenFlags
 from sparsenas.job.lookup import canonical, check_trusted, flag_source, resolve
@@ -75,12 +75,19 @@ def all_flags(make: Make, plugins: Mapping[str, str]) -> list[Flag]:
         skip = GIVEN[kind] if kind != "space" or "data" in plugins else set()
         plugin = resolve(kind, name)
         if kind != "objective" or not is_loss(plugin):
-            found += flags_of(flag_source(plugin), f"{kind}.", skip)
+            given = kind == "space" and "data" in plugins
+            flags = flags_of(flag_source(plugin), f"{kind}.", skip)
+            found += [replace(flag, default=None) if given and _is_shape(flag) else flag for flag in flags]
     if "space" in plugins and f"space.{SHAPE}" not in {flag.name for flag in found}:
         found.append(Flag(f"space.{SHAPE}", tuple[int, int, int] | None, None, make))
     if TARGET in parameters(make) and "space" in plugins:
         found += target_flags(plugins["space"])
     return found
+
+
+def _is_shape(flag: Flag) -> bool:
+    """Whether it is the shape of the inputs without a default, which the data have."""
+    return flag.name == f"space.{SHAPE}" and flag.default is REQUIRED
 
 
 def target_flags(space: str) -> list[Flag]:

@@ -74,6 +74,13 @@ def plain(value: Any) -> Any:
     return [plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
+def check_whole(names: Iterable[str], config: Mapping[str, Any], file: object) -> None:
+    """Raises ``UserError`` where ``config.yaml`` lacks flags that every such file has."""
+    missing = [name for name in names if name not in config]
+    if missing:
+        raise UserError(f"{file}: expected all flags of a run, found no {', '.join(missing)}: the file is damaged")
+
+
 def check_unchanged(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """Raises ``UserError`` for a flag that is not as in the run that is to be resumed."""
     for name, value in given.items():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from sparsenas.core.gate import set_gates
 from sparsenas.exporting import export_network
 from sparsenas.job.task import Task
-from sparsenas.job.trained import found, trained
+from sparsenas.job.trained import found
 from sparsenas.nn.quantize import freeze_weights
 from sparsenas.opening.opened import OpenedNetwork
 from sparsenas.opening.script import script
@@ -13,14 +15,14 @@ from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import SCRIPT
-from sparsenas.rundir.results import ExportCheck, update_results
+from sparsenas.rundir.results import ExportCheck, results, update_results
 
 EXAMPLES = 64
 
 
-def export_stage(run: Run, task: Task) -> ExportCheck:
-    """Makes net.pt2 and net.onnx from net.pt; returns how far they are from it. Raises ``UserError``."""
-    net = trained(run, task)
+def export_stage(run: Run, task: Task, net: nn.Module) -> ExportCheck:
+    """Makes net.pt2 and net.onnx from the trained network; returns how far they are from it. Raises ``UserError``."""
+    results(run)  # damaged ones are told before the work
     _write_script(run, task)
     freeze_weights(net)
     inputs = task.data.prepared(next(task.data.val.batches(EXAMPLES)).inputs)

@@ -15,8 +15,9 @@ from sparsenas.job.stages.evaluate import evaluate_stage
 from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.latency import latency_stage
 from sparsenas.job.task import Task
+from sparsenas.job.trained import trained
 from sparsenas.objectives import Metrics, Objective
-from sparsenas.objectives.words import told
+from sparsenas.objectives.words import metric_words, told
 from sparsenas.reporting import report
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
@@ -31,9 +32,9 @@ def finish(run: Run, task: Task, scoring: Scoring) -> None:
         return
     run = Run(run.path)  # the other processes have nothing more to do
     evaluate_stage(run, task, scoring)
-    logger = RunLogger(run)
+    logger, net = RunLogger(run), trained(run, task)
     try:
-        export_stage(run, task)
+        export_stage(run, task, net)
     except UserError as error:  # the trained network and its results are good without
         logger.say(str(error))
     latency_stage(run, task)
@@ -44,9 +45,11 @@ def finish(run: Run, task: Task, scoring: Scoring) -> None:
 
 def summary(run: Run, budgets: Sequence[Budget], objective: Objective) -> Table:
     """The closing table: the found architecture, its costs and its scores."""
-    best, tested, name = run.read(Best), results(run), objective.score.replace("_", " ")
+    best, tested, name = run.read(Best), results(run), metric_words(objective.score)
 
     def score(metrics: Metrics) -> str:
+        if objective.score not in metrics:
+            raise UserError(f"{run.path}: expected {name} among the metrics of best.json and results.json, found none")
         return told(objective, objective.score, metrics[objective.score])
 
     table = Table(title=f"Found {best.text} in {run.path}", show_header=False, title_justify="left")
@@ -74,7 +77,8 @@ def _add_random(table: Table, tested: Results, found: Evaluation, objective: Obj
     name = objective.score
     others = [other.metrics[name] for other in tested.baselines]
     if others:
-        mean, spread = statistics.mean(others), statistics.stdev(others) if len(others) > 1 else 0.0
+        mean, spread = statistics.mean(others), [statistics.stdev(others)] if len(others) > 1 else []
         better = objective.oriented(name, found.metrics[name]) > objective.oriented(name, mean)
-        verdict, values = "beaten" if better else "NOT beaten", [told(objective, name, n) for n in (mean, spread)]
-        table.add_row(f"mean of {len(others)} random networks", f"{' +- '.join(values)}: {verdict}")
+        verdict, values = "beaten" if better else "NOT beaten", [told(objective, name, n) for n in (mean, *spread)]
+        title = f"mean of {len(others)} random networks" if spread else "one random network"
+        table.add_row(title, f"{' +- '.join(values)}: {verdict}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from lightning_fabric import Fabric
 from msgspec.structs import replace
@@ -11,10 +12,13 @@ from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
+from sparsenas.errors import UserError
+from sparsenas.job.flags.flag import spelled
+from sparsenas.job.flags.saved import flatten, plain
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found, inherited
 from sparsenas.nn.tree import Tree
-from sparsenas.rundir.checkpoint import Checkpoint
+from sparsenas.rundir.checkpoint import EVERY, Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET, provenance, save_net
@@ -22,6 +26,9 @@ from sparsenas.rundir.records import ARCHS, Provenance
 from sparsenas.rundir.results import update_results
 from sparsenas.training.loops import train_network
 from sparsenas.training.recipe import Recipe
+
+RETRAIN = "retrain"
+"""Name of the stage."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,23 @@ class NetworkTrainer:
             return inherited(run, task, arch)
         return derive(task.network("supernet"), arch.gates())
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training depends on, by flag."""
+        given = {"retrain": plain(self.recipe), "target": plain(self.task.target.flags), "inherit": self.inherit}
+        return flatten({**given, "arch": found(self.run, self.task.choices).text()})
+
+    def check_interrupted(self) -> None:
+        """Raises ``UserError`` where a retraining was interrupted that had other settings."""
+        before, now = Checkpoint(self.run, RETRAIN).interrupted(), self.settings
+        for name in before:
+            if before[name] != now.get(name):
+                files = self.run / EVERY
+                raise UserError(
+                    f"{spelled(name)}: expected {before[name]}, as the interrupted training in {files} has, got "
+                    f"{now.get(name)}; remove {files} to begin anew"
+                )
+
     def train(self, net: nn.Module, stage: str) -> Checkpoint:
         """Trains on all examples but those of the test split.
 
@@ -58,7 +82,7 @@ class NetworkTrainer:
 
         The architecture is decided, so the validation examples may be learned from.
         """
-        checkpoint = Checkpoint(self.run, stage, self.checkpoint_seconds)
+        checkpoint = Checkpoint(self.run, stage, self.checkpoint_seconds, self.settings)
         task, data = self.task, self.task.data
         train_network(
             self.fabric,
@@ -84,9 +108,9 @@ def retrain_stage(trainer: NetworkTrainer, no_training: bool = False) -> None:
     if no_training:
         save_net(run, inherited(run, task, arch), Provenance(one_stage=True))
         return
-    net, how = trainer.start(arch, "retrain"), replace(provenance(run), one_stage=False, inherit=trainer.inherit)
-    with RunLogger(run).stage("retrain"):
-        checkpoint = trainer.train(net, "retrain")
+    net, how = trainer.start(arch, RETRAIN), replace(provenance(run), one_stage=False, inherit=trainer.inherit)
+    with RunLogger(run).stage(RETRAIN):
+        checkpoint = trainer.train(net, RETRAIN)
     save_net(run, net, how)
     checkpoint.finish()
     update_results(run, retrained=None)

@@ -1,0 +1,32 @@
+"""Messages of the command line in the words of Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from sparsenas.errors import UserError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+FLAG = re.compile(r"(?<![\w-])--([a-z][\w.-]*)")
+
+
+def in_python(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, whose errors name arguments where the command line has flags: ``search.lr`` for ``--search.lr``."""
+
+    @wraps(function)
+    def named(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except UserError as error:
+            raise UserError(argument_names(str(error))) from error
+
+    return named
+
+
+def argument_names(message: str) -> str:
+    """A message with arguments in place of flags."""
+    return FLAG.sub(lambda flag: flag[1].replace("-", "_"), message)
