@@ -1,17 +1,13 @@
-"""One HTML file from the files of a run folder; imports no space and no method.
-
-It can be made at any time: during a run, after it, or on another machine.
-"""
+"""One HTML file from the files of a run folder; imports no space and no method."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from sparsenas.reporting.document import html
 from sparsenas.reporting.loading import load_run
 from sparsenas.rundir.files import write_atomic
-from sparsenas.rundir.folder import Run
-from sparsenas.rundir.logger import RunLogger
 
 
 def report(run: Path) -> Path:
@@ -22,6 +18,6 @@ def report(run: Path) -> Path:
     """
     loaded, path = load_run(run), run / "report.html"
     for error in loaded.damaged:
-        RunLogger(Run(run)).say(f"left out of the report: {error}")
+        print(f"left out of the report: {error}", file=sys.stderr)
     write_atomic(path, lambda file: file.write(html(loaded).encode("utf-8", "replace")))
     return path

@@ -8,7 +8,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sparsenas.objectives.words import metric_words
 from sparsenas.reporting.canvas import (
     Chart,
     Trace,
@@ -178,7 +177,7 @@ def training_curves(run: LoadedRun, metric: str) -> Chart:
         points = [(line.epoch + 1, line.metrics[metric]) for line in epochs if metric in line.metrics]
         traces.append(_by_epoch(points, "random" if random else stage, colour, 1 if random else 2))
         traces[-1] |= {"showlegend": not random or stage == "baseline1"} | ({"legendgroup": "random"} if random else {})
-    title = f"{metric_words(metric)} on training examples"
+    title = f"{metric.replace('_', ' ')} on training examples"
     scale = run.score.axis(title, values(traces)) if metric == run.score.info.name else axis(title)
     return chart(traces, _epochs(traces), scale)
 
