@@ -225,6 +225,24 @@ class Reduced(nn.Module):
         return self.head(F.relu(self.inner(x))).mean(1)
 
 
+class Standardized(nn.Module):
+    """Weights that are computed: standardized with a gain, and masked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+        self.gain, self.norm = nn.Parameter(torch.ones(16, 1, 1, 1)), nn.BatchNorm2d(16)
+        self.register_buffer("mask", (torch.rand(16, 16, 3, 3) > 0.3).float())
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.first.weight
+        weight = (weight - weight.mean((1, 2, 3), keepdim=True)) / weight.std((1, 2, 3), keepdim=True) * self.gain
+        x = F.relu(self.norm(F.conv2d(x, weight, self.first.bias, padding=1)))
+        x = F.relu(F.conv2d(x, self.second.weight * self.mask, self.second.bias, padding=1))
+        return self.head(x.mean((2, 3)))
+
+
 IMAGE = (2, 1, 8, 8)
 NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "resnet": (ResNet, lambda: torch.randn(IMAGE)),
@@ -235,6 +253,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "shuffle": (Shuffle, lambda: torch.randn(IMAGE)),
     "transformer": (Transformer, lambda: torch.randn(IMAGE)),
     "reduced": (Reduced, lambda: torch.randn(IMAGE)),
+    "standardized": (Standardized, lambda: torch.randn(IMAGE)),
     "words": (Words, lambda: torch.randint(20, (2, 5))),
     "series": (Series, lambda: torch.randn(2, 3, 16)),
     "volume": (Volume, lambda: torch.randn(2, 1, 4, 4, 4)),

@@ -43,6 +43,8 @@ class Flow:
     """What was found so far."""
 
     captured: Captured
+    sources: dict[fx.Node, list[fx.Node]] = field(default_factory=dict)
+    """The parameters behind each weight that is computed."""
     numbers: ChannelNumbers = field(default_factory=ChannelNumbers)
     dims: Dims = field(default_factory=dict)
     """The numbers along a dimension of a parameter or buffer, by its name."""

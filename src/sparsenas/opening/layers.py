@@ -10,6 +10,7 @@ from torch import Tensor, fx
 
 from sparsenas.opening.capture import owner, shape
 from sparsenas.opening.companion import along, channels, fixed, meet, vector
+from sparsenas.opening.computed import note_sources
 from sparsenas.opening.flow import Flow, Products, argument, name_of
 from sparsenas.opening.numbers import FIXED
 
@@ -17,22 +18,33 @@ from sparsenas.opening.numbers import FIXED
 def convolution(flow: Flow, node: fx.Node) -> Tensor:
     """Outputs get new numbers; those of a depthwise or grouped convolution are tied to the inputs."""
     x, weight, bias = argument(node, 0, "input"), argument(node, 1, "weight"), argument(node, 2, "bias")
-    groups, name = argument(node, 6, "groups", 1), flow.named(weight)
+    groups = argument(node, 6, "groups", 1)
     ids = flow.channels_at(node, flow.ids(x), 1)
     sizes = shape(node)
-    if name is None:
-        flow.close(ids, node, "the weight of a convolution is computed")
-        return fixed(sizes)
-    out = _grouped(flow, node, name, ids, groups, sizes[1]) if groups > 1 else flow.numbers.fresh(sizes[1])
-    if groups == 1:
-        flow.note(name, 1, ids, reads=True)
-    flow.note_all((weight, bias), 0, out)
     macs = math.prod(sizes) * math.prod(shape(weight)[1:])
+    if flow.named(weight) is None and weight not in flow.sources:
+        flow.close(ids, node, "the weight of a convolution is computed")
+        flow.products.append(Products(owner(node), macs, ids))
+        return fixed(sizes)
+    out = _grouped(flow, node, weight, ids, groups, sizes[1]) if groups > 1 else flow.numbers.fresh(sizes[1])
+    if groups == 1:
+        _note(flow, weight, 1, ids, reads=True)
+    _note(flow, weight, 0, out)
+    flow.note_all((bias,), 0, out)
     flow.products.append(Products(owner(node), macs, torch.cat([ids, out])))
     return along(out, 1, sizes)
 
 
-def _grouped(flow: Flow, node: fx.Node, name: str, ids: Tensor, groups: int, outputs: int) -> Tensor:
+def _note(flow: Flow, weight: fx.Node, dim: int, ids: Tensor, reads: bool = False) -> None:
+    """The numbers along a dimension of a weight, or of the parameters that it is computed from."""
+    name = flow.named(weight)
+    if name is None:
+        note_sources(flow, weight, dim, ids, reads)
+    else:
+        flow.note(name, dim, ids, reads)
+
+
+def _grouped(flow: Flow, node: fx.Node, weight: fx.Node, ids: Tensor, groups: int, outputs: int) -> Tensor:
     """Cuts whole groups where there are many; else the same channels of each group."""
     rows = ids.view(groups, -1)
     if groups >= rows.shape[1] and not bool((flow.numbers.of(ids) == FIXED).any()):
@@ -40,7 +52,7 @@ def _grouped(flow: Flow, node: fx.Node, name: str, ids: Tensor, groups: int, out
         flow.whole_groups[owner(node)] = groups
         return rows[:, :1].expand(groups, outputs // groups).reshape(-1)
     flow.numbers.unite(rows, rows[:1])
-    flow.note(name, 1, rows[0], reads=True)
+    _note(flow, weight, 1, rows[0], reads=True)
     return flow.numbers.fresh(outputs // groups).expand(groups, -1).reshape(-1)
 
 

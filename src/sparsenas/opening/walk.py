@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from sparsenas.opening import layers, shaping
 from sparsenas.opening.capture import Captured, shape
 from sparsenas.opening.companion import fixed
+from sparsenas.opening.computed import between, computed_weights
 from sparsenas.opening.flow import Flow, name_of
 
 Rule = Callable[[Flow, fx.Node], Any]
@@ -71,9 +72,12 @@ RULES: dict[str, Rule] = {
 
 def walk(captured: Captured) -> Flow:
     """Carries channel numbers through the whole graph; what reaches the output is closed."""
-    flow = Flow(captured)
+    flow = Flow(captured, computed_weights(captured))
+    inside = between(flow.sources)
     for node in captured.graph.nodes:
-        if node.op == "placeholder":
+        if node in inside:
+            flow.env[node] = layers.unknown(flow, node)  # numbered where the weight is used
+        elif node.op == "placeholder":
             flow.env[node] = _placeholder(flow, node)
         elif node.op == "call_function":
             flow.env[node] = _called(flow, node)
