@@ -51,6 +51,12 @@ RULES: dict[str, Rule] = {
             *("dropout", "feature_dropout", "alpha_dropout", "contiguous", "clone", "detach", "alias", "to", "type_as"),
             *(
                 "_to_copy",
+                "zeros_like",
+                "ones_like",
+                "full_like",
+                "empty_like",
+                "rand_like",
+                "randn_like",
                 "lift_fresh_copy",
                 "relu6",
                 "hardswish",
