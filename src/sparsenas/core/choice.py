@@ -6,8 +6,10 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsenas.errors import UserError
 
@@ -86,9 +88,7 @@ class Choice:
         n = len(self.options)
         if self.single:
             return (int(rng.integers(n)),)
-        counts = range(self.least, self.most + 1)
-        ways = np.array([math.comb(n, k) for k in counts], dtype=float)
-        k = int(rng.choice(np.array(counts), p=ways / ways.sum()))
+        k = int(rng.choice(np.arange(self.least, self.most + 1), p=_shares(n, self.least, self.most)))
         return tuple(sorted(int(i) for i in rng.permutation(n)[:k]))
 
     def strongest(self, strengths: Sequence[float]) -> Picks:
@@ -104,14 +104,24 @@ class Choice:
     def picks(self, labels: object) -> Picks:
         """The inverse of ``labels``. Raises ``UserError`` for an unknown label."""
         wanted = labels if isinstance(labels, list) else [labels]
-        unknown = [label for label in wanted if label not in self.options]
+        places: dict[object, int] = {option: place for place, option in enumerate(self.options)}
+        unknown = [label for label in wanted if not isinstance(label, str) or label not in places]
         if unknown:
             raise UserError(f"choice {self.name!r}: expected labels from {list(self.options)}, got {unknown[0]!r}")
         if len(set(wanted)) != len(wanted):
             raise UserError(f"choice {self.name!r}: expected distinct labels, got {wanted}")
-        picks = tuple(sorted(self.options.index(label) for label in wanted))
+        picks = tuple(sorted(places[label] for label in wanted))
         self.check(picks)
         return picks
+
+
+@lru_cache
+def _shares(n: int, least: int, most: int) -> NDArray[np.float64]:
+    """Of all picks of ``least`` to ``most`` of n options, the share that keeps each number of options."""
+    ways = [math.comb(n, k) for k in range(least, most + 1)]
+    shift = max(0, max(ways).bit_length() - 1000)  # numbers with thousands of bits are no floats
+    shares = np.array([way >> shift for way in ways], dtype=float)
+    return np.asarray(shares / shares.sum())
 
 
 def _between(least: int, most: int) -> str:

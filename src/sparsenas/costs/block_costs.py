@@ -54,6 +54,15 @@ class BlockCosts:
             values[columns] /= max(values[columns].max(), 1e-300)
         return values
 
+    def savings(self, row: Matrix, cost: int) -> Matrix:
+        """What an encoded architecture saves without each option that it keeps."""
+        kept = np.flatnonzero(row)
+        without = np.tile(row, (len(kept), 1))
+        without[np.arange(len(kept)), kept] = 0
+        savings = np.zeros(len(row))
+        savings[kept] = self._costs(row[None])[0, cost] - self._costs(without)[:, cost]
+        return savings
+
     def _find_blocks(self) -> list[tuple[list[int], list[nn.Module]]]:
         found: list[tuple[set[str], list[nn.Module]]] = []
         for module in _outermost(self._costs.net):

@@ -119,7 +119,11 @@ class Limits:
     def _thins(self) -> bool:
         bounded = any(np.isfinite(budget.at_most) for budget in self.budgets)
         wide = [choice for choice in self.choices.values() if choice.most == len(choice.options) > choice.least]
-        return bounded and len(wide) == len(self.choices) and self.table.dag_costs is not None
+        return (
+            bounded
+            and len(wide) == len(self.choices)
+            and (self.table.dag_costs is not None or self.table.count_costs is not None)
+        )
 
     def _thinned(self, rng: np.random.Generator, wanted: Callable[[Arch], bool]) -> Arch | None:
         encoding = self.table.encoding
@@ -197,6 +201,9 @@ class Limits:
             return violations
 
         starts = [arch for budget in self.budgets for arch in self.table.extremes(budget.cost)]
+        for arch, left in zip(starts, evaluate(starts) if starts else [], strict=True):
+            if left == 0:
+                return arch
         starts += [Arch.sample(self.choices, rng) for _ in range(BLOCK if self.budgets else 1)]
         broken = evaluate(starts)
         for i in np.argsort(broken, kind="stable")[:16]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sparsenas.core.arch import Arch
+from sparsenas.costs.count_costs import CountCosts
 from sparsenas.costs.dag_costs import DagCosts
 from sparsenas.costs.extremes import search_cheapest
 from sparsenas.costs.factor import Factor
@@ -89,6 +90,11 @@ class CostTable:
     def dag_costs(self) -> DagCosts | None:
         """The costs as sums over the parts that run; ``None`` for a space whose choices do more than drop parts."""
         return self._exact if isinstance(self._exact, DagCosts) else None
+
+    @property
+    def count_costs(self) -> CountCosts | None:
+        """The costs by how many options of each choice are kept; ``None`` where it matters which, or was not found."""
+        return self._exact if isinstance(self._exact, CountCosts) else None
 
     def additive_terms(self, cost: str) -> AdditiveTerms | None:
         """A cost as a sum over the picked options and pairs of them; ``None`` when it is no such sum."""

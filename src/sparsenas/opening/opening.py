@@ -69,6 +69,7 @@ def open(
         depth: whether residual blocks may be left out.
         kernels: whether kernels of 5 and more may be cut to their middle.
         groups: whether every channel is an option of its own, as sparse methods need, instead of numbers of channels.
+            Kernels and residual blocks then stay whole.
         freeze: patterns of the paths of modules that stay as they are, such as ``layer1`` or ``layer1.*``.
 
     Raises ``UserError`` where the network cannot be read, or where nothing of it can vary.
@@ -108,9 +109,9 @@ class _Draft:
         self.net, self.example, self.flow, self.options, self.closed = net, example, flow, options, closed
         self.found = [d for d in find_decisions(flow) if d.name not in closed and len(_counts(d, options)) > 1]
         frozen = frozen_names((n for n, _ in net.named_modules()), options.freeze)
-        kernels = large_kernels(net) if options.kernels else []
+        kernels = large_kernels(net) if options.kernels and not options.groups else []
         self.kernels = [k for k in kernels if f"{k.path}.kernel" not in closed and k.path not in frozen]
-        blocks = residual_blocks(flow, net) if options.depth else []
+        blocks = residual_blocks(flow, net) if options.depth and not options.groups else []
         self.blocks = [path for path in blocks if f"{path}.depth" not in closed and path not in frozen]
         self.place = Places(flow.numbers.labels(), dict(enumerate(self.found))).of
         self.scores: dict[int, Vector] = {}

@@ -38,7 +38,8 @@ class OpenFlags:
     kernels: bool = True
     """Whether kernels of 5 and more may be cut to their middle"""
     groups: bool = False
-    """Whether each channel may be cut by itself, as dso needs, instead of choosing among numbers of channels"""
+    """Whether each channel may be cut by itself, as dso needs, instead of choosing among numbers of channels;
+    kernels and residual blocks then stay whole"""
     freeze: list[str] = field(default_factory=list)
     """Modules that stay as they are, such as layer1 or 'layer1.*'; may be repeated"""
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sparsenas.costs import CostTable
 from sparsenas.costs.block_costs import BlockCosts
 from sparsenas.costs.latency import LATENCY
+from sparsenas.costs.unit_costs import UnitCosts
 from sparsenas.errors import UserError
 from sparsenas.methods.dso.flags import Adapt
 
@@ -29,11 +30,19 @@ class Penalties:
         self._factors: Matrix = np.ones(table.encoding.width)
         if self.cost is not None and self.cost not in table.costs:
             raise UserError(f"--method.adapt {adapt}: expected --latency TABLE as well; `sparsenas latency` makes one")
-        self.blocks = None if self.cost is None or table.dag_costs is None else BlockCosts(table.dag_costs)
+        self.blocks = self._blocks()
         if self.cost is not None and self.blocks is None:
             raise UserError(
                 f"--method.adapt {adapt}: expected a space whose choices only leave parts out; use --method.adapt none"
             )
+
+    def _blocks(self) -> BlockCosts | UnitCosts | None:
+        if self.cost is None:
+            return None
+        dag, counts = self.table.dag_costs, self.table.count_costs
+        if counts is not None:
+            return UnitCosts(counts)
+        return None if dag is None else BlockCosts(dag)
 
     def at(self, row: Matrix) -> Matrix:
         """The factors for an encoded architecture, within 0..1."""
@@ -51,11 +60,10 @@ class Penalties:
 
     def _by_saving(self, row: Matrix) -> Matrix:
         """From 0.5 for the kept option that saves the least to 1 for the one that saves the most."""
+        assert self.blocks is not None
         assert self.cost is not None
         factors, kept = np.ones(len(row)), np.flatnonzero(row)
-        without = np.tile(row, (len(kept), 1))
-        without[np.arange(len(kept)), kept] = 0
-        savings = -self.table.of_rows(without)[self.cost]
+        savings = self.blocks.savings(row, list(self.table.costs).index(self.cost))[kept]
         spread = np.ptp(savings) if len(kept) else 0.0
         if spread > 0:
             factors[kept] = 0.5 + 0.5 * (savings - savings.min()) / spread

@@ -60,6 +60,7 @@ class BudgetController:
         An option is kept if without it the architecture would end further than ``band`` below the bounds, be below a
         lower bound, or keep too few options of a choice.
         """
+        row, order = self._drop_all(row, order)
         for option in order:
             if self.met(row):
                 break
@@ -69,6 +70,34 @@ class BudgetController:
             if some and self._high_enough(less) and self.reach(less[None])[0] >= 1 - band:
                 row = less
         return row
+
+    def _drop_all(self, row: Matrix, order: Sequence[int]) -> tuple[Matrix, Sequence[int]]:
+        """``row`` without the first options of ``order`` that may go, as many as leave it over the bounds; the rest.
+
+        As if one went after the other, in fewer looks at costs: fewer options never cost more.
+        """
+        free = {option: i for i, (span, least) in enumerate(self.demands) for option in range(span.start, span.stop)}
+        left = [int(row[span].sum() - least) for span, least in self.demands]
+        going = list[int]()
+        for option in order:
+            demand = free.get(option)
+            if demand is None or left[demand] > 0:
+                going.append(option)
+                if demand is not None:
+                    left[demand] -= 1
+        low, high = 0, len(going)
+        while low < high:
+            middle = (low + high + 1) // 2
+            less = self._without(row, going[:middle])
+            low, high = (middle, high) if not self.met(less) and self._high_enough(less) else (low, middle - 1)
+        gone = set(going[:low])
+        return self._without(row, going[:low]), [option for option in order if option not in gone]
+
+    @staticmethod
+    def _without(row: Matrix, options: Sequence[int]) -> Matrix:
+        less: Matrix = row.copy()
+        less[list(options)] = 0
+        return less
 
     def drop_weakest(self, row: Matrix, strengths: Matrix) -> Matrix:
         """``row`` without its weakest options, as few as meet the bounds."""
