@@ -13,6 +13,8 @@ from sparsenas.methods.ista.flags import IstaFlags as IstaFlags
 from sparsenas.methods.ista.flags import OneStageFlags as OneStageFlags
 from sparsenas.methods.ista.method import Ista as Ista
 from sparsenas.methods.ista.method import IstaOneStage as IstaOneStage
+from sparsenas.methods.sensitivity import Sensitivity as Sensitivity
+from sparsenas.methods.sensitivity import SensitivityFlags as SensitivityFlags
 from sparsenas.methods.spos.flags import RandomFlags as RandomFlags
 from sparsenas.methods.spos.flags import SposFlags as SposFlags
 from sparsenas.methods.spos.method import Random as Random
@@ -21,6 +23,7 @@ from sparsenas.methods.spos.method import Spos as Spos
 METHODS: dict[str, type[Method]] = {
     "spos": Spos,
     "random": Random,
+    "sensitivity": Sensitivity,
     "ista": Ista,
     "ista_one_stage": IstaOneStage,
     "dso": Dso,
