@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import sparsenas
+from opening_nets import small
 from sparsenas.__main__ import COMMANDS, main
 from sparsenas.job.flags.parse import parse
 from sparsenas.job.lookup import TABLES
@@ -140,7 +142,8 @@ def test_examples_in_python_run(page: Path, tmp_path: Path, monkeypatch: pytest.
     """The blocks of a page one after another, in an empty folder; those that only a finished run fits are bound."""
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    scope = dict[str, Any](sparsenas=sparsenas)
+    scope = dict[str, Any](sparsenas=sparsenas, net=small(), example=torch.zeros(2, 1, 8, 8))
+    scope["data"] = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
     for block in (block for block in blocks if "sparsenas." in block and "def make" not in block):
         tree = ast.parse(block)
         if "retrain(smaller" in block:
@@ -177,7 +180,8 @@ def test_the_readme_has_every_file_of_a_run() -> None:
 
 def own_network() -> str:
     """The module ``mynet.py`` in the README."""
-    return first_block(README)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    return next(block for block in blocks if "def make" in block)
 
 
 def first_block(page: Path) -> str:

@@ -236,8 +236,12 @@ def test_a_network_that_cannot_be_opened() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(UserError, match=r"open: torch.export cannot read this network"):
+    with pytest.raises(UserError, match=r"open Branch: torch.export cannot read it"):
         sparsenas.open(Branch(), torch.randn(2, 4))
+    with pytest.raises(UserError, match=r"open Linear: does not run on the example, of shape \(2, 5\)"):
+        sparsenas.open(nn.Linear(4, 2), torch.randn(2, 5))
+    with pytest.raises(UserError, match=r"open: expected an nn.Module, got an object of class type"):
+        sparsenas.open(nn.Linear, torch.randn(2, 5))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"open: nothing of this network can vary: the output of the network"):
         sparsenas.open(nn.Linear(4, 2), torch.randn(2, 4))
 

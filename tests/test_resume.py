@@ -73,6 +73,10 @@ EVOLUTION = (
     "--space.width=8", "--space.blocks=3", "--method.population=20", "--method.generations=4", "--method.parents=5",
     "--method.mutants=10", "--method.crossovers=10", "--method.bins=3", "--budget=flops<=60e3",
 )  # fmt: skip
+OPENED = (
+    "--space=open", "--space.net=opening_nets:small", "--space.shares=0.25,0.5,0.75,1", *EVOLUTION[2:-1],
+    "--budget=flops<=40e3",
+)  # fmt: skip
 RETRAINING = ("--retrain.epochs=8", "--retrain.ema=0.9", "--baselines=2")
 DISTILLED = (
     "--search.distill=sandwich", "--search.accumulate=2", "--search.optimizer=adamw", "--search.lr=0.01",
@@ -110,6 +114,11 @@ JOBS = {
         SEARCHED,
         "search",
     ),
+    "Opened": Job(
+        (*OPENED, *RETRAINING[:2], "--baselines=1", "--retrain.distill=original"),
+        (after("supernet"), after("retrain"), after("baseline1")),
+        (*SEARCHED, *TRAINED, "archs.jsonl", "net.py"),
+    ),
     "two processes": Job(
         (*EVOLUTION, "--devices=2"),
         (after("supernet"), after("supernet", 4), lambda out: (out / "supernet.pt").exists()),
@@ -141,8 +150,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return run
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize(("name", "seed"), [(name, seed) for name in JOBS for seed in (0, 1)[: 1 + (name != "Opened")]])
 def test_killed_runs_end_the_same(name: str, seed: int, whole: Callable[[str], Path], tmp_path: Path) -> None:
     job, moments = JOBS[name], random.Random(seed)
     out = tmp_path / "killed"

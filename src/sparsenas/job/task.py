@@ -35,6 +35,7 @@ from sparsenas.searching.population_evaluator import Say, Scorer
 
 EVAL_IMAGES = "exam"
 """Purpose of the seed that picks the examples candidates are scored on. Another word would pick other examples."""
+PLAIN = "sparsenas.open(net, example), or --space open --space.net package.module:callable, opens a plain one"
 FEW = 16
 """Examples per batch on which a network is tried before it is trained."""
 
@@ -139,7 +140,7 @@ def make_task(
     net = build_space(space, examples, task.outputs)
     searched = choices(net)
     if not searched:
-        raise UserError(f"--space {space.name}: expected a network with at least one choice, found none")
+        raise UserError(f"--space {space.name}: expected a network with at least one choice, found none; {PLAIN}")
     examples = admitted(space, net, examples, task)
     final = replace(space, flags={**space.flags, **(target or {})})
     if final != space:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from sparsenas.errors import UserError, first_line
-from sparsenas.nn.tree import Tree, arguments, map_tensors
+from sparsenas.nn.tree import Tree, arguments, call, map_tensors, tensors
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,10 @@ def capture(net: nn.Module, example: Tree) -> Captured:
         with torch.no_grad():
             program = torch.export.export(net.eval(), args, kwargs, strict=False)
     except Exception as error:  # torch.export raises whatever the network's own code does
-        raise UserError(f"open: torch.export cannot read this network: {first_line(error)}") from error
+        given = [tuple(tensor.shape) for tensor in tensors(example)]
+        wrong = f"does not run on the example, of shape {', '.join(map(str, given))}"
+        what = wrong if _fails(net, example) else "torch.export cannot read it"
+        raise UserError(f"open {type(net).__name__}: {what}: {first_line(error)}") from error
     finally:
         net.train(was_training)
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -45,9 +48,19 @@ def capture(net: nn.Module, example: Tree) -> Captured:
         for placeholder, name in {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.items()
     }
     constants = {**signature.inputs_to_lifted_tensor_constants}
-    tensors: dict[str, Tensor] = dict((*net.named_parameters(), *net.named_buffers()))
-    tensors |= {name: value for name, value in program.constants.items() if isinstance(value, Tensor)}
-    return Captured(program.graph, {**named, **constants}, tensors)
+    known: dict[str, Tensor] = dict((*net.named_parameters(), *net.named_buffers()))
+    known |= {name: value for name, value in program.constants.items() if isinstance(value, Tensor)}
+    return Captured(program.graph, {**named, **constants}, known)
+
+
+def _fails(net: nn.Module, example: Tree) -> bool:
+    """Whether a network cannot run an example at all."""
+    try:
+        with torch.no_grad():
+            call(net, map_tensors(Tensor.clone, example))
+    except Exception:  # the network's own code may raise anything
+        return True
+    return False
 
 
 def owner(node: fx.Node) -> str:

@@ -82,6 +82,8 @@ def opened_with(net: nn.Module, example: Tree, options: Options) -> OpenedNetwor
 
     Raises ``UserError`` where the network cannot be read, or where nothing of it can vary.
     """
+    if not isinstance(net, nn.Module):
+        raise UserError(f"open: expected an nn.Module, got an object of class {type(net).__name__}")
     net = copy.deepcopy(net)
     flow = walk(capture(net, example))
     tie_attention(flow, net)
