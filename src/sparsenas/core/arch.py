@@ -96,6 +96,10 @@ class Arch(Mapping[str, Picks]):
         return cls(choices, {name: choice.sample(rng) for name, choice in choices.items()})
 
 
+MOST_TOLD = 10**300
+"""Files tell at most so many architectures: numbers with thousands of digits are no text."""
+
+
 def space_size(choices: Choices) -> int:
     """The number of architectures."""
     return math.prod(choice.size for choice in choices.values())

@@ -14,7 +14,7 @@ import torch
 from msgspec import convert
 from msgspec.structs import asdict
 
-from sparsenas.core.arch import space_size
+from sparsenas.core.arch import MOST_TOLD, space_size
 from sparsenas.core.choice import Choice, Choices
 from sparsenas.costs.budget import AND, in_percent
 from sparsenas.costs.latency import LatencyTable
@@ -211,7 +211,7 @@ def check_data(run: Run, data: Data) -> None:
 def _space_info(task: Task) -> SpaceInfo:
     return SpaceInfo(
         shape=shapes(task.data.example),
-        size=space_size(task.choices),
+        size=min(space_size(task.choices), MOST_TOLD),
         choices=list(task.choices.values()),
         range={cost: (low, high) for cost, (low, high) in reach(task.limits.table).items()},
     )

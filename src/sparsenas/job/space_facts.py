@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparsenas.core.arch import space_size
+from sparsenas.core.arch import MOST_TOLD, space_size
 from sparsenas.core.gate import choices
 from sparsenas.costs import CostTable, Shape
 from sparsenas.costs.trace import is_shape
@@ -69,7 +69,7 @@ def describe(space: Plugin) -> dict[str, Any]:
     return {
         "name": space.name,
         "shape": list(shape) if is_shape(shape) else shapes(shape),
-        "size": space_size(searched),
+        "size": min(space_size(searched), MOST_TOLD),
         "choices": [vars(choice) | {"options": list(choice.options)} for choice in searched.values()],
         "range": reach(CostTable(net, shape)),
     }

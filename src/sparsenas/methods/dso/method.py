@@ -125,7 +125,8 @@ class Dso(Method):
         left = {part: sum(block[part] for block in state["blocks"]) for part in ("edges", "nodes")}
         shares = {cost: value / whole[cost] for cost, value in state["costs"].items()}
         shares |= {f"budget of {cost}": bound / whole[cost] for cost, bound in self.controller.bounds.items()}
-        return {"left of all blocks": left, "share of the complete network": shares, "penalty": {"gamma": self.gamma}}
+        parts = {"left of all blocks": left} if state["blocks"] else {"options left": {"options": state["options"]}}
+        return {**parts, "share of the complete network": shares, "penalty": {"gamma": self.gamma}}
 
     def summary(self) -> str:
         """The number of options that are left, and the epoch in which the budget was met."""
@@ -199,5 +200,6 @@ def _check(choices: Choices) -> None:
         if choice.most < len(choice.options):
             raise UserError(
                 f"--method: choice {choice.name!r} keeps {choice.least} to {choice.most} of {len(choice.options)} "
-                "options; DSO-NAS starts from all and needs choices that may keep all, as in the space dso"
+                "options; DSO-NAS starts from all and needs choices that may keep all, as in the space dso, and open "
+                "with --space.groups true"
             )
