@@ -56,6 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flags = [*SHORT, *TINY, "--retrain.distill=largest", "--search.distill=sandwich", "--out", str(out)]
     assert main(["run", *flags, "--budget", "flops<=20e3"]) == 0
     out.with_name("taught.pt").write_bytes((out / "net.pt").read_bytes())
+    out.with_name("teacher.pt2").write_bytes((out / "net.pt2").read_bytes())
     return out
 
 
@@ -92,9 +93,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("teacher", ["teachers_here:fits", "net.pt2", "largest"])
+@pytest.mark.parametrize("teacher", ["teachers_here:fits", "teacher.pt2", "largest"])
 def test_teachers_teach(teacher: str, run: Path, here: Path) -> None:
-    teacher = str(run / teacher) if teacher.endswith("pt2") else teacher
+    teacher = str(run.with_name(teacher)) if teacher.endswith("pt2") else teacher
     before = run.with_name("taught.pt").read_bytes()
     assert main(["retrain", str(run), *SHORT[:2], "--retrain.epochs=1", f"--retrain.distill={teacher}"]) == 0
     taught = (run / "net.pt").read_bytes()

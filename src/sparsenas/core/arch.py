@@ -96,8 +96,8 @@ class Arch(Mapping[str, Picks]):
         return cls(choices, {name: choice.sample(rng) for name, choice in choices.items()})
 
 
-MOST_TOLD = 10**300
-"""Files tell at most so many architectures: numbers with thousands of digits are no text."""
+MOST_TOLD = 10**4000
+"""Files tell at most so many architectures: Python writes no number of more than 4300 digits."""
 
 
 def space_size(choices: Choices) -> int:

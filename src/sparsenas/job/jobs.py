@@ -156,7 +156,10 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
         trainer.check_interrupted()
         for name in (NET, PT2, ONNX):
-            run.remove(name)
+            if (
+                Path(flags.retrain.distill).resolve() != (run / name).resolve()
+            ):  # the teacher stays, for the same command again
+                run.remove(name)
         update_results(run, retrained=None, baselines=[], compared=[], export=None)
         retrain_stage(trainer, flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)

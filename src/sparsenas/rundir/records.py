@@ -46,7 +46,7 @@ class SpaceInfo(Struct, frozen=True, kw_only=True):
     shape: Any
     """The shape of an input without the batch: a list of numbers, or such lists in the form of the input."""
     size: int
-    """Number of architectures, at most 10 to the 300th."""
+    """Number of architectures, at most 10 to the 4000th."""
     choices: list[Choice]
     """In the order of the network."""
     range: dict[str, tuple[int | float, int | float]]
