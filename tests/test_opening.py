@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -23,6 +24,12 @@ from sparsenas.opening.verify import largest_picks, smallest_picks
 
 
 def opened(name: str, **options: object) -> tuple[nn.Module, OpenedNetwork, Tensor]:
+    """A network, itself opened, and an input; each is opened once."""
+    return copy.deepcopy(_opened(name, tuple(options.items())))
+
+
+@functools.cache
+def _opened(name: str, options: tuple[tuple[str, object], ...]) -> tuple[nn.Module, OpenedNetwork, Tensor]:
     torch.manual_seed(0)
     make, example = NETS[name]
     net, x = make().eval(), example()
@@ -30,7 +37,7 @@ def opened(name: str, **options: object) -> tuple[nn.Module, OpenedNetwork, Tens
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -1, 1)
             nn.init.uniform_(module.weight, 0.5, 2)
-    return net, sparsenas.open(net, x, **options).eval(), x  # type: ignore[arg-type]
+    return net, sparsenas.open(net, x, **dict(options)).eval(), x  # type: ignore[arg-type]
 
 
 def largest(found: Choices) -> Arch:

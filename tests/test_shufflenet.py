@@ -15,8 +15,9 @@ from nets import additive
 from sparsenas.core.arch import Arch, space_size
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import choices, set_gates
-from sparsenas.costs import CostTable, Limits, parse_budgets, segments, total, trace
+from sparsenas.costs import CostTable, Limits, parse_budgets, segments, select, total, trace
 from sparsenas.costs.layer import flops, params
+from sparsenas.costs.layer_tables import layer_tables
 from sparsenas.costs.segments import SegmentCosts
 from sparsenas.costs.trace import on_meta
 from sparsenas.errors import UserError
@@ -104,6 +105,8 @@ def test_costs_with_widths_are_exact(vary: str) -> None:
 
 
 def test_no_block_is_traced_twice_under_the_same_picks(joint: nn.Sequential, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where costs are not read from tables of layers."""
+    monkeypatch.setattr(select, "EXACT", [strategy for strategy in select.EXACT if strategy is not layer_tables])
     table, traced = CostTable(joint, IMAGENET), []
     trace_through = segments.trace_through
     monkeypatch.setattr(segments, "trace_through", lambda *args: traced.append(args) or trace_through(*args))

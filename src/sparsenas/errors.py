@@ -28,6 +28,7 @@ PACKAGES = {
     "scipy": "scipy",
     "sklearn": "scikit-learn",
     "torch": "torch",
+    "safetensors": "safetensors",
     "yaml": "PyYAML",
 }
 """The packages that all of the work needs, with the names by which pip installs them."""

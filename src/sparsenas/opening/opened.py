@@ -19,6 +19,9 @@ from sparsenas.opening.coverage import Coverage
 from sparsenas.opening.positions import Positions, State
 from sparsenas.opening.sizes import Size
 
+STATES = 64
+"""States of each tensor and each size whose results are kept."""
+
 
 class Units(Gated):
     """A choice of how many units of a layer are kept: channels, or rings of a kernel. The first of ``order`` are."""
@@ -181,6 +184,7 @@ class OpenedNetwork(Derivable):
         positions = self.cuts[i].positions
         key = i, tuple(states[d] for d in positions.decisions())
         if key not in self._indices:
+            _bounded(self._indices, len(self.cuts))
             kept = positions.kept(states)
             self._indices[key] = None if kept is None else torch.from_numpy(kept)
         return self._indices[key]
@@ -228,6 +232,7 @@ class OpenedNetwork(Derivable):
         for i, size in enumerate(self.sizes):
             key = i, tuple(states[d] for positions in size.of for d in positions.decisions())
             if key not in self._sized:
+                _bounded(self._sized, len(self.sizes))
                 self._sized[key] = size.value(states)
             setattr(net.get_submodule(size.path), size.attribute, self._sized[key])
 
@@ -246,6 +251,12 @@ def _sliced(tensor: Tensor, dim: int, index: Tensor | None, scales: Tensor | Non
         shape[dim] = -1
         tensor = tensor * scales.view(shape)
     return tensor if index is None else tensor.index_select(dim, index.to(tensor.device))
+
+
+def _bounded(cache: dict[Any, Any], entries: int) -> None:
+    """Empties a cache that has grown to many states of every entry, as while single channels are pruned."""
+    if len(cache) > STATES * entries:
+        cache.clear()
 
 
 def _held_in(module: nn.Module, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,10 @@ class Positions:
 
     def decisions(self) -> list[int]:
         """The decisions whose units are here."""
+        return self._decisions
+
+    @cached_property
+    def _decisions(self) -> list[int]:
         return [int(d) for d in np.unique(self.decision) if d >= 0]
 
     def kept(self, states: Sequence[State]) -> NDArray[np.int64] | None:
