@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -145,9 +146,10 @@ class _Draft:
         decisions: list[Units | Groups | Block] = [self._choice(decision) for decision in ordered]
         decisions += [_kernel_choice(kernel) for kernel in self.kernels]
         decisions += [Block(f"{path}.depth", path) for path in self.blocks]
-        return OpenedNetwork(self.net, decisions, cuts, sizes, self._coverage())
+        return OpenedNetwork(self.net, decisions, cuts, sizes, self.coverage)
 
-    def _coverage(self) -> Coverage:
+    @cached_property
+    def coverage(self) -> Coverage:
         """How much of the network's work is under choice, and why the rest is not."""
         open_, whole, closed = 0, 0, dict(self.closed)
         for product in self.flow.products:

@@ -68,7 +68,7 @@ RULES: dict[str, Rule] = {
                 "celu",
             ),
             *("softplus", "softsign", "tanhshrink", "softmax", "_softmax", "log_softmax", "cumsum", "float", "rrelu"),
-            *("elu", "logsigmoid", "log_sigmoid", "hardtanh", "leaky_relu", "glu_"),
+            *("elu", "logsigmoid", "log_sigmoid", "hardtanh", "leaky_relu"),
         ),
         shaping.same,
     ),
