@@ -13,6 +13,7 @@ from sparsenas.spaces.dso import dso as dso
 from sparsenas.spaces.dso import dso_imagenet as dso_imagenet
 from sparsenas.spaces.mobilenet import fbnet as fbnet
 from sparsenas.spaces.mobilenet import proxyless as proxyless
+from sparsenas.spaces.nasbench201 import nasbench201 as nasbench201
 from sparsenas.spaces.nasbench_macro import nasbench_macro as nasbench_macro
 from sparsenas.spaces.open import open_space as open_space
 from sparsenas.spaces.resnet import resnet18 as resnet18
@@ -23,6 +24,7 @@ from sparsenas.spaces.tiny import tiny as tiny
 SPACES: dict[str, Callable[..., nn.Module]] = {
     "tiny": tiny,
     "nasbench_macro": nasbench_macro,
+    "nasbench201": nasbench201,
     "shufflenet": shufflenet,
     "proxyless": proxyless,
     "fbnet": fbnet,

@@ -1,11 +1,10 @@
-"""The space of NAS-Bench-201 (Dong and Yang, ICLR 2020): six edges, five operations each; use it from this folder.
+"""The space of NAS-Bench-201 (Dong and Yang, ICLR 2020): six edges, five operations each, all 15 625 cells trained."""
 
-sparsenas search --space nasbench201:space --method gdas --out runs/gdas
-"""
+from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sparsenas import Join
+from sparsenas.core.join import Join
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """From node to node, in the benchmark's order."""
@@ -18,24 +17,18 @@ class Zero(nn.Module):
         return x * 0
 
 
-def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, affine: bool = True) -> nn.Sequential:
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, affine: bool = True) -> nn.Sequential:
     """ReLU, convolution and batch norm."""
     layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(nn.ReLU(), layer, nn.BatchNorm2d(outputs, affine=affine))
 
 
-class Cell(nn.Module):
+class DenseCell(nn.Module):
     """Four nodes, each the sum of the edges from all earlier ones. All cells share one architecture."""
 
     def __init__(self, width: int, affine: bool) -> None:
         super().__init__()
-        self.edges = nn.ModuleList(Join.of(f"{end}<-{start}", self.ops(width, affine)) for start, end in EDGES)
-
-    @staticmethod
-    def ops(width: int, affine: bool) -> dict[str, nn.Module]:
-        convs = {f"nor_conv_{k}x{k}": conv(width, width, k, affine=affine) for k in (1, 3)}
-        pool = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
-        return {"none": Zero(), "skip_connect": nn.Identity(), **convs, "avg_pool_3x3": pool}
+        self.edges = nn.ModuleList(Join.of(f"{end}<-{start}", _ops(width, affine)) for start, end in EDGES)
 
     def forward(self, x: Tensor) -> Tensor:
         nodes: dict[int, Tensor] = {0: x}
@@ -50,7 +43,7 @@ class Halving(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(conv(inputs, outputs, 3, 2), conv(outputs, outputs, 3))
+        self.body = nn.Sequential(_conv(inputs, outputs, 3, 2), _conv(outputs, outputs, 3))
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,18 +51,21 @@ class Halving(nn.Module):
         return y
 
 
-def space(
+def nasbench201(
     width: int = 16,
     cells: int = 5,
     affine: bool = False,
     shape: tuple[int, int, int] = (3, 32, 32),
     classes: int = 10,
 ) -> nn.Sequential:
-    """Builds the benchmark's network.
+    """Builds the benchmark's network, with one cell for all places.
+
+    The compact text of an architecture has a digit per edge, in the benchmark's order: 0 none, 1 skip connection, 2
+    convolution 1x1, 3 convolution 3x3, 4 average pooling.
 
     Args:
         width: channels of the first stage; the second and third have twice and four times as many.
-        cells: cells of each of the three stages.
+        cells: number of cells of each of the three stages.
         affine: batch norms in cells have a learned scale and shift; in retrained networks they always have.
         shape: channels, height and width of an image.
         classes: number of classes.
@@ -77,6 +73,12 @@ def space(
     layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
     for stage in range(3):
         layers += [Halving(width << stage - 1, width << stage)] if stage else []
-        layers += [Cell(width << stage, affine) for _ in range(cells)]
+        layers += [DenseCell(width << stage, affine) for _ in range(cells)]
     last = [nn.BatchNorm2d(4 * width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes)]
     return nn.Sequential(*layers, *last)
+
+
+def _ops(width: int, affine: bool) -> dict[str, nn.Module]:
+    convs = {f"nor_conv_{k}x{k}": _conv(width, width, k, affine=affine) for k in (1, 3)}
+    pool = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+    return {"none": Zero(), "skip_connect": nn.Identity(), **convs, "avg_pool_3x3": pool}
