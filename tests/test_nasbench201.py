@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from sparsenas.core.arch import Arch
-from sparsenas.costs import CostTable
+from sparsenas.core.arch import Arch, every_arch
+from sparsenas.core.derive import derive
+from sparsenas.core.gate import choices
+from sparsenas.costs import CostTable, Limits
+from sparsenas.costs.budget import read_bounds
+from sparsenas.costs.ends import budgets_at
+from sparsenas.job.stages.candidates import architectures
+from sparsenas.searching.evolution import Evolution, RandomSearch, Score, Search
 from sparsenas.spaces import nasbench201
 from sparsenas.testing import check_space
 
@@ -26,3 +35,50 @@ def test_labels_are_the_benchmarks() -> None:
 
 def test_the_space_keeps_its_promises() -> None:
     check_space(lambda: nasbench201(width=4, cells=1), (3, 16, 16), archs=10)
+
+
+def test_isomorphic_cells_are_those_of_the_benchmark() -> None:
+    """6466 of the 15 625 are distinct, as published; the one that stands for others costs no more than they do."""
+    table = CostTable(nasbench201(width=4, cells=1), (3, 16, 16))
+    archs = list(every_arch(table.choices))
+    same = [table.net.canonical(arch) for arch in archs]  # type: ignore[operator]
+    distinct = set(same)
+    assert len(archs) == 15625
+    assert len(distinct) == 6466
+    assert all(table.net.canonical(arch) == arch for arch in distinct)  # type: ignore[operator]
+    costs, least = table(archs), table(same)
+    assert all((least[cost] <= costs[cost]).all() for cost in ("flops", "params"))
+
+
+def test_isomorphic_cells_compute_the_same() -> None:
+    """Where all edges have the same weights, networks of isomorphic cells agree, and others differ."""
+    net = nasbench201(width=4, cells=1).eval()
+    generator = torch.Generator().manual_seed(0)
+    weights = {k: torch.randn(4, 4, k, k, generator=generator) for k in (1, 3)}
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d) and module.weight.shape[:2] == (4, 4):
+            module.weight.data = weights[module.kernel_size[0]]
+    x, rng, merged = torch.randn(1, 4, 8, 8, generator=generator), np.random.default_rng(0), 0
+    cell = net[2]
+    for _ in range(60):
+        arch = Arch.sample(choices(net), rng)
+        same = net.canonical(arch)  # type: ignore[operator]
+        first, second = (derive(cell, each.gates())(x) for each in (arch, same))
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
+        merged += arch != same
+    assert merged > 20
+
+
+@pytest.mark.parametrize("kind", [Evolution, RandomSearch])
+def test_isomorphic_cells_are_proposed_once(kind: type[Search]) -> None:
+    table = CostTable(nasbench201(width=4, cells=1), (3, 16, 16))
+    limits = Limits(table, budgets_at(table, read_bounds(["flops<=60%", "flops>=40%"])))
+    search = kind(architectures(limits), np.random.default_rng(0))
+    proposed: list[Arch] = []
+    while len(proposed) < 300 and (archs := search.ask()):
+        proposed += archs
+        search.tell(archs, [Score(float(arch.text().count("1"))) for arch in archs])
+    assert all(limits.legal(proposed))
+    same = [table.net.canonical(arch) for arch in proposed]  # type: ignore[operator]
+    told = [arch for arch, legal in zip(same, limits.legal(same), strict=True) if legal]
+    assert len(set(told)) == len(told) > 150

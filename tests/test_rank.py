@@ -20,6 +20,7 @@ from torch import nn
 from scoring_reference import score_one
 from sparsenas.__main__ import main
 from sparsenas.core.arch import Arch, every_arch
+from sparsenas.core.canonical import Canonical
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.costs import CostTable, trace
@@ -36,7 +37,7 @@ from sparsenas.searching.benchmark_table import load_benchmark_table
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.population_evaluator import Scorer, score_population
-from sparsenas.searching.rank_correlation import Agreement, Canonical, agreement, one_of_each, place
+from sparsenas.searching.rank_correlation import Agreement, agreement, one_of_each, place
 from sparsenas.spaces import nasbench_macro, tiny
 from sparsenas.testing import shaken
 

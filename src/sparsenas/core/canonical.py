@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
@@ -12,6 +13,24 @@ from sparsenas.core.choice import Choice, Picks
 from sparsenas.core.derive import active_choices
 from sparsenas.core.gate import Gated, set_gates
 from sparsenas.nn.blocks import Concat, Sum
+
+
+@runtime_checkable
+class Canonical(Protocol):
+    """A space that maps architectures of equal function to one of them, by a rule of its own."""
+
+    def canonical(self, arch: Arch) -> Arch:
+        """The representative of all architectures with the same function, itself included."""
+        ...
+
+
+def representative(net: nn.Module, arch: Arch) -> Arch:
+    """One architecture for all that are the same when trained: ``canonicalize``, then the rule of the space if any.
+
+    With inherited weights they may differ, since each place of a supernet has its own.
+    """
+    arch = canonicalize(net, arch)
+    return net.canonical(arch) if isinstance(net, Canonical) else arch
 
 
 def canonicalize(net: nn.Module, arch: Arch) -> Arch:

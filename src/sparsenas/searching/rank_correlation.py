@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
-
-from sparsenas.core.arch import Arch
-
-
-@runtime_checkable
-class Canonical(Protocol):
-    """A network that maps architectures of equal function to one of them, by a rule of its own."""
-
-    def canonical(self, arch: Arch) -> Arch:
-        """The representative of all architectures with the same function."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import canonicalize, meta_skeleton
+from sparsenas.core.canonical import canonicalize, meta_skeleton, representative
 from sparsenas.core.choice import Choices
 from sparsenas.costs import Limits
 from sparsenas.costs.layer import as_number
@@ -24,13 +24,18 @@ FILES = {"evolution": ARCHS, "random search": RANDOM}
 
 
 def architectures(limits: Limits) -> SearchProblem:
-    """What a search may propose: legal architectures, one per network."""
+    """What a search may propose: legal architectures, one of all that are the same when trained."""
     skeleton = meta_skeleton(limits.table.net)
+
+    def canonical(arch: Arch) -> Arch:
+        same = representative(skeleton, arch)
+        return same if same == arch or limits.legal([same])[0] else canonicalize(skeleton, arch)
+
     return SearchProblem(
         limits.choices,
         limits.draw,
         lambda archs: [bool(x) for x in limits.legal(archs)],
-        lru_cache(MOST_ENUMERATED)(lambda arch: canonicalize(skeleton, arch)),
+        lru_cache(MOST_ENUMERATED)(canonical),
     )
 
 

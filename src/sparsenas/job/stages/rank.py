@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import canonicalize, meta_skeleton
+from sparsenas.core.canonical import canonicalize, meta_skeleton, representative
 from sparsenas.errors import UserError
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found, trained_supernet
@@ -26,7 +26,7 @@ from sparsenas.searching.additive_smoothing import shrinkage
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.population_evaluator import Scorer
-from sparsenas.searching.rank_correlation import Canonical, agreement, one_of_each, place
+from sparsenas.searching.rank_correlation import agreement, one_of_each, place
 from sparsenas.spaces.published import read_arch
 
 BASELINES = ("flops", "params")
@@ -73,14 +73,12 @@ def scorings(task: Task, own: Scoring, calibration: Sequence[int] | None, val: i
 
 def read_known(task: Task, path: Path, truth: Mapping[str, float]) -> Known:
     """The rows of a table as architectures of the run's space. Raises ``UserError`` when they are not."""
-    net = task.limits.table.net
-    skeleton = meta_skeleton(net)
+    skeleton = meta_skeleton(task.limits.table.net)
     try:
         archs = tuple(canonicalize(skeleton, read_arch(task.choices, text)) for text in truth)
     except UserError as error:
         raise UserError(f"{path}: expected architectures of the run's space: {error}") from error
-    networks = tuple(net.canonical(arch) for arch in archs) if isinstance(net, Canonical) else archs
-    return Known(archs, tuple(truth.values()), networks)
+    return Known(archs, tuple(truth.values()), tuple(representative(skeleton, arch) for arch in archs))
 
 
 def sampled(rows: int, count: int, seed: int) -> list[int]:
@@ -159,8 +157,9 @@ def standing(run: Run, task: Task, known: Known) -> Standing | None:
     """Where the found architecture stands among all rows of the table; ``None`` when it is not in it, or not found."""
     if not run.has(Best.FILE):
         return None
-    arch, net = canonicalize(task.limits.table.net, found(run, task.choices)), task.limits.table.net
-    network = net.canonical(arch) if isinstance(net, Canonical) else arch
+    net = task.limits.table.net
+    arch = canonicalize(net, found(run, task.choices))
+    network = representative(net, arch)
     same = [i for i, other in enumerate(known.networks) if other == network]
     if not same:
         return None
