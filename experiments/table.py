@@ -1,0 +1,195 @@
+"""The table of all experiments, from raw results beside this file.
+
+    python experiments/table.py                     writes the table into experiments/README.md
+    python experiments/table.py add NAME RUN...     appends run folders to experiments/results/NAME.jsonl first
+
+A line of ``results/*.jsonl`` is one seed of one experiment, a JSON object with the fields of ``Result``. Lines with the
+same space, data, method, budget and setting are one row of the table; their seeds differ. Accuracies are shares from 0
+to 1 on test data. ``add`` reads run folders of ``sparsenas run`` that have finished; the rest is written by hand or by
+the script of an experiment.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import yaml
+from scipy import stats
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- table -->\n", "<!-- end of the table -->\n"
+SEARCH = ("supernet", "evolution", "random search", "finalists")
+"""The stages of a run that are the cost of its search."""
+
+
+class Result(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One seed of one experiment."""
+
+    space: str
+    """With the flags that are not the default, as ``nasbench201, width 8``."""
+    data: str
+    """Data set, and part or size where not all of it, as ``cifar10 at 16x16``."""
+    method: str
+    """Name of the method or recipe."""
+    budget: str = ""
+    """As given to the search; empty where there is none."""
+    setting: str = ""
+    """What else tells this experiment from another one in a few words."""
+    seed: int
+    arch: str
+    """The found architecture as compact text, or in words."""
+    found: float
+    """Its accuracy."""
+    random: list[float]
+    """Accuracies of random architectures of equal cost, trained in the same way or read from the same table. A list
+    that several seeds share is given with each of them, and counts once."""
+    accuracy: str
+    """Where accuracies come from: ``trained`` here, or the ``table`` of a benchmark."""
+    costs: dict[str, float]
+    """Exact costs of the found architecture: flops, params."""
+    within: float
+    """Random architectures cost the same within this share."""
+    better: float | None = None
+    """Share of the architectures within the budget that have a higher accuracy; null where nobody knows."""
+    seconds: float | None = None
+    """Of the search, without the training of what it found: one core, unless the setting says otherwise."""
+    images: int | None = None
+    """Training images that the search took, all epochs together."""
+
+
+class Gap(NamedTuple):
+    """Found minus random: the difference of the means, its 95 % confidence interval, and p of Welch's t-test."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+def gap(found: Sequence[float], random: Sequence[float]) -> Gap:
+    """Compares the found of several seeds with random ones. No interval for a single seed or random architecture."""
+    mean = statistics.mean(found) - statistics.mean(random)
+    if min(len(found), len(random)) < 2 or len({*found}) == len({*random}) == 1:
+        return Gap(mean, None, None, None)
+    errors = [statistics.variance(values) / len(values) for values in (found, random)]
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (found, random), strict=True))
+    error = sum(errors) ** 0.5
+    half = float(stats.t.ppf(0.975, freedom)) * error
+    return Gap(mean, mean - half, mean + half, 2 * float(stats.t.sf(abs(mean) / error, freedom)))
+
+
+def read(folder: Path) -> list[Result]:
+    """The lines of all files of a folder; raises ``ValueError`` for a seed that is given twice."""
+    results = [
+        msgspec.json.decode(line, type=Result)
+        for file in sorted(folder.glob("*.jsonl"))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    for row, same in rows(results).items():
+        seeds = [result.seed for result in same]
+        if len(seeds) != len({*seeds}):
+            raise ValueError(f"{', '.join(filter(None, row))}: a seed is given twice: {seeds}")
+    return results
+
+
+def rows(results: Iterable[Result]) -> dict[tuple[str, ...], list[Result]]:
+    """The results of each row, in the order of the files."""
+    found = defaultdict(list)
+    for result in results:
+        found[result.space, result.data, result.method, result.budget, result.setting].append(result)
+    return found
+
+
+def table(results: Iterable[Result]) -> str:
+    """The table in Markdown; accuracies and gaps in percent."""
+    head = "space; data|method|budget|seeds|found|random, equal cost|gap|p|better|search"
+    lines = [f"| {' | '.join(head.split('|'))} |", "|---" * 10 + "|"]
+    lines += [f"| {' | '.join(_cells(row, same))} |" for row, same in rows(results).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: tuple[str, ...], same: Sequence[Result]) -> list[str]:
+    space, data, method, budget, setting = row
+    found = [result.found for result in same]
+    random = [x for shared in {tuple(result.random): None for result in same} for x in shared]
+    difference = gap(found, random) if random else None
+    better = [result.better for result in same if result.better is not None]
+    method += f" ({setting})" if setting else ""
+    sources = "/".join(sorted({result.accuracy for result in same}))
+    return [
+        f"`{space}`; {data}, {sources}",
+        method,
+        f"`{budget}`" if budget else "none",
+        str(len(same)),
+        _spread(found),
+        f"{_spread(random)}, n {len(random)}" if random else "none",
+        _interval(difference) if difference else "",
+        "" if difference is None or difference.p is None else f"{difference.p:.2g}",
+        f"{100 * statistics.mean(better):.1f} %" if better else "",
+        _cost(same),
+    ]
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = f"{100 * statistics.mean(values):.2f}"
+    return f"{mean} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def _interval(difference: Gap) -> str:
+    told = f"{100 * difference.mean:+.2f}"
+    if difference.low is None or difference.high is None:
+        return told
+    return f"{told} ({100 * difference.low:+.2f} to {100 * difference.high:+.2f})"
+
+
+def _cost(same: Sequence[Result]) -> str:
+    seconds = [result.seconds for result in same if result.seconds is not None]
+    images = [result.images for result in same if result.images is not None]
+    told = [f"{statistics.mean(seconds) / 60:.0f} min"] if seconds else []
+    return ", ".join(told + ([f"{statistics.mean(images) / 1e6:.2f} M images"] if images else []))
+
+
+def from_run(folder: Path) -> Result:
+    """The result of a finished run folder: the retrained network, and the random ones that were trained like it."""
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    best, results, split = (json.loads((folder / f"{name}.json").read_text()) for name in ("best", "results", "split"))
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    stages = [line for line in log if line["event"] == "done" and line["stage"] in SEARCH]
+    epochs = sum(line["event"] == "epoch" and line["stage"] == "supernet" for line in log)
+    return Result(
+        space=config["space"]["name"],
+        data=config["data"]["name"],
+        method=config["method"]["name"],
+        budget=", ".join(config["budget"]),
+        seed=config["seed"],
+        arch=best["text"],
+        found=results["retrained"]["metrics"]["accuracy"],
+        random=[other["metrics"]["accuracy"] for other in results.get("baselines", [])],
+        accuracy="trained",
+        costs={name: best["costs"][name] for name in ("flops", "params")},
+        within=0.1,
+        seconds=sum(line["seconds"] for line in stages),
+        images=epochs * split["train"],
+    )
+
+
+def main(words: Sequence[str]) -> None:
+    """Adds run folders if any are named, and writes the table."""
+    results, page = HERE / "results", HERE / "README.md"
+    if words and words[0] == "add":
+        lines = [msgspec.json.encode(from_run(Path(folder))).decode() + "\n" for folder in words[2:]]
+        with open(results / f"{words[1]}.jsonl", "a", encoding="utf-8") as file:
+            file.writelines(lines)
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    page.write_text(before + BEGIN + table(read(results)) + END + rest.split(END)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
