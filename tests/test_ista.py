@@ -262,6 +262,32 @@ def test_what_rests_is_frozen_from_the_first_epoch_on() -> None:
     assert not any(gate.weights is None or gate.weights.requires_grad for gate in method.gates().values())
 
 
+@pytest.mark.parametrize("make", [Ista, IstaOneStage])
+def test_an_answer_that_is_the_start_says_so(make: type[Ista]) -> None:
+    method = make(TABLE.choices, Limits(TABLE), 0)
+    method.codes.solve()
+    assert method.warning().endswith("no support ever changed.")
+    node = next(code for _, code in method.codes.items())
+    start = node.compressed.detach().clone()
+    other = next(pick for pick in range(5) if pick not in method.codes.support()["a"])
+    for end, expected in ((node.dictionary[:, other], ""), (start, "the supports came back to it.")):
+        with torch.no_grad():
+            node.compressed.copy_(end)
+        method.codes.solve()
+        assert method.warning().rpartition(": ")[2] == expected
+        again = make(TABLE.choices, Limits(TABLE), 0)
+        again.load_state_dict(method.state_dict())
+        assert again.warning() == method.warning()
+
+
+def test_log_and_result_say_that_the_answer_is_the_start(tmp_path: Path) -> None:
+    flags = [f"--space={PAIRS}", "--space.shape=1,8,8", "--method=ista", "--method.lr=1e-9", "--search.epochs=1"]
+    assert main(["search", *flags, "--accelerator=cpu", "--out", str(tmp_path / "run")]) == 0
+    warning = json.loads((tmp_path / "run" / "best.json").read_text())["warning"]
+    assert "random start" in warning
+    assert warning in (tmp_path / "run" / "log.jsonl").read_text()
+
+
 @pytest.mark.parametrize("epochs", [8, 20])
 def test_what_never_rests_is_frozen_in_time(epochs: int) -> None:
     method = IstaOneStage(TABLE.choices, Limits(TABLE), 0, OneStageFlags(latest=0.5), epochs)

@@ -217,3 +217,11 @@ def test_gdas_resumes_within_an_epoch() -> None:
 def test_flags_are_checked(flags: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         flags()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("make", [Darts, Gdas])
+def test_an_answer_that_is_the_start_says_so(make: type[Darts | Gdas]) -> None:
+    method = make(MACRO.choices, Limits(MACRO), 0)
+    assert "start of the search" in method.warning()
+    shake(method, 1)
+    assert not method.warning()

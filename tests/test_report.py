@@ -431,6 +431,12 @@ def test_findings_when_it_does_not(finished: LoadedRun) -> None:
     assert "it only equals one random architecture of about the same cost (95.5 %)" in said(equal)["bad"]
 
 
+def test_a_warning_of_the_method_is_a_finding(finished: LoadedRun) -> None:
+    assert finished.best is not None
+    warned = replace(finished, best=changed(finished.best, warning="It is the random start."))
+    assert "It is the random start." in said(warned)["bad"]
+
+
 def test_findings_within_chance(finished: LoadedRun) -> None:
     assert "less than one standard deviation, so it may be chance" in said(with_accuracy(finished, 0.966))["good"]
 

@@ -112,6 +112,10 @@ class Method(nn.Module, ABC):
         """The state of the search after the last epoch, for the report: a sentence or two."""
         return ""
 
+    def warning(self) -> str:
+        """Why the architecture of ``final`` is hardly a result of the search: a sentence, or nothing."""
+        return ""
+
     def end_epoch(self, epoch: int) -> bool:
         """Called after every epoch; ``True`` ends the training."""
         return False

@@ -73,3 +73,7 @@ class Darts(Method):
     def summary(self) -> str:
         """How certain the choices are."""
         return f"All options run. The entropy of the choices is {self.alphas.entropy():.0%} of the highest on average."
+
+    def warning(self) -> str:
+        """Says so where the most probable options are those of the start."""
+        return self.alphas.warning()

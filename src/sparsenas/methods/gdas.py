@@ -100,6 +100,10 @@ class Gdas(Method):
         entropy = f"The entropy of the choices is {self.alphas.entropy():.0%} of the highest on average."
         return f"Sampled options run. {entropy}"
 
+    def warning(self) -> str:
+        """Says so where the most probable options are those of the start."""
+        return self.alphas.warning()
+
     def get_extra_state(self) -> dict[str, Any]:
         """What decides the next samples."""
         return {"epoch": self.epoch, "rng": self.rng.bit_generator.state}

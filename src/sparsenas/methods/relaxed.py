@@ -51,6 +51,7 @@ class Alphas(nn.Module):
             nn.Parameter(torch.tensor(START * rng.standard_normal(n), dtype=torch.float32))
             for rng, n in zip(draws, counts, strict=True)
         )
+        self.start = self.final().arch
 
     def items(self) -> Iterator[tuple[str, Tensor]]:
         """The logits by the names of their choices."""
@@ -75,6 +76,11 @@ class Alphas(nn.Module):
         """The options that would be kept now, and the probabilities of all."""
         probabilities = {n: [_short(p) for p in self.softmax(n, a).tolist()] for n, a in self.items()}
         return {"kept": self.final().arch.to_json(), "probabilities": probabilities}
+
+    def warning(self) -> str:
+        """Says so where the most probable options are those of the random start."""
+        same = self.final().arch == self.start
+        return "The architecture is that of the random logits at the start of the search." if same else ""
 
     def figures(self) -> Figures:
         """The kept options by operation, and the mean entropy of the choices as a share of the highest."""

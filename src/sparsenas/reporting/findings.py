@@ -104,6 +104,7 @@ def findings(run: LoadedRun) -> list[Finding]:
     if not run.budgets:
         given = ", ".join(run.budget_texts)
         found.append(Finding("open", f"The budget cannot be read: {given}." if given else "No budget was set."))
+    found += [Finding("bad", run.best.warning)] if run.best.warning else []
     return [*found, _tested(run), _against_random(run), *_exported(run)]
 
 

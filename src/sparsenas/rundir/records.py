@@ -120,6 +120,8 @@ class Best(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """On validation examples, with inherited weights; null where the method trains on them."""
     weights: dict[str, list[float]] | None = None
     """Learned weights of the kept options, by choice."""
+    warning: str | None = None
+    """Why the architecture is hardly a result of the search (``Method.warning``)."""
     scale_to: list[str] | None = None
     """The budgets to which the width was scaled."""
 

@@ -87,9 +87,12 @@ def search_stage(
     scorer, learned = task.scorer(net, scoring, RunLogger(run).say), method.final()
     weights: dict[str, list[float]] = {}
     score: Metrics | None = None
+    warning = ""
     if learned is not None:
         check_final(method, learned)
         best, gates = learned
+        if warning := method.warning():
+            RunLogger(run).note("search", warning)
         weights = {name: gate.weights.tolist() for name, gate in gates.items() if gate.weights is not None}
         if method.one_stage:
             save_net(run, derive(net, gates), Provenance(one_stage=True))
@@ -100,7 +103,7 @@ def search_stage(
         known = run_search(run, task, scorer, strategy, scoring, scored([run], task.choices))
         best, score = finalist(run, task, net, known, scoring)
     search_randomly(run, task, scorer, scoring, random, [run])
-    write_best(run, task, best, score, weights)
+    write_best(run, task, best, score, weights, warning)
 
 
 def _supernet(
@@ -166,17 +169,30 @@ def search_randomly(
 
 
 def write_best(
-    run: Run, task: Task, arch: Arch, val: Metrics | None, weights: dict[str, list[float]] | None = None
+    run: Run,
+    task: Task,
+    arch: Arch,
+    val: Metrics | None,
+    weights: dict[str, list[float]] | None = None,
+    warning: str = "",
 ) -> None:
     """Writes drawing.json and best.json; checks the exact costs against the budgets.
 
     ``val`` are the metrics on validation examples, ``None`` where those were trained on. ``weights`` are the
-    weights that a method has learned for the kept options, by choice.
+    weights that a method has learned for the kept options, by choice; ``warning`` is the method's.
     """
     costs = task.costs(arch)
     assert all(budget.allows(costs[budget.cost]) for budget in task.limits.budgets)
     budgets = [str(budget) for budget in task.limits.budgets]
-    best = Best(arch=arch.to_json(), text=arch.text(), costs=costs, budgets=budgets, val=val, weights=weights or None)
+    best = Best(
+        arch=arch.to_json(),
+        text=arch.text(),
+        costs=costs,
+        budgets=budgets,
+        val=val,
+        weights=weights or None,
+        warning=warning or None,
+    )
     if (drawing := draw(task.limits.table.net, arch)) != Drawing():
         run.write(ArchDrawing(graphs=list(drawing.graphs), notation=drawing.notation), indent=None)
     run.write(best)

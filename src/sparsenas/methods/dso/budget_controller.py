@@ -33,9 +33,9 @@ class BudgetController:
         largest: Matrix = np.max(ratios, axis=0)
         return largest
 
-    def met(self, row: Matrix) -> bool:
-        """Whether an encoded architecture keeps every upper bound."""
-        return bool(self.reach(row[None])[0] <= 1)
+    def met(self, row: Matrix, ceiling: float = 1.0) -> bool:
+        """Whether an encoded architecture keeps every upper bound, times ``ceiling``."""
+        return bool(self.reach(row[None])[0] <= ceiling)
 
     def needed(self, row: Matrix, strengths: Matrix) -> float:
         """The distance to the bounds: the least threshold such that the options above it meet them.
@@ -54,24 +54,24 @@ class BudgetController:
                 low = middle + 1
         return float(levels[min(low, len(levels) - 1)]) if len(levels) and not self.met(row) else 0.0
 
-    def drop(self, row: Matrix, order: Sequence[int], band: float) -> Matrix:
-        """``row`` without options of ``order``, the first ones first, until the bounds are met.
+    def drop(self, row: Matrix, order: Sequence[int], band: float, ceiling: float = 1.0) -> Matrix:
+        """``row`` without options of ``order``, the first ones first, until the bounds, times ``ceiling``, are met.
 
         An option is kept if without it the architecture would end further than ``band`` below the bounds, be below a
         lower bound, or keep too few options of a choice.
         """
-        row, order = self._drop_all(row, order)
+        row, order = self._drop_all(row, order, ceiling)
         for option in order:
-            if self.met(row):
+            if self.met(row, ceiling):
                 break
             less = row.copy()
             less[option] = 0
             some = all(less[span].sum() >= least for span, least in self.demands)
-            if some and self._high_enough(less) and self.reach(less[None])[0] >= 1 - band:
+            if some and self._high_enough(less) and self.reach(less[None])[0] >= (1 - band) * ceiling:
                 row = less
         return row
 
-    def _drop_all(self, row: Matrix, order: Sequence[int]) -> tuple[Matrix, Sequence[int]]:
+    def _drop_all(self, row: Matrix, order: Sequence[int], ceiling: float) -> tuple[Matrix, Sequence[int]]:
         """``row`` without the first options of ``order`` that may go, as many as leave it over the bounds; the rest.
 
         As if one went after the other, in fewer looks at costs: fewer options never cost more.
@@ -89,7 +89,7 @@ class BudgetController:
         while low < high:
             middle = (low + high + 1) // 2
             less = self._without(row, going[:middle])
-            low, high = (middle, high) if not self.met(less) and self._high_enough(less) else (low, middle - 1)
+            low, high = (middle, high) if not self.met(less, ceiling) and self._high_enough(less) else (low, middle - 1)
         gone = set(going[:low])
         return self._without(row, going[:low]), [option for option in order if option not in gone]
 
@@ -99,13 +99,20 @@ class BudgetController:
         less[list(options)] = 0
         return less
 
-    def drop_weakest(self, row: Matrix, strengths: Matrix) -> Matrix:
-        """``row`` without its weakest options, as few as meet the bounds."""
+    def drop_weakest(self, row: Matrix, strengths: Matrix, ceiling: float = 1.0) -> Matrix:
+        """``row`` without its weakest options, as few as meet the bounds, times ``ceiling``."""
         order = [option for option in np.argsort(strengths, kind="stable").tolist() if row[option] > 0]
-        for band in (self.band, 1.0):
-            if not self.met(row):
-                row = self.drop(row, order, band)
+        row = self.drop(row, order, self.band, ceiling)
+        if not self.met(row, ceiling):
+            row = self.drop(row, self._least_wasteful(row, order, ceiling), 1.0, ceiling)
         return row
+
+    def _least_wasteful(self, row: Matrix, order: Sequence[int], ceiling: float) -> Sequence[int]:
+        """``order``; first the option without which the cost is nearest below the bounds, times ``ceiling``."""
+        left = [option for option in order if row[option] > 0]
+        reach = self.reach(row - np.eye(len(row))[left]) if left else np.zeros(0)
+        best = int(np.where(reach <= ceiling, reach, -1.0).argmax()) if (reach <= ceiling).any() else None
+        return left if best is None else [left[best], *left]
 
     def kept_alive(self, kept: Matrix, zeroed: Mask) -> Mask:
         """Which of the options that were just ``zeroed`` must stay; ``kept`` are all that are left without them."""

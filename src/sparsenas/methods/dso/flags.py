@@ -15,7 +15,8 @@ class DsoFlags:
     """Flags of DSO-NAS."""
 
     gamma: float = 1e-3
-    """Weight of the L1 penalty on the scales. With a budget, only that of the first epoch of the search"""
+    """Weight of the L1 penalty on the scales. With a budget, that of the first epoch of the search, and the highest of
+    the others"""
     lr: float = 0.1
     """Learning rate of the scales"""
     momentum: float = 0.9

@@ -30,9 +30,12 @@ class Dso(Method):
 
     First the complete network is pre-trained without scales. Then the weights learn on training images and the scales
     on validation images, in turn. Options of scale 0, and options isolated without them, are pruned for good.
-    With a budget, the weight of the penalty is steered so that the budget is met in time. The step that meets it prunes
-    no more options than needed. From then on the scales learn without a penalty. Every choice must be able to keep all
-    of its options.
+    With a budget, the weight of the penalty is steered so that the budget is met in time. Where that takes a higher
+    weight than that of the flags, the search is short, and all scales would reach 0 at about the same time. Then the
+    weight stays that of the flags; from the second epoch of the search on, the cost may be at most a number that falls
+    step by step from that of the complete network to the budget, and the options of the smallest scales are pruned to
+    keep it. The step that meets the budget prunes no more options than needed. From then on the scales learn without a
+    penalty. Every choice must be able to keep all of its options.
 
     The released code decays the scales of the stem's, the blocks' and the last batch norms in pre-training but not in
     the search; here the recipe's ``decay`` holds in both.
@@ -61,7 +64,11 @@ class Dso(Method):
         self.steering = Steering(flags.lr, flags.momentum, self.deadline)
         self.register_buffer("penalty", torch.zeros(limits.table.encoding.width))
         self.budget_met = not self.controller.bounds
+        self.most = float(self.controller.reach(np.ones((1, limits.table.encoding.width)))[0])
+        """The reach of the complete network."""
         self.fixed_at: int | None = None
+        self.short = False
+        """Whether the search is too short for the penalty alone, so that the network must keep pace with the budget."""
         self.ranked = 0
         """Options that the budget pruned though their scales were above 0."""
 
@@ -136,7 +143,7 @@ class Dso(Method):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""
-        names = ("epoch", "budget_met", "ranked", "fixed_at", "gamma")
+        names = ("epoch", "budget_met", "short", "ranked", "fixed_at", "gamma")
         return {**{name: self.__dict__[name] for name in names}, "steering": self.steering.state()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -153,6 +160,7 @@ class Dso(Method):
         kept_alive = zeroed if self.fixed_at is not None else self.controller.kept_alive(kept, zeroed)
         self.options.revive(kept_alive)
         kept[kept_alive] = 1
+        kept = self._keep_pace(kept) if self.short and not self.budget_met else kept
         if not self.budget_met and zeroed.any() and self.controller.met(kept):
             strengths = self.options.before.cpu().numpy() / self.penalty.cpu().numpy().clip(1e-30)
             order = sorted(np.flatnonzero(zeroed & ~kept_alive).tolist(), key=lambda i: strengths[i])
@@ -164,6 +172,16 @@ class Dso(Method):
             self._steer()
         elif self.gamma > 0 and self.penalties.every_step:
             self._penalize(self.gamma)
+
+    def _keep_pace(self, kept: Matrix) -> Matrix:
+        """Prunes the weakest options where the network costs more than it may by now; returns what is kept."""
+        ceiling = self.steering.ceiling(self.most, self.epoch, self.start)
+        if self.controller.met(kept, ceiling):
+            return kept
+        row = self.controller.drop_weakest(kept, self.options.values() / self.penalties.at(kept), ceiling)
+        self.ranked += int((row < kept).sum())
+        self.options.prune(row)
+        return self.options.kept()
 
     def _prune(self) -> None:
         """At the end of an epoch: prunes if it is time to, and meets the budget at the deadline."""
@@ -179,16 +197,18 @@ class Dso(Method):
 
     def _fix(self, row: Matrix, epoch: int) -> None:
         """Makes ``row`` the architecture; epochs from ``epoch`` on are trained with it."""
-        self.ranked = int(((self.options.kept() > 0) & (row == 0)).sum())
+        self.ranked += int(((self.options.kept() > 0) & (row == 0)).sum())
         self.options.prune(row)
         self.budget_met, self.fixed_at = True, epoch
         self._penalize(0.0)
 
     def _steer(self) -> None:
-        """Sets gamma so that the budget is met at the deadline."""
+        """Sets gamma so that the budget is met at the deadline; in a short search not above that of the flags."""
         kept = self.options.kept()
         distance = self.controller.needed(kept, self.options.values() / self.penalties.at(kept))
-        self._penalize(self.steering.gamma(distance, self.epoch))
+        gamma = self.steering.gamma(distance, self.epoch)
+        self.short |= self.steering.steps == 0 and gamma > self.flags.gamma
+        self._penalize(min(gamma, self.flags.gamma) if self.short else gamma)
 
     def _penalize(self, gamma: float) -> None:
         self.gamma = gamma

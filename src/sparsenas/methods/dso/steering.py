@@ -37,6 +37,16 @@ class Steering:
         self.distance = distance if self.steps == 0 else self.distance
         return self.gain * distance * (1 - self.momentum) / (self.lr * effective)
 
+    def ceiling(self, most: float, epoch: int, start: int) -> float:
+        """The largest reach now: ``most`` in the first epoch of the search, ``start``; then it falls to 1 in equal steps.
+
+        It is 1 at the deadline. How many steps an epoch has is known only after the first one.
+        """
+        if self.epoch_steps == 0 or self.deadline - start < 2:
+            return most
+        done = (epoch - start - 1 + self.steps / self.epoch_steps) / (self.deadline - start - 1)
+        return max(1.0, most - (most - 1) * done)
+
     def state(self) -> dict[str, Any]:
         """What resuming needs."""
         return {"distance": self.distance, "gain": self.gain, "steps": self.steps, "epoch_steps": self.epoch_steps}

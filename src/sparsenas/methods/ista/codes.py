@@ -98,7 +98,10 @@ class Codes(nn.Module):
         self.arch: Arch | None = None
         self.facts: dict[str, Any] = {}
         """Facts about the last solution, for the log."""
+        self.changes = 0
+        """Changes of supports since the start, over all recoveries."""
         self.solve()
+        self.start = self.support()
         self.register_load_state_dict_post_hook(_fix_support)  # type: ignore[no-untyped-call]
 
     def items(self) -> Iterator[tuple[str, Code]]:
@@ -131,6 +134,7 @@ class Codes(nn.Module):
         before, self.arch = self.arch, best_arch_within_budget(self.limits, strengths, self.arch, self.groups)
         self.fix_support()
         self.facts = self._facts(before, moved, strengths)
+        self.changes += 0 if before is None else self.facts["changed"]
         return moved
 
     def _facts(self, before: Arch | None, moved: Mapping[str, float], strengths: Strengths) -> dict[str, Any]:
@@ -173,6 +177,13 @@ class Codes(nn.Module):
             told += f" A budget forbids the strongest support of {displaced} choices; the strongest legal one runs."
         return told
 
+    def warning(self) -> str:
+        """Says so where the supports are still, or again, those of the random start."""
+        if self.support() != self.start:
+            return ""
+        told = "The architecture is the random start of the search"
+        return f"{told}: {'no support ever changed' if not self.changes else 'the supports came back to it'}."
+
     def fix_support(self) -> None:
         """Fixes the support of every code."""
         for name, code in self.items():
@@ -185,12 +196,14 @@ class Codes(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What is no tensor."""
-        return {"arch": {name: list(picks) for name, picks in self.support().items()}, "frozen": sorted(self.frozen)}
+        arch = {name: list(picks) for name, picks in self.support().items()}
+        return {"arch": arch, "frozen": sorted(self.frozen), "changes": self.changes}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores what is no tensor. Names are objects of the choices, since saved files depend on shared objects."""
         self.arch = Arch(self.limits.choices, state["arch"])
         self.frozen = {name for name in self.limits.choices if name in state["frozen"]}
+        self.changes = state.get("changes", 0)
 
 
 def _short(value: float) -> float:

@@ -55,6 +55,10 @@ class Ista(Method):
         """The state of the codes."""
         return self.codes.summary()
 
+    def warning(self) -> str:
+        """Says so where the supports are those of the start."""
+        return self.codes.warning()
+
     def end_epoch(self, epoch: int) -> bool:
         """Solves for z. The support changes only here."""
         self.codes.solve()
@@ -112,6 +116,10 @@ class IstaOneStage(Method):
     def summary(self) -> str:
         """The state of the codes."""
         return self.codes.summary()
+
+    def warning(self) -> str:
+        """Says so where the supports are those of the start."""
+        return self.codes.warning()
 
     def end_epoch(self, epoch: int) -> bool:
         """Solves for the z of choices that are not frozen, and freezes those that have come to rest."""
