@@ -38,7 +38,7 @@ class Steering:
         return self.gain * distance * (1 - self.momentum) / (self.lr * effective)
 
     def ceiling(self, most: float, epoch: int, start: int) -> float:
-        """The largest reach now: ``most`` in the first epoch of the search, ``start``; then it falls to 1 in equal steps.
+        """The largest reach now: ``most`` in the first epoch of the search, ``start``; then it falls to 1 evenly.
 
         It is 1 at the deadline. How many steps an epoch has is known only after the first one.
         """
