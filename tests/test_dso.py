@@ -245,8 +245,9 @@ class Toy:
 def test_a_budget_is_met_and_nearly_used(share: float, adapt: Any) -> None:
     bound, ranked = share * COMPLETE, []
     for seed in (0, 1):
-        flags = DsoFlags(pretrain=0.25, adapt=adapt)
+        flags = DsoFlags(gamma=1, pretrain=0.25, adapt=adapt)
         method = Dso(TABLE.choices, limits(f"flops<={bound}"), 0, flags, epochs=20)
+        method.gamma = 0.001  # of the first epoch; later ones may have as much as they need
         Toy(method, seed).run()
         assert 0.95 * bound <= TABLE.exact(method.final().arch)["flops"] <= bound
         assert method.architecture_fixed_at() is not None
@@ -255,6 +256,28 @@ def test_a_budget_is_met_and_nearly_used(share: float, adapt: Any) -> None:
         assert {n: g.picks for n, g in gates.items()} == dict(method.final().arch)
         assert all(bool((g.weights > 0).all()) for g in gates.values() if g.weights is not None)
     assert np.mean(ranked) <= 20, "most zeros come of the penalty"
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(6, 4), (6, 20), (16, 4)])
+def test_a_short_search_prunes_step_by_step(epochs: int, steps: int) -> None:
+    """From its second epoch on the cost is at most a line from the complete network to the budget, and near it."""
+    bound = 0.5 * COMPLETE
+    method = Dso(TABLE.choices, limits(f"flops<={bound}"), 0, DsoFlags(pretrain=0, deadline=1), epochs=epochs)
+    toy, line = Toy(method, 0), np.linspace(COMPLETE, bound, epochs)
+    for epoch in range(epochs):
+        toy.run(steps, epoch, epoch + 1)
+        cost = float(TABLE.of_rows(method.options.kept()[None])["flops"][0])
+        assert 0.9 * line[epoch] <= cost <= line[epoch] * (1 + 1e-9)
+        assert method.gamma <= method.flags.gamma
+    assert method.short
+    assert 0.95 * bound <= TABLE.exact(method.final().arch)["flops"] <= bound
+
+
+def test_a_long_search_leaves_the_pruning_to_the_penalty() -> None:
+    method = Dso(TABLE.choices, limits(f"flops<={COMPLETE / 2}"), 0, DsoFlags(gamma=1, pretrain=0), epochs=6)
+    Toy(method, 0).run()
+    assert not method.short
+    assert TABLE.exact(method.final().arch)["flops"] <= COMPLETE / 2
 
 
 @given(seeds, st.sampled_from([0.1, 0.25, 0.5, 0.75]))
