@@ -15,6 +15,7 @@ from sparsenas.core.choice import Picks
 from sparsenas.core.gate import Gate, Gates, unweighted
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
+from sparsenas.methods.base import Final
 from sparsenas.methods.constrained_argmax import Strengths, best_arch_within_budget, sources, topk_picks
 from sparsenas.methods.ista.flags import CodeFlags, Dictionary
 from sparsenas.methods.ista.lasso import Matrix, lasso
@@ -82,6 +83,7 @@ class Codes(nn.Module):
         """Draws the dictionaries and the first b. Raises ``UserError`` for choices of varying size."""
         super().__init__()
         self.limits, self.sparsity, distinct = limits, flags.sparsity, flags.distinct_sources
+        self.running = flags.least_running
         self.groups = {name: sources(choice) for name, choice in limits.choices.items()} if distinct else {}
         self.each = nn.ModuleList()
         for i, choice in enumerate(limits.choices.values()):
@@ -92,7 +94,8 @@ class Codes(nn.Module):
                 )
             rng = np.random.default_rng([seed, i])
             a = draw_dictionary(flags.dictionary, min(flags.dimension, len(choice.options)), len(choice.options), rng)
-            self.each.append(Code(a, _first(a, flags.start, choice.most, rng)))
+            alone = max(choice.most, self.running) == 1
+            self.each.append(Code(a, a[:, int(rng.integers(a.shape[1]))] if alone else _random(a, flags.start, rng)))
         self.unweighted = unweighted(limits.table.net)
         self.frozen: set[str] = set()
         self.arch: Arch | None = None
@@ -111,13 +114,27 @@ class Codes(nn.Module):
             yield name, code
 
     def gates(self) -> Gates:
-        """The support with its weights, through which b learns unless it is frozen."""
-        arch, gates = self.support(), {}
+        """The options that run with their weights, through which b learns unless it is frozen."""
+        gates = {}
         for name, code in self.items():
             weights = code.weights()
             constant = name in self.frozen or name in self.unweighted
-            gates[name] = Gate(arch[name], weights.detach() if constant else weights)
+            gates[name] = Gate(self.runs(name), weights.detach() if constant else weights)
         return gates
+
+    def final(self) -> Final:
+        """The support with its weights."""
+        arch, gates = self.support(), self.gates()
+        kept = {name: [gate.picks.index(pick) for pick in arch[name]] for name, gate in gates.items()}
+        return Final(arch, {name: Gate(arch[name], code.weights().detach()[kept[name]]) for name, code in self.items()})
+
+    def runs(self, name: str) -> Picks:
+        """The support of a choice, and so many of the strongest other options that enough run to be compared."""
+        support, strengths = self.support()[name], dict(self.items())[name].strengths()
+        if name in self.frozen or name in self.unweighted:
+            return support
+        others = [pick for pick in np.argsort(-strengths, kind="stable").tolist() if pick not in support]
+        return tuple(sorted([*support, *others[: max(0, self.running - len(support))]]))
 
     def support(self) -> Arch:
         """The support."""
@@ -187,7 +204,7 @@ class Codes(nn.Module):
     def fix_support(self) -> None:
         """Fixes the support of every code."""
         for name, code in self.items():
-            code.fix_support(self.support()[name])
+            code.fix_support(self.runs(name))
 
     def freeze(self, name: str) -> None:
         """Keeps b and z of a choice as they are, for good."""
@@ -227,7 +244,5 @@ def draw_dictionary(kind: Dictionary, rows: int, columns: int, rng: np.random.Ge
     return unit
 
 
-def _first(a: Matrix, start: float, kept: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
-    if kept == 1:
-        return a[:, int(rng.integers(a.shape[1]))]
+def _random(a: Matrix, start: float, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     return start * rng.standard_normal(len(a))

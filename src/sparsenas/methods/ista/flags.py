@@ -32,6 +32,11 @@ class CodeFlags(ABC):
     distinct_sources: bool = False
     """DARTS's rule: the options that a node keeps read distinct predecessors"""
 
+    @property
+    def least_running(self) -> int:
+        """The least number of options of a choice that run in the search."""
+        return 1
+
     @abstractmethod
     def __post_init__(self) -> None:
         check_at_least(vars(self), {"dimension": 1, "lr": 0, "weight_decay": 0})
@@ -46,8 +51,18 @@ class CodeFlags(ABC):
 class IstaFlags(CodeFlags):
     """Flags of ISTA-NAS in two stages."""
 
+    running: int = 2
+    """Least number of options of a choice that run in the search. Of a choice that keeps fewer, the next strongest run
+    too, so that they are compared; 1 = the kept ones only"""
+
+    @property
+    def least_running(self) -> int:
+        """The least number of options of a choice that run in the search."""
+        return self.running
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_at_least(vars(self), {"running": 1})
 
 
 @dataclass(frozen=True)

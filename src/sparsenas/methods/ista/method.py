@@ -37,7 +37,7 @@ class Ista(Method):
 
     def final(self) -> Final:
         """The support of this epoch, the strongest one within the budgets, with its weights."""
-        return Final(self.codes.support(), self.codes.gates())
+        return self.codes.final()
 
     def optimizer(self) -> Optimizer:
         """Adam, as in the released code."""
@@ -95,7 +95,7 @@ class IstaOneStage(Method):
 
     def final(self) -> Final:
         """The support of this epoch, the strongest one within the budgets, with its weights."""
-        return Final(self.codes.support(), self.codes.gates())
+        return self.codes.final()
 
     def optimizer(self) -> Optimizer:
         """Adam, as in the released code."""
