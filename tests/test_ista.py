@@ -280,6 +280,20 @@ def test_an_answer_that_is_the_start_says_so(make: type[Ista]) -> None:
         assert again.warning() == method.warning()
 
 
+def test_a_choice_that_keeps_one_option_compares_it_with_the_next_strongest() -> None:
+    table = CostTable(nasbench_macro(shape=SHAPE), SHAPE)
+    for running, expected in ((1, 1), (2, 2), (3, 3), (9, 3)):
+        method = Ista(table.choices, Limits(table), 0, IstaFlags(running=running))
+        kept = method.final()
+        for (name, gate), (_, code) in zip(method.gates().items(), method.codes.items(), strict=True):
+            order = np.argsort(-code.strengths(), kind="stable")
+            assert gate.picks == tuple(sorted(order[:expected]))
+            assert kept.arch[name] == kept.gates[name].picks == (order[0],)
+            assert gate.weights is not None
+            assert gate.weights.shape == (expected,)
+            assert kept.gates[name].weights == gate.weights[gate.picks.index(order[0])]
+
+
 def test_log_and_result_say_that_the_answer_is_the_start(tmp_path: Path) -> None:
     flags = [f"--space={PAIRS}", "--space.shape=1,8,8", "--method=ista", "--method.lr=1e-9", "--search.epochs=1"]
     assert main(["search", *flags, "--accelerator=cpu", "--out", str(tmp_path / "run")]) == 0
