@@ -11,6 +11,9 @@ EXTRAS = {
     "images": ("pyarrow", "datasets"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "pareto": ("pymoo", "moocore"),
+    "timm": ("timm",),
+    "torchvision": ("torchvision",),
+    "hf": ("transformers",),
 }
 """The packages that only some of the work needs, by the name with which pip installs them: ``sparsenas[onnx]``."""
 

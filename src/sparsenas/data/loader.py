@@ -18,6 +18,8 @@ from sparsenas.errors import UserError
 STORED = 8 / 7
 """Side of a decoded image as a multiple of the network's input: 256 by 224, as is customary."""
 BLOCK = 1000
+SIDE = 224
+"""Height and width of the network's input, where nothing else is said."""
 Size = int | tuple[int, int]
 """Height and width in pixels; one number is both."""
 

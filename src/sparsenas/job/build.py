@@ -9,17 +9,27 @@ import torch
 from torch import nn
 
 from sparsenas.core.derive import check_derivable
-from sparsenas.data import Data, as_data
+from sparsenas.data import DATA, Data, as_data
+from sparsenas.data.preprocessing import Preprocessing
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.nn.tree import shapes, tensors
 from sparsenas.objectives import LossObjective, Objective, is_loss
 from sparsenas.opening.opened import OpenedNetwork
+from sparsenas.spaces import Bridge
+
+ANY = Preprocessing()
+"""Images that may be any."""
 
 
-def build_data(data: Plugin, seed: int) -> Data:
-    """Calls the data set with the seed of its split; any data object may come back. Raises ``UserError``."""
-    made = data.build("data", seed=seed)
+def build_data(data: Plugin, seed: int, wanted: Preprocessing = ANY) -> Data:
+    """Calls the data set with the seed of its split; any data object may come back.
+
+    A built-in one has the size of images that a trained network wants, unless another is given. Images that are
+    normalised are so as it wants. Raises ``UserError``.
+    """
+    known = data.callable("data") in DATA.values()
+    made = data.build("data", seed=seed, **(wanted.flags(data.flags) if known else {}))
     try:
         found = as_data(made, seed)
     except UserError as error:
@@ -27,7 +37,13 @@ def build_data(data: Plugin, seed: int) -> Data:
     for name, part in (("training", found.train), ("validation", found.val), ("test", found.test)):
         if len(part) == 0:
             raise UserError(f"--data {data.name}: expected at least one {name} example, got none")
-    return found
+    return wanted.applied(found)
+
+
+def preprocessing(space: Plugin) -> Preprocessing:
+    """The images that a trained network of another library wants; those of any other space may be any."""
+    make = space.callable("space")
+    return make.preprocessing(space.flags.get("args", {})) if isinstance(make, Bridge) else ANY
 
 
 def build_objective(objective: Plugin, data: Data) -> Objective:

@@ -135,6 +135,8 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
         run.do(partial(write_table, run / LATENCY_FILE, task.latency))
     if in_percent(config["budget"]):
         RunLogger(run).say(f"budget {', '.join(config['budget'])}: {', '.join(map(str, task.limits.budgets))}")
+    for line in task.opened.notes if task.opened else ():
+        RunLogger(run).say(line)
     code = code_checksum(task.space, task.limits.table.net)
     begin_run(run, command, config, space_sha256=code, weights_sha256=task.weights_checksum())
 

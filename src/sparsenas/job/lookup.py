@@ -13,7 +13,7 @@ from sparsenas.errors import UserError
 from sparsenas.methods import METHODS
 from sparsenas.objectives import OBJECTIVES
 from sparsenas.opening.importing import import_callable
-from sparsenas.spaces import SPACES, open_space
+from sparsenas.spaces import BRIDGES, SPACES, Bridge, open_space
 
 TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "space": {**SPACES, "open": open_space},
@@ -46,6 +46,8 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
     name, table = canonical(kind, name), TABLES[kind]
     if name in table:
         return table[name]
+    if (found := bridge(kind, name)) is not None:
+        return found
     if entries := list(_installed(kind, name)):
         return import_callable(kind, name, entries[0].module, entries[0].attr)
     module, colon, attribute = name.partition(":")
@@ -53,6 +55,12 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
         known = ", ".join([*table, *sorted(_installed(kind).names)])
         raise UserError(f"--{kind}: expected one of {known} or package.module:callable, got {name!r}")
     return import_callable(kind, name, module, attribute)
+
+
+def bridge(kind: str, name: str) -> Bridge | None:
+    """The network of another library that a space's name is of, as ``timm:resnet18``; ``None`` for any other name."""
+    prefix, colon, network = name.partition(":")
+    return BRIDGES[prefix](network) if kind == "space" and colon and prefix in BRIDGES else None
 
 
 def flag_source(make: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,7 +80,8 @@ def check_trusted(kind: str, name: object, trusted: Iterable[str], where: str) -
             f"{where}: the {kind} was an object of class {name.partition(':')[2]}, which no folder keeps; use "
             f"network() of what the search returned, or give it again to a function of sparsenas: {kind}=..."
         )
-    if ":" in name and name not in trusted and not (kind in GROUPS and _installed(kind, name)):
+    installed = bridge(kind, name) is not None or (kind in GROUPS and bool(_installed(kind, name)))
+    if ":" in name and name not in trusted and not installed:
         raise UserError(f"{where}: {kind} {name} is not built in; to run its code, add --trust-plugins {name}")
 
 

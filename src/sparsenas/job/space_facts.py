@@ -16,6 +16,7 @@ from sparsenas.errors import UserError, told
 from sparsenas.job.plugin import Plugin
 from sparsenas.nn.tree import Tree, map_tensors, shapes, tensors
 from sparsenas.opening.importing import import_callable
+from sparsenas.spaces import Bridge
 
 
 def input_shape(space: Plugin) -> Shape | Tree:
@@ -23,7 +24,10 @@ def input_shape(space: Plugin) -> Shape | Tree:
 
     Raises ``UserError``.
     """
-    parameters = inspect.signature(space.callable("space")).parameters
+    make = space.callable("space")
+    if isinstance(make, Bridge) and not space.flags.get("shape"):
+        return make.shape(space.flags.get("args", {}))
+    parameters = inspect.signature(make).parameters
     shape = space.flags.get("shape") or (parameters["shape"].default if "shape" in parameters else None)
     if shape is None:
         raise UserError(

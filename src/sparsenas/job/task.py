@@ -20,7 +20,7 @@ from sparsenas.costs.budget import read_bounds
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.errors import UserError
-from sparsenas.job.build import build_data, build_objective, build_space
+from sparsenas.job.build import build_data, build_objective, build_space, preprocessing
 from sparsenas.job.entry import admitted, checked_targets
 from sparsenas.job.limits import limits_at, more_costs
 from sparsenas.job.plugin import Plugin
@@ -133,7 +133,7 @@ def make_task(
     """
     own = more_costs(cost, budget)
     bounds = read_bounds(budget, [*COSTS, *own, *([] if latency is None else [LATENCY])])
-    examples = build_data(data, seed).to(device)
+    examples = build_data(data, seed, preprocessing(space)).to(device)
     task = build_objective(objective, examples)
     examples = checked_targets(examples, task)
     torch.manual_seed(seed_of(seed, "supernet"))  # the initial weights of a network that is opened

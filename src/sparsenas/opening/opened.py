@@ -107,6 +107,8 @@ class OpenedNetwork(Derivable):
         self.cuts, self.sizes = tuple(cuts), tuple(sizes)
         self.coverage = coverage
         """How much was opened, and why the rest was not."""
+        self.notes: tuple[str, ...] = ()
+        """What was changed of the network before it was opened, a line each."""
         self._needs = _needs(decisions, cuts)
         self._held = _held(net, {cut.name for cut in cuts})
         self._indices: dict[tuple[int, tuple[State, ...]], Tensor | None] = {}

@@ -22,13 +22,18 @@ def load_weights(net: nn.Module, path: str) -> None:
 
     Raises ``UserError`` for a file that cannot be read, and for one that does not fit the network.
     """
-    found = _unwrapped(_read(Path(path), path))
-    wanted = net.state_dict()
+    found = read_weights(net, path)
+    check_weights(net.state_dict(), found, path)
+    net.load_state_dict(found)
+
+
+def read_weights(net: nn.Module, path: str) -> dict[str, Tensor]:
+    """The tensors of a file under the names that they have in a network. Raises ``UserError``."""
+    found, wanted = _unwrapped(_read(Path(path), path)), net.state_dict()
     for prefix in PREFIXES:
         if not wanted.keys() & found.keys() and all(name.startswith(prefix) for name in found):
             found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
-    _check(wanted, found, path)
-    net.load_state_dict(found)
+    return found
 
 
 def _read(file: Path, path: str) -> Mapping[str, Any]:
@@ -54,7 +59,7 @@ def _unwrapped(loaded: Mapping[str, Any]) -> dict[str, Tensor]:
     return {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
 
 
-def _check(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str) -> None:
+def check_weights(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str) -> None:
     """Raises ``UserError`` with the first name that is missing, unexpected, or of another shape."""
     for name, tensor in wanted.items():
         if name not in found:

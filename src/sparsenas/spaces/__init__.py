@@ -7,10 +7,14 @@ from collections.abc import Callable
 
 from torch import nn
 
+from sparsenas.spaces.bridge import Bridge as Bridge
 from sparsenas.spaces.darts import darts as darts
 from sparsenas.spaces.darts import darts_imagenet as darts_imagenet
 from sparsenas.spaces.dso import dso as dso
 from sparsenas.spaces.dso import dso_imagenet as dso_imagenet
+from sparsenas.spaces.from_huggingface import HuggingFace as HuggingFace
+from sparsenas.spaces.from_timm import Timm as Timm
+from sparsenas.spaces.from_torchvision import Torchvision as Torchvision
 from sparsenas.spaces.mobilenet import fbnet as fbnet
 from sparsenas.spaces.mobilenet import proxyless as proxyless
 from sparsenas.spaces.nasbench201 import nasbench201 as nasbench201
@@ -36,3 +40,5 @@ SPACES: dict[str, Callable[..., nn.Module]] = {
     "dso_imagenet": dso_imagenet,
 }
 """The spaces that the command line knows by name, beside ``open``, which needs a network."""
+BRIDGES: dict[str, type[Bridge]] = {"timm": Timm, "torchvision": Torchvision, "hf": HuggingFace}
+"""The libraries whose networks are spaces, by the prefix of their names, as in ``timm:resnet18``."""

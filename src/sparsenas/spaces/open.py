@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +20,12 @@ from sparsenas.opening.opening import SHARES, Options, opened_with
 from sparsenas.opening.weights import load_weights
 
 
-@dataclass(frozen=True)
-class OpenFlags:
-    """Flags of the space ``open``."""
+@dataclass(frozen=True, kw_only=True)
+class OpeningFlags(ABC):
+    """Flags of every space that opens a plain network."""
 
-    net: str = ""
-    """The network: package.module:callable, a function or class that returns an nn.Module"""
     args: dict[str, Any] = field(default_factory=dict)
-    """Arguments of the callable, such as {depth: 18}; classes and shape are given where it takes them"""
+    """Arguments of what makes the network, such as {depth: 18}; those that follow from the data need none"""
     weights: Path | None = None
     """Its trained weights: a .safetensors file, or a .pt file of a state dict"""
     shares: tuple[float, ...] = SHARES
@@ -51,6 +50,14 @@ class OpenFlags:
         return Options(self.shares, self.multiple, self.depth, self.kernels, self.groups, tuple(self.freeze))
 
 
+@dataclass(frozen=True, kw_only=True)
+class OpenFlags(OpeningFlags):
+    """Flags of the space ``open``."""
+
+    net: str = ""
+    """The network: package.module:callable, a function or class that returns an nn.Module"""
+
+
 def open_space(
     shape: tuple[int, ...] | Tree = (3, 32, 32),
     classes: int = 10,
@@ -68,9 +75,13 @@ def open_space(
     net = _built(flags, shape, classes)
     if flags.weights:
         load_weights(net, str(flags.weights))
+    return opened_for(net, shape, flags)
+
+
+def opened_for(net: nn.Module, shape: tuple[int, ...] | Tree, flags: OpeningFlags) -> OpenedNetwork:
+    """A network opened on inputs of a shape, or on an example. Raises ``UserError``."""
     plain = isinstance(shape, tuple | list) and all(isinstance(size, int) for size in shape)
-    example = torch.zeros((1, *shape)) if plain else shape
-    return opened_with(net, example, flags.options())
+    return opened_with(net, torch.zeros((1, *shape)) if plain else shape, flags.options())
 
 
 def imported(net: str) -> Callable[..., Any]:

@@ -36,7 +36,7 @@ def cifar10(
     images: int = 0,
     jitter: float = 0.0,
     fill: int = 0,
-    size: Size = SIDE,
+    size: Size | None = None,
 ) -> Data:
     """Loads CIFAR-10. Its test images are the test split.
 
@@ -49,10 +49,11 @@ def cifar10(
         images: number of training images used, validation images included, with equal class shares; 0 = all.
         jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
         fill: grey level of the pixels beyond the edges of shifted images, from 0 to 255; 0 = black.
-        size: height,width in pixels to which images are resized; one number is a square.
+        size: height,width in pixels to which images are resized; one number is a square. Default: 32, or what a
+            network of another library wants.
     """
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-    return _data(root, CIFAR10, CLASSES, mean, std, seed, val_share, images, jitter, fill, size)
+    return _data(root, CIFAR10, CLASSES, mean, std, seed, val_share, images, jitter, fill, size or SIDE)
 
 
 def cifar100(
@@ -62,7 +63,7 @@ def cifar100(
     images: int = 0,
     jitter: float = 0.0,
     fill: int = 0,
-    size: Size = SIDE,
+    size: Size | None = None,
 ) -> Data:
     """Loads CIFAR-100 with its 100 fine classes. Its test images are the test split.
 
@@ -75,10 +76,11 @@ def cifar100(
         images: number of training images used, validation images included, with equal class shares; 0 = all.
         jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
         fill: grey level of the pixels beyond the edges of shifted images, from 0 to 255; 0 = black.
-        size: height,width in pixels to which images are resized; one number is a square.
+        size: height,width in pixels to which images are resized; one number is a square. Default: 32, or what a
+            network of another library wants.
     """
     mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, val_share, images, jitter, fill, size)
+    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, val_share, images, jitter, fill, size or SIDE)
 
 
 def _data(

@@ -11,7 +11,7 @@ import torch
 
 from sparsenas.data.dataset import Data
 from sparsenas.data.encoded import OnBad
-from sparsenas.data.loader import ImageLoader, Size
+from sparsenas.data.loader import SIDE, ImageLoader, Size
 from sparsenas.data.splits import split_parts
 from sparsenas.errors import UserError
 
@@ -47,7 +47,7 @@ class ImageFiles:
 def imagefolder(
     root: Path,
     seed: int = 0,
-    size: Size = 224,
+    size: Size | None = None,
     val_share: float = 0.1,
     test_share: float = 0.2,
     smallest_crop: float = 0.25,
@@ -65,7 +65,8 @@ def imagefolder(
     Args:
         root: folder of the data set.
         seed: seed of the validation split.
-        size: height,width of the network's input in pixels; one number is a square.
+        size: height,width of the network's input in pixels; one number is a square. Default: 224, or what a
+            network of another library wants.
         val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
         test_share: share of all images that is the test split if no folder is, between 0 and 1.
         smallest_crop: smallest area of a random crop in training, as a share of the image, above 0 and at most 1.
@@ -77,7 +78,7 @@ def imagefolder(
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"--data.root {root}: expected a folder, found none")
-    loader = ImageLoader(size, smallest_crop, jitter, memory, workers, on_bad)
+    loader = ImageLoader(size or SIDE, smallest_crop, jitter, memory, workers, on_bad)
     top = root / "train" if (root / "train").is_dir() else root
     classes = class_names(top, on_bad)
     folders = {"train": top} | ({} if top == root else _others(root))

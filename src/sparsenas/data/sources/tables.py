@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sparsenas.data.dataset import Data
 from sparsenas.data.encoded import OnBad
-from sparsenas.data.loader import ImageLoader, Size
+from sparsenas.data.loader import SIDE, ImageLoader, Size
 from sparsenas.data.sources.folder import visible
 from sparsenas.data.splits import split_parts
 from sparsenas.errors import UserError, check_extra
@@ -101,7 +101,7 @@ class ImageCells:
 def parquet(
     root: Path,
     seed: int = 0,
-    size: Size = 224,
+    size: Size | None = None,
     image: str = "image",
     label: str = "label",
     val_share: float = 0.1,
@@ -121,7 +121,8 @@ def parquet(
     Args:
         root: folder of the files.
         seed: seed of the validation split.
-        size: height,width of the network's input in pixels; one number is a square.
+        size: height,width of the network's input in pixels; one number is a square. Default: 224, or what a
+            network of another library wants.
         image: column of the images.
         label: column of the classes: names, or numbers from 0.
         val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
@@ -137,7 +138,7 @@ def parquet(
     root = Path(root)
     tables = {part: _load(root, files, streaming) for part, files in _files(root).items()}
     classes, labels = _classes(tables, label, root)
-    loader = ImageLoader(size, smallest_crop, jitter, memory, workers, on_bad)
+    loader = ImageLoader(size or SIDE, smallest_crop, jitter, memory, workers, on_bad)
     parts = {
         part: loader.encoded(_rows(table, image, f"{root} {part}"), labels[part]) for part, table in tables.items()
     }
