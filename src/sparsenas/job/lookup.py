@@ -52,9 +52,14 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
         return import_callable(kind, name, entries[0].module, entries[0].attr)
     module, colon, attribute = name.partition(":")
     if not colon:
-        known = ", ".join([*table, *sorted(_installed(kind).names)])
+        known = ", ".join([*table, *bridges(kind), *sorted(_installed(kind).names)])
         raise UserError(f"--{kind}: expected one of {known} or package.module:callable, got {name!r}")
     return import_callable(kind, name, module, attribute)
+
+
+def bridges(kind: str) -> list[str]:
+    """How networks of other libraries are named."""
+    return [f"{prefix}:NAME" for prefix in BRIDGES] if kind == "space" else []
 
 
 def bridge(kind: str, name: str) -> Bridge | None:

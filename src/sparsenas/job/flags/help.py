@@ -15,7 +15,7 @@ from sparsenas.job.flags.kind_words import metavar
 from sparsenas.job.flags.parse import FILES, Command, Line, flags_class, read_line
 from sparsenas.job.flags.plugins import TARGET
 from sparsenas.job.flags.sources import shipped
-from sparsenas.job.lookup import TABLES, resolve
+from sparsenas.job.lookup import TABLES, bridges, resolve
 
 WIDTH, INDENT = 100, " " * 6
 
@@ -63,7 +63,7 @@ def _flag(flag: Flag) -> Iterator[str]:
     kind = flag.name.removesuffix(NAME)
     about = _docs(flag.owner).get(kind.rpartition(".")[2], "")
     if flag.name.endswith(NAME):
-        names = ", ".join([*TABLES[kind], "or package.module:callable."])
+        names = ", ".join([*TABLES[kind], *bridges(kind), "or package.module:callable."])
         return _entry(f"--{kind} NAME", f"{about.rstrip('.')}: {names}{_default(flag)}")
     return _entry(f"{spelled(flag.name)} {metavar(flag.kind)}".rstrip(), about + _default(flag))
 
