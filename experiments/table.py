@@ -5,8 +5,8 @@
 
 A line of ``results/*.jsonl`` is one seed of one experiment, a JSON object with the fields of ``Result``. Lines with the
 same space, data, method, budget and setting are one row of the table; their seeds differ. Accuracies are shares from 0
-to 1 on test data. ``add`` reads run folders of ``sparsenas run`` that have finished; the rest is written by hand or by
-the script of an experiment.
+to 1 on test data. ``add`` reads run folders that have finished, of ``sparsenas run`` or with ``--table``; the rest is
+written by hand or by the script of an experiment.
 """
 
 from __future__ import annotations
@@ -157,12 +157,25 @@ def _cost(same: Sequence[Result]) -> str:
 
 
 def from_run(folder: Path) -> Result:
-    """The result of a finished run folder: the retrained network, and the random ones that were trained like it."""
+    """The result of a finished run folder.
+
+    That is the true accuracy by the first column of the table that the run was given (``--table``), beside all that
+    cost the same; else that of the retrained network, beside the random ones that were trained like it.
+    """
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    best, results, split = (json.loads((folder / f"{name}.json").read_text()) for name in ("best", "results", "split"))
+    best, split = (json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("best", "split"))
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     stages = [line for line in log if line["event"] == "done" and line["stage"] in SEARCH]
     epochs = sum(line["event"] == "epoch" and line["stage"] == "supernet" for line in log)
+    if (folder / "truth.json").exists():
+        truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+        first, within, accuracy = truth["standings"][0], truth["within"], "table"
+        found, random = first["accuracy"], first["equal_cost"]
+        better = (first["legal"]["rank"] - 1) / first["legal"]["of"]
+    else:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        found, better, within, accuracy = results["retrained"]["metrics"]["accuracy"], None, 0.1, "trained"
+        random = [other["metrics"]["accuracy"] for other in results.get("baselines", [])]
     return Result(
         space=config["space"]["name"],
         data=config["data"]["name"],
@@ -170,11 +183,12 @@ def from_run(folder: Path) -> Result:
         budget=", ".join(config["budget"]),
         seed=config["seed"],
         arch=best["text"],
-        found=results["retrained"]["metrics"]["accuracy"],
-        random=[other["metrics"]["accuracy"] for other in results.get("baselines", [])],
-        accuracy="trained",
+        found=found,
+        random=random,
+        accuracy=accuracy,
         costs={name: best["costs"][name] for name in ("flops", "params")},
-        within=0.1,
+        within=within,
+        better=better,
         seconds=sum(line["seconds"] for line in stages),
         images=epochs * split["train"],
     )

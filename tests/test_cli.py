@@ -223,6 +223,7 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["run", "--compare", "uniform:conv9"], "expected labels from"),
         (["run", "--search.sizes", "16,0"], "--search.sizes: expected image sides >= 1, got 16,0"),
         (["run", "--score.finalists", "-1"], "--score.finalists: expected >= 0, got -1"),
+        (["search", "--column", "cifar10"], "--column: expected --table, the file that has it, got none; got cifar10"),
         (["run", "--score.shrink", "2"], "--score.shrink: expected 0 <= shrink <= 1, got 2.0"),
         (["run", "--data", "cifar10", "--data.root", "nowhere"], "nowhere: expected a folder with train-*.parquet"),
         (["run", "--data", "cifar10"], "expected --data.root, got none"),

@@ -27,13 +27,14 @@ from sparsenas.costs import CostTable, trace
 from sparsenas.costs.trace import trace_through
 from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
+from sparsenas.job.folder import open_task
 from sparsenas.job.plugin import Plugin
-from sparsenas.job.stages.rank import read_known
+from sparsenas.job.stages.truth import known_archs
 from sparsenas.job.task import make_task
 from sparsenas.objectives import Classification
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.records import Best
-from sparsenas.searching.benchmark_table import load_benchmark_table
+from sparsenas.searching.benchmark_table import BenchmarkTable, load_benchmark_table
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.population_evaluator import Scorer, score_population
@@ -210,6 +211,7 @@ def test_rank(searched: Path, table: Path, tmp_path: Path, capsys: pytest.Captur
     told = json.loads(capsys.readouterr().out)
     kept = json.loads(text(run, "rank.json"))
     truth = kept.pop("truth")
+    assert told.pop("found") == json.loads(text(run, "truth.json"))
     assert told == kept
     assert (told["rows"], told["table"]) == (31, "table.json")
     assert [(m["by"], m.get("calibration")) for m in told["measures"]] == [
@@ -223,12 +225,48 @@ def test_rank(searched: Path, table: Path, tmp_path: Path, capsys: pytest.Captur
         values = [sign * line["metrics"][measure["by"]] for line in some]  # type: ignore[operator]
         assert measure["distinct"] == asdict(agreement(values, [truth[line["text"]] for line in some]))
     best = json.loads(text(run, "best.json"))["text"]
-    assert truth[best] == told["found"]["accuracy"]
-    assert told["found"]["all"]["rank"] == 1 + sum(value > truth[best] for value in truth.values())
-    assert told["found"]["within_budget"]["of"] < 31
+    known = json.loads(table.read_text())
+    found = json.loads(text(run, "truth.json"))["standings"][0]
+    assert 100 * found["accuracy"] == pytest.approx(known[best]["mean_acc"])
+    assert found["all"]["rank"] == 1 + sum(row["mean_acc"] > known[best]["mean_acc"] for row in known.values())
+    assert found["distinct"]["of"] == told["networks"]
+    assert found["legal"]["of"] < 31
     assert main(flags) == 0
     assert f"found {best}: true accuracy" in capsys.readouterr().out
     assert "Kendall tau" in text(run, "report.html")
+
+
+def test_a_run_is_told_the_truth_of_what_it_found(
+    searched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By every column; nothing of what the search does depends on the table."""
+    limits = open_task(searched, torch.device("cpu"))[1].limits
+    best = Run(searched).read(Best).text
+    known = {arch.text(): arch for arch in [*every_arch(limits.choices)][::7]}
+    known[best] = Arch.from_text(limits.choices, best)
+    rng, table = np.random.default_rng(0), tmp_path / "table.csv"
+    rows = {name: rng.uniform(0.1, 0.9, 2) for name in known}
+    table.write_text("arch,one,two\n" + "".join(f'"{name}",{a},{b}\n' for name, (a, b) in rows.items()))
+    out, quick = tmp_path / "out", ["--budget", "flops<=60e3", *(f for f in QUICK if f.startswith("--method"))]
+    assert main(["evolve", str(searched), "--out", str(out), *quick, "--table", str(table), "--accelerator=cpu"]) == 0
+    assert f"found {best}: true accuracy" in "".join(capsys.readouterr())
+    assert text(out, "best.json") == text(searched, "best.json")
+    costs = {name: limits.table.exact(arch)["flops"] for name, arch in known.items()}
+    truth = json.loads(text(out, "truth.json"))
+    assert [one["column"] for one in truth["standings"]] == ["one", "two"]
+    for i, one in enumerate(truth["standings"]):
+        within = {name: rows[name][i] for name in known if costs[name] <= 60e3}
+        assert (one["accuracy"], one["legal"]["of"]) == (rows[best][i], len(within))
+        assert one["legal"]["rank"] == 1 + sum(value > rows[best][i] for value in within.values())
+        assert one["best"]["accuracy"] == max(within.values())
+        assert one["dearest"]["cost"] == max(costs[name] for name in within)
+        assert one["dearest"]["accuracy"] == max(
+            within[name] for name in within if costs[name] == one["dearest"]["cost"]
+        )
+        close = [name for name in known if name != best and abs(costs[name] - costs[best]) <= 0.05 * costs[best]]
+        assert one["equal_cost"] == [rows[name][i] for name in close]
+        assert f"{100 * one['accuracy']:.2f}" in text(out, "report.html")
+    assert "True accuracy" in text(out, "report.html")
 
 
 def test_scores_may_be_moved_to_an_additive_model(searched: Path, table: Path, tmp_path: Path) -> None:
@@ -273,9 +311,28 @@ def test_tables_of_every_shape_say_the_same(tmp_path: Path) -> None:
     }
     for name, content in shapes.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
-        assert load_benchmark_table(tmp_path / name) == pytest.approx(known), name
+        table = load_benchmark_table(tmp_path / name)
+        assert table.columns.keys() == {"accuracy"}, name
+        assert dict(zip(table.archs, table.columns["accuracy"], strict=True)) == pytest.approx(known), name
     (tmp_path / "labels").write_text('[{"arch": {"a": "b"}, "accuracy": 1}, {"arch": "0", "accuracy": 0}]')
-    assert load_benchmark_table(tmp_path / "labels") == {'{"a": "b"}': 1.0, "0": 0.0}
+    assert load_benchmark_table(tmp_path / "labels") == (('{"a": "b"}', "0"), {"accuracy": (1.0, 0.0)})
+
+
+def test_tables_of_several_columns(tmp_path: Path) -> None:
+    """All columns of numbers, or those that are asked for; each is in percent or not by itself."""
+    csv, macro = tmp_path / "csv", tmp_path / "macro"
+    csv.write_text("arch,cell,first,second\n0,|none~0|,50,0.5\n1,|skip~0|,75,1\n")
+    assert load_benchmark_table(csv) == (("0", "1"), {"first": (0.5, 0.75), "second": (0.5, 1.0)})
+    assert load_benchmark_table(csv, ["second"]).columns == {"second": (0.5, 1.0)}
+    macro.write_text('{"0": {"mean_acc": 50, "other": 25}, "1": {"mean_acc": 60, "other": 75}}')
+    assert load_benchmark_table(macro).columns == {"accuracy": (0.5, 0.6)}
+    assert load_benchmark_table(macro, ["other", "mean_acc"]).columns == {"other": (0.25, 0.75), "mean_acc": (0.5, 0.6)}
+    for path, told in (
+        (csv, "third, got the columns arch, cell, first, second"),
+        (macro, "third, got mean_acc, other"),
+    ):
+        with pytest.raises(UserError, match=told):
+            load_benchmark_table(path, ["third"])
 
 
 @pytest.mark.parametrize(
@@ -314,6 +371,7 @@ def test_bad_tables_get_one_line(content: str, expected: str, tmp_path: Path) ->
         ([], "expected --table, got none"),
         (["--table", "nowhere"], "nowhere: expected a table"),
         (["--table", "strange"], "strange: expected architectures of the run's space: architecture '012': expected 6"),
+        (["--table", "TABLE", "--column", "other"], "expected other, got mean_acc, flops"),
         (["--table", "TABLE", "--sample", "-1"], "--sample: expected >= 0, got -1"),
         (["--table", "TABLE", "--calibration", "9999"], "--calibration: expected 0 to 1077 images, got 9999"),
         (["--table", "TABLE", "--val", "-5"], "--val: expected 0 to 360 images, got -5"),
@@ -335,7 +393,7 @@ def test_mistakes_get_one_line(
 def test_rows_of_the_benchmark_are_deduplicated(tmp_path: Path) -> None:
     task = make_task(Plugin("nasbench_macro"), Plugin("digits"), Plugin("classification"), [], 0, torch.device("cpu"))
     codes = ["00101000", "00110000", "00111000", "12000002"]
-    known = read_known(task, tmp_path, dict.fromkeys(codes, 0.5))
+    known = known_archs(task, tmp_path, BenchmarkTable(tuple(codes), {"accuracy": (0.5,) * 4}))
     assert [arch.text() for arch in known.networks] == ["00110000", "00110000", "00111000", "12000020"]
     assert known.distinct() == [1, 2, 3]
     assert [arch.text() for arch in known.subset([1, 3]).archs] == ["00110000", "12000002"]

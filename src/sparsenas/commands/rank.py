@@ -13,14 +13,17 @@ from sparsenas.distributed.fabric import Device
 from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.folder import open_folder
 from sparsenas.job.measure import rank_architectures
+from sparsenas.job.stages.truth import truth_lines
 from sparsenas.rundir.lock import locked
-from sparsenas.rundir.ranking import Ranking, Standing
+from sparsenas.rundir.ranking import Ranking
+from sparsenas.rundir.truth import Truth
 from sparsenas.searching.rank_correlation import Agreement
 
 
 def rank(
     run: Path,
     table: Path,
+    column: list[str] | None = None,
     sample: int = 0,
     calibration: list[int] | None = None,
     val: int | None = None,
@@ -36,12 +39,14 @@ def rank(
 
     They are computed over all rows and over distinct networks, with batch norm recalibrated on different numbers of
     images, and for cost as a score. The rank of the found architecture in the table is printed too. Leaves rank.jsonl
-    (every score; nothing is scored twice) and rank.json in the run folder.
+    (every score; nothing is scored twice), rank.json and truth.json in the run folder.
 
     Args:
         run: run folder with the supernet.
         table: file of architectures and their true accuracies: JSON of NAS-Bench-Macro, JSON of accuracies by
             architecture, JSON with a list of objects with arch and accuracy, or CSV with the columns arch and accuracy.
+        column: column of the CSV file, or key of the JSON objects, that has accuracies. Repeatable. By default
+            accuracy, or where there is none every column of numbers.
         sample: number of rows to score, drawn with the run's seed; 0 = all.
         calibration: number of training images on which batch norm is recalibrated; 0 = not recalibrated. Repeatable.
             By default 0 and the run's own number.
@@ -58,38 +63,39 @@ def rank(
     device = Device(accelerator, threads=threads).fabric().device
     with locked(open_folder(run)):
         trusted = trust_plugins or []
-        ranking = rank_architectures(run, table, device, sample, calibration, val, shrink, block, trusted, data)
+        ranking, truth = rank_architectures(
+            run, table, device, column or (), sample, calibration, val, shrink, block, trusted, data
+        )
     if json:
-        print(json_module.dumps({name: value for name, value in to_builtins(ranking).items() if name != "truth"}))
+        told = {name: value for name, value in to_builtins(ranking).items() if name != "truth"}
+        print(json_module.dumps({**told, "found": to_builtins(truth)}))
     else:
-        show(ranking)
+        show(ranking, truth)
 
 
-def show(ranking: Ranking) -> None:
-    """Prints the ranking as a table."""
+def show(ranking: Ranking, truth: Truth | None) -> None:
+    """Prints the ranking as a table for each column, and the accuracy of the found architecture."""
+    console = Console()
+    columns = dict.fromkeys(measure.column for measure in ranking.measures)
+    for column in columns:
+        console.print(_table(ranking, column, column if len(columns) > 1 else ""))
+    lines = truth_lines(truth) if truth else ["the table does not have the found architecture, or none was found yet"]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _table(ranking: Ranking, column: str, name: str) -> Table:
     title = f"{ranking.table}: {ranking.rows:,} architectures, {ranking.networks:,} distinct networks"
-    table = Table("score", title=title, title_justify="left")
+    table = Table("score", title=", ".join(filter(None, (title, name))), title_justify="left")
     for heading in ("calibration", "rows", "tau", "rho", "distinct", "tau", "rho"):
         table.add_column(heading, justify="right")
     for measure in ranking.measures:
-        images = "" if measure.images is None else str(measure.images or "none")
-        table.add_row(measure.by, images, *_numbers(measure.all), *_numbers(measure.distinct))
-    console = Console()
-    console.print(table)
-    console.print(_standing(ranking.found), highlight=False, soft_wrap=True, markup=False)
+        if measure.column == column:
+            images = "" if measure.images is None else str(measure.images or "none")
+            table.add_row(measure.by, images, *_numbers(measure.all), *_numbers(measure.distinct))
+    return table
 
 
 def _numbers(agreed: Agreement) -> list[str]:
     known = ["-" if value is None else f"{value:.3f}" for value in (agreed.tau, agreed.rho)]
     return [f"{agreed.rows:,}", *known]
-
-
-def _standing(found: Standing | None) -> str:
-    if found is None:
-        return "the table does not have the architecture that was found, or none was found yet"
-    told = f"found {found.text}: true accuracy {found.accuracy:.2%}"
-    groups = {"rows": found.all, "distinct networks": found.distinct, "rows within the budget": found.within_budget}
-    for among, at in groups.items():
-        if at is not None:
-            told += f"; rank {at.rank:,} of {at.of:,} {among}, {100 * at.gap:.2f} points below their best"
-    return told

@@ -20,17 +20,16 @@ class Canonical(Protocol):
     """A space that maps architectures of equal function to one of them, by a rule of its own."""
 
     def canonical(self, arch: Arch) -> Arch:
-        """The representative of all architectures with the same function, itself included."""
+        """The representative of all architectures with the same function, which stands for itself too."""
         ...
 
 
 def representative(net: nn.Module, arch: Arch) -> Arch:
-    """One architecture for all that are the same when trained: ``canonicalize``, then the rule of the space if any.
+    """One architecture for all that are the same when trained: by the rule of the space, else by ``canonicalize``.
 
-    With inherited weights they may differ, since each place of a supernet has its own.
+    By the rule of a space they may differ with inherited weights, since each place of a supernet has its own.
     """
-    arch = canonicalize(net, arch)
-    return net.canonical(arch) if isinstance(net, Canonical) else arch
+    return net.canonical(arch) if isinstance(net, Canonical) else canonicalize(net, arch)
 
 
 def canonicalize(net: nn.Module, arch: Arch) -> Arch:

@@ -58,6 +58,12 @@ class MethodFlags(ABC):
     """Latency table, made by sparsenas latency. It adds the cost latency_ms."""
     random_search: int = 0
     """Number of random architectures to score for comparison. random.jsonl keeps the scores."""
+    table: str = ""
+    """File of architectures and their true accuracies, as for sparsenas rank. The search does not see it: truth.json
+    and the report tell how good the found architecture is."""
+    column: list[str] = field(default_factory=list)
+    """Column of the table that has accuracies. Repeatable. By default accuracy, or where there is none every column of
+    numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,7 @@ from sparsenas.job.stages.finish import finish
 from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.stages.search import build_method, make_method, search_stage
+from sparsenas.job.stages.truth import table_of, tell_truth
 from sparsenas.job.stand_in import open_with_or_without_data
 from sparsenas.job.task import Task, make_task
 from sparsenas.job.trained import trained, trained_supernet
@@ -62,6 +63,7 @@ def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
     fabric = fabric_of(flags)
     with new_folder(flags.out) as run:
         task, method = _prepare(run, flags, fabric)
+        known = table_of(task, flags.table, flags.column)
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         named(task, flags.compare)
         check_teacher_trusted(run, flags.retrain, flags.trust_plugins)
@@ -73,6 +75,7 @@ def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
             _refuse_inherited(flags, "--target")
         begin(run, task, "run", to_config(flags))
         _search(run, task, method, fabric, flags)
+        tell_truth(run, task, known)
         task = scale_stage(run, task, flags.scale_to) if flags.scale_to else task
         taught = make_teacher(flags.retrain, run, task, flags.score, teacher)
         every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
@@ -87,8 +90,10 @@ def search_job(flags: SearchFlags) -> None:
     fabric = fabric_of(flags)
     with new_folder(flags.out) as run:
         task, method = _prepare(run, flags, fabric)
+        known = table_of(task, flags.table, flags.column)
         begin(run, task, "search", to_config(flags))
         _search(run, task, method, fabric, flags)
+        tell_truth(run, task, known)
         _say_found(run, task)
 
 
@@ -125,11 +130,13 @@ def _evolve(run: Run, flags: EvolveFlags, device: torch.device, objects: Mapping
     if flags.pareto:
         check_cost("--pareto", flags.pareto, task.limits.table.costs)
     method = build_method(flags.method, task)
+    known = table_of(task, flags.table, flags.column)
     net = trained_supernet(run if run.has(SUPERNET) else source.run, task)
     begin(run, task, "evolve", config)
     _copy_supernet(source.run, run)
     if not run.has(Best.FILE):
         search_again(run, task, net, method, saved.score, source.run, flags.pareto, flags.random_search)
+    tell_truth(run, task, known)
     _say_found(run, task)
     RunLogger(run).say(f"report: {report(run.path)}")
 

@@ -14,13 +14,15 @@ from sparsenas.exporting import onnx_network
 from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.folder import check_data, open_task
 from sparsenas.job.stages.evaluate import recalibrated
-from sparsenas.job.stages.rank import cost_measures, read_known, sampled, scorings, standing, supernet_measures
+from sparsenas.job.stages.rank import cost_measures, sampled, scorings, supernet_measures
+from sparsenas.job.stages.truth import known_archs, truth_stage
 from sparsenas.job.trained import found, trained
 from sparsenas.objectives import Metrics, Objective
 from sparsenas.reporting import report
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET, ONNX, SUPERNET
 from sparsenas.rundir.ranking import Ranking
+from sparsenas.rundir.truth import Truth
 from sparsenas.searching.benchmark_table import load_benchmark_table
 from sparsenas.spaces.published import read_arch
 from sparsenas.training.evaluation import evaluate, evaluate_function
@@ -67,6 +69,7 @@ def rank_architectures(
     run: Path,
     table: Path,
     device: torch.device,
+    columns: Sequence[str] = (),
     sample: int = 0,
     calibration: Sequence[int] | None = None,
     val: int | None = None,
@@ -74,25 +77,30 @@ def rank_architectures(
     block: int = 50,
     trusted: Sequence[str] = (),
     place: DataPlace = HERE,
-) -> Ranking:
-    """Compares the supernet's scores with known accuracies; leaves rank.json and rank.jsonl. Raises ``UserError``."""
+) -> tuple[Ranking, Truth | None]:
+    """Compares the supernet's scores with known accuracies, and tells that of the found architecture.
+
+    Leaves rank.json, rank.jsonl and truth.json. Raises ``UserError``.
+    """
     check_at_least({"--sample": sample, "--block": block}, {"--sample": 0, "--block": 1})
-    truth = load_benchmark_table(table)
+    truth = load_benchmark_table(table, columns)
     folder, task, flags, _ = open_task(run, device, trusted, place)
     check_data(folder, task.data)
     folder.need(SUPERNET, "search")
     own = flags.score if shrink is None else replace(flags.score, shrink=shrink)
     settings = scorings(task, own, calibration, val)
-    known = read_known(task, table, truth)
+    known = known_archs(task, table, truth)
     asked = known.subset(sampled(len(known.archs), sample, task.seed))
+    some = asked.distinct()
+    first = next(iter(asked.columns.values()))
     ranking = Ranking(
         table=table.name,
         rows=len(known.archs),
         networks=len(known.distinct()),
         measures=supernet_measures(folder, task, asked, settings, block) + cost_measures(task, asked),
-        found=standing(folder, task, known),
-        truth={arch.text(): accuracy for arch, accuracy in zip(asked.archs, asked.truth, strict=True)},
+        truth={asked.networks[i].text(): first[i] for i in some},
     )
     folder.write(ranking)
+    found_truth = truth_stage(folder, task, known)
     RunLogger(folder).say(f"report: {report(folder.path)}")
-    return ranking
+    return ranking, found_truth

@@ -29,7 +29,7 @@ PLUGINS = ("space", "data", "objective", "method")
 LEAST = {"seed": 0, "random_search": 0, "baselines": 0, "threads": 0, "num_nodes": 1, "checkpoint_seconds": 0}
 """Lowest legal values."""
 SEEDS = 2**63
-LISTS = ("budget", "cost", "scale_to", "compare")
+LISTS = ("budget", "cost", "column", "scale_to", "compare")
 """Flags that may be repeated; in Python one text, or one cost, is taken for a list of one."""
 
 

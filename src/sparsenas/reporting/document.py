@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from sparsenas.reporting import arch_svg, charts, findings, numbers, original, ranking, tables
+from sparsenas.reporting import arch_svg, charts, findings, numbers, original, ranking, tables, truth
 from sparsenas.reporting.loading import LoadedRun
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -53,7 +53,7 @@ def _page() -> jinja2.Template:
     env.filters |= {"python": repr, "plain": _plain}
     env.tests["base64"] = lambda text: _BASE64.fullmatch(text) is not None
     env.globals |= {"several": numbers.several, "findings": findings, "svg": arch_svg}
-    env.globals |= {"charts": charts, "original": original, "ranking": ranking, "tables": tables}
+    env.globals |= {"charts": charts, "original": original, "ranking": ranking, "tables": tables, "truth": truth}
     return env.get_template("page.html.j2")
 
 

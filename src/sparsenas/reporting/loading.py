@@ -20,6 +20,7 @@ from sparsenas.rundir.log import EpochEnd, LogLine, StageEnd
 from sparsenas.rundir.ranking import Ranked, Ranking
 from sparsenas.rundir.records import ARCHS, RANDOM, RANKED, Best, DataInfo, Front, RunInfo, Scored, ScoreInfo, SpaceInfo
 from sparsenas.rundir.results import Results
+from sparsenas.rundir.truth import Truth
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class LoadedRun:
     results: Results
     ranking: Ranking | None
     ranked: list[Ranked]
+    truth: Truth | None
     damaged: list[UserError]
     """Why lines of JSONL files are left out."""
 
@@ -139,5 +141,6 @@ def load_run(folder: Path) -> LoadedRun:
         results=run.find(Results) or Results(),
         ranking=run.find(Ranking),
         ranked=run.lines(RANKED, Ranked, bad.append),
+        truth=run.find(Truth),
         damaged=bad,
     )

@@ -5,21 +5,24 @@ from __future__ import annotations
 from sparsenas.reporting.canvas import Chart, chart, share_axis, thinned, trace, values
 from sparsenas.reporting.colours import BLUE, STAR
 from sparsenas.reporting.loading import LoadedRun
-from sparsenas.reporting.numbers import count, percent, points
-from sparsenas.rundir.ranking import Measure, Standing
+from sparsenas.reporting.numbers import count
+from sparsenas.rundir.ranking import Measure
 
 _MARKER = {"size": 6, "color": BLUE, "opacity": 0.55}
 
 
 def main_measure(run: LoadedRun, by: str = "") -> Measure | None:
     """Such a score with the calibration of the run's own search if it was ranked, else the last one."""
-    known = (
-        [measure for measure in run.ranking.measures if measure.by == (by or run.score.info.name)]
-        if run.ranking
-        else []
-    )
+    name, every = by or run.score.info.name, first_column(run)
+    known = [measure for measure in every if measure.by == name]
     own = _score_flags(run).get("calibration")
     return next((measure for measure in known if measure.calibration == own), known[-1] if known else None)
+
+
+def first_column(run: LoadedRun) -> list[Measure]:
+    """The measures by the table's first column."""
+    every = run.ranking.measures if run.ranking else []
+    return [measure for measure in every if measure.column == every[0].column]
 
 
 def deciding_measure(run: LoadedRun) -> Measure | None:
@@ -40,8 +43,7 @@ def scatter(run: LoadedRun) -> Chart | None:
     measure = main_measure(run)
     if not (known := _points(run, measure) if measure else []):
         return None
-    standing = run.ranking.found if run.ranking else None
-    found = [point for point in known if standing and point[0] == standing.text]
+    found = [point for point in known if run.best and point[0] == run.best.text]
     traces = []
     for name, some, look in (("architectures", known[:: thinned(len(known))], _MARKER), ("found", found, STAR)):
         scores, truths = [score for _, score, _ in some], [truth for _, _, truth in some]
@@ -60,10 +62,10 @@ def _points(run: LoadedRun, measure: Measure) -> list[tuple[str, float, float]]:
 
 
 def words(run: LoadedRun) -> list[str]:
-    """Whether the supernet ranks better than the number of multiply-adds, and the rank of the found network."""
+    """Whether the supernet ranks better than the number of multiply-adds."""
     if run.ranking is None:
         return []
-    flops = next((m.distinct.tau for m in run.ranking.measures if m.by == "flops"), None)
+    flops = next((m.distinct.tau for m in first_column(run) if m.by == "flops"), None)
     deciding = deciding_measure(run)
     told = f"The accuracy of {count(run.ranking.rows)} architectures is known from {run.ranking.table}."
     if deciding and deciding.distinct.tau is not None and flops is not None:
@@ -71,16 +73,4 @@ def words(run: LoadedRun) -> list[str]:
         better = "better" if ours > flops else "no better"
         told += f" The supernet ranks them {better} than the number of multiply-adds does: tau {ours:.3f} "
         told += f"by {deciding.by} against {flops:.3f} over distinct networks."
-    return [told, *([_standing(run.ranking.found)] if run.ranking.found else [])]
-
-
-def _standing(found: Standing) -> str:
-    places = []
-    for place, among in (
-        (found.within_budget, "architectures within the budget"),
-        (found.distinct, "distinct networks"),
-    ):
-        if place:
-            below = f"{points(place.gap)} points below the best" if place.gap else "the best"
-            places.append(f"{below} (rank {count(place.rank)} of {count(place.of)} {among})")
-    return f"The true accuracy of the found network is {percent(found.accuracy)}: {', and '.join(places)}."
+    return [told]

@@ -7,7 +7,8 @@ from typing import ClassVar
 from msgspec import Struct
 
 from sparsenas.rundir.records import ArchLabels, Metrics
-from sparsenas.searching.rank_correlation import Agreement, Place
+from sparsenas.searching.benchmark_table import ACCURACY
+from sparsenas.searching.rank_correlation import Agreement
 
 
 class Ranked(Struct, frozen=True, kw_only=True):
@@ -29,6 +30,8 @@ class Ranked(Struct, frozen=True, kw_only=True):
 class Measure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How well one score, or one cost, ranks the architectures."""
 
+    column: str = ACCURACY
+    """The column of true accuracies."""
     by: str
     """A metric such as accuracy, one that is shrunk ("accuracy, shrunk"), or the name of a cost."""
     all: Agreement
@@ -43,21 +46,6 @@ class Measure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Validation examples; null for a cost."""
 
 
-class Standing(Struct, frozen=True, kw_only=True):
-    """The rank of the found architecture in the table."""
-
-    text: str
-    """The architecture as compact text."""
-    accuracy: float
-    """True accuracy, 0 to 1."""
-    all: Place
-    """Among all rows."""
-    distinct: Place
-    """Among distinct networks."""
-    within_budget: Place | None
-    """Among rows within the budgets; null where there are none."""
-
-
 class Ranking(Struct, frozen=True, kw_only=True):
     """``rank.json``."""
 
@@ -69,7 +57,5 @@ class Ranking(Struct, frozen=True, kw_only=True):
     networks: int
     """Distinct networks of the table."""
     measures: list[Measure]
-    found: Standing | None
-    """null where the table lacks the found architecture, or none was found yet."""
     truth: dict[str, float]
-    """True accuracy of the scored architectures, by compact text."""
+    """True accuracy of the scored architectures by compact text, by the first column."""

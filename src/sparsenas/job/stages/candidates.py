@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import canonicalize, meta_skeleton, representative
+from sparsenas.core.canonical import Canonical, meta_skeleton, representative
 from sparsenas.core.choice import Choices
 from sparsenas.costs import Limits
 from sparsenas.costs.layer import as_number
@@ -29,7 +29,7 @@ def architectures(limits: Limits) -> SearchProblem:
 
     def canonical(arch: Arch) -> Arch:
         same = representative(skeleton, arch)
-        return same if same == arch or limits.legal([same])[0] else canonicalize(skeleton, arch)
+        return arch if isinstance(skeleton, Canonical) and not limits.legal([same])[0] else same
 
     return SearchProblem(
         limits.choices,

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import canonicalize, meta_skeleton, representative
 from sparsenas.errors import UserError
+from sparsenas.job.stages.truth import Known
 from sparsenas.job.task import Task
-from sparsenas.job.trained import found, trained_supernet
+from sparsenas.job.trained import trained_supernet
 from sparsenas.nn.tree import count
 from sparsenas.objectives import Metrics
 from sparsenas.objectives.objective import LOSS
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.ranking import Measure, Ranked, Standing
-from sparsenas.rundir.records import RANKED, Best
+from sparsenas.rundir.ranking import Measure, Ranked
+from sparsenas.rundir.records import RANKED
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.additive_smoothing import shrinkage
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.population_evaluator import Scorer
-from sparsenas.searching.rank_correlation import agreement, one_of_each, place
-from sparsenas.spaces.published import read_arch
+from sparsenas.searching.rank_correlation import agreement
 
 BASELINES = ("flops", "params")
 """Costs that serve as rankings too; a supernet should rank better than they do."""
@@ -41,25 +39,6 @@ class Setting(NamedTuple):
     val: int
 
 
-@dataclass(frozen=True)
-class Known:
-    """Canonical architectures of known accuracy, in the table's order."""
-
-    archs: tuple[Arch, ...]
-    truth: tuple[float, ...]
-    networks: tuple[Arch, ...]
-    """The canonical architecture of each: equal ones are one network."""
-
-    def subset(self, rows: Sequence[int]) -> Known:
-        """Some of the rows."""
-        parts = (self.archs, self.truth, self.networks)
-        return Known(*(tuple(part[i] for i in rows) for part in parts))  # type: ignore[arg-type]
-
-    def distinct(self) -> list[int]:
-        """A row of every network."""
-        return one_of_each(self.archs, self.networks)
-
-
 def scorings(task: Task, own: Scoring, calibration: Sequence[int] | None, val: int | None) -> list[Scoring]:
     """How to score: one entry per number of calibration images. Raises ``UserError`` when there are not enough."""
     numbers = sorted(set([0, own.calibration] if calibration is None else calibration))
@@ -69,16 +48,6 @@ def scorings(task: Task, own: Scoring, calibration: Sequence[int] | None, val: i
         if not 0 <= value <= limit:
             raise UserError(f"--{flag}: expected 0 to {limit} images, got {value}")
     return [replace(own, calibration=number, val=wanted) for number in numbers]
-
-
-def read_known(task: Task, path: Path, truth: Mapping[str, float]) -> Known:
-    """The rows of a table as architectures of the run's space. Raises ``UserError`` when they are not."""
-    skeleton = meta_skeleton(task.limits.table.net)
-    try:
-        archs = tuple(canonicalize(skeleton, read_arch(task.choices, text)) for text in truth)
-    except UserError as error:
-        raise UserError(f"{path}: expected architectures of the run's space: {error}") from error
-    return Known(archs, tuple(truth.values()), tuple(representative(skeleton, arch) for arch in archs))
 
 
 def sampled(rows: int, count: int, seed: int) -> list[int]:
@@ -96,7 +65,7 @@ def supernet_measures(run: Run, task: Task, rows: Known, settings: Sequence[Scor
         scorer = task.scorer(net, scoring, RunLogger(run).say)
         images = sum(count(batch) for batch in scorer.eval_batches.calibration)
         setting = Setting(scoring.calibration, images, scorer.eval_batches.examples)
-        known = score_rows(run, task, scorer, rows.archs, setting, block)
+        known = score_rows(run, task, scorer, rows.networks, setting, block)
         scores = [replace(scoring, by="").score(task.objective, metrics) for metrics in known]
         measures += compared_scores(rows, scores, (task.objective.score, LOSS), setting, scoring.shrink)
     return measures
@@ -106,12 +75,13 @@ def compared_scores(
     rows: Known, scores: Sequence[Score], names: Sequence[str], setting: Setting, share: float
 ) -> list[Measure]:
     """How well both numbers of the scores rank the rows; also moved this share of the way to an additive model."""
-    known = dict(zip(rows.archs, scores, strict=True))
+    known = dict(zip(rows.networks, scores, strict=True))
     ways = {"": known} | ({", shrunk": shrinkage(known, share)(known)} if share > 0 else {})
     return [
-        measure(f"{part}{way}", [values[arch][i] for arch in rows.archs], rows, setting)
+        measured
         for way, values in ways.items()
         for i, part in enumerate(names)
+        for measured in measures_of(f"{part}{way}", [values[arch][i] for arch in rows.networks], rows, setting)
     ]
 
 
@@ -142,34 +112,20 @@ def _line(setting: Setting, arch: Arch, metrics: Metrics) -> Ranked:
 def cost_measures(task: Task, rows: Known) -> list[Measure]:
     """How well cost alone ranks the rows: the more expensive, the better."""
     costs = task.limits.table(rows.archs)
-    return [measure(cost, costs[cost].tolist(), rows) for cost in BASELINES]
+    return [measured for cost in BASELINES for measured in measures_of(cost, costs[cost].tolist(), rows)]
 
 
-def measure(by: str, values: Sequence[float], rows: Known, setting: Setting | None = None) -> Measure:
-    """The agreement of values with the truth, over all rows and over distinct networks."""
-    some = rows.distinct()
-    distinct = agreement([values[i] for i in some], [rows.truth[i] for i in some])
-    images = {} if setting is None else setting._asdict()
-    return Measure(by=by, all=agreement(values, rows.truth), distinct=distinct, **images)
-
-
-def standing(run: Run, task: Task, known: Known) -> Standing | None:
-    """Where the found architecture stands among all rows of the table; ``None`` when it is not in it, or not found."""
-    if not run.has(Best.FILE):
-        return None
-    net = task.limits.table.net
-    arch = canonicalize(net, found(run, task.choices))
-    network = representative(net, arch)
-    same = [i for i, other in enumerate(known.networks) if other == network]
-    if not same:
-        return None
-    row = next((i for i in same if known.archs[i] == arch), same[0])
-    accuracy, distinct = known.truth[row], known.subset(known.distinct())
-    legal = [t for t, ok in zip(known.truth, task.limits.legal(known.archs), strict=True) if ok]
-    return Standing(
-        text=arch.text(),
-        accuracy=accuracy,
-        all=place(accuracy, known.truth),
-        distinct=place(accuracy, distinct.truth),
-        within_budget=place(accuracy, legal) if task.limits.budgets else None,
-    )
+def measures_of(by: str, values: Sequence[float], rows: Known, setting: Setting | None = None) -> list[Measure]:
+    """The agreement of values with each column of the truth, over all rows and over distinct networks."""
+    some, images = rows.distinct(), {} if setting is None else setting._asdict()
+    few = [values[i] for i in some]
+    return [
+        Measure(
+            column=column,
+            by=by,
+            all=agreement(values, truth),
+            distinct=agreement(few, [truth[i] for i in some]),
+            **images,
+        )
+        for column, truth in rows.columns.items()
+    ]
