@@ -259,9 +259,9 @@ def test_a_run_is_told_the_truth_of_what_it_found(
         assert (one["accuracy"], one["legal"]["of"]) == (rows[best][i], len(within))
         assert one["legal"]["rank"] == 1 + sum(value > rows[best][i] for value in within.values())
         assert one["best"]["accuracy"] == max(within.values())
-        assert one["dearest"]["cost"] == max(costs[name] for name in within)
-        assert one["dearest"]["accuracy"] == max(
-            within[name] for name in within if costs[name] == one["dearest"]["cost"]
+        assert one["most_expensive"]["cost"] == max(costs[name] for name in within)
+        assert one["most_expensive"]["accuracy"] == max(
+            within[name] for name in within if costs[name] == one["most_expensive"]["cost"]
         )
         close = [name for name in known if name != best and abs(costs[name] - costs[best]) <= 0.05 * costs[best]]
         assert one["equal_cost"] == [rows[name][i] for name in close]

@@ -8,7 +8,7 @@ from sparsenas.reporting.numbers import count, percent, points
 from sparsenas.rundir.truth import Standing, Truth
 
 HEAD = ["true accuracy by", "found", "place within the budget", "of the best", "best within the budget"]
-HEAD += ["dearest within the budget", "random at equal cost"]
+HEAD += ["most expensive within the budget", "random at equal cost"]
 
 
 def words(truth: Truth) -> str:
@@ -32,7 +32,7 @@ def cells(one: Standing) -> list[str]:
         f"{count(one.legal.rank)} of {count(one.legal.of)} (top {percent(better)})",
         f"{points(one.legal.gap)} points below" if one.legal.gap else "the best",
         f"{percent2(one.best.accuracy)} ({one.best.text})",
-        f"{percent2(one.dearest.accuracy)} ({one.dearest.text})",
+        f"{percent2(one.most_expensive.accuracy)} ({one.most_expensive.text})",
         _random(one.equal_cost),
     ]
 

@@ -33,8 +33,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     """Among rows within the budgets; among all rows where there are none."""
     best: KnownRow
     """The best row within the budgets."""
-    dearest: KnownRow
-    """The dearest row within the budgets, the best one among equals: what one would take without a search."""
+    most_expensive: KnownRow
+    """The most expensive row within the budgets, the best one among equals: what one would take without a search."""
     equal_cost: list[float]
     """True accuracies of the rows that cost about the same, which a random choice of that cost would find."""
 

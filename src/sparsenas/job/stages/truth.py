@@ -118,7 +118,7 @@ def _standing(known: Known, column: str, row: int, costs: NDArray[np.float64], l
         distinct=place(truth[row], [truth[i] for i in (row, *others)]),
         legal=place(truth[row], [truth[i] for i in legal]),
         best=told(max(legal, key=lambda i: truth[i])),
-        dearest=told(max(legal, key=lambda i: (costs[i], truth[i]))),
+        most_expensive=told(max(legal, key=lambda i: (costs[i], truth[i]))),
         equal_cost=[truth[i] for i in close if i != row],
     )
 
@@ -132,5 +132,6 @@ def truth_lines(truth: Truth) -> list[str]:
         groups = {"rows": one.all, "distinct networks": one.distinct, "rows within the budget": one.legal}
         for among, at in groups.items():
             told += f"; rank {at.rank:,} of {at.of:,} {among}, {100 * at.gap:.2f} points below their best"
-        lines.append(f"{told}; the dearest within the budget, {one.dearest.text}, has {one.dearest.accuracy:.2%}")
+        other = f"{one.most_expensive.text}, has {one.most_expensive.accuracy:.2%}"
+        lines.append(f"{told}; the most expensive within the budget, {other}")
     return lines
