@@ -29,6 +29,7 @@ def no_waiting() -> Iterator[None]:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("blend", [{}, {"mixup": 0.2}, {"cutmix": 1.0}, {"cutout": 4}])
 def test_a_step_does_not_wait_for_the_device(blend: dict[str, float], no_waiting: None) -> None:
     fabric = Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
