@@ -125,6 +125,11 @@ def test_the_temperature_falls_linearly() -> None:
     assert taus == pytest.approx([10, 6.7, 3.4, 0.1, 0.1])
 
 
+def test_logits_wait_for_the_end_of_the_pretraining() -> None:
+    method = Gdas(MACRO.choices, Limits(MACRO), 0, GdasFlags(pretrain=0.5), epochs=4)
+    assert [method.takes_arch_step(epoch, 7) for epoch in range(4)] == [False, False, True, True]
+
+
 def test_only_the_sampled_operation_runs() -> None:
     ops = {f"conv{k}": conv_bn(2, 2, k) for k in (1, 3, 5)}
     net = nn.Sequential(conv_bn(1, 2, 3), Join.of("op", ops), nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -211,6 +216,7 @@ def test_gdas_resumes_within_an_epoch() -> None:
     [
         (lambda: GdasFlags(tau_start=0), "tau_start: expected > 0, got 0"),
         (lambda: GdasFlags(lr=-1), "lr: expected >= 0, got -1"),
+        (lambda: GdasFlags(pretrain=1), "pretrain: expected 0 <= pretrain < 1, got 1"),
         (lambda: DartsFlags(weight_decay=-1), "weight_decay: expected >= 0, got -1"),
     ],
 )

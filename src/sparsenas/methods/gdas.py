@@ -31,6 +31,8 @@ class GdasFlags:
     """Temperature of the Gumbel softmax in the first epoch, above 0; it falls linearly"""
     tau_end: float = 0.1
     """Temperature in the last epoch, above 0"""
+    pretrain: float = 0.0
+    """Share of the epochs in which the weights learn alone, on sampled options; from 0 to below 1"""
     distinct_sources: bool = False
     """DARTS's rule for options such as 1:skip_connect: one operation is sampled for each predecessor, and the options
     that a node keeps in the end read distinct predecessors"""
@@ -40,6 +42,8 @@ class GdasFlags:
         for name in ("tau_start", "tau_end"):
             if not vars(self)[name] > 0:
                 raise UserError(f"{name}: expected > 0, got {vars(self)[name]}")
+        if not 0 <= self.pretrain < 1:
+            raise UserError(f"pretrain: expected 0 <= pretrain < 1, got {self.pretrain}")
 
 
 GDAS = GdasFlags()
@@ -81,6 +85,10 @@ class Gdas(Method):
     def optimizer(self) -> Optimizer:
         """Adam, as in the released code."""
         return self.alphas.adam(self.flags.lr, self.flags.weight_decay)
+
+    def takes_arch_step(self, epoch: int, step: int) -> bool:
+        """Whether the pretraining is over."""
+        return epoch >= round(self.flags.pretrain * self.epochs)
 
     def end_epoch(self, epoch: int) -> bool:
         """Lowers the temperature."""
