@@ -37,6 +37,7 @@ from sparsenas.job.run_flags import RetrainFlags, SearchFlags
 from sparsenas.job.trained import load
 from sparsenas.methods import Dso, DsoFlags
 from sparsenas.methods.dso.adaptive import Penalties
+from sparsenas.methods.dso.budget_controller import BudgetController
 from sparsenas.objectives import Classification
 from sparsenas.reporting import report
 from sparsenas.rundir.checkpoint import Checkpoint
@@ -271,6 +272,18 @@ def test_a_short_search_prunes_step_by_step(epochs: int, steps: int) -> None:
         assert method.gamma <= method.flags.gamma
     assert method.short
     assert 0.95 * bound <= TABLE.exact(method.final().arch)["flops"] <= bound
+
+
+@given(seeds, st.floats(1, 2))
+@settings(deadline=None, max_examples=10)
+def test_the_weakest_are_dropped_to_a_ceiling(seed: int, ceiling: float) -> None:
+    """Nothing is added, and the cost is at most 5 % below the bound times the ceiling."""
+    rng, controller = np.random.default_rng(seed), BudgetController(limits(f"flops<={COMPLETE / 2}"))
+    row = np.ones(TABLE.encoding.width)
+    least = controller.drop_weakest(row, rng.random(len(row)), ceiling)
+    assert (least <= row).all()
+    assert controller.met(least, ceiling)
+    assert controller.reach(least[None])[0] >= 0.95 * ceiling
 
 
 def test_a_long_search_leaves_the_pruning_to_the_penalty() -> None:

@@ -294,6 +294,15 @@ def test_a_choice_that_keeps_one_option_compares_it_with_the_next_strongest() ->
             assert kept.gates[name].weights == gate.weights[gate.picks.index(order[0])]
 
 
+def test_supports_without_entries_are_told() -> None:
+    method = Ista(TABLE.choices, Limits(TABLE), 0)
+    assert "z is 0" not in method.warning()
+    with torch.no_grad():
+        next(code for _, code in method.codes.items()).compressed.zero_()
+    method.codes.solve()
+    assert "In 1 of 3 choices z is 0" in method.warning()
+
+
 def test_log_and_result_say_that_the_answer_is_the_start(tmp_path: Path) -> None:
     flags = [f"--space={PAIRS}", "--space.shape=1,8,8", "--method=ista", "--method.lr=1e-9", "--search.epochs=1"]
     assert main(["search", *flags, "--accelerator=cpu", "--out", str(tmp_path / "run")]) == 0

@@ -195,11 +195,14 @@ class Codes(nn.Module):
         return told
 
     def warning(self) -> str:
-        """Says so where the supports are still, or again, those of the random start."""
-        if self.support() != self.start:
-            return ""
-        told = "The architecture is the random start of the search"
-        return f"{told}: {'no support ever changed' if not self.changes else 'the supports came back to it'}."
+        """Says so where supports are those of the random start, or where z has fewer entries than a choice keeps."""
+        told, kept = [], self.limits.choices
+        if self.support() == self.start:
+            how = "the supports came back to it" if self.changes else "no support ever changed"
+            told.append(f"The architecture is the random start of the search: {how}.")
+        if few := sum(int(code.solution.count_nonzero()) < kept[name].most for name, code in self.items()):
+            told.append(f"In {few} of {len(kept)} choices z is 0, or has too few entries: what they keep is arbitrary.")
+        return " ".join(told)
 
     def fix_support(self) -> None:
         """Fixes the support of every code."""
