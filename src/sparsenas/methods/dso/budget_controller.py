@@ -100,12 +100,51 @@ class BudgetController:
         return less
 
     def drop_weakest(self, row: Matrix, strengths: Matrix, ceiling: float = 1.0) -> Matrix:
-        """``row`` without its weakest options, as few as meet the bounds, times ``ceiling``."""
+        """``row`` without its weakest options, as few as meet the bounds, times ``ceiling``.
+
+        An operation goes with its last edge. Edges between operations that stay cost nothing, and stay as well.
+        """
         order = [option for option in np.argsort(strengths, kind="stable").tolist() if row[option] > 0]
         row = self.drop(row, order, self.band, ceiling)
         if not self.met(row, ceiling):
             row = self.drop(row, self._least_wasteful(row, order, ceiling), 1.0, ceiling)
+        if self.met(row, ceiling):
+            row = self._put_back(row, order[::-1], ceiling)
         return row
+
+    def _put_back(self, row: Matrix, order: Sequence[int], ceiling: float) -> Matrix:
+        """``row`` with the options of ``order`` that cost nothing, and with some more that fit, the first ones first."""
+        row = self._add_free(row, order, ceiling)
+        while (now := self.reach(row[None])[0]) < (1 - self.band) * ceiling:
+            costs = self._costs_with_each(row, order)
+            fitting = [option for option, cost in costs if now < cost <= ceiling]
+            if not fitting:
+                break
+            row = self._add_free(self._with(row, fitting[:1]), order, ceiling)
+        return row
+
+    def _add_free(self, row: Matrix, order: Sequence[int], ceiling: float) -> Matrix:
+        """``row`` with the options that cost nothing alone. Isolated ones may cost something together."""
+        now = self.reach(row[None])[0]
+        free = [option for option, cost in self._costs_with_each(row, order) if cost <= now]
+        while free:
+            low, high = 0, len(free)
+            while low < high:
+                middle = (low + high + 1) // 2
+                low, high = (middle, high) if self.met(self._with(row, free[:middle]), ceiling) else (low, middle - 1)
+            row, free = self._with(row, free[:low]), free[low + 1 :]
+        return row
+
+    def _costs_with_each(self, row: Matrix, order: Sequence[int]) -> list[tuple[int, float]]:
+        """The options of ``order`` that ``row`` lacks, and its reach with each one more."""
+        gone = [option for option in order if row[option] == 0]
+        return list(zip(gone, self.reach(row + np.eye(len(row))[gone]).tolist(), strict=True))
+
+    @staticmethod
+    def _with(row: Matrix, options: Sequence[int]) -> Matrix:
+        more: Matrix = row.copy()
+        more[list(options)] = 1
+        return more
 
     def _least_wasteful(self, row: Matrix, order: Sequence[int], ceiling: float) -> Sequence[int]:
         """``order``; first the option without which the cost is nearest below the bounds, times ``ceiling``."""
