@@ -113,7 +113,7 @@ class BudgetController:
         return row
 
     def _put_back(self, row: Matrix, order: Sequence[int], ceiling: float) -> Matrix:
-        """``row`` with the options of ``order`` that cost nothing, and with some more that fit, the first ones first."""
+        """``row`` with the options of ``order`` that cost nothing, and some more that fit, the first ones first."""
         row = self._add_free(row, order, ceiling)
         while (now := self.reach(row[None])[0]) < (1 - self.band) * ceiling:
             costs = self._costs_with_each(row, order)
