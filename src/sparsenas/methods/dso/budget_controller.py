@@ -138,7 +138,7 @@ class BudgetController:
     def _costs_with_each(self, row: Matrix, order: Sequence[int]) -> list[tuple[int, float]]:
         """The options of ``order`` that ``row`` lacks, and its reach with each one more."""
         gone = [option for option in order if row[option] == 0]
-        return list(zip(gone, self.reach(row + np.eye(len(row))[gone]).tolist(), strict=True))
+        return list(zip(gone, self.reach(row + np.eye(len(row))[gone]).tolist(), strict=True)) if gone else []
 
     @staticmethod
     def _with(row: Matrix, options: Sequence[int]) -> Matrix:
