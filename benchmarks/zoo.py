@@ -30,7 +30,6 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs.layer import COSTS
 from sparsenas.errors import UserError
 from sparsenas.opening.opened import OpenedNetwork
-from sparsenas.opening.verify import largest_picks, smallest_picks
 
 CIFAR = (
     "resnet20 preresnet20 densenet40_k12 seresnet20 shakeshakeresnet20_2x16d wrn16_10 nin pyramidnet110_a48 "
@@ -103,7 +102,7 @@ def check(net: nn.Module, x: Tensor, archs: int) -> dict[str, Any]:
     space = sparsenas.open(net.eval(), x)
     seconds = time.perf_counter() - start
     found, rng = choices(space), np.random.default_rng(0)
-    smallest, largest = (Arch(found, {n: pick(found, n) for n in found}) for pick in (smallest_picks, largest_picks))
+    smallest, largest = Arch(found, space.smallest()), Arch(found, space.largest())
     sampled = [Arch.sample(found, rng) for _ in range(archs)]
     differences = [_difference(space.eval(), arch, x) for arch in (smallest, *sampled)]
     table = sparsenas.CostTable(space, tuple(x.shape[1:]), {n: COSTS[n] for n in ("flops", "params")})

@@ -243,6 +243,28 @@ class Standardized(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Masked(Residual):
+    """A block that takes more than its input."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(x if mask is None else x * mask)
+
+
+class Called(nn.Module):
+    """Blocks called by keyword, with further arguments, and with their input alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = conv_bn(1, 16), nn.Linear(16, 4)
+        self.blocks = nn.ModuleList([Masked(16, 16), Masked(16, 16), Masked(16, 16)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        x = self.blocks[0](mask=None, x=x)
+        x = self.blocks[1](x, None)
+        return self.head(self.blocks[2](x).mean((2, 3)))
+
+
 IMAGE = (2, 1, 8, 8)
 NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "resnet": (ResNet, lambda: torch.randn(IMAGE)),
@@ -257,5 +279,6 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "words": (Words, lambda: torch.randint(20, (2, 5))),
     "series": (Series, lambda: torch.randn(2, 3, 16)),
     "volume": (Volume, lambda: torch.randn(2, 1, 4, 4, 4)),
+    "called": (Called, lambda: torch.randn(IMAGE)),
     "twice": (Twice, lambda: torch.randn(4, 8)),
 }

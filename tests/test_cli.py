@@ -23,6 +23,7 @@ from sparsenas.commands.run import run as run_command
 from sparsenas.core.gate import choices
 from sparsenas.data.sources.digits import digits
 from sparsenas.errors import UserError
+from sparsenas.job import limits
 from sparsenas.job.flags.parse import parse
 from sparsenas.job.run_flags import RunFlags
 from sparsenas.rundir.folder import Run
@@ -356,10 +357,15 @@ def test_files_survive_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_the_supernet_is_searched_again(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_supernet_is_searched_again(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     flags = [flag for flag in QUICK if flag.startswith("--method")]
-    out = tmp_path / "again"
+    out, tables = tmp_path / "again", []
+    make = limits.CostTable
+    monkeypatch.setattr(limits, "CostTable", lambda *args: tables.append(1) or make(*args))
     assert main(["evolve", str(finished), "--budget", "flops<=30e3", "--out", str(out), *flags]) == 0
+    assert len(tables) == 1
     assert (out / "supernet.pt").read_bytes() == (finished / "supernet.pt").read_bytes()
     lines = [json.loads(line) for line in (out / "archs.jsonl").read_text().splitlines()]
     assert 6 <= len(lines) == len({line["text"] for line in lines})

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import sparsenas
 from opening_nets import NETS, ResNet, Transformer
 from sparsenas import Arch, UserError, choices, derive, set_gates, trace
-from sparsenas.core.choice import Choices
 from sparsenas.core.gate import Gate
 from sparsenas.costs.layer import COSTS
+from sparsenas.opening.choices import Block, Groups, Units
 from sparsenas.opening.importance import by_weights
 from sparsenas.opening.numbers import ChannelNumbers
-from sparsenas.opening.opened import Block, Groups, OpenedNetwork, Units
+from sparsenas.opening.opened import OpenedNetwork
 from sparsenas.opening.opening import Options
-from sparsenas.opening.verify import largest_picks, smallest_picks
 
 
 def opened(name: str, **options: object) -> tuple[nn.Module, OpenedNetwork, Tensor]:
@@ -40,25 +40,25 @@ def _opened(name: str, options: tuple[tuple[str, object], ...]) -> tuple[nn.Modu
     return net, sparsenas.open(net, x, **dict(options)).eval(), x  # type: ignore[arg-type]
 
 
-def largest(found: Choices) -> Arch:
-    return Arch(found, {name: largest_picks(found, name) for name in found})
+def largest(space: OpenedNetwork) -> Arch:
+    return Arch(choices(space), space.largest())
 
 
-def smallest(found: Choices) -> Arch:
-    return Arch(found, {name: smallest_picks(found, name) for name in found})
+def smallest(space: OpenedNetwork) -> Arch:
+    return Arch(choices(space), space.smallest())
 
 
-def sample(space: nn.Module, count: int) -> list[Arch]:
+def sample(space: OpenedNetwork, count: int) -> list[Arch]:
     rng, found = np.random.default_rng(0), choices(space)
-    return [smallest(found), *(Arch.sample(found, rng) for _ in range(count))]
+    return [smallest(space), *(Arch.sample(found, rng) for _ in range(count))]
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_full_size_is_the_network_itself(name: str) -> None:
     net, space, x = opened(name)
-    set_gates(space, largest(choices(space)).gates())
+    set_gates(space, largest(space).gates())
     torch.testing.assert_close(space(x), net(x), rtol=0, atol=0)
-    torch.testing.assert_close(derive(space, largest(choices(space)).gates())(x), net(x), rtol=0, atol=0)
+    torch.testing.assert_close(derive(space, largest(space).gates())(x), net(x), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("name", "groups"), [*((n, False) for n in NETS), *((n, True) for n in NETS if n != "series")])
@@ -74,10 +74,9 @@ def test_supernet_is_its_derived_networks(name: str, groups: bool) -> None:
 @pytest.mark.parametrize("name", NETS)
 def test_smaller_networks_need_less(name: str) -> None:
     _, space, x = opened(name)
-    found = choices(space)
     one = x[:1]
     costs = []
-    for arch in (smallest(found), largest(found)):
+    for arch in (smallest(space), largest(space)):
         layers = trace(derive(space, arch.gates()), one)
         costs.append({cost: sum(COSTS[cost](layer) for layer in layers) for cost in ("flops", "params")})
         assert costs[-1]["params"] == sum(p.numel() for p in derive(space, arch.gates()).parameters())
@@ -144,7 +143,7 @@ def test_residual_blocks_may_be_skipped() -> None:
     net, space, x = opened("resnet")
     blocks = [d for d in space.decisions if isinstance(d, Block)]
     assert [block.path for block in blocks] == ["blocks.0", "blocks.2"]
-    arch = largest(choices(space)).replace({"blocks.0.depth": (1,)})
+    arch = largest(space).replace({"blocks.0.depth": (1,)})
     plain = derive(space, arch.gates())
     without = copy.deepcopy(net)
     without.blocks[0] = nn.Identity()  # type: ignore[index]
@@ -154,9 +153,21 @@ def test_residual_blocks_may_be_skipped() -> None:
     assert "blocks.0.first.0" not in dict(space.active_choices())
 
 
+def test_blocks_called_by_keyword_may_be_skipped() -> None:
+    net, space, x = opened("called")
+    assert [d.path for d in space.decisions if isinstance(d, Block)] == ["blocks.0", "blocks.1", "blocks.2"]
+    skipped = {"blocks.0.depth": (1,), "blocks.1.depth": (1,), "blocks.2.depth": (1,)}
+    plain = derive(space, largest(space).replace(skipped).gates())
+    expected = net.head(F.relu(net.stem(x)).mean((2, 3)))  # type: ignore[operator]
+    torch.testing.assert_close(plain(x), expected)
+    assert type(plain.blocks[2]) is nn.Identity  # type: ignore[index]
+    program = torch.export.export(plain, (x,))
+    torch.testing.assert_close(program.module()(x), expected)
+
+
 def test_kernels_are_cut_to_their_middle() -> None:
     net, space, x = opened("resnet")
-    arch = largest(choices(space)).replace({"stem.0.kernel": (0,)})
+    arch = largest(space).replace({"stem.0.kernel": (0,)})
     plain = derive(space, arch.gates())
     masked = copy.deepcopy(net)
     with torch.no_grad():
@@ -170,7 +181,7 @@ def test_kernels_are_cut_to_their_middle() -> None:
 def test_heads_are_cut_whole() -> None:
     _, space, x = opened("transformer")
     assert "attention.qkv" in choices(space)
-    plain = derive(space, smallest(choices(space)).gates())
+    plain = derive(space, smallest(space).gates())
     assert (plain.attention.heads, plain.attention.size) == (1, 8)  # type: ignore[union-attr]
     assert plain(x).shape == (2, 10)
 
@@ -194,7 +205,7 @@ def test_weights_of_units_scale_what_they_give() -> None:
 
 def test_frozen_modules_stay_as_they_are() -> None:
     net, space, _ = opened("resnet", freeze=("blocks.2",))
-    plain = derive(space, smallest(choices(space)).gates())
+    plain = derive(space, smallest(space).gates())
     for one, other in zip(plain.blocks[2].parameters(), net.blocks[2].parameters(), strict=True):  # type: ignore[index]
         assert torch.equal(one, other)
     with pytest.raises(UserError, match=r"freeze: expected the path of a module .* got 'layer9'"):
@@ -234,7 +245,7 @@ def test_what_the_code_cannot_follow_is_closed() -> None:
 def test_channels_that_the_code_takes_for_each_other_are_one_decision() -> None:
     _, space, _ = opened("reduced")
     assert list(choices(space)) == ["stem", "inner"]
-    plain = derive(space, smallest(choices(space)).gates())
+    plain = derive(space, smallest(space).gates())
     assert plain.stem.out_channels == plain.reduce.out_channels == 4  # type: ignore[union-attr]
 
 
@@ -271,7 +282,7 @@ def test_numbers_are_united_as_sets() -> None:
 
 def test_transformer_positions_follow_the_stream() -> None:
     space = sparsenas.open(Transformer(), torch.randn(2, 1, 8, 8))
-    plain = derive(space, smallest(choices(space)).gates())
+    plain = derive(space, smallest(space).gates())
     channels = plain.patches.out_channels  # type: ignore[union-attr]
     assert plain.token.shape == (1, 1, channels)
     assert plain.places.shape == (1, 17, channels)

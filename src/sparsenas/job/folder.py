@@ -58,6 +58,15 @@ class Opened(NamedTuple):
     """All flags of the run, as ``config.yaml`` has them."""
 
 
+class Saved(NamedTuple):
+    """An existing run folder, with its flags."""
+
+    run: Run
+    flags: SavedFlags
+    config: dict[str, Any]
+    """All flags of the run, as ``config.yaml`` has them."""
+
+
 def open_folder(path: Path | str) -> Run:
     """A run folder that several processes share."""
     return Run(path, broadcast_from_rank0)
@@ -123,7 +132,7 @@ def latency_table(run: Run, file: Path | str) -> LatencyTable | None:
 def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None:
     """Makes the run folder, or checks that the one to be resumed is of this space and data. Raises ``UserError``."""
     if has_begun(run):
-        _check_space(run, task)
+        check_same_space(run, task)
         check_data(run, task.data)
         for record in (DataInfo, Results):  # damaged ones are told before the work
             run.find(record)
@@ -155,11 +164,8 @@ def open_task(
     objective of the run. The target and the limits of ``how``, by default of ``net.json``, replace the target and the
     budgets of the flags.
     """
-    run = open_folder(path)
-    config, how = _moved(run, read_config(run), place), provenance(run) if how is None else how
-    scaled = {"target": how.target, "budget": how.scale_to}
-    changes = {name: value for name, value in scaled.items() if value is not None}
-    flags = _flags({**config, **changes}, str(run / CONFIG), trusted, objects)
+    how = provenance(open_folder(path)) if how is None else how
+    run, flags, config = saved_run(path, trusted, place, how, objects)
     task = make_task(
         flags.space,
         flags.data,
@@ -173,8 +179,23 @@ def open_task(
     )
     if place.root is not None:
         check_data(run, task.data)
-    _check_space(run, task)
+    check_same_space(run, task)
     return Opened(run, task, flags, config)
+
+
+def saved_run(
+    path: Path | str,
+    trusted: Iterable[str],
+    place: DataPlace,
+    how: Provenance = Provenance(),  # noqa: B008
+    objects: Mapping[str, Plugin] = NONE,
+) -> Saved:
+    """The flags of an existing run folder, changed as ``open_task`` says. Raises ``UserError`` when it is not one."""
+    run = open_folder(path)
+    config = _moved(run, read_config(run), place)
+    scaled = {"target": how.target, "budget": how.scale_to}
+    changes = {name: value for name, value in scaled.items() if value is not None}
+    return Saved(run, _flags({**config, **changes}, str(run / CONFIG), trusted, objects), config)
 
 
 def _moved(run: Run, config: dict[str, Any], place: DataPlace) -> dict[str, Any]:
@@ -224,7 +245,7 @@ def _score_info(objective: Objective) -> dict[str, Any]:
     return {"name": name, "higher_is_better": name in objective.higher, "shares": sorted(objective.shares)}
 
 
-def _check_space(run: Run, task: Task) -> None:
+def check_same_space(run: Run, task: Task) -> None:
     """Raises ``UserError`` where the choices of the space are not those of the run; a line tells of other code."""
     saved = {choice.name: choice for choice in run.read(SpaceInfo, "search").choices}
     if told := _difference(saved, task.choices):

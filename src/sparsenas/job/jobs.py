@@ -24,10 +24,12 @@ from sparsenas.job.folder import (
     begin,
     check_data,
     check_resumable,
+    check_same_space,
     latency_table,
     new_folder,
     open_folder,
     open_task,
+    saved_run,
 )
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags, fabric_of
@@ -107,14 +109,13 @@ def evolve_job(flags: EvolveFlags, objects: Mapping[str, Plugin] = NONE) -> None
 
 
 def _evolve(run: Run, flags: EvolveFlags, device: torch.device, objects: Mapping[str, Plugin]) -> None:
-    source = open_task(flags.run, device, flags.trust_plugins, flags.data, objects=objects)
-    costs = [*dict.fromkeys([*source.flags.cost, *flags.cost])]
+    source = saved_run(flags.run, flags.trust_plugins, flags.data, objects=objects)
+    saved = source.flags
+    costs = [*dict.fromkeys([*saved.cost, *flags.cost])]
     config = {**source.config, **to_config(flags), "cost": plain(costs)}
     check_resumable(run, config, flags.resume)
-    check_data(source.run, source.task.data)
     source.run.need(SUPERNET, "search")
-    file = flags.latency or (source.run / LATENCY_FILE if source.task.latency is not None else "")
-    saved = source.flags
+    file = flags.latency or (source.run / LATENCY_FILE if source.run.has(LATENCY_FILE) else "")
     table = latency_table(run, file)
     task = make_task(
         saved.space,
@@ -123,10 +124,12 @@ def _evolve(run: Run, flags: EvolveFlags, device: torch.device, objects: Mapping
         flags.budget,
         saved.seed,
         device,
-        source.config.get("target"),
+        saved.target,
         table,
         costs,
     )
+    check_data(source.run, task.data)
+    check_same_space(source.run, task)
     if flags.pareto:
         check_cost("--pareto", flags.pareto, task.limits.table.costs)
     method = build_method(flags.method, task)

@@ -27,7 +27,6 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.nn.fresh import reset
 from sparsenas.objectives import Objective
 from sparsenas.opening.opened import OpenedNetwork
-from sparsenas.opening.verify import largest_picks
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
@@ -73,7 +72,8 @@ class Task:
 
     def largest(self) -> Arch:
         """The architecture of an opened network at full size."""
-        return Arch(self.choices, {name: largest_picks(self.choices, name) for name in self.choices})
+        assert self.opened is not None
+        return Arch(self.choices, self.opened.largest())
 
     def weights_checksum(self) -> str | None:
         """The SHA-256 of the weights of the network that was opened; ``None`` for any other space."""

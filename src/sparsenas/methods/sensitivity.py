@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,8 @@ class SensitivitySearch(Search):
 
     Architectures over the budget are measured, but never the result.
     """
+
+    title: ClassVar[str] = "sensitivity"
 
     def __init__(
         self, problem: SearchProblem, rng: np.random.Generator, limits: Limits, start: Arch, flags: SensitivityFlags

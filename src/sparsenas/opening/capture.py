@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils.hooks import RemovableHandle
 
 from sparsenas.errors import UserError, first_line
 from sparsenas.nn.tree import Tree, arguments, call, map_tensors, tensors
@@ -21,6 +23,8 @@ class Captured:
     """The first name of the parameter or buffer behind each of the graph's placeholders."""
     tensors: dict[str, Tensor]
     """Parameters, buffers and constants by name."""
+    with_more: frozenset[str]
+    """The paths of the modules that are called otherwise than with one argument by its place."""
 
 
 def capture(net: nn.Module, example: Tree) -> Captured:
@@ -28,6 +32,7 @@ def capture(net: nn.Module, example: Tree) -> Captured:
     was_training, fast = net.training, torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     args, kwargs = arguments(net, map_tensors(Tensor.clone, example))
+    with_more, hooks = _noted_calls(net)
     try:
         with torch.no_grad():
             program = torch.export.export(net.eval(), args, kwargs, strict=False)
@@ -37,6 +42,8 @@ def capture(net: nn.Module, example: Tree) -> Captured:
         what = wrong if _fails(net, example) else "torch.export cannot read it"
         raise UserError(f"open {type(net).__name__}: {what}: {first_line(error)}") from error
     finally:
+        for hook in hooks:
+            hook.remove()
         net.train(was_training)
         torch.backends.mha.set_fastpath_enabled(fast)
     signature = program.graph_signature
@@ -50,7 +57,22 @@ def capture(net: nn.Module, example: Tree) -> Captured:
     constants = {**signature.inputs_to_lifted_tensor_constants}
     known: dict[str, Tensor] = dict((*net.named_parameters(), *net.named_buffers()))
     known |= {name: value for name, value in program.constants.items() if isinstance(value, Tensor)}
-    return Captured(program.graph, {**named, **constants}, known)
+    return Captured(program.graph, {**named, **constants}, known, frozenset(with_more))
+
+
+def _noted_calls(net: nn.Module) -> tuple[set[str], list[RemovableHandle]]:
+    """Notes the modules that are called otherwise than with one argument by its place, until the hooks are removed."""
+    found: set[str] = set()
+
+    def noted(path: str) -> Callable[..., None]:
+        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if len(args) != 1 or kwargs:
+                found.add(path)
+
+        return note
+
+    inner = [(path, module) for path, module in net.named_modules(remove_duplicate=False) if path]
+    return found, [module.register_forward_pre_hook(noted(path), with_kwargs=True) for path, module in inner]
 
 
 def _fails(net: nn.Module, example: Tree) -> bool:

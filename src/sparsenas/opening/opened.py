@@ -5,75 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsenas.core.choice import Choice, Picks
+from sparsenas.core.choice import Picks
 from sparsenas.core.derive import Derivable
-from sparsenas.core.gate import Gated
 from sparsenas.nn.clone import clone_sharing_parameters
+from sparsenas.opening.choices import Block, Decider, Groups
 from sparsenas.opening.coverage import Coverage
 from sparsenas.opening.positions import Positions, State
 from sparsenas.opening.sizes import Size
 
 STATES = 64
 """States of each tensor and each size whose results are kept."""
-
-
-class Units(Gated):
-    """A choice of how many units of a layer are kept: channels, or rings of a kernel. The first of ``order`` are."""
-
-    def __init__(self, name: str, counts: Sequence[int], labels: Sequence[str], order: Sequence[int]) -> None:
-        super().__init__(Choice(name, tuple(labels)))
-        self.counts, self.order = tuple(counts), tuple(order)
-
-    def state(self) -> State:
-        """The units that are kept now."""
-        count = self.counts[self.gate.picks[0]]
-        return None if count == len(self.order) else tuple(sorted(self.order[:count]))
-
-
-class Groups(Gated):
-    """A choice of which units of a layer are kept: at least one. Each may have a weight, which scales what it gives."""
-
-    takes_weights: ClassVar[bool] = True
-
-    def __init__(self, name: str, units: int) -> None:
-        super().__init__(Choice(name, tuple(map(str, range(units))), 1, units))
-
-    def state(self) -> State:
-        """The units that are kept now."""
-        picks = self.gate.picks
-        return None if len(picks) == len(self.choice.options) else picks
-
-    def scales(self) -> Tensor | None:
-        """The weight of every unit, 0 for those that are cut; ``None`` if none has one."""
-        picks, weights = self.gate
-        if weights is None:
-            return None
-        return weights.new_zeros(len(self.choice.options)).index_put(
-            (torch.tensor(picks, device=weights.device),), weights
-        )
-
-
-class Block(Gated):
-    """A choice of whether a residual block runs."""
-
-    def __init__(self, name: str, path: str) -> None:
-        super().__init__(Choice(name, ("keep", "skip")))
-        self.path = path
-
-    def state(self) -> State:
-        """Nothing is cut where the block runs."""
-        return None if self.runs else ()
-
-    @property
-    def runs(self) -> bool:
-        """Whether the block runs now."""
-        return self.gate.picks == (0,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +43,7 @@ class OpenedNetwork(Derivable):
     def __init__(
         self,
         net: nn.Module,
-        decisions: Sequence[Units | Groups | Block],
+        decisions: Sequence[Decider],
         cuts: Sequence[Cut],
         sizes: Sequence[Size],
         coverage: Coverage = Coverage(),  # noqa: B008
@@ -139,7 +86,7 @@ class OpenedNetwork(Derivable):
         return parts
 
     def derived(self) -> nn.Module:
-        """A network of the user's own class with smaller layers; blocks that are skipped are ``nn.Identity``."""
+        """A network of the user's own class with smaller layers, without the blocks that are skipped."""
         states = self.states()
         small = clone_sharing_parameters(self.net)
         parts = self.slices(states)
@@ -148,13 +95,21 @@ class OpenedNetwork(Derivable):
             if name in made:
                 _held_in(small.get_submodule(path), own)[own] = made[name]
         self._resize(small, states)
-        for path in self.skipped():
-            _put(small, path, nn.Identity())
+        for block in self._skipped():
+            _put(small, block.path, block.instead())
         return small.train(self.training)
 
     def skipped(self) -> list[str]:
         """The paths of the blocks that do not run now."""
-        return [block.path for block in self._blocks() if not block.runs]
+        return [block.path for block in self._skipped()]
+
+    def largest(self) -> dict[str, Picks]:
+        """The picks of the network itself."""
+        return {decision.choice.name: decision.largest for decision in self._decisions()}
+
+    def smallest(self) -> dict[str, Picks]:
+        """The picks of the smallest network."""
+        return {decision.choice.name: decision.smallest for decision in self._decisions()}
 
     def active_choices(self) -> Iterator[tuple[str, Picks]]:
         """The decisions about something that runs."""
@@ -163,11 +118,11 @@ class OpenedNetwork(Derivable):
             if not needs or not all(any(path.startswith(s) for s in skipped) for path in needs):
                 yield decision.choice.name, decision.gate.picks
 
-    def _decisions(self) -> list[Units | Groups | Block]:
+    def _decisions(self) -> list[Decider]:
         return list(self.decisions)  # type: ignore[arg-type]
 
-    def _blocks(self) -> list[Block]:
-        return [decision for decision in self.decisions if isinstance(decision, Block)]
+    def _skipped(self) -> list[Block]:
+        return [decision for decision in self.decisions if isinstance(decision, Block) and not decision.runs]
 
     def _tensor(self, name: str) -> Tensor:
         path, _, own = name.rpartition(".")
@@ -215,16 +170,17 @@ class OpenedNetwork(Derivable):
             (_held_in(self.net.get_submodule(path), own), own, name) for path, own, name in self._held if name in parts
         ]
         whole = [place[own] for place, own, _ in held]
-        gone = {path: self.net.get_submodule(path) for path in self.skipped()}
+        skipped = self._skipped()
+        gone = [self.net.get_submodule(block.path) for block in skipped]
         try:
             for place, own, name in held:
                 place[own] = parts[name]
-            for path in gone:
-                _put(self.net, path, nn.Identity())
+            for block in skipped:
+                _put(self.net, block.path, block.instead())
             yield
         finally:
-            for path, module in gone.items():
-                _put(self.net, path, module)
+            for block, module in zip(skipped, gone, strict=True):
+                _put(self.net, block.path, module)
             for (place, own, _), tensor in zip(held, whole, strict=True):
                 place[own] = tensor
             self._resize(self.net, [None] * len(states))
@@ -283,7 +239,7 @@ def _held(net: nn.Module, cut: set[str]) -> list[tuple[str, str, str]]:
     return held
 
 
-def _needs(decisions: Sequence[Units | Groups | Block], cuts: Sequence[Cut]) -> list[set[str]]:
+def _needs(decisions: Sequence[Decider], cuts: Sequence[Cut]) -> list[set[str]]:
     """The names of the tensors that each decision cuts; a block cuts none."""
     needs: list[set[str]] = [set() for _ in decisions]
     for cut in cuts:

@@ -15,6 +15,7 @@ from sparsenas.errors import UserError
 from sparsenas.nn.tree import Tree
 from sparsenas.opening.blocks import residual_blocks
 from sparsenas.opening.capture import capture
+from sparsenas.opening.choices import Block, Decider, Groups, Units
 from sparsenas.opening.counts import guess_sizes, tie_attention
 from sparsenas.opening.coverage import Coverage
 from sparsenas.opening.decisions import Decision, Places, find_decisions
@@ -22,9 +23,9 @@ from sparsenas.opening.flow import Flow
 from sparsenas.opening.importance import Vector, by_weights
 from sparsenas.opening.kernels import Kernel, large_kernels
 from sparsenas.opening.names import frozen_names
-from sparsenas.opening.opened import Block, Cut, Groups, OpenedNetwork, Units
+from sparsenas.opening.opened import Cut, OpenedNetwork
 from sparsenas.opening.sizes import Size, layer_sizes
-from sparsenas.opening.verify import findings, runner, smallest_picks
+from sparsenas.opening.verify import findings, runner
 from sparsenas.opening.walk import walk
 
 SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
@@ -139,13 +140,14 @@ class _Draft:
     def _with(self, cuts: Sequence[Cut], sizes: Sequence[Size]) -> OpenedNetwork:
         if not self.scores:
             self.scores = by_weights(self.tensors, cuts, {i: d.units for i, d in enumerate(self.found)})
+        called = self.flow.captured.with_more
         ordered = [
             replace(d, order=tuple(map(int, np.argsort(-self.scores[i], kind="stable"))))
             for i, d in enumerate(self.found)
         ]
-        decisions: list[Units | Groups | Block] = [self._choice(decision) for decision in ordered]
+        decisions: list[Decider] = [self._choice(decision) for decision in ordered]
         decisions += [_kernel_choice(kernel) for kernel in self.kernels]
-        decisions += [Block(f"{path}.depth", path) for path in self.blocks]
+        decisions += [Block(f"{path}.depth", path, path not in called) for path in self.blocks]
         return OpenedNetwork(self.net, decisions, cuts, sizes, self.coverage)
 
     @cached_property
@@ -190,9 +192,8 @@ class _Draft:
         concerned = {d for way in ways for size in way for positions in size.of for d in positions.decisions()}
         for way in ways:
             opened = self._with(cuts, [*sizes, *way])
-            found = {decision.choice.name: decision.choice for decision in opened._decisions()}
-            names = [name for i, name in enumerate(found) if i in concerned]
-            if not runner(opened, self.example)({name: smallest_picks(found, name) for name in names}):
+            picks = {name: pick for i, (name, pick) in enumerate(opened.smallest().items()) if i in concerned}
+            if not runner(opened, self.example)(picks):
                 return [*sizes, *way]
         return sizes
 

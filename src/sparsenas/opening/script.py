@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from pprint import pformat
 from typing import Any
 
+from sparsenas.opening.choices import Skipped
 from sparsenas.opening.opened import OpenedNetwork
 
 SCRIPT = '''"""The found network from your own {cls}, without sparsenas:
@@ -15,10 +17,13 @@ SCRIPT = '''"""The found network from your own {cls}, without sparsenas:
 net.pt, beside this file, has its weights.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 SKIPPED = {skipped}
 """The blocks that are left out."""
@@ -28,12 +33,14 @@ KEPT = {kept}
 """What is kept of buffers that no file of weights has: dimensions and positions."""
 
 
+{cls_skipped}
+
 def shrink(net, weights=Path(__file__).with_name("net.pt")):
     """Cuts a network in place to the found one, loads its weights and returns it in eval mode."""
     state = torch.load(weights, map_location="cpu", weights_only=True)
     for path in SKIPPED:
         parent, _, name = path.rpartition(".")
-        net.get_submodule(parent)._modules[name] = nn.Identity()
+        net.get_submodule(parent)._modules[name] = Skipped()
     for path, attributes in SIZES.items():
         for attribute, value in attributes.items():
             setattr(net.get_submodule(path), attribute, value)
@@ -79,7 +86,9 @@ def script(opened: OpenedNetwork) -> str:
         if cut.name not in saved and positions is not None and not cut.name.startswith(gone):
             kept.setdefault(cut.name, []).append((cut.dim, positions.tolist()))
     cls = type(opened.net).__name__
-    return SCRIPT.format(cls=cls, skipped=_shown(skipped), sizes=_shown(sizes), kept=_shown(kept))
+    return SCRIPT.format(
+        cls=cls, cls_skipped=inspect.getsource(Skipped), skipped=_shown(skipped), sizes=_shown(sizes), kept=_shown(kept)
+    )
 
 
 def _shown(value: object) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sparsenas.core.choice import Choices, Picks
+from sparsenas.core.choice import Picks
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.costs.trace import on_meta
 from sparsenas.errors import first_line
@@ -25,12 +25,11 @@ RANDOM = 6
 
 def runner(opened: OpenedNetwork, example: Tree) -> Run:
     """Runs derived networks on the meta device; on the CPU where the whole network does not run there."""
-    found = choices(opened)
-    largest = {name: largest_picks(found, name) for name in found}
+    largest = opened.largest()
     for net, x in ((on_meta(opened), map_tensors(lambda t: t.to("meta"), example)), (opened, example)):
 
         def run(picks: Mapping[str, Picks], net: nn.Module = net, x: Tree = x) -> str:
-            set_gates(net, {name: Gate(picks.get(name, largest[name])) for name in found})
+            set_gates(net, {name: Gate(pick) for name, pick in {**largest, **picks}.items()})
             try:
                 with torch.no_grad():
                     call(net.eval().derived(), copy.copy(x))  # type: ignore[operator]
@@ -41,20 +40,6 @@ def runner(opened: OpenedNetwork, example: Tree) -> Run:
         if not run({}):
             break
     return run
-
-
-def largest_picks(found: Choices, name: str) -> Picks:
-    """All options where several may be kept, the block itself, else the last option."""
-    choice = found[name]
-    if not choice.single:
-        return tuple(range(len(choice.options)))
-    return (0,) if choice.options == ("keep", "skip") else (len(choice.options) - 1,)
-
-
-def smallest_picks(found: Choices, name: str) -> Picks:
-    """The smallest option, or the first one."""
-    choice = found[name]
-    return (1,) if choice.options == ("keep", "skip") else (0,)
 
 
 @dataclass
@@ -77,13 +62,13 @@ def findings(opened: OpenedNetwork, example: Tree, seed: int = 0) -> Findings:
     run, found = runner(opened, example), choices(opened)
     told = Findings()
     rng = np.random.default_rng(seed)
-    trials = [{name: smallest_picks(found, name) for name in found}]
+    trials = [opened.smallest()]
     trials += [{name: found[name].sample(rng) for name in found} for _ in range(RANDOM)]
     for picks in trials:
         left = {name: pick for name, pick in picks.items() if name not in told.known()}
         while run(left):
             name, reason = _first_culprit(run, left)
-            partners = _partners(run, found, name)
+            partners = _partners(run, opened, name)
             if partners:
                 told.bound.append([name, *partners])
             else:
@@ -93,9 +78,10 @@ def findings(opened: OpenedNetwork, example: Tree, seed: int = 0) -> Findings:
     return told
 
 
-def _partners(run: Run, found: Choices, name: str) -> list[str]:
+def _partners(run: Run, opened: OpenedNetwork, name: str) -> list[str]:
     """Choices of the same options with which the network runs if they are cut alike, where it does not without them."""
-    picks = {n: smallest_picks(found, n) for n in found if found[n].options == found[name].options}
+    found = choices(opened)
+    picks = {n: pick for n, pick in opened.smallest().items() if found[n].options == found[name].options}
     if len(picks) < 2 or not run({name: picks[name]}) or run(picks):
         return []
     for other in [n for n in picks if n != name]:

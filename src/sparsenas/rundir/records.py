@@ -144,7 +144,7 @@ class Scored(Struct, frozen=True, kw_only=True):
     """A line of ``archs.jsonl`` or ``random.jsonl``: an architecture with its score on inherited weights."""
 
     generation: int
-    """Generation of the evolution, from 0."""
+    """Generation of the search, from 0."""
     arch: ArchLabels
     text: str
     """The architecture as compact text."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -49,6 +49,9 @@ class Search(ABC):
     For one generator and the same scores the proposals are the same. So a search is resumed by replaying it with the
     scores that are known.
     """
+
+    title: ClassVar[str] = "search"
+    """Its name in progress bars, in the log and in the report."""
 
     def __init__(self, problem: SearchProblem, rng: np.random.Generator) -> None:
         self.problem = problem
@@ -107,6 +110,8 @@ class Search(ABC):
 class RandomSearch(Search):
     """The baseline of evolution: random legal architectures."""
 
+    title: ClassVar[str] = "random search"
+
     def __init__(
         self, problem: SearchProblem, rng: np.random.Generator, evaluations: int = 1050, block: int = 50
     ) -> None:
@@ -131,6 +136,8 @@ class Evolution(Search):
     with random architectures. The result is the best of all scored architectures, the last generation included.
     With another ``choose`` of parents, such as ``pareto.crowded``, it searches a Pareto front.
     """
+
+    title: ClassVar[str] = "evolution"
 
     def __init__(
         self,

@@ -19,9 +19,6 @@ from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import MOST_ENUMERATED, Search, SearchProblem
 from sparsenas.searching.population_evaluator import Scorer
 
-FILES = {"evolution": ARCHS, "random search": RANDOM}
-"""Where the scores of a stage are kept."""
-
 
 def architectures(limits: Limits) -> SearchProblem:
     """What a search may propose: legal architectures, one of all that are the same when trained."""
@@ -46,16 +43,16 @@ def run_search(
     strategy: Search,
     scoring: Scoring,
     cached: Mapping[Arch, Metrics],
-    stage: str = "evolution",
+    file: str = ARCHS,
 ) -> dict[Arch, Metrics]:
-    """Scores the candidates of ``strategy`` until it has no more, and keeps their metrics in the stage's file.
+    """Scores the candidates of ``strategy`` until it has no more, and keeps their metrics in a file.
 
     Returns the metrics of all candidates. Those in ``cached`` are not computed again: after a kill the same search is
     replayed up to where it was.
     """
-    logger, passes, file = RunLogger(run), 0, FILES[stage]
+    logger, passes, title = RunLogger(run), 0, strategy.title
     known, listed = dict(cached), set(scored([run], task.choices, [file]))
-    with logger.stage(stage) as counts, logger.bar(stage, strategy.planned) as bar:
+    with logger.stage(title) as counts, logger.bar(title, strategy.planned) as bar:
         while archs := strategy.ask():
             new = [arch for arch in archs if arch not in known]
             known.update(zip(new, scorer(new, bar.within) if new else [], strict=True))
@@ -68,7 +65,7 @@ def run_search(
     return {arch: known[arch] for arch in strategy.scores}
 
 
-def scored(runs: Iterable[Run], choices: Choices, files: Iterable[str] = FILES.values()) -> dict[Arch, Metrics]:
+def scored(runs: Iterable[Run], choices: Choices, files: Iterable[str] = (ARCHS, RANDOM)) -> dict[Arch, Metrics]:
     """The metrics of candidates that run folders have, in order."""
     lines = [line for run in runs for file in files for line in run.lines(file, Scored)]
     return {Arch.from_json(choices, line.arch): line.metrics for line in lines}

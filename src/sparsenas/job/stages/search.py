@@ -27,7 +27,7 @@ from sparsenas.rundir.drawing import ArchDrawing
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import SUPERNET, save_net
-from sparsenas.rundir.records import Best, Provenance
+from sparsenas.rundir.records import RANDOM, Best, Provenance
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.additive_smoothing import shrinkage
 from sparsenas.searching.config import Scoring
@@ -165,7 +165,7 @@ def search_randomly(
         strategy = RandomSearch(
             architectures(task.limits), np.random.default_rng(seed_of(task.seed, "random search")), count
         )
-        run_search(run, task, scorer, strategy, scoring, scored(scored_by, task.choices), "random search")
+        run_search(run, task, scorer, strategy, scoring, scored(scored_by, task.choices), RANDOM)
 
 
 def write_best(
