@@ -71,7 +71,7 @@ def timm(monkeypatch: pytest.MonkeyPatch) -> None:
     package, data = ModuleType("timm"), ModuleType("timm.data")
     package.__spec__ = ModuleSpec("timm", None)
     config = {"input_size": (3, 12, 12), "mean": (0.3, 0.4, 0.8), "std": (0.2, 0.2, 0.5)}
-    vars(package).update(create_model=create_model, data=data)
+    vars(package).update(create_model=create_model, list_models=lambda: ["small", "untrained"], data=data)
     vars(data).update(resolve_model_data_config=lambda net: config)
     monkeypatch.setitem(sys.modules, "timm", package)
     monkeypatch.setitem(sys.modules, "timm.data", data)

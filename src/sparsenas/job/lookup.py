@@ -34,6 +34,8 @@ def canonical(kind: str, name: object) -> str:
     """The name of a plug-in as files keep it; a method's class name is taken too. Raises ``UserError`` for no text."""
     if not isinstance(name, str):
         raise UserError(f"--{kind}: expected a name, got {name!r}")
+    if (found := bridge(kind, name)) is not None:
+        return f"{found.prefix}:{found.canonical(found.name)}"
     classes = {method.__name__: key for key, method in METHODS.items()} if kind == "method" else {}
     return classes.get(name, name)
 

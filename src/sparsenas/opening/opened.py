@@ -56,6 +56,8 @@ class OpenedNetwork(Derivable):
         """How much was opened, and why the rest was not."""
         self.notes: tuple[str, ...] = ()
         """What was changed of the network before it was opened, a line each."""
+        self.code = f"{type(net).__name__}(...)"
+        """How the network is built without sparsenas."""
         self._needs = _needs(decisions, cuts)
         self._held = _held(net, {cut.name for cut in cuts})
         self._indices: dict[tuple[int, tuple[State, ...]], Tensor | None] = {}

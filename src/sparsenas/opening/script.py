@@ -12,7 +12,7 @@ from sparsenas.opening.opened import OpenedNetwork
 SCRIPT = '''"""The found network from your own {cls}, without sparsenas:
 
     from net import shrink
-    net = shrink({cls}(...))  # built as you built the one that was opened
+    net = shrink({code})  # built as you built the one that was opened
 
 net.pt, beside this file, has its weights.
 """
@@ -87,7 +87,12 @@ def script(opened: OpenedNetwork) -> str:
             kept.setdefault(cut.name, []).append((cut.dim, positions.tolist()))
     cls = type(opened.net).__name__
     return SCRIPT.format(
-        cls=cls, cls_skipped=inspect.getsource(Skipped), skipped=_shown(skipped), sizes=_shown(sizes), kept=_shown(kept)
+        cls=cls,
+        code=opened.code,
+        cls_skipped=inspect.getsource(Skipped),
+        skipped=_shown(skipped),
+        sizes=_shown(sizes),
+        kept=_shown(kept),
     )
 
 

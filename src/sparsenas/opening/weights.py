@@ -16,6 +16,9 @@ WRAPPERS = ("state_dict", "model", "net", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 """What wrappers of networks put before every name."""
 
+FILES = ("model.safetensors", "pytorch_model.bin")
+"""The weights in a folder of the Hugging Face hub."""
+
 
 def load_weights(net: nn.Module, path: str) -> None:
     """Loads a state dict: safetensors, or a file of ``torch.save`` that holds tensors only.
@@ -28,7 +31,7 @@ def load_weights(net: nn.Module, path: str) -> None:
 
 
 def read_weights(net: nn.Module, path: str) -> dict[str, Tensor]:
-    """The tensors of a file under the names that they have in a network. Raises ``UserError``."""
+    """The tensors of a file, or a folder of the hub, under their names in a network. Raises ``UserError``."""
     found, wanted = _unwrapped(_read(Path(path), path)), net.state_dict()
     for prefix in PREFIXES:
         if not wanted.keys() & found.keys() and all(name.startswith(prefix) for name in found):
@@ -37,8 +40,10 @@ def read_weights(net: nn.Module, path: str) -> dict[str, Tensor]:
 
 
 def _read(file: Path, path: str) -> Mapping[str, Any]:
+    if file.is_dir():
+        file = next((file / name for name in FILES if (file / name).is_file()), file / FILES[0])
     if not file.is_file():
-        raise UserError(f"weights: expected a file, got {path!r}")
+        raise UserError(f"weights: expected a file, got {str(file)!r}")
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file

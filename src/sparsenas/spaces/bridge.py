@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from torch import nn
@@ -39,6 +41,9 @@ class Bridge(ABC):
     """The network's name in the library."""
     prefix: ClassVar[str]
     """Of the space's name; also the extra that installs the library."""
+    package: ClassVar[str]
+    has: ClassVar[str]
+    """An attribute of the package, by which it is told from a module of the user's of the same name."""
     reserved: ClassVar[frozenset[str]]
     """Arguments that load weights or code, which ``args`` may not have."""
 
@@ -59,10 +64,24 @@ class Bridge(ABC):
         changes = self._load(net, classes, flags)
         opened = opened_for(net, shape, flags)
         opened.notes = tuple(changes)
+        opened.code = self.code(flags.args, classes, shape[0])
         return opened
 
     def __str__(self) -> str:
         return f"--space {self.prefix}:{self.name}"
+
+    @classmethod
+    def canonical(cls, name: str) -> str:
+        """The name as files keep it."""
+        return name
+
+    @abstractmethod
+    def meant(self) -> list[str]:
+        """Names near to this one, where the library does not list it."""
+
+    @abstractmethod
+    def code(self, args: Mapping[str, Any], classes: int, channels: int) -> str:
+        """The expression that builds the network without sparsenas."""
 
     @abstractmethod
     def network(self, args: Mapping[str, Any], classes: int, channels: int) -> nn.Module:
@@ -82,7 +101,7 @@ class Bridge(ABC):
         try:
             return self.asked(args)
         except Exception as error:  # code of the library's
-            raise UserError(f"{self}: cannot be built: {told(error)}") from error
+            raise self._failure(error) from error
 
     def shape(self, args: Mapping[str, Any]) -> tuple[int, int, int]:
         """The shape of one image as the configuration asks for it. Raises ``UserError``."""
@@ -90,6 +109,13 @@ class Bridge(ABC):
 
     def _check(self, args: Mapping[str, Any]) -> None:
         check_extra(self.prefix, str(self))
+        try:
+            library = importlib.import_module(self.package)
+        except Exception as error:  # code of the library's
+            raise UserError(f"{self}: {self.package} cannot be imported: {told(error)}") from error
+        if getattr(library, self.has, None) is None:
+            hides = f"got {library.__file__}, which hides it; rename that"
+            raise UserError(f"{self}: expected the package {self.package}, {hides}")
         if taken := self.reserved & args.keys():
             raise UserError(f"--space.args: expected no {min(taken)}, which loads weights or code")
 
@@ -98,7 +124,12 @@ class Bridge(ABC):
         try:
             return self.network(args, classes, channels)
         except Exception as error:  # code of the library's
-            raise UserError(f"{self}: cannot be built: {told(error)}") from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> UserError:
+        near = self.meant()
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        return UserError(f"{self}: cannot be built: {told(error)}{hint}")
 
     def _load(self, net: nn.Module, classes: int, flags: BridgeFlags) -> list[str]:
         """Loads the weights that the flags name; returns what was changed to fit them."""
@@ -113,3 +144,14 @@ class Bridge(ABC):
             hint = "--space.weights FILE loads others, --space.pretrained false none"
             raise UserError(f"{self}: its weights cannot be loaded: {told(error)}; {hint}") from error
         return load_fitting(net, found, classes, str(self))
+
+
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """Known names that a wrong one may stand for; none for a known one."""
+    listed = list(known)
+    return [] if name in listed else get_close_matches(name, listed, 3)
+
+
+def words(arguments: Mapping[str, Any]) -> str:
+    """Arguments by name, as Python writes them."""
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())

@@ -9,20 +9,32 @@ import torch
 from torch import nn
 
 from sparsenas.data.preprocessing import Preprocessing
-from sparsenas.spaces.bridge import Bridge
+from sparsenas.spaces.bridge import Bridge, near, words
 
 
 class Timm(Bridge):
     """A network of timm, by its name there, such as ``resnet18.a1_in1k``."""
 
     prefix: ClassVar[str] = "timm"
+    package: ClassVar[str] = "timm"
+    has: ClassVar[str] = "create_model"
     reserved: ClassVar[frozenset[str]] = frozenset(
         {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
     )
 
     def network(self, args: Mapping[str, Any], classes: int, channels: int) -> nn.Module:
         """The network for a number of classes and of input channels, without trained weights."""
-        return self._create(**{"num_classes": classes, "in_chans": channels, **args})
+        return self._create(**_arguments(args, classes, channels))
+
+    def meant(self) -> list[str]:
+        """Names near to this one, where timm does not list it."""
+        import timm
+
+        return near(self.name.partition(".")[0], timm.list_models())
+
+    def code(self, args: Mapping[str, Any], classes: int, channels: int) -> str:
+        """The expression that builds the network without sparsenas."""
+        return f"timm.create_model({self.name!r}, {words(_arguments(args, classes, channels))})"
 
     def trained(self, args: Mapping[str, Any]) -> nn.Module:
         """The network as timm has it, with its weights."""
@@ -43,3 +55,7 @@ class Timm(Bridge):
 
         net: nn.Module = timm.create_model(self.name, **arguments)
         return net
+
+
+def _arguments(args: Mapping[str, Any], classes: int, channels: int) -> dict[str, Any]:
+    return {"num_classes": classes, "in_chans": channels, **args}

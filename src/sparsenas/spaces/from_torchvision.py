@@ -9,13 +9,15 @@ from torch import nn
 
 from sparsenas.data.preprocessing import Preprocessing
 from sparsenas.opening.fitting import COLORS, of_channels
-from sparsenas.spaces.bridge import Bridge
+from sparsenas.spaces.bridge import Bridge, near, words
 
 
 class Torchvision(Bridge):
     """A classifier of torchvision, by its name there, such as ``mobilenet_v2``."""
 
     prefix: ClassVar[str] = "torchvision"
+    package: ClassVar[str] = "torchvision"
+    has: ClassVar[str] = "models"
     reserved: ClassVar[frozenset[str]] = frozenset({"weights", "weights_backbone", "progress"})
 
     def network(self, args: Mapping[str, Any], classes: int, channels: int) -> nn.Module:
@@ -24,6 +26,16 @@ class Torchvision(Bridge):
 
         net: nn.Module = get_model(self.name, weights=None, **{"num_classes": classes, **args})
         return net if channels == COLORS else _reading(net, channels)
+
+    def meant(self) -> list[str]:
+        """Names near to this one, where torchvision does not list it among its classifiers."""
+        from torchvision import models
+
+        return near(self.name, models.list_models(module=models))
+
+    def code(self, args: Mapping[str, Any], classes: int, channels: int) -> str:
+        """The expression that builds the network without sparsenas, for three input channels."""
+        return f"torchvision.models.get_model({self.name!r}, {words({'num_classes': classes, **args})})"
 
     def trained(self, args: Mapping[str, Any]) -> nn.Module:
         """The network as torchvision has it, with its best weights."""

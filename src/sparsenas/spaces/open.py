@@ -27,7 +27,7 @@ class OpeningFlags(ABC):
     args: dict[str, Any] = field(default_factory=dict)
     """Arguments of what makes the network, such as {depth: 18}; those that follow from the data need none"""
     weights: Path | None = None
-    """Its trained weights: a .safetensors file, or a .pt file of a state dict"""
+    """Its trained weights: a .safetensors file, a .pt file of a state dict, or a folder of the Hugging Face hub"""
     shares: tuple[float, ...] = SHARES
     """Shares of a layer's channels that may be kept"""
     multiple: int = 0

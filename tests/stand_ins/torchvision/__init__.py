@@ -1,0 +1,3 @@
+"""Stands in for torchvision."""
+
+from torchvision import models as models
