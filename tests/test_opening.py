@@ -165,6 +165,33 @@ def test_blocks_called_by_keyword_may_be_skipped() -> None:
     torch.testing.assert_close(program.module()(x), expected)
 
 
+class Giving(nn.Module):
+    """A residual block that gives a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        return (x + self.outer(F.relu(self.inner(x))),)
+
+
+class Taking(nn.Module):
+    """Takes the first part of what its block gives: of a tensor in its place it would take the first example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block = nn.Linear(8, 8), Giving()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.block(self.stem(x))[0]
+        return y.tanh()
+
+
+def test_blocks_that_give_tuples_stay() -> None:
+    assert list(choices(sparsenas.open(Taking(), torch.randn(3, 8)))) == ["block.inner"]
+
+
 def test_kernels_are_cut_to_their_middle() -> None:
     net, space, x = opened("resnet")
     arch = largest(space).replace({"stem.0.kernel": (0,)})

@@ -165,10 +165,9 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
         trainer.check_interrupted()
+        teaches = Path(flags.retrain.distill).resolve()  # stays, for the same command again
         for name in (NET, PT2, ONNX):
-            if (
-                Path(flags.retrain.distill).resolve() != (run / name).resolve()
-            ):  # the teacher stays, for the same command again
+            if teaches != (run / name).resolve():
                 run.remove(name)
         update_results(run, retrained=None, baselines=[], compared=[], export=None)
         retrain_stage(trainer, flags.no_training)

@@ -15,7 +15,7 @@ from sparsenas.core.choice import Picks
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.costs.trace import on_meta
 from sparsenas.errors import first_line
-from sparsenas.nn.tree import Tree, call, map_tensors
+from sparsenas.nn.tree import Tree, call, map_tensors, tensors
 from sparsenas.opening.opened import OpenedNetwork
 
 Run = Callable[[Mapping[str, Picks]], str]
@@ -24,18 +24,23 @@ RANDOM = 6
 
 
 def runner(opened: OpenedNetwork, example: Tree) -> Run:
-    """Runs derived networks on the meta device; on the CPU where the whole network does not run there."""
-    largest = opened.largest()
+    """Runs derived networks on the meta device; on the CPU where the whole network does not run there.
+
+    An output of another shape than that of the whole network is wrong, too.
+    """
+    largest, whole = opened.largest(), list[list[torch.Size]]()
     for net, x in ((on_meta(opened), map_tensors(lambda t: t.to("meta"), example)), (opened, example)):
 
         def run(picks: Mapping[str, Picks], net: nn.Module = net, x: Tree = x) -> str:
             set_gates(net, {name: Gate(pick) for name, pick in {**largest, **picks}.items()})
             try:
                 with torch.no_grad():
-                    call(net.eval().derived(), copy.copy(x))  # type: ignore[operator]
+                    output = call(net.eval().derived(), copy.copy(x))  # type: ignore[operator]
             except Exception as error:  # the user's code may raise anything
                 return first_line(error) or type(error).__name__
-            return ""
+            shapes = [tensor.shape for tensor in tensors(output)]
+            whole[:] = whole or [shapes]
+            return "" if [shapes] == whole else "its output has another shape"
 
         if not run({}):
             break

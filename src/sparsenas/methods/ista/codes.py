@@ -65,14 +65,15 @@ class Code(nn.Module):
         return magnitudes
 
     def fix_support(self, picks: Picks) -> None:
-        """Fixes the support."""
+        """Fixes the options that run."""
+        self.picks = picks
         index = torch.tensor(picks, device=self.dictionary.device)
         self.kept = self.dictionary[:, index]
         z = self.solution[index]
         self.bias = self.kept.T @ (self.kept @ z) - z
 
     def weights(self) -> Tensor:
-        """The weights of the options in the support."""
+        """The weights of the options that run."""
         return self.kept.T @ self.compressed - self.bias
 
 
@@ -119,7 +120,7 @@ class Codes(nn.Module):
         for name, code in self.items():
             weights = code.weights()
             constant = name in self.frozen or name in self.unweighted
-            gates[name] = Gate(self.runs(name), weights.detach() if constant else weights)
+            gates[name] = Gate(code.picks, weights.detach() if constant else weights)
         return gates
 
     def final(self) -> Final:
@@ -128,12 +129,12 @@ class Codes(nn.Module):
         kept = {name: [gate.picks.index(pick) for pick in arch[name]] for name, gate in gates.items()}
         return Final(arch, {name: Gate(arch[name], code.weights().detach()[kept[name]]) for name, code in self.items()})
 
-    def runs(self, name: str) -> Picks:
+    def _running(self, name: str, code: Code) -> Picks:
         """The support of a choice, and so many of the strongest other options that enough run to be compared."""
-        support, strengths = self.support()[name], dict(self.items())[name].strengths()
+        support = self.support()[name]
         if name in self.frozen or name in self.unweighted:
             return support
-        others = [pick for pick in np.argsort(-strengths, kind="stable").tolist() if pick not in support]
+        others = [pick for pick in np.argsort(-code.strengths(), kind="stable").tolist() if pick not in support]
         return tuple(sorted([*support, *others[: max(0, self.running - len(support))]]))
 
     def support(self) -> Arch:
@@ -205,9 +206,9 @@ class Codes(nn.Module):
         return " ".join(told)
 
     def fix_support(self) -> None:
-        """Fixes the support of every code."""
+        """Fixes the options of every code that run until z is solved again."""
         for name, code in self.items():
-            code.fix_support(self.runs(name))
+            code.fix_support(self._running(name, code))
 
     def freeze(self, name: str) -> None:
         """Keeps b and z of a choice as they are, for good."""
