@@ -27,7 +27,6 @@ from sparsenas.job.folder import open_task
 from sparsenas.job.lookup import check_trusted, resolve
 from sparsenas.job.plugin import Plugin
 from sparsenas.opening.opened import OpenedNetwork
-from sparsenas.opening.verify import largest_picks
 from sparsenas.spaces import Bridge
 
 STAND_INS = Path(__file__).parent / "stand_ins"
@@ -70,7 +69,7 @@ def built(name: str, classes: int = 7, **flags: Any) -> OpenedNetwork:
     """A network at full size."""
     net = Plugin(name, flags).build("space", shape=(3, 12, 12), classes=classes)
     assert isinstance(net, OpenedNetwork)
-    set_gates(net, Arch(choices(net), {one: largest_picks(choices(net), one) for one in choices(net)}).gates())
+    set_gates(net, Arch(choices(net), net.largest()).gates())
     return net.eval()
 
 
