@@ -53,7 +53,9 @@ def cifar10(
             network of another library wants.
     """
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-    return _data(root, CIFAR10, CLASSES, mean, std, seed, val_share, images, jitter, fill, size or SIDE)
+    return _data(
+        root, CIFAR10, CLASSES, mean, std, seed, val_share, images, jitter, fill, SIDE if size is None else size
+    )
 
 
 def cifar100(
@@ -80,7 +82,9 @@ def cifar100(
             network of another library wants.
     """
     mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-    return _data(root, CIFAR100, FINE_CLASSES, mean, std, seed, val_share, images, jitter, fill, size or SIDE)
+    return _data(
+        root, CIFAR100, FINE_CLASSES, mean, std, seed, val_share, images, jitter, fill, SIDE if size is None else size
+    )
 
 
 def _data(

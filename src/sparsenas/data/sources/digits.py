@@ -27,7 +27,7 @@ def digits(seed: int = 0, val_share: float = 0.25, size: Size | None = None) -> 
 
     pixels, labels = load_digits(return_X_y=True)
     images = torch.as_tensor(pixels * (255 / 16)).round().to(torch.uint8).view(-1, 1, 8, 8)
-    images = resized(images, size or SIDE)
+    images = resized(images, SIDE if size is None else size)
     everything = Split(images, torch.as_tensor(labels))
     rest, test = stratified(labels, 0.2, seed=0)
     train, val = stratified(labels[rest.numpy()], val_share, seed=seed)

@@ -78,7 +78,7 @@ def imagefolder(
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"--data.root {root}: expected a folder, found none")
-    loader = ImageLoader(size or SIDE, smallest_crop, jitter, memory, workers, on_bad)
+    loader = ImageLoader(SIDE if size is None else size, smallest_crop, jitter, memory, workers, on_bad)
     top = root / "train" if (root / "train").is_dir() else root
     classes = class_names(top, on_bad)
     folders = {"train": top} | ({} if top == root else _others(root))

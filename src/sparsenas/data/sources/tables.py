@@ -138,7 +138,7 @@ def parquet(
     root = Path(root)
     tables = {part: _load(root, files, streaming) for part, files in _files(root).items()}
     classes, labels = _classes(tables, label, root)
-    loader = ImageLoader(size or SIDE, smallest_crop, jitter, memory, workers, on_bad)
+    loader = ImageLoader(SIDE if size is None else size, smallest_crop, jitter, memory, workers, on_bad)
     parts = {
         part: loader.encoded(_rows(table, image, f"{root} {part}"), labels[part]) for part, table in tables.items()
     }
