@@ -55,6 +55,8 @@ STEPS = 20
 SIZES = (1, 2, 4)
 METHODS = {"spos": "tiny", "ista": "tiny", "ista_one_stage": "tiny", "dso": "nets:complete_block"}
 """Which space each method trains."""
+FLAGS = {"dso": {"pretrain": 0.25, "prune_every": 2}, "ista": {"start": 0.3}}
+"""Of the methods. Where two options of ISTA-NAS run, its small default start lets rounding grow tenfold in a step."""
 ROUNDING = 1e-5
 """How far losses may be apart."""
 SLOW, FAST = 0.0003, 0.05
@@ -134,8 +136,7 @@ def _losses(out: Path, name: str, precision: str) -> list[float]:
         plain = task.plain(arch, "retrain")
         train_network(fabric, plain, task.data, task.objective, task.data.train, recipe, 0, RunLogger(run), checkpoint)
     else:
-        flags = {"pretrain": 0.25, "prune_every": 2} if name == "dso" else {}
-        learner = make_method(Plugin(name, flags), task, recipe)
+        learner = make_method(Plugin(name, FLAGS.get(name, {})), task, recipe)
         net = task.network("supernet")
         train_supernet(fabric, net, learner, task.data, task.objective, recipe, 0, RunLogger(run), checkpoint)
     return [line.metrics["loss"] for line in run.log() if isinstance(line, EpochEnd)]

@@ -24,7 +24,8 @@ class CodeFlags(ABC):
     sparsity: float = 1e-5
     """Weight of the 1-norm of z, above 0"""
     start: float = 1e-3
-    """Standard deviation of b at the start, above 0. A choice of one option starts at a column of its dictionary"""
+    """Standard deviation of b at the start, above 0. Where one option of a choice runs, b starts at a column of its
+    dictionary"""
     lr: float = 6e-4
     """Learning rate of Adam for b"""
     weight_decay: float = 1e-3
