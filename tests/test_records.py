@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
+import torch
 from msgspec import Struct
 from msgspec.structs import replace
+from safetensors.torch import load_file
+from torch import nn
 
 from sparsenas.core.choice import Choice
 from sparsenas.errors import UserError
@@ -19,6 +23,7 @@ from sparsenas.rundir import files
 from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import LOG, EpochEnd, LogLine, Note, StageEnd
+from sparsenas.rundir.networks import NET, SAFETENSORS, save_net
 from sparsenas.rundir.records import ARCHS, Best, Provenance, Scored, ScoreInfo, SpaceInfo
 from sparsenas.rundir.results import Evaluation, Results, update_results
 
@@ -201,3 +206,55 @@ def test_links_are_not_followed(flag: int, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(UserError, match=r"log\.jsonl: cannot be written: Too many levels of symbolic links"):
         Run(tmp_path / "run").append(LOG, LOGGED)
     assert (tmp_path / "outside").read_text() == ""
+
+
+class Odd(nn.Module):
+    """Tied weights, a transposed one, a scalar, and what ``extra`` makes of its state."""
+
+    def __init__(self, extra: object = None) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+        self.register_buffer("transposed", torch.rand(2, 5).t())
+        self.register_buffer("steps", torch.tensor(4))
+        self.extra = extra
+
+    def get_extra_state(self) -> object:
+        return self.extra
+
+    def set_extra_state(self, state: object) -> None:
+        self.extra = state
+
+
+def test_safetensors_have_the_same_weights_as_net_pt(tmp_path: Path) -> None:
+    run, net = Run(tmp_path), Odd(torch.ones(2, dtype=torch.bfloat16))
+    save_net(run, net, Provenance())
+    state, other = run.load(NET), load_file(tmp_path / SAFETENSORS)
+    assert state.keys() == other.keys() == net.state_dict().keys()
+    for name, value in state.items():
+        assert value.dtype == other[name].dtype
+        assert torch.equal(value, other[name])
+
+
+@pytest.mark.parametrize("extra", [{"a": 1}, torch.zeros(2, dtype=torch.complex128), torch.eye(2).to_sparse()])
+def test_weights_that_safetensors_do_not_know(
+    extra: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(tmp_path)
+    save_net(run, Odd(torch.zeros(1)), Provenance())
+    save_net(run, Odd(extra), Provenance())
+    assert sorted(os.listdir(tmp_path)) == [NET]
+    assert capsys.readouterr().err.startswith("net.safetensors is not written: expected ")
+
+
+def test_files_change_together(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    files.write_together({first: lambda file: file.write(b"a"), second: lambda file: file.write(b"b")})
+
+    def fails(file: IO[bytes]) -> None:
+        assert first.read_bytes() == b"a"  # although what takes its place is complete
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UserError, match="second: cannot be written: No space left on device"):
+        files.write_together({first: lambda file: file.write(b"new"), second: fails})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"first": b"a", "second": b"b"}

@@ -82,7 +82,7 @@ DISTILLED = (
     "--search.distill=sandwich", "--search.accumulate=2", "--search.optimizer=adamw", "--search.lr=0.01",
     "--retrain.distill=largest", "--retrain.optimizer=AdamW", "--retrain.lr=0.01",
 )  # fmt: skip
-SEARCHED, TRAINED = ("best.json", "supernet.pt"), ("net.pt", "results.json", "net.pt2")
+SEARCHED, TRAINED = ("best.json", "supernet.pt"), ("net.pt", "net.safetensors", "results.json", "net.pt2")
 SMALL_DSO = ("--space=dso", "--space.width=4", "--space.depth=1", "--data.val_share=0.5", "--method=dso")
 SMALL_DARTS = ("--space=darts", "--space.width=4", "--space.cells=3", "--data.val_share=0.5")
 

@@ -54,7 +54,7 @@ from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.networks import NET, ONNX, PT2, SUPERNET
+from sparsenas.rundir.networks import NET, ONNX, PT2, SAFETENSORS, SUPERNET
 from sparsenas.rundir.records import ARCHS, Best, Provenance
 from sparsenas.rundir.results import ExportCheck, update_results
 
@@ -166,7 +166,7 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
         trainer.check_interrupted()
         teaches = Path(flags.retrain.distill).resolve()  # stays, for the same command again
-        for name in (NET, PT2, ONNX):
+        for name in (NET, SAFETENSORS, PT2, ONNX):
             if teaches != (run / name).resolve():
                 run.remove(name)
         update_results(run, retrained=None, baselines=[], compared=[], export=None)

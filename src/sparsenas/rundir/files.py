@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,24 +13,38 @@ from sparsenas.errors import UserError
 NO_LINKS: int = getattr(os, "O_NOFOLLOW", 0)
 """Windows has no such flag."""
 BLOCK = 1 << 16
+Write = Callable[[IO[bytes]], Any]
+"""Writes the content of a file."""
 
 
-def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write_atomic(path: Path, write: Write) -> None:
     """Writes a file so that at any moment either the old file or the new one is there, complete.
 
     Raises ``UserError`` when the disk is full or the folder cannot be written; the old file is then unchanged.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    write_together({path: write})
+
+
+def write_together(files: Mapping[Path, Write]) -> None:
+    """Writes several files: all of them are complete before the first takes its place, and the last one's is last.
+
+    Raises ``UserError`` when the disk is full or a folder cannot be written; the old files are then unchanged.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    path = next(iter(files))
     try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for path, write in files.items():
+            with open(temporary[path], "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, ready in temporary.items():
+            os.replace(ready, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}; the old file is unchanged") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        for ready in temporary.values():
+            ready.unlink(missing_ok=True)
 
 
 def append_lines(path: Path, text: str) -> None:
