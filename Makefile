@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test lint wheel bench
 
 # Installs again only when the dependencies changed: the stamp is newer than both files.
 setup: .venv/.installed
@@ -22,6 +22,10 @@ lint: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy src
+
+# Builds the wheel, installs it in a clean environment and runs a small job there; takes minutes.
+wheel: setup
+	$(BIN)/python .ci/wheel.py -c constraints.txt
 
 bench: setup
 	set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done

@@ -11,7 +11,6 @@ from importlib.resources import files
 
 import jinja2
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from sparsenas.reporting import arch_svg, charts, findings, numbers, original, ranking, tables, truth
 from sparsenas.reporting.loading import LoadedRun
@@ -21,6 +20,8 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 def html(run: LoadedRun) -> str:
     """The whole report as one HTML document that loads nothing from anywhere."""
+    from plotly.offline import get_plotlyjs  # here, since most commands draw nothing
+
     scripts = [get_plotlyjs(), _asset("charts.js")]
     return _page().render(
         run=run,
