@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint wheel bench
+.PHONY: setup demo test lint docs wheel bench
 
 # Installs again only when the dependencies changed: the stamp is newer than both files.
 setup: .venv/.installed
@@ -22,6 +22,10 @@ lint: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy src
+
+# The site, in build/site; a warning is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 # Builds the wheel, installs it in a clean environment and runs a small job there; takes minutes.
 wheel: setup

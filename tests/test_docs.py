@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import itertools
 import re
-import shlex
-import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from tests.pages import PAGES, README, ROOT, every_page
 
-import sparsenas
-from opening_nets import small
 from sparsenas.__main__ import COMMANDS, main
-from sparsenas.job.flags.parse import parse
 from sparsenas.job.lookup import TABLES
-from sparsenas.job.plugin import Plugin
 from sparsenas.methods import METHODS
-from sparsenas.testing import check_space
 
-ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src" / "sparsenas"
-README = ROOT / "README.md"
-PAGES = sorted(path for folder in (".", "docs", "experiments", "benchmarks") for path in (ROOT / folder).glob("*.md"))
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 @every_page
@@ -37,6 +24,10 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
     broken = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
     assert not broken
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 100
 
 
 @every_page
@@ -109,92 +100,19 @@ def test_make_has_the_targets_that_pages_and_ci_name() -> None:
     named = {target for text in texts for target in re.findall(r"(?:`|^)make (\w+)", text, re.MULTILINE)}
     named |= set(re.findall(r"^make (\w+)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE))
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert {"demo", "test", "lint", "bench"} <= named <= targets
+    assert {"demo", "test", "lint", "docs", "wheel", "bench"} <= named <= targets
 
 
-@every_page
-def test_command_lines_parse(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for module, text in {"mynet": own_network(), "mymethod": first_block(ROOT / "docs" / "methods.md")}.items():
-        (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.syspath_prepend(ROOT / "experiments")
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("sparsenas.job.flags.parse.space_of_run", lambda run, trusted: "tiny")  # there is no such run
-    commands = command_lines(page.read_text(encoding="utf-8"))
-    for name, *flags in commands:
-        command = vars(import_module(f"sparsenas.commands.{name}"))[name]
-        if "--help" not in flags:
-            parse(command, [flag for flag in flags if flag != "--resume"])
-    assert len(commands) >= 10 or page != README
-
-
-def test_the_network_in_the_readme_is_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mynet.py").write_text(own_network(), encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mynet", raising=False)
-    own = Plugin("mynet:make").build("space")
-    check_space(lambda: own, (1, 8, 8), archs=18)
-
-
-@pytest.mark.parametrize("page", [README, ROOT / "docs" / "python.md"], ids=["README", "python"])
-def test_examples_in_python_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a page one after another, in an empty folder; those that only a finished run fits are bound."""
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    scope = dict[str, Any](sparsenas=sparsenas, net=small(), example=torch.zeros(2, 1, 8, 8))
-    scope["data"] = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
-    for block in (block for block in blocks if "sparsenas." in block and "def make" not in block):
-        tree = ast.parse(block)
-        if "retrain(smaller" in block:
-            _bind(tree, scope)
-            continue
-        exec(compile(quickened(tree), str(page), "exec"), scope)
-    assert scope["found"].costs
-
-
-def quickened(tree: ast.Module) -> ast.Module:
-    """A run of the page with few baselines and candidates."""
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        if ast.unparse(call.func) == "sparsenas.run":
-            quick = "run(baselines=1, threads=1, search={'epochs': 1}, method={'name': 'spos', 'generations': 0})"
-            call.keywords += ast.parse(quick, mode="eval").body.keywords  # type: ignore[attr-defined]
-    return tree
-
-
-def _bind(tree: ast.Module, scope: dict[str, Any]) -> None:
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        names = [str(word.arg) for word in call.keywords]
-        inspect.signature(eval(ast.unparse(call.func), scope)).bind(*call.args, **dict.fromkeys(names))
-
-
-def test_the_readme_has_every_file_of_a_run() -> None:
-    table = README.read_text(encoding="utf-8").partition("## Files of a run")[2]
+def test_the_page_of_files_has_every_file_of_a_run() -> None:
+    table = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
     folders = (SRC / "rundir", SRC / "job", SRC / "reporting")
     trees = [ast.parse(path.read_text(encoding="utf-8")) for folder in folders for path in folder.rglob("*.py")]
     texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    kinds = "json|jsonl|pt|pt2|yaml|onnx|safetensors|html"
-    files = {text for text in texts if re.fullmatch(rf"[a-z.]+\.(?:{kinds})", str(text))}
+    files = {
+        text for text in texts if re.fullmatch(r"[a-z.]+\.(?:json|jsonl|pt|pt2|yaml|onnx|safetensors|html)", str(text))
+    }
     assert {"best.json", "net.pt", "report.html"} <= files
     assert not [file for file in sorted(files) if f"`{file}`" not in table]
-
-
-def own_network() -> str:
-    """The module ``mynet.py`` in the README."""
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    return next(block for block in blocks if "def make" in block)
-
-
-def first_block(page: Path) -> str:
-    """The first Python code of a page."""
-    return page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
-
-
-def command_lines(text: str) -> list[list[str]]:
-    """The words of every ``sparsenas COMMAND ...`` in code, with numbers for the shell's variables."""
-    code = " ".join(re.findall(r"```.*?```|`sparsenas [a-z]+ [^`\n]*`", text, re.DOTALL)).replace("\\\n", " ")
-    lines = re.findall(r"(?:^|`|-m )\s*sparsenas ([a-z]+ [^`\n]*)", code, re.MULTILINE)
-    return [shlex.split(re.sub(r"\$\w+", "0", line), comments=True) for line in lines]
 
 
 ODD_WORDS = {

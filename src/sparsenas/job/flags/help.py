@@ -6,6 +6,7 @@ import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any
 
 import docstring_parser
@@ -87,6 +88,7 @@ def _summary(make: Make) -> str:
     return (docstring_parser.parse(inspect.getdoc(make) or "").short_description or "").replace("\n", " ")
 
 
+@cache
 def _docs(make: Make) -> dict[str, str]:
     """What the parameters of a callable are, or the fields of a dataclass, by name."""
     parts: Iterable[Any] = [make]

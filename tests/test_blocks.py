@@ -1,0 +1,102 @@
+"""Every block of code in the pages: Python runs, command lines are parsed by the real parser, shell is valid."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.pages import PAGES, README, ROOT, blocks, command_lines, every_page, own_method, own_network
+from tests.real_runs import RealRun
+
+import sparsenas
+from opening_nets import small
+from sparsenas.job.flags.parse import parse
+from sparsenas.job.plugin import Plugin
+from sparsenas.testing import check_space
+
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+OPENING = ROOT / "docs" / "opening.md"
+SHELL = re.compile(r"^(?:sparsenas|python|torchrun|make|pip|for|export|cp|srun|#!/bin/bash)\b", re.MULTILINE)
+DRAWN = re.compile(r"^ +\|$", re.MULTILINE)
+SCRIPT = re.compile(r"^\s*python (?!-)(\S+\.py)", re.MULTILINE)
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the modules that the pages tell to write."""
+    for module, text in {"mynet": own_network(), "mymethod": own_method()}.items():
+        (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@every_page
+def test_command_lines_parse(page: Path, modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "experiments")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sparsenas.job.flags.parse.space_of_run", lambda run, trusted: "tiny")  # there is no such run
+    commands = command_lines(page.read_text(encoding="utf-8"))
+    for name, *flags in commands:
+        command = vars(import_module(f"sparsenas.commands.{name}"))[name]
+        if "--help" not in flags:
+            parse(command, [flag for flag in flags if flag != "--resume"])
+    assert len(commands) >= 10 or page != ROOT / "docs" / "commandline.md"
+
+
+@every_page
+def test_blocks_for_the_shell_are_valid(page: Path) -> None:
+    """Also the scripts in them exist; those of the page's folder may be named alone."""
+    for block in blocks(page, "|bash"):
+        if SHELL.search(block) and not DRAWN.search(block):
+            done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+        for script in SCRIPT.findall(block):
+            assert (ROOT / script).exists() or (page.parent / script).exists(), script
+
+
+def test_the_network_of_the_page_is_a_space(modules: Path) -> None:
+    own = Plugin("mynet:make").build("space")
+    check_space(lambda: own, (1, 8, 8), archs=18)
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_runs(page: Path, modules: Path, monkeypatch: pytest.MonkeyPatch, real_run: RealRun) -> None:
+    """The blocks of a page one after another, in an empty folder; those that only a finished run fits are bound."""
+    monkeypatch.chdir(modules)
+    monkeypatch.delitem(sys.modules, "net", raising=False)
+    scope = dict[str, Any](sparsenas=sparsenas, net=small(), example=torch.zeros(2, 1, 8, 8), make=small)
+    scope["data"] = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
+    elsewhere = set() if page in (README, OPENING) else {*blocks(README, "python"), *blocks(OPENING, "python")}
+    for block in (block for block in blocks(page, "python") if block not in elsewhere):
+        if "runs/demo" in block:
+            shutil.copytree(real_run("spos"), modules / "runs" / "demo")
+        tree = ast.parse(block)
+        if "retrain(smaller" in block:
+            _bind(tree, scope)
+            continue
+        exec(compile(quickened(tree), str(page), "exec"), scope)
+
+
+def quickened(tree: ast.Module) -> ast.Module:
+    """A run of the page with few baselines and candidates."""
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if ast.unparse(call.func) == "sparsenas.run":
+            quick = "run(baselines=1, threads=1, search={'epochs': 1}, method={'name': 'spos', 'generations': 0})"
+            call.keywords += ast.parse(quick, mode="eval").body.keywords  # type: ignore[attr-defined]
+    return tree
+
+
+def _bind(tree: ast.Module, scope: dict[str, Any]) -> None:
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        names = [str(word.arg) for word in call.keywords]
+        inspect.signature(eval(ast.unparse(call.func), scope)).bind(*call.args, **dict.fromkeys(names))
