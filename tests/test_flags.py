@@ -19,7 +19,7 @@ from sparsenas.commands.run import run
 from sparsenas.commands.search import search
 from sparsenas.data import digits
 from sparsenas.errors import UserError
-from sparsenas.job.flag_groups import DataPlace
+from sparsenas.job.flag_groups import DataPlace, Finalists
 from sparsenas.job.flags.flag import flags_of
 from sparsenas.job.flags.kind_words import describe
 from sparsenas.job.flags.kinds import convert
@@ -195,6 +195,8 @@ def other(value: Any) -> Any:
         return replace(value, epochs=value.epochs + 1)
     if isinstance(value, Scoring):
         return replace(value, val=value.val + 1)
+    if isinstance(value, Finalists):
+        return replace(value, count=value.count + 1)
     changes: dict[type, Any] = {int: 7, float: 7.5, str: "other", bool: True, list: ["flops<=9"], dict: {"width": 3}}
     changes[type(None)] = True
     return changes[type(value)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sparsenas.errors import check_at_least
 from sparsenas.job.flags.saved import unsaved
 from sparsenas.job.plugin import Plugin
 from sparsenas.searching.config import Scoring
@@ -14,6 +15,22 @@ from sparsenas.training.recipe import Recipe
 
 SEARCH = Recipe(epochs=60, batch=64, lr=0.1, schedule="cosine")
 RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e-4)
+
+
+@dataclass(frozen=True)
+class Finalists:
+    """The best candidates of a search, each trained on its own for a while. The best of them is the found network."""
+
+    count: int = 0
+    """Number of best candidates that are trained on the training examples and compared on the validation examples. 0 =
+    none"""
+    retrain: int = 10
+    """Epochs of each training, by the recipe of --search"""
+    inherit: bool | None = None
+    """Whether they start from the weights of the supernet or anew. Default: true for an opened network, else false"""
+
+    def __post_init__(self) -> None:
+        check_at_least(vars(self), {"count": 0, "retrain": 1})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +75,8 @@ class MethodFlags(ABC):
     """Latency table, made by sparsenas latency. It adds the cost latency_ms."""
     random_search: int = 0
     """Number of random architectures to score for comparison. random.jsonl keeps the scores."""
+    finalists: Finalists = Finalists()
+    """The best candidates, trained on their own for a while."""
     table: str = ""
     """File of architectures and their true accuracies, as for sparsenas rank. The search does not see it: truth.json
     and the report tell how good the found architecture is."""

@@ -38,6 +38,7 @@ from sparsenas.job.sizes import tell_of_sizes
 from sparsenas.job.stages.compare import compare_stages, named
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.export import export_stage
+from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
 from sparsenas.job.stages.finish import finish
 from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
@@ -103,12 +104,12 @@ def evolve_job(flags: EvolveFlags, objects: Mapping[str, Plugin] = NONE) -> None
     """Searches the supernet of a run again; ``objects`` are those the run was given. Raises ``UserError``."""
     if flags.pareto:
         check_extra("pareto", "--pareto")
-    device = Device(flags.accelerator, threads=flags.threads).fabric().device
+    fabric = Device(flags.accelerator, threads=flags.threads).fabric()
     with new_folder(flags.out) as run:
-        _evolve(run, flags, device, objects)
+        _evolve(run, flags, fabric, objects)
 
 
-def _evolve(run: Run, flags: EvolveFlags, device: torch.device, objects: Mapping[str, Plugin]) -> None:
+def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, Plugin]) -> None:
     source = saved_run(flags.run, flags.trust_plugins, flags.data, objects=objects)
     saved = source.flags
     costs = [*dict.fromkeys([*saved.cost, *flags.cost])]
@@ -123,7 +124,7 @@ def _evolve(run: Run, flags: EvolveFlags, device: torch.device, objects: Mapping
         saved.objective,
         flags.budget,
         saved.seed,
-        device,
+        fabric.device,
         saved.target,
         table,
         costs,
@@ -133,12 +134,14 @@ def _evolve(run: Run, flags: EvolveFlags, device: torch.device, objects: Mapping
     if flags.pareto:
         check_cost("--pareto", flags.pareto, task.limits.table.costs)
     method = build_method(flags.method, task)
+    check_finalists(flags.finalists, task, method, flags.method.name, flags.pareto)
     known = table_of(task, flags.table, flags.column)
     net = trained_supernet(run if run.has(SUPERNET) else source.run, task)
     begin(run, task, "evolve", config)
     _copy_supernet(source.run, run)
     if not run.has(Best.FILE):
-        search_again(run, task, net, method, saved.score, source.run, flags.pareto, flags.random_search)
+        trainer = FinalistTrainer(run, task, fabric, flags.finalists, saved.search)
+        search_again(run, task, net, method, saved.score, source.run, trainer, flags.pareto, flags.random_search)
     tell_truth(run, task, known)
     _say_found(run, task)
     RunLogger(run).say(f"report: {report(run.path)}")
@@ -204,6 +207,7 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     )
     tell_of_sizes(run, "search", flags.search, task.data)
     method = make_method(flags.method, task, flags.search, flags.random_search)
+    check_finalists(flags.finalists, task, method, flags.method.name)
     task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
     retrain = {"--retrain": flags.retrain} if isinstance(flags, RunFlags) else {}
     check_settings(task, {"--search": flags.search, **retrain}, method)
@@ -212,7 +216,7 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
 
 def _search(run: Run, task: Task, method: Method, fabric: Fabric, flags: RunFlags | SearchFlags) -> None:
     every, random = flags.checkpoint_seconds, flags.random_search
-    search_stage(run, task, method, fabric, flags.search, flags.score, every, random)
+    search_stage(run, task, method, fabric, flags.search, flags.score, flags.finalists, every, random)
 
 
 def _check_scale_to(task: Task, method: Method, flags: RunFlags) -> None:

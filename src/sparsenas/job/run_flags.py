@@ -34,7 +34,7 @@ LISTS = ("budget", "cost", "column", "scale_to", "compare")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedFlags(ProblemFlags):
+class SavedFlags(SupernetFlags, ProblemFlags):
     """The flags that every command reads from a run folder."""
 
 

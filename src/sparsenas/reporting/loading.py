@@ -18,7 +18,20 @@ from sparsenas.rundir.drawing import ArchDrawing
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import EpochEnd, LogLine, StageEnd
 from sparsenas.rundir.ranking import Ranked, Ranking
-from sparsenas.rundir.records import ARCHS, RANDOM, RANKED, Best, DataInfo, Front, RunInfo, Scored, ScoreInfo, SpaceInfo
+from sparsenas.rundir.records import (
+    ARCHS,
+    FINALISTS,
+    RANDOM,
+    RANKED,
+    Best,
+    DataInfo,
+    Finalist,
+    Front,
+    RunInfo,
+    Scored,
+    ScoreInfo,
+    SpaceInfo,
+)
 from sparsenas.rundir.results import Results
 from sparsenas.rundir.truth import Truth
 
@@ -35,6 +48,7 @@ class LoadedRun:
     log: list[LogLine]
     candidates: list[Scored]
     random: list[Scored]
+    finalists: list[Finalist]
     best: Best | None
     drawing: ArchDrawing | None
     front: Front | None
@@ -135,6 +149,7 @@ def load_run(folder: Path) -> LoadedRun:
         log=run.log(bad.append),
         candidates=run.lines(ARCHS, Scored, bad.append),
         random=run.lines(RANDOM, Scored, bad.append),
+        finalists=run.lines(FINALISTS, Finalist, bad.append),
         best=run.find(Best),
         drawing=run.find(ArchDrawing),
         front=run.find(Front),

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from sparsenas.reporting.findings import limit
 from sparsenas.reporting.loading import LoadedRun
+from sparsenas.reporting.numbers import count
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.results import Compared
 
 _OFTEN_ZERO = {"bitops"}
 """Costs that are 0 in spaces without bit widths; they are left out then."""
-_PARTS = {"baseline": "baselines", "compared": "compared"}
+_PARTS = {"baseline": "baselines", "compared": "compared", "finalist": "finalist trainings"}
 """Stages that train several networks, by the beginning of the names of these trainings."""
 
 
@@ -41,6 +42,11 @@ class Stage(NamedTuple):
 def shown_costs(every: Sequence[Mapping[str, float]]) -> list[str]:
     """The costs of architectures, but those that are 0 because the space does not know them."""
     return [*dict.fromkeys(cost for costs in every for cost, n in costs.items() if n or cost not in _OFTEN_ZERO)]
+
+
+def counts(costs: Mapping[str, float], names: Sequence[str]) -> list[str]:
+    """Costs for people, in the order of their names."""
+    return [count(costs.get(name)) for name in names]
 
 
 def costs(run: LoadedRun) -> list[Cost]:

@@ -18,7 +18,7 @@ ArchLabels = dict[str, str | list[str]]
 """The kept options by name of the choice; a label where exactly one option is kept, else a list of labels."""
 Metrics = dict[str, float]
 """Metrics of the objective by name; the mean loss, ``loss``, is always among them."""
-ARCHS, RANDOM, RANKED = "archs.jsonl", "random.jsonl", "rank.jsonl"
+ARCHS, RANDOM, RANKED, FINALISTS = "archs.jsonl", "random.jsonl", "rank.jsonl", "finalists.jsonl"
 
 
 class RunInfo(Struct, frozen=True, kw_only=True):
@@ -150,6 +150,23 @@ class Scored(Struct, frozen=True, kw_only=True):
     """The architecture as compact text."""
     metrics: Metrics
     """On validation examples."""
+    costs: Costs
+
+
+class Finalist(Struct, frozen=True, kw_only=True):
+    """A line of ``finalists.jsonl``: one of the best candidates, trained on its own for a while."""
+
+    arch: ArchLabels
+    text: str
+    """The architecture as compact text."""
+    epochs: int
+    """Epochs of the training."""
+    examples: int
+    """Training examples of an epoch."""
+    inherited: Metrics
+    """On validation examples, with the weights of the supernet."""
+    metrics: Metrics
+    """On validation examples, after the training."""
     costs: Costs
 
 

@@ -14,7 +14,7 @@ from sparsenas.errors import UserError
 from sparsenas.job.api.found import Found
 from sparsenas.job.api.objects import Objects, plugin
 from sparsenas.job.api.words import in_python
-from sparsenas.job.flag_groups import RETRAIN, SEARCH
+from sparsenas.job.flag_groups import RETRAIN, SEARCH, Finalists
 from sparsenas.job.flags.flag import flags_of
 from sparsenas.job.flags.kinds import as_list, is_list
 from sparsenas.job.jobs import evolve_job, export_job, retrain_job, run_job, search_job
@@ -26,7 +26,7 @@ from sparsenas.searching.config import Scoring
 from sparsenas.training.recipe import Recipe
 
 KINDS = ("space", "data", "objective")
-Group = TypeVar("Group", Recipe, Scoring)
+Group = TypeVar("Group", Recipe, Scoring, Finalists)
 Folder = str | Path | Found
 """A run folder, or what was found in it. From a folder alone, only names of spaces and data sets can be looked up."""
 
@@ -207,6 +207,9 @@ def _flags(make: Any, **values: Any) -> Any:
     for name in values:
         if name not in known:
             raise UserError(f"{name}: there is no such flag; expected one of {', '.join(known)}")
+    if "finalists" in values:
+        given = values.pop("finalists")
+        values["finalists"] = _group("finalists", Finalists(), {"count": given} if isinstance(given, int) else given)
     return make(**_typed(make, values))
 
 

@@ -24,6 +24,8 @@ RUN = "run"
 """The parameter that is given without the name of its flag: a run folder."""
 NAME = ".name"
 """``space.name`` is what ``--space`` gives, and ``space`` in YAML where no other flag of the space is given."""
+COUNT = ".count"
+"""``finalists.count`` is what ``--finalists`` gives, as ``space.name`` is what ``--space`` gives."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Flag:
 
 def spelled(name: str) -> str:
     """A flag as help and messages write it: ``--scale-to``, ``--search.drop_path``, ``RUN``."""
-    name = name.removesuffix(NAME)
+    name = name.removesuffix(NAME).removesuffix(COUNT)
     if name == RUN:
         return RUN.upper()
     return f"--{name}" if "." in name else f"--{name.replace('_', '-')}"
@@ -86,7 +88,7 @@ def kinds_of(make: Make) -> dict[str, Any]:
 
 def unknown(where: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a flag that does not exist, with the one that was perhaps meant."""
-    known = [flag.removesuffix(NAME) for flag in known]
+    known = [flag.removesuffix(NAME).removesuffix(COUNT) for flag in known]
     if own := [flag for flag in known if flag.startswith(f"{name}.")]:
         return UserError(f"{where}: expected one of its flags, such as {spelled(own[0])}")
     near = get_close_matches(name, known, 1)

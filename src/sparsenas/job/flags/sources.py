@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsenas.errors import UserError
-from sparsenas.job.flags.flag import NAME, SWITCHES, Flag, spelled, unknown
+from sparsenas.job.flags.flag import COUNT, NAME, SWITCHES, Flag, spelled, unknown
 from sparsenas.job.flags.kinds import is_list
 from sparsenas.job.flags.words import Words
 from sparsenas.job.lookup import TABLES, canonical
@@ -50,7 +50,8 @@ class GivenFlags:
     def _flat(self, known: Flags, values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
         for key, value in values.items():
             name = f"{prefix}{key}".replace("-", "_")
-            name += NAME if name in TABLES and not isinstance(value, Mapping) else ""
+            if not isinstance(value, Mapping):
+                name = full_name(name, known)
             if name in known:
                 yield name, value
             elif isinstance(value, Mapping) and (not value or any(flag.startswith(f"{name}.") for flag in known)):
@@ -59,11 +60,18 @@ class GivenFlags:
                 raise unknown(self.where(name), name, known)
 
 
+def full_name(given: str, known: Flags) -> str:
+    """The flag that a name with one value stands for: ``space.name`` for ``space``, ``finalists.count``."""
+    if given in TABLES:
+        return given + NAME
+    return given + COUNT if given + COUNT in known else given
+
+
 def from_words(words: Words, known: Flags) -> GivenFlags:
     """The flags of a command line; a repeated one has a list of values, or the last one. Raises ``UserError``."""
     values: dict[str, Any] = {}
     for given, value in words.flags:
-        name = given + NAME * (given in TABLES)
+        name = full_name(given, known)
         flag = known.get(name)
         if flag is None:
             raise unknown(f"--{given}", given, known)

@@ -11,7 +11,8 @@ from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.job.stages.candidates import run_search, scored
-from sparsenas.job.stages.search import finalist, search_randomly, searching, write_best
+from sparsenas.job.stages.finalists import FinalistTrainer
+from sparsenas.job.stages.search import ranked, search_randomly, searching, write_best
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.objectives import Metrics
@@ -30,6 +31,7 @@ def search_again(
     method: Method,
     scoring: Scoring,
     source: Run,
+    trainer: FinalistTrainer,
     pareto: str,
     random: int = 0,
 ) -> None:
@@ -47,7 +49,9 @@ def search_again(
     search_randomly(run, task, scorer, scoring, random, [source, run])
     if pareto:
         write_front(run, task, strategy.scores, known, cost_of, pareto)
-    write_best(run, task, *finalist(run, task, net, known, scoring))
+    order, scores = ranked(run, task, net, known, scoring)
+    best = trainer.best(order, scores, scoring)
+    write_best(run, task, best, scores[best])
 
 
 def write_front(

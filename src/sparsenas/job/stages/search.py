@@ -16,8 +16,10 @@ from sparsenas.core.derive import derive
 from sparsenas.core.drawing import Drawing, draw
 from sparsenas.errors import UserError
 from sparsenas.job.distillation import check_sandwich
+from sparsenas.job.flag_groups import Finalists
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.candidates import architectures, run_search, scored
+from sparsenas.job.stages.finalists import FinalistTrainer
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.methods.contract import check_contract, check_final
@@ -74,6 +76,7 @@ def search_stage(
     fabric: Fabric,
     recipe: Recipe,
     scoring: Scoring,
+    finalists: Finalists,
     checkpoint_seconds: float,
     random: int = 0,
 ) -> None:
@@ -100,8 +103,11 @@ def search_stage(
             score = score_population(derive(net, gates), [Arch({}, {})], scorer.eval_batches, task.objective)[0]
     else:
         strategy = searching(method, task, scoring.choose)
-        known = run_search(run, task, scorer, strategy, scoring, scored([run], task.choices))
-        best, score = finalist(run, task, net, known, scoring)
+        known: Mapping[Arch, Metrics] = run_search(run, task, scorer, strategy, scoring, scored([run], task.choices))
+        order, known = ranked(run, task, net, known, scoring)
+        trainer = FinalistTrainer(run, task, fabric, finalists, recipe, checkpoint_seconds)
+        best = trainer.best(order, known, scoring)
+        score = known[best]
     search_randomly(run, task, scorer, scoring, random, [run])
     write_best(run, task, best, score, weights, warning)
 
@@ -136,25 +142,28 @@ def searching(method: Method, task: Task, choose: Parents | None) -> Search:
     return strategy
 
 
-def finalist(
+def ranked(
     run: Run, task: Task, net: nn.Module, known: Mapping[Arch, Metrics], scoring: Scoring
-) -> tuple[Arch, Metrics]:
-    """The best scored architecture; with finalists, the best of those by all validation examples."""
+) -> tuple[list[Arch], Mapping[Arch, Metrics]]:
+    """The scored architectures, best first, and their metrics.
+
+    With ``--score.finalists`` only the best ones, in the order of their scores on all validation examples.
+    """
 
     def scores() -> dict[Arch, Score]:
         return {arch: scoring.score(task.objective, metrics) for arch, metrics in known.items()}
 
     move = shrinkage(scores(), scoring.shrink)
-    best = best_first(move(scores()), max(1, scoring.finalists))
-    if scoring.finalists > 0:
-        logger = RunLogger(run)
-        with logger.stage("finalists") as counts, logger.bar("finalists", len(best)) as bar:
-            again = task.scorer(net, replace(scoring, val=0, cache_memory=0), logger.say)(best, bar.within)
-            bar.advance(by=len(best))
-            counts.evaluations, counts.data_passes = len(best), 1
-        known = dict(zip(best, again, strict=True))
-        best = best_first(move(scores()), 1)
-    return best[0], known[best[0]]
+    order = best_first(move(scores()), scoring.finalists or len(known))
+    if scoring.finalists == 0:
+        return order, known
+    logger = RunLogger(run)
+    with logger.stage("finalists") as counts, logger.bar("finalists", len(order)) as bar:
+        again = task.scorer(net, replace(scoring, val=0, cache_memory=0), logger.say)(order, bar.within)
+        bar.advance(by=len(order))
+        counts.evaluations, counts.data_passes = len(order), 1
+    known = dict(zip(order, again, strict=True))
+    return best_first(move(scores()), len(order)), known
 
 
 def search_randomly(
