@@ -10,20 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.nets import BOUNDS, picked, random_dag
-from torch import nn
+from torch import Tensor, nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.canonical import canonicalize
 from sparsenas.core.choice import Choice
 from sparsenas.core.dag import Dag
-from sparsenas.core.drawing import Drawing, Graph, GraphEdge, GraphNode, draw
+from sparsenas.core.drawing import Drawing, draw
 from sparsenas.core.gate import choices
+from sparsenas.core.graph import Graph, GraphEdge, GraphNode
 from sparsenas.core.join import Join
 from sparsenas.errors import UserError
 from sparsenas.nn.blocks import Concat
 from sparsenas.reporting.arch_svg import Svg, graph
-from sparsenas.spaces import darts, dso, tiny
+from sparsenas.spaces import darts, dso, nasbench201, tiny
 from sparsenas.spaces.genotype import Genotype
+from sparsenas.spaces.nasbench201 import EDGES
 from sparsenas.spaces.published import PUBLISHED
 
 CELLS = dict(PUBLISHED["ista_twostage"].arch)
@@ -86,6 +88,81 @@ def test_a_space_may_draw_itself() -> None:
     arch = Arch(choices(own), {name: choice.first() for name, choice in choices(own).items()})
     assert draw(own, arch).notation == arch.text()
     assert draw(tiny(shape=(1, 8, 8)), arch) == Drawing()
+
+
+class Cell(nn.Module):
+    """Two paths of choices that meet twice, an operation that is none, and a choice that nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        ops = {"conv": nn.Conv2d(2, 2, 1), "skip": nn.Identity()}
+        self.paths = nn.ModuleDict({name: Join.of(f"cell.{name}", ops) for name in ("left", "right", "unread")})
+        self.first = Join.of("cell.first", ops)
+        self.last = Join(Choice("cell.last", ("0:conv", "1:skip"), 1, 2), ops.values(), (0, 1))
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        left, right = self.paths["left"](y), self.paths["right"](y)
+        self.paths["unread"](x)
+        return x + self.last(self.act(left + right), right)
+
+
+def test_cells_that_wire_choices_themselves_are_drawn() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), Cell(), Cell())
+    picks = {"left": "conv", "right": "skip", "unread": "skip", "first": "conv", "last": ["0:conv", "1:skip"]}
+    arch = Arch.from_json(choices(net), {f"cell.{name}": label for name, label in picks.items()})
+    (drawn,) = draw(net, arch).graphs
+    assert drawn.title == "cell"
+    assert edges(drawn) == {
+        ("x", "conv", "node 1"),
+        ("node 1", "conv", "node 2"),
+        ("node 1", "skip", "node 2"),
+        ("node 2", "", "act"),
+        ("node 1", "skip", "node 3"),
+        ("act", "conv", "output"),
+        ("node 3", "skip", "output"),
+        ("x", "", "output"),
+    }
+    assert overlaps(graph(drawn)) == []
+
+
+def test_nasbench201_is_drawn_as_a_graph() -> None:
+    net = nasbench201(width=2, cells=2)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        arch = Arch.sample(choices(net), rng)
+        (drawn,) = draw(net, arch).graphs
+        names = ["x", "node 1", "node 2", "output"]
+        assert edges(drawn) == {(names[start], arch.to_json()[f"{end}<-{start}"], names[end]) for start, end in EDGES}
+        assert overlaps(graph(drawn)) == []
+
+
+class Chain(nn.Module):
+    """Two choices one after the other, in a forward of its own; with ``branches`` one that depends on values."""
+
+    def __init__(self, branches: bool) -> None:
+        super().__init__()
+        ops = {"conv": nn.Conv2d(2, 2, 1), "skip": nn.Identity()}
+        self.one, self.two, self.branches = Join.of("one", ops), Join.of("two", ops), branches
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.two(self.one(x))
+        return y + x if self.branches and x.sum() > 0 else y
+
+
+@pytest.mark.parametrize("branches", [False, True])
+def test_chains_and_what_cannot_be_followed_are_not_drawn(branches: bool) -> None:
+    net = Chain(branches)
+    assert draw(net, Arch(choices(net), {"one": (0,), "two": (1,)})) == Drawing()
+
+
+def test_operations_of_a_dag_of_ones_own_are_named() -> None:
+    """Without a colon in its label too, but for what only passes its source on."""
+    ops = [nn.Conv2d(2, 2, 1), nn.Identity()]
+    dag = Dag(1, [Join(Choice("a", ("conv", "input"), 1, 2), ops, (0, 0))], Concat([1]))
+    (drawn,) = draw(dag, Arch(choices(dag), {"a": (0, 1)})).graphs
+    assert edges(drawn) == {("input", "conv", "node 1"), ("input", "", "node 1"), ("node 1", "", "output")}
 
 
 def test_labels_are_one_per_node() -> None:

@@ -204,12 +204,12 @@ def other(value: Any) -> Any:
 
 @pytest.mark.parametrize("kind", [RunFlags, SearchFlags, EvolveFlags])
 def test_no_flag_is_forgotten(kind: type) -> None:
-    """Every field of the dataclass is saved, but for those of the run folder itself, and where its data are now."""
+    """Every field of the dataclass is saved, but for those of the folder, the place of its data, and loggers."""
     needed = {"run": Path("runs/x")} if kind is EvolveFlags else {}
     flags = kind(**needed)
     config = to_config(flags)
     for one in fields(kind):
-        if one.name in ("out", "resume", "trust_plugins") or isinstance(getattr(flags, one.name), DataPlace):
+        if one.name in ("out", "resume", "trust_plugins", "logger") or isinstance(getattr(flags, one.name), DataPlace):
             assert one.name not in config
         elif one.name != "run":
             changed = to_config(replace(flags, **{one.name: other(getattr(flags, one.name))}))

@@ -93,6 +93,27 @@ assert sum(p.numel() for p in net.parameters()) == {read(whole, "best.json")["co
     subprocess.run([sys.executable, "-c", code], check=True, env={"PATH": ""})
 
 
+def test_a_published_folder_has_a_script_that_shrinks_the_own_network(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["publish", str(whole), f"--to={tmp_path / 'model'}"]) == 2
+    assert "net opening_nets:small is not built in; to run its code, add --trust-pl" in capsys.readouterr().err
+    assert main(["publish", str(whole), f"--to={tmp_path / 'model'}", TRUST]) == 0
+    assert "weights" not in json.loads((tmp_path / "model" / "config.json").read_text())["space"]
+    code = f"""
+import sys
+sys.modules["sparsenas"] = None
+sys.path[:0] = [{str(tmp_path / "model")!r}, {str(Path(__file__).parent)!r}]
+import torch
+from load import load
+from net import shrink
+from opening_nets import small
+x = torch.linspace(-1, 1, 128).view(2, 1, 8, 8)
+torch.testing.assert_close(shrink(small())(x), load()(x))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PATH": ""})
+
+
 def test_retraining_starts_from_inherited_weights_or_anew(whole: Path) -> None:
     opened = open_task(whole, torch.device("cpu"), ["opening_nets:small"])
     arch = found_arch(opened.run, opened.task.choices)

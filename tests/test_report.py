@@ -21,6 +21,7 @@ from msgspec.structs import replace as changed
 from tests.real_runs import RealRun
 
 import sparsenas.reporting
+from sparsenas.__main__ import main
 from sparsenas.costs.budget import Budget
 from sparsenas.errors import UserError
 from sparsenas.methods import METHODS
@@ -82,7 +83,7 @@ def narrow(text: str) -> str:
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of 40 kB instead of 5 MB, except after ``monkeypatch.undo()``."""
-    monkeypatch.setattr("sparsenas.reporting.document.get_plotlyjs", lambda: "/* plotly.js v0 */")
+    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "/* plotly.js v0 */")
 
 
 @pytest.fixture
@@ -101,6 +102,17 @@ def said(run: LoadedRun) -> dict[str, str]:
     for finding in findings(run):
         marks[finding.mark] += narrow(finding.text) + "\n"
     return marks
+
+
+def test_the_page_opens_in_the_browser_only_where_asked_for(
+    spos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: not opened.append(address) and len(opened) == 1)
+    for words in ([], ["--open"], ["--open"]):
+        assert main(["report", str(spos), *words]) == 0
+    assert opened == [(spos / "report.html").resolve().as_uri()] * 2
+    assert capsys.readouterr().err == f"no browser was found; open {spos / 'report.html'} yourself\n"
 
 
 # Reports of real runs

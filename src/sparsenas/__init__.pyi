@@ -23,7 +23,9 @@ from .data import as_data as as_data
 from .errors import UserError as UserError
 from .job.api.evolve import evolve as evolve
 from .job.api.found import Found as Found
+from .job.api.functions import compare as compare
 from .job.api.functions import export as export
+from .job.api.functions import publish as publish
 from .job.api.functions import report as report
 from .job.api.functions import retrain as retrain
 from .job.api.functions import run as run
@@ -66,6 +68,7 @@ __all__ = [
     "as_data",
     "canonicalize",
     "choices",
+    "compare",
     "derive",
     "evolve",
     "export",
@@ -73,6 +76,7 @@ __all__ = [
     "method",
     "open",
     "profile",
+    "publish",
     "report",
     "retrain",
     "run",

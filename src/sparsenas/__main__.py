@@ -24,6 +24,8 @@ COMMANDS = {
     "export": "ONNX and torch.export files with a parity check",
     "rank": "how well the supernet ranks architectures of known accuracy",
     "report": "one HTML file about a run",
+    "compare": "one HTML file about several runs, side by side",
+    "publish": "a model folder for sharing the found network, with a model card",
     "latency": "latency table of this device, for budgets in milliseconds",
     "cost": "multiply-adds, parameters, memory access and bit operations of architectures",
     "spaces": "built-in search spaces",

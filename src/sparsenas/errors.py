@@ -14,6 +14,10 @@ EXTRAS = {
     "timm": ("timm",),
     "torchvision": ("torchvision",),
     "hf": ("transformers",),
+    "hub": ("huggingface_hub",),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("pytorch_lightning", "wandb"),
+    "mlflow": ("pytorch_lightning", "mlflow"),
 }
 """The packages that only some of the work needs, by the name with which pip installs them: ``sparsenas[onnx]``."""
 

@@ -25,6 +25,8 @@ from sparsenas.rundir.results import ExportCheck
 
 TOLERANCE = 1e-3
 """Largest difference of an output between PyTorch and an exported file that counts as rounding."""
+TRACE = "stack_trace"
+"""The fact of an operation that has the lines of code behind it."""
 SAME = 0.95
 """Share of predictions that must be equal for a quantized network, where rounding may shift a value by a level."""
 
@@ -41,6 +43,7 @@ def export_network(run: Run, net: nn.Module, inputs: Tree, objective: Objective)
     buffer = io.BytesIO()
     with quiet(), _exporting(run):
         program = torch.export.export(net, args, kwargs, dynamic_shapes=_any_batch(net, few))
+        _forget_source(program.graph_module)
         torch.export.save(program, buffer)
         model = onnx_model(net, few, any_batch=True)
     write_atomic(run / PT2, lambda file: file.write(buffer.getbuffer()))
@@ -72,6 +75,14 @@ def _compared(run: Run, net: nn.Module, inputs: Tree, objective: Objective, buff
     return check
 
 
+def _forget_source(module: nn.Module) -> None:
+    """Drops the lines of code behind each operation, with their paths on this machine: the file may be published."""
+    for part in module.modules():
+        if isinstance(part, torch.fx.GraphModule):
+            for node in part.graph.nodes:
+                node.meta.pop(TRACE, None)
+
+
 @contextmanager
 def _exporting(run: Run) -> Iterator[None]:
     """Makes any error of an exporter a ``UserError``: what a network may do in Python has no end."""
@@ -96,7 +107,13 @@ def onnx_model(net: nn.Module, example: Tree, any_batch: bool = False) -> bytes:
         varying = _any_batch(net, example) if any_batch else None
         program = torch.onnx.export(net, args, kwargs=kwargs, dynamo=True, dynamic_shapes=varying, verbose=False)
     assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+    model = program.model_proto
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        for node in nodes:
+            kept = [fact for fact in node.metadata_props if not fact.key.endswith(TRACE)]
+            del node.metadata_props[:]
+            node.metadata_props.extend(kept)
+    return bytes(model.SerializeToString())
 
 
 def onnx_network(run: Run) -> Callable[[Tree], Tree]:

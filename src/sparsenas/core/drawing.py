@@ -10,45 +10,12 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from sparsenas.core.arch import Arch
+from sparsenas.core.cells import cell_graph, wires_itself
 from sparsenas.core.dag import Dag
-from sparsenas.core.gate import set_gates
+from sparsenas.core.gate import Gated, set_gates
+from sparsenas.core.graph import Graph, GraphEdge, GraphNode
 from sparsenas.core.join import Join
 from sparsenas.nn.blocks import Concat, Sum
-
-
-@dataclass(frozen=True)
-class GraphNode:
-    """A box of a graph."""
-
-    name: str
-    column: int
-    """Inputs are in column 0; edges go to the right."""
-    row: float
-    """Place within the column, in rows below its middle."""
-
-
-@dataclass(frozen=True)
-class GraphEdge:
-    """A line between two nodes, given by their numbers, with the operation on it, if it has one."""
-
-    source: int
-    target: int
-    operation: str = ""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A cell or block; edges go from left to right. The first node is an input, the last one the output."""
-
-    title: str
-    nodes: tuple[GraphNode, ...]
-    edges: tuple[GraphEdge, ...]
-
-    def __post_init__(self) -> None:
-        """Raises ``ValueError`` for an edge that does not lead from a node to a later one."""
-        for edge in self.edges:
-            if not 0 <= edge.source < edge.target < len(self.nodes):
-                raise ValueError(f"expected edges between {len(self.nodes)} nodes, to later ones, got {edge}")
 
 
 @dataclass(frozen=True)
@@ -69,8 +36,10 @@ class Drawn(Protocol):
 
 
 def draw(net: nn.Module, arch: Arch) -> Drawing:
-    """The drawing that the space makes itself, else a graph of every different ``Dag`` in it."""
-    return net.drawing(arch) if isinstance(net, Drawn) else Drawing(tuple(dag_graphs(net, arch)))
+    """The drawing that the space makes itself, else its cells: every ``Dag``, and what else wires choices itself."""
+    if isinstance(net, Drawn):
+        return net.drawing(arch)
+    return Drawing((*dag_graphs(net, arch), *own_graphs(net, arch)))
 
 
 def dag_graphs(net: nn.Module, arch: Arch) -> Iterator[Graph]:
@@ -82,6 +51,22 @@ def dag_graphs(net: nn.Module, arch: Arch) -> Iterator[Graph]:
         if names not in drawn:
             drawn.add(names)
             yield _graph(dag, commonprefix(names).rpartition(".")[0])
+
+
+def own_graphs(net: nn.Module, arch: Arch) -> Iterator[Graph]:
+    """Every module that wires choices in its own forward; of several that share their choices the first."""
+    set_gates(net, arch.gates())
+    drawn: set[tuple[str, ...]] = set()
+    for module in net.modules():
+        if isinstance(module, Dag) or not wires_itself(module):
+            continue
+        names = tuple(part.choice.name for part in module.modules() if isinstance(part, Gated))
+        if names not in drawn:
+            drawn.add(names)
+            if (
+                graph := cell_graph(module, commonprefix(names).rpartition(".")[0] or type(module).__name__)
+            ) is not None:
+                yield graph
 
 
 def _graph(dag: Dag, title: str) -> Graph:
@@ -107,9 +92,16 @@ def _graph(dag: Dag, title: str) -> Graph:
 
 
 def _reads(reader: nn.Module) -> Sequence[tuple[int, str]]:
-    """The sources of a node and the operations on them, which stand behind the colon in labels such as 0:conv."""
+    """The sources of a node and the operations on them: what stands behind the colon in labels such as 0:conv.
+
+    A label without one names an operation, too, unless the option only passes its source on.
+    """
     if isinstance(reader, Join):
-        options = reader.choice.options
-        return [(reader.sources[pick], options[pick].partition(":")[2]) for pick in reader.gate.picks]
+        return [(reader.sources[pick], _operation(reader, pick)) for pick in reader.gate.picks]
     assert isinstance(reader, Sum | Concat)
     return [(source, "") for source in reader.reads()]
+
+
+def _operation(reader: Join, pick: int) -> str:
+    label, colon, behind = reader.choice.options[pick].partition(":")
+    return behind if colon else "" if isinstance(reader.ops[pick], nn.Identity) else label

@@ -147,6 +147,15 @@ class ProcessFlags(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoggerFlags(ABC):
+    """Where the epochs of trainings are shown beside log.jsonl."""
+
+    logger: list[str] = unsaved([])
+    """Logger of every epoch: csv, tensorboard, wandb or mlflow. Its files are in the folder loggers of the run.
+    Repeatable."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FolderFlags(ABC):
     """The run folder. It is no part of what it keeps."""
 

@@ -56,6 +56,8 @@ class Opened(NamedTuple):
     flags: SavedFlags
     config: dict[str, Any]
     """All flags of the run, as ``config.yaml`` has them."""
+    has_data: bool = True
+    """Whether the examples are those of the run, none that stand in for them."""
 
 
 class Saved(NamedTuple):

@@ -55,6 +55,7 @@ from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.loggers import attach_loggers, check_loggers
 from sparsenas.rundir.networks import NET, ONNX, PT2, SAFETENSORS, SUPERNET
 from sparsenas.rundir.records import ARCHS, Best, Provenance
 from sparsenas.rundir.results import ExportCheck, update_results
@@ -63,6 +64,7 @@ from sparsenas.rundir.results import ExportCheck, update_results
 def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
     """The whole job: search, retrain, evaluate, export, report; ``teacher`` is one of Python. Raises ``UserError``."""
     check_extra("onnx", "run")
+    check_loggers(flags.logger)
     fabric = fabric_of(flags)
     with new_folder(flags.out) as run:
         task, method = _prepare(run, flags, fabric)
@@ -77,6 +79,7 @@ def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
         elif flags.target:
             _refuse_inherited(flags, "--target")
         begin(run, task, "run", to_config(flags))
+        attach_loggers(run, flags.logger)
         _search(run, task, method, fabric, flags)
         tell_truth(run, task, known)
         task = scale_stage(run, task, flags.scale_to) if flags.scale_to else task
@@ -90,11 +93,13 @@ def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
 
 def search_job(flags: SearchFlags) -> None:
     """Trains the supernet and searches it. Raises ``UserError``."""
+    check_loggers(flags.logger)
     fabric = fabric_of(flags)
     with new_folder(flags.out) as run:
         task, method = _prepare(run, flags, fabric)
         known = table_of(task, flags.table, flags.column)
         begin(run, task, "search", to_config(flags))
+        attach_loggers(run, flags.logger)
         _search(run, task, method, fabric, flags)
         tell_truth(run, task, known)
         _say_found(run, task)
@@ -158,9 +163,10 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
 
     Raises ``UserError``.
     """
+    check_loggers(flags.logger)
     fabric = fabric_of(flags)
     with locked(open_folder(flags.run)):
-        run, task, saved, _ = _resized(flags, fabric.device, objects, teacher)
+        run, task, saved, *_ = _resized(flags, fabric.device, objects, teacher)
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         check_data(run, task.data)
         taught = make_teacher(flags.retrain, run, task, saved.score, teacher)
@@ -168,6 +174,7 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
         trainer.check_interrupted()
+        attach_loggers(run, flags.logger)
         teaches = Path(flags.retrain.distill).resolve()  # stays, for the same command again
         for name in (NET, SAFETENSORS, PT2, ONNX):
             if teaches != (run / name).resolve():

@@ -51,7 +51,7 @@ def metrics_of(
 
     Raises ``UserError``.
     """
-    folder, task, flags, _ = open_task(run, device, trusted, place)
+    folder, task, flags, *_ = open_task(run, device, trusted, place)
     examples = {"test": task.data.test, "val": task.data.val}[split]
     if onnx:
         what, tested = ONNX, evaluate_function(onnx_network(folder), task.data, examples, task.objective)
@@ -84,7 +84,7 @@ def rank_architectures(
     """
     check_at_least({"--sample": sample, "--block": block}, {"--sample": 0, "--block": 1})
     truth = load_benchmark_table(table, columns)
-    folder, task, flags, _ = open_task(run, device, trusted, place)
+    folder, task, flags, *_ = open_task(run, device, trusted, place)
     check_data(folder, task.data)
     folder.need(SUPERNET, "search")
     own = flags.score if shrink is None else replace(flags.score, shrink=shrink)

@@ -14,6 +14,7 @@ from sparsenas.job.flag_groups import (
     AcceleratorFlags,
     DataPlace,
     FolderFlags,
+    LoggerFlags,
     MethodFlags,
     MovedFlags,
     ProblemFlags,
@@ -29,7 +30,7 @@ PLUGINS = ("space", "data", "objective", "method")
 LEAST = {"seed": 0, "random_search": 0, "baselines": 0, "threads": 0, "num_nodes": 1, "checkpoint_seconds": 0}
 """Lowest legal values."""
 SEEDS = 2**63
-LISTS = ("budget", "cost", "column", "scale_to", "compare")
+LISTS = ("budget", "cost", "column", "scale_to", "compare", "logger")
 """Flags that may be repeated; in Python one text, or one cost, is taken for a list of one."""
 
 
@@ -39,7 +40,9 @@ class SavedFlags(SupernetFlags, ProblemFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchFlags(TrustFlags, ProcessFlags, AcceleratorFlags, SupernetFlags, MethodFlags, ProblemFlags, FolderFlags):
+class SearchFlags(
+    TrustFlags, ProcessFlags, AcceleratorFlags, SupernetFlags, MethodFlags, ProblemFlags, LoggerFlags, FolderFlags
+):
     """The flags of ``sparsenas search``."""
 
     out: Path = unsaved(Path("runs/search"))
@@ -50,7 +53,15 @@ class SearchFlags(TrustFlags, ProcessFlags, AcceleratorFlags, SupernetFlags, Met
 
 @dataclass(frozen=True, kw_only=True)
 class RunFlags(
-    TrustFlags, ProcessFlags, AcceleratorFlags, RetrainingFlags, SupernetFlags, MethodFlags, ProblemFlags, FolderFlags
+    TrustFlags,
+    ProcessFlags,
+    AcceleratorFlags,
+    RetrainingFlags,
+    SupernetFlags,
+    MethodFlags,
+    ProblemFlags,
+    LoggerFlags,
+    FolderFlags,
 ):
     """The flags of ``sparsenas run``."""
 
@@ -80,7 +91,7 @@ class EvolveFlags(TrustFlags, AcceleratorFlags, MovedFlags, MethodFlags, FolderF
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrainFlags(TrustFlags, ProcessFlags, AcceleratorFlags, MovedFlags, RetrainingFlags):
+class RetrainFlags(TrustFlags, ProcessFlags, AcceleratorFlags, MovedFlags, LoggerFlags, RetrainingFlags):
     """The flags of ``sparsenas retrain``."""
 
     run: Path

@@ -38,7 +38,7 @@ def open_with_or_without_data(
             raise
         opened = open_task(path, cpu, trusted, objects={**objects, "data": Plugin.of(lambda: random_data(info))})
         RunLogger(run).say(f"{run.path}: the data cannot be read, random inputs stand in for them: {error}")
-        return opened
+        return opened._replace(has_data=False)
 
 
 def random_data(info: DataInfo) -> Data:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pprint import pformat
-from typing import Any
+from typing import Any, NamedTuple
 
 from sparsenas.opening.choices import Skipped
 from sparsenas.opening.opened import OpenedNetwork
@@ -14,7 +14,7 @@ SCRIPT = '''"""The found network from your own {cls}, without sparsenas:
     from net import shrink
     net = shrink({code})  # built as you built the one that was opened
 
-net.pt, beside this file, has its weights.
+{weights}, beside this file, has its weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+{imported}from torch import Tensor, nn
 
 SKIPPED = {skipped}
 """The blocks that are left out."""
@@ -35,9 +35,9 @@ KEPT = {kept}
 
 {cls_skipped}
 
-def shrink(net, weights=Path(__file__).with_name("net.pt")):
+def shrink(net, weights=Path(__file__).with_name("{weights}")):
     """Cuts a network in place to the found one, loads its weights and returns it in eval mode."""
-    state = torch.load(weights, map_location="cpu", weights_only=True)
+    state = {read}
     for path in SKIPPED:
         parent, _, name = path.rpartition(".")
         net.get_submodule(parent)._modules[name] = Skipped()
@@ -66,7 +66,21 @@ def shrink(net, weights=Path(__file__).with_name("net.pt")):
 '''
 
 
-def script(opened: OpenedNetwork) -> str:
+class WeightsFile(NamedTuple):
+    """Where a script finds the weights, and how it reads them."""
+
+    weights: str
+    """Name of the file beside the script."""
+    imported: str
+    """Lines that import what reads it."""
+    read: str
+
+
+SAVED = WeightsFile("net.pt", "", 'torch.load(weights, map_location="cpu", weights_only=True)')
+PUBLISHED = WeightsFile("model.safetensors", "from safetensors.torch import load_file\n", "load_file(weights)")
+
+
+def script(opened: OpenedNetwork, source: WeightsFile = SAVED) -> str:
     """The file for the gates that are set: a function ``shrink`` of the user's network."""
     states = opened.states()
     skipped = opened.skipped()
@@ -93,6 +107,7 @@ def script(opened: OpenedNetwork) -> str:
         skipped=_shown(skipped),
         sizes=_shown(sizes),
         kept=_shown(kept),
+        **source._asdict(),
     )
 
 

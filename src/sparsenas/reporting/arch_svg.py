@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sparsenas.core.drawing import Graph, GraphEdge
+from sparsenas.core.graph import Graph, GraphEdge
 from sparsenas.reporting.numbers import cut
 
 _LETTER = 6.7
@@ -84,7 +85,8 @@ def graph(drawn: Graph) -> Svg:
                 end = end[0] + 4, at.tops[i] + _GAP + place * (_OPERATION + _GAP) + _OPERATION / 2
                 label = cut(edge.operation, int((at.width - 14) / _LETTER))
                 left, top = end[0], end[1] - _OPERATION / 2
-                svg.boxes.append(Box("kept", left, top, at.width - 8, _OPERATION, label, _words(drawn, edge)))
+                if edge.operation:
+                    svg.boxes.append(Box("kept", left, top, at.width - 8, _OPERATION, label, _words(drawn, edge)))
             elif at.stairs:
                 end = end[0], start[1]
             svg.lines.append(_level(start, end) if at.stairs else _bent(start, end))
@@ -110,9 +112,10 @@ def _layout(drawn: Graph, into: Sequence[Sequence[GraphEdge]]) -> _Layout:
     ]
     inner = [node.column for node in nodes[:-1] if node.column > 0]
     if not len(set(inner)) == len(inner) > 1:
-        highest = min(node.row for node in nodes)
-        tops = [_TITLE + (node.row - highest) * (_OPERATION + _NODE) for node in nodes]
-        return _Layout(lefts, tops, heights, width, stairs=False)
+        columns = Counter(node.column for node in nodes)
+        tall = max((h for node, h in zip(nodes, heights, strict=True) if columns[node.column] > 1), default=_OPERATION)
+        tops = [node.row * (tall + _NODE) - height / 2 for node, height in zip(nodes, heights, strict=True)]
+        return _Layout(lefts, [_TITLE + top - min(tops) for top in tops], heights, width, stairs=False)
     inputs = len(nodes) - 1 - len(inner)
     steps = [height + (8 if i < inputs else 22) for i, height in enumerate(heights[:-1])]
     tops = [_TITLE + sum(steps[:i]) + (14 if i >= inputs else 0) for i in range(len(steps))]
@@ -129,6 +132,6 @@ def _level(start: tuple[float, float], end: tuple[float, float]) -> str:
 def _bent(start: tuple[float, float], end: tuple[float, float]) -> str:
     """A line that bends at both ends; one that would run level behind other nodes makes a bow."""
     (x, y), (to_x, to_y) = start, end
-    bow = 24 if y == to_y and to_x - x > _ROOM + 1 else 0
+    bow = 24 if y == to_y and to_x - x > _ROOM + 5 else 0
     bend = (to_x - x) / 3 if bow else min(_ROOM, (to_x - x) / 2)
     return f"M{x:g} {y:g}C{x + bend:g} {y - bow:g} {to_x - bend:g} {to_y - bow:g} {to_x:g} {to_y:g}"

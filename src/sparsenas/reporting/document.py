@@ -6,13 +6,15 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from sparsenas.reporting import arch_svg, charts, findings, numbers, original, ranking, tables, truth
+from sparsenas.reporting import arch_svg, charts, comparing, findings, numbers, original, ranking, tables, truth
 from sparsenas.reporting.loading import LoadedRun
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -20,23 +22,36 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 def html(run: LoadedRun) -> str:
     """The whole report as one HTML document that loads nothing from anywhere."""
+    return _document("page.html.j2", run=run)
+
+
+def compared(runs: Sequence[LoadedRun]) -> str:
+    """Several runs side by side, as such a document."""
+    return _document("compare.html.j2", runs=comparing.named(runs))
+
+
+def _document(name: str, **shown: Any) -> str:
     from plotly.offline import get_plotlyjs  # here, since most commands draw nothing
 
     scripts = [get_plotlyjs(), _asset("charts.js")]
-    return _page().render(
-        run=run,
+    return template(name).render(
+        **shown,
         style=Markup(_asset("report.css")),
         scripts=[Markup(script) for script in scripts],
         script_hashes=[_hash(script) for script in scripts],
     )
 
 
+def template(name: str) -> jinja2.Template:
+    """A template, with the modules of the report and filters for values; in HTML every value is escaped."""
+    return _environment().get_template(name)
+
+
 @cache
-def _page() -> jinja2.Template:
-    """The template of the page, with the modules of the report and filters for values; every value is escaped."""
+def _environment() -> jinja2.Environment:
     env = jinja2.Environment(
         loader=jinja2.PackageLoader("sparsenas.reporting"),
-        autoescape=True,
+        autoescape=lambda name: name is None or ".html." in name,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -51,16 +66,29 @@ def _page() -> jinja2.Template:
         numbers.shape,
     )
     env.filters |= {show.__name__: show for show in shown}
-    env.filters |= {"python": repr, "plain": _plain}
+    env.filters |= {"python": repr, "plain": _plain, "code": _code}
     env.tests["base64"] = lambda text: _BASE64.fullmatch(text) is not None
     env.globals |= {"several": numbers.several, "findings": findings, "svg": arch_svg}
-    env.globals |= {"charts": charts, "original": original, "ranking": ranking, "tables": tables, "truth": truth}
-    return env.get_template("page.html.j2")
+    env.globals |= {
+        "charts": charts,
+        "comparing": comparing,
+        "original": original,
+        "ranking": ranking,
+        "tables": tables,
+        "truth": truth,
+    }
+    return env
 
 
 def _plain(value: object, indent: int | None = None) -> str:
     """A value as JSON, to be read by people."""
     return json.dumps(value, default=str, ensure_ascii=False, indent=indent)
+
+
+def _code(value: object) -> str:
+    """A text as code in Markdown: nothing in it is read as Markdown, not in a table either."""
+    text = " ".join(str(value).replace("`", "'").split()).replace("|", "\\|")
+    return f"`{text}`" if text else ""
 
 
 def _asset(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from sparsenas.core.drawing import Graph
+from sparsenas.core.graph import Graph
 
 
 class ArchDrawing(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -37,6 +37,18 @@ class Stateful(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """What is told of every line of the log."""
+
+    def take(self, line: LogLine) -> None:
+        """A line was written."""
+        ...
+
+    def rewind(self, lines: Sequence[LogLine], stage: str, epoch: int) -> None:
+        """A stage begins at ``epoch``, and the log has these ``lines`` now."""
+        ...
+
+
 class Do(Protocol):
     """How file operations are carried out."""
 
@@ -59,6 +71,8 @@ class Run:
 
     def __init__(self, path: Path | str, do: Do = here) -> None:
         self.path, self.do = Path(path), do
+        self.followers: list[Follower] = []
+        """Are told of every line of the log."""
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name

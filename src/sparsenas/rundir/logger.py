@@ -55,12 +55,16 @@ class RunLogger:
     def record(self, line: LogLine) -> None:
         """Appends one line to the log."""
         self.run.append(LOG, [line])
+        for follower in self.run.followers:
+            follower.take(line)
 
     def rewind(self, stage: str, epoch: int) -> None:
         """Drops the epochs of a stage from ``epoch`` on: they are about to be trained again."""
+        lines = [line for line in self.run.log() if _before(line, stage, epoch)]
         if self.run.has(LOG):
-            lines = self.run.log()
-            self.run.write_lines(LOG, [line for line in lines if _before(line, stage, epoch)])
+            self.run.write_lines(LOG, lines)
+        for follower in self.run.followers:
+            follower.rewind(lines, stage, epoch)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageCounts]:

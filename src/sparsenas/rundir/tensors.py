@@ -42,7 +42,8 @@ def as_safetensors(state: Mapping[str, Any]) -> Write:
     if other := [name for name, value in state.items() if not isinstance(value, Tensor)]:
         raise UserError(f"expected tensors only, got {other[0]}")
     try:  # tensors that share memory are refused, so each is copied
-        content = save({n: value.clone(memory_format=torch.contiguous_format) for n, value in state.items()})
+        apart = {n: value.clone(memory_format=torch.contiguous_format) for n, value in state.items()}
+        content = save(apart, {"format": "pt"})
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"expected other tensors: {first_line(error)}") from error
     return lambda file: file.write(content)

@@ -1,4 +1,4 @@
-"""``sparsenas.run``, ``search``, ``retrain``, ``export`` and ``report``."""
+"""``sparsenas.run``, ``search``, ``retrain``, ``export``, ``publish``, ``report`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from sparsenas.job.flags.flag import flags_of
 from sparsenas.job.flags.kinds import as_list, is_list
 from sparsenas.job.jobs import evolve_job, export_job, retrain_job, run_job, search_job
 from sparsenas.job.lookup import OBJECT
+from sparsenas.job.publishing import publish_job
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags
+from sparsenas.reporting import compare as write_comparison
 from sparsenas.reporting import report as write_report
 from sparsenas.rundir.results import ExportCheck
 from sparsenas.searching.config import Scoring
@@ -156,9 +158,43 @@ def export(run: Folder, **flags: Any) -> ExportCheck:
 
 
 @in_python
+def publish(
+    run: Folder, to: str | Path, *, license: str = "", upload: str = "", private: bool = False, **flags: Any
+) -> str:
+    """Writes a model folder that loads without sparsenas, with a model card, as ``sparsenas publish`` does.
+
+    Args:
+        run: what a search returned, or its run folder.
+        to: the folder: new, empty, or published before.
+        license: license of the weights for the card; without it the card states none.
+        upload: repository of the Hugging Face hub, as ``OWNER/NAME``, to which the folder is uploaded.
+        private: whether a repository that is made for it is private.
+        flags: ``space``, ``data``, ``objective`` and ``trust_plugins``, as for ``sparsenas.retrain``.
+
+    Returns the folder, or the address of what was uploaded. Raises ``UserError``.
+    """
+    path, objects, flags = _folder(run, flags)
+    trusted = flags.pop("trust_plugins")
+    return publish_job(path, Path(to), license, upload, private, trusted, objects=objects, **flags)
+
+
+@in_python
 def report(run: Folder) -> Path:
     """Writes ``report.html`` from the files of a run folder and returns its path. Raises ``UserError``."""
     return write_report(_folder(run, {})[0])
+
+
+@in_python
+def compare(*runs: Folder, out: str | Path = "compare.html") -> Path:
+    """Writes a page on which several runs stand side by side, as ``sparsenas compare`` does, and returns its path.
+
+    Args:
+        runs: what searches returned, or their run folders: at least two, perhaps of different spaces and tasks.
+        out: the page.
+
+    Raises ``UserError``.
+    """
+    return write_comparison([_folder(run, {})[0] for run in runs], Path(out))
 
 
 def _problem(space: object, data: object, objective: object) -> dict[str, Any]:

@@ -22,6 +22,8 @@ SWITCHES = (bool, bool | None)
 """Types of flags that are true where no value follows."""
 RUN = "run"
 """The parameter that is given without the name of its flag: a run folder."""
+RUNS = "runs"
+"""The parameter that takes all words that are not flags: run folders."""
 NAME = ".name"
 """``space.name`` is what ``--space`` gives, and ``space`` in YAML where no other flag of the space is given."""
 COUNT = ".count"
@@ -49,7 +51,7 @@ class Flag:
 def spelled(name: str) -> str:
     """A flag as help and messages write it: ``--scale-to``, ``--search.drop_path``, ``RUN``."""
     name = name.removesuffix(NAME).removesuffix(COUNT)
-    if name == RUN:
+    if name in (RUN, RUNS):
         return RUN.upper()
     return f"--{name}" if "." in name else f"--{name.replace('_', '-')}"
 

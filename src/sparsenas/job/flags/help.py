@@ -11,7 +11,7 @@ from typing import Any
 
 import docstring_parser
 
-from sparsenas.job.flags.flag import NAME, REQUIRED, RUN, Flag, Make, parameters, spelled
+from sparsenas.job.flags.flag import NAME, REQUIRED, RUN, RUNS, Flag, Make, parameters, spelled
 from sparsenas.job.flags.kind_words import metavar
 from sparsenas.job.flags.parse import FILES, Command, Line, flags_class, read_line
 from sparsenas.job.flags.plugins import TARGET
@@ -24,7 +24,7 @@ WIDTH, INDENT = 100, " " * 6
 def help_text(command: Command, argv: Sequence[str]) -> str:
     """The flags of a command, with those of the space, data set and method named in ``argv``. Raises ``UserError``."""
     line = read_line(flags_class(command), argv)
-    run = "RUN " if RUN in parameters(line.make) else ""
+    run = "RUN " if RUN in parameters(line.make) else "RUN RUN... " if RUNS in parameters(line.make) else ""
     about = (inspect.getdoc(command) or "").split("\n\nArgs:")[0]
     usage = f"usage: sparsenas {command.__name__} {run}[FLAGS]"
     return "\n".join([usage, "", about, "", *_entries(line), *_sections(line)])
@@ -35,10 +35,12 @@ def _entries(line: Line) -> Iterator[str]:
     docs = _docs(line.make)
     if RUN in docs:
         yield from _entry(RUN.upper(), docs[RUN])
+    if RUNS in docs:
+        yield from _entry(f"{RUN.upper()}...", docs[RUNS])
     recipes = f", or a recipe: {', '.join(shipped())}" if "search" in docs else ""
     yield from _entry(f"--{FILES} FILE", f"YAML file of flags{recipes}. Flags on the command line win. Repeatable.")
     for flag in line.known().values():
-        if flag.owner is line.make and flag.name not in (RUN, FILES):
+        if flag.owner is line.make and flag.name not in (RUN, RUNS, FILES):
             yield from _flag(flag)
     if TARGET in docs:
         yield from _entry(f"--{TARGET}.FLAG VALUE", docs[TARGET])

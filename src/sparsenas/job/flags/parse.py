@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from sparsenas.errors import UserError
 from sparsenas.job.flags.build import build, check_complete, construct, defaults
-from sparsenas.job.flags.flag import NAME, RUN, SWITCHES, Flag, Make, flags_of, is_section, parameters
+from sparsenas.job.flags.flag import NAME, RUN, RUNS, SWITCHES, Flag, Make, flags_of, is_section, parameters
 from sparsenas.job.flags.kinds import as_list
 from sparsenas.job.flags.plugins import TARGET, all_flags, check_code, default_names, names, target_flags
 from sparsenas.job.flags.saved import check_unchanged, saved_names
@@ -94,6 +94,8 @@ def read_line(make: Make, argv: Sequence[str]) -> Line:
     words = split_words(argv, {flag.name for flag in flags_of(make) if flag.kind in SWITCHES})
     if words.positional and RUN in parameters(make):
         words.flags.append((RUN, words.positional.pop(0)))
+    while words.positional and RUNS in parameters(make):
+        words.flags.append((RUNS, words.positional.pop(0)))
     if words.positional:
         raise UserError(f"expected flags, which begin with --, got {words.positional[0]!r}")
     files = [from_yaml(path) for path in words.of(FILES)]

@@ -10,7 +10,7 @@ from sparsenas.job.task import Task
 from sparsenas.job.trained import found
 from sparsenas.nn.quantize import freeze_weights
 from sparsenas.opening.opened import OpenedNetwork
-from sparsenas.opening.script import script
+from sparsenas.opening.script import SAVED, WeightsFile, script
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
@@ -38,8 +38,14 @@ def export_stage(run: Run, task: Task, net: nn.Module) -> ExportCheck:
 
 def _write_script(run: Run, task: Task) -> None:
     """Makes net.py, by which the user's own network takes the weights of net.pt."""
+    if (text := script_of(run, task)) is not None:
+        run.do(lambda: write_atomic(run / SCRIPT, lambda file: file.write(text.encode())))
+
+
+def script_of(run: Run, task: Task, source: WeightsFile = SAVED) -> str | None:
+    """The text of net.py, which reads the weights as ``source`` says; ``None`` unless a plain network was opened."""
     net = task.network("script", task.target)
-    if isinstance(net, OpenedNetwork):
-        set_gates(net, found(run, task.choices).gates())
-        text = script(net).encode()
-        run.do(lambda: write_atomic(run / SCRIPT, lambda file: file.write(text)))
+    if not isinstance(net, OpenedNetwork):
+        return None
+    set_gates(net, found(run, task.choices).gates())
+    return script(net, source)
