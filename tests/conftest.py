@@ -1,10 +1,12 @@
 """Settings for all tests: one thread a worker, properties that do not fail on a slow machine, and real runs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from tests.made_once import MadeOnce, sharing
 from tests.real_runs import RealRun, make
 
 torch.set_num_threads(1)
@@ -16,13 +18,22 @@ settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")
-def real_run(tmp_path_factory: pytest.TempPathFactory) -> RealRun:
-    """Gives small run folders that the commands have made, by name; each is made once."""
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Gives folders that take long to make, by name; each is made once for all processes of the tests."""
+    return sharing(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def real_run(tmp_path_factory: pytest.TempPathFactory, made_once: MadeOnce) -> RealRun:
+    """Gives small run folders that the commands have made, by name; each process of the tests has copies of its own."""
     folder = tmp_path_factory.mktemp("runs")
+
+    def made(name: str) -> Path:
+        return made_once(name, lambda out: make(name, out, made))
 
     def run(name: str) -> Path:
         if not (folder / name).exists():
-            make(name, folder / name, run)
+            shutil.copytree(made(name), folder / name)
         return folder / name
 
     return run

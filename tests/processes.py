@@ -18,7 +18,7 @@ import pytest
 PATIENCE = 300
 """Seconds that no process of the tests needs."""
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["sparsenas.commands.run", "sparsenas.commands.search"])
+FORKS.set_forkserver_preload(["sparsenas.commands.run", "sparsenas.commands.search", "sklearn.datasets"])
 
 
 class Running(ABC):

@@ -1,4 +1,4 @@
-"""Small runs of every method, made once per test process and only where a test asks for them. Copy before changing."""
+"""Small runs of every method, made once and only where a test asks for them. Copy before changing."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import DoublePrecision
+from tests.made_once import MadeOnce
 from torch import distributed as dist
 from torch import nn
 from torch.multiprocessing import start_processes
@@ -73,15 +74,14 @@ class Double(DoublePrecision):
         return data
 
 
-def spread(out: Path, size: int) -> dict[str, Any]:
-    """What a job of some processes finds out; the findings of the first one."""
+def spread(out: Path, size: int) -> None:
+    """Writes what the first one of some processes of a job finds out."""
+    out.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = (size, port, str(out))
     start_processes(_process, arguments, nprocs=size, start_method=FORKS.get_start_method())  # type: ignore[no-untyped-call]
-    found: dict[str, Any] = json.loads((out / "found.json").read_text())
-    return found
 
 
 def _process(number: int, size: int, port: int, out: str) -> None:
@@ -210,8 +210,10 @@ def _norm_differs() -> float:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
-    return {size: spread(tmp_path_factory.mktemp(f"{size}"), size) for size in SIZES}
+def found(made_once: MadeOnce) -> dict[int, dict[str, Any]]:
+    """What jobs of one and of several processes find out."""
+    folders = {size: made_once(f"processes {size}", lambda out, size=size: spread(out, size)) for size in SIZES}
+    return {size: json.loads((folder / "found.json").read_text()) for size, folder in folders.items()}
 
 
 @pytest.mark.parametrize("size", SIZES[1:])

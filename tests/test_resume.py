@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.made_once import MadeOnce
 
 from processes import Forked, Launched, Running
 
@@ -146,18 +147,9 @@ def agree(job: Job, ours: Path, whole: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def whole(made_once: MadeOnce) -> Callable[[str], Path]:
     """The folder of an uninterrupted run of a job."""
-    done: dict[str, Path] = {}
-
-    def run(name: str) -> Path:
-        if name not in done:
-            out = tmp_path_factory.mktemp("resume") / "whole"
-            JOBS[name].finish(out)
-            done[name] = out
-        return done[name]
-
-    return run
+    return lambda name: made_once(f"uninterrupted {name}", JOBS[name].finish)
 
 
 @pytest.mark.parametrize(("name", "seed"), [(n, seed) for n in JOBS for seed in (0, 1) if not (seed and n in ONCE)])
