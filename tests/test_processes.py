@@ -63,6 +63,8 @@ ROUNDING = 1e-5
 SLOW, FAST = 0.0003, 0.05
 """Learning rates: rounding tips a ReLU now and then, which tells more the faster the weights change."""
 TRAININGS = [("spos", "32-true"), ("retrain", "32-true"), *((name, "64-true") for name in (*METHODS, "retrain"))]
+NEVER = 1e9
+"""Seconds between checkpoints, which are another test's."""
 RECIPE = Recipe(epochs=STEPS, batch=64, lr=0.05, augment=False)
 """An epoch is one step, so that the log has the loss of every step."""
 
@@ -130,7 +132,7 @@ def _losses(out: Path, name: str, precision: str) -> list[float]:
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[Double()] if precision == "64-true" else [])
     recipe = replace(RECIPE, lr=SLOW if precision == "32-true" or name == "dso" else FAST)
     task, run = _task("losses", METHODS.get(name, "tiny")), _folder(out / f"{name} {precision}")
-    checkpoint = Checkpoint(run, "stage", 0)
+    checkpoint = Checkpoint(run, "stage", NEVER)
     if name == "retrain":
         arch = Arch(task.choices, {name: (choice.most,) for name, choice in task.choices.items()})
         plain = task.plain(arch, "retrain")
@@ -147,7 +149,7 @@ def _own_paths_differ(out: Path) -> float:
     task, run, recipe = _task("own"), _folder(out / "own"), replace(RECIPE, epochs=3, own_paths=True)
     first, second = (task.network("supernet") for _ in range(2))
     learner = make_method(Plugin("spos", {}), task, recipe)
-    fabric, checkpoint = Fabric(accelerator="cpu", devices=1), Checkpoint(run, "stage", 0)
+    fabric, checkpoint = Fabric(accelerator="cpu", devices=1), Checkpoint(run, "stage", NEVER)
     train_supernet(fabric, first, learner, task.data, task.objective, recipe, 0, RunLogger(run), checkpoint)
 
     learner, optimizer = make_method(Plugin("spos", {}), task, recipe), make_optimizer(recipe, second.train())
