@@ -42,6 +42,26 @@ class Width(Gated, Derivable):
         return ChosenWidth(self.value)
 
 
+class Expansion(Width):
+    """A choice among factors: so many times the channels of ``base``, rounded down. ``values`` are for its largest."""
+
+    def __init__(self, name: str, base: int | Width, factors: Sequence[float]) -> None:
+        """Raises ``UserError`` unless ``factors`` increase, and give increasing positive channel numbers."""
+        super().__init__(name, [int(most(base) * factor) for factor in factors], [str(factor) for factor in factors])
+        self.base, self.factors = base, tuple(factors)
+
+    @property
+    def value(self) -> int:
+        """The channel number that is chosen now."""
+        return int(now(self.base) * self.factors[self.gate.picks[0]])
+
+    def active_choices(self) -> Iterator[tuple[str, Picks]]:
+        """This choice, and that of the base."""
+        yield from super().active_choices()
+        if isinstance(self.base, Width):
+            yield from self.base.active_choices()
+
+
 class ChosenWidth(nn.Module):
     """The chosen number in a derived network, in place of the ``Width``."""
 
@@ -50,17 +70,21 @@ class ChosenWidth(nn.Module):
         self.value = value
 
 
-def _most(width: int | Width) -> int:
+def most(width: int | Width) -> int:
+    """The largest number of channels."""
     return width.values[-1] if isinstance(width, Width) else width
 
 
-def _now(width: int | Width) -> int:
+def now(width: int | Width) -> int:
+    """The number of channels that is chosen now."""
     return width.value if isinstance(width, Width) else width
 
 
 def _alike(one: int | Width, other: int | Width) -> bool:
     """Whether two widths are always equal: the same number, or one choice, which has one name."""
-    if isinstance(one, Width) and isinstance(other, Width):
+    if isinstance(one, Expansion) and isinstance(other, Expansion):
+        return one.choice == other.choice and one.factors == other.factors and _alike(one.base, other.base)
+    if isinstance(one, Width) and type(one) is type(other):
         return one.choice == other.choice and one.values == other.values
     return one == other
 
@@ -87,14 +111,14 @@ class SliceConv2d(Derivable):
                 + " and ".join(told)
             )
         self.inputs, self.outputs, self.depthwise = inputs, outputs, depthwise
-        groups = _most(inputs) if depthwise else 1
-        full = nn.Conv2d(_most(inputs), _most(outputs), kernel, stride, padding, dilation, groups, bias)
+        groups = most(inputs) if depthwise else 1
+        full = nn.Conv2d(most(inputs), most(outputs), kernel, stride, padding, dilation, groups, bias)
         self.stride, self.padding, self.dilation = full.stride, padding, dilation
         self.weight, self.bias = full.weight, full.bias
 
     def slices(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the chosen widths, as views of the full ones."""
-        outputs, inputs = _now(self.outputs), 1 if self.depthwise else _now(self.inputs)
+        outputs, inputs = now(self.outputs), 1 if self.depthwise else now(self.inputs)
         return self.weight[:outputs, :inputs], None if self.bias is None else self.bias[:outputs]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,7 +132,7 @@ class SliceConv2d(Derivable):
     def derived(self) -> nn.Module:
         """An ``nn.Conv2d`` of the chosen widths."""
         weight, bias = self.slices()
-        inputs, outputs = _now(self.inputs), _now(self.outputs)
+        inputs, outputs = now(self.inputs), now(self.outputs)
         conv = nn.Conv2d(
             inputs,
             outputs,
@@ -120,7 +144,7 @@ class SliceConv2d(Derivable):
             bias is not None,
             device="meta",  # without drawing weights
         )
-        return _filled(conv, weight, bias).train(self.training)
+        return filled(conv, weight, bias).train(self.training)
 
 
 class SliceLinear(Derivable):
@@ -129,13 +153,13 @@ class SliceLinear(Derivable):
     def __init__(self, inputs: int | Width, outputs: int | Width, bias: bool = True) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
-        full = nn.Linear(_most(inputs), _most(outputs), bias)
+        full = nn.Linear(most(inputs), most(outputs), bias)
         self.weight, self.bias = full.weight, full.bias
 
     def slices(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the chosen widths, as views of the full ones."""
-        outputs = _now(self.outputs)
-        return self.weight[:outputs, : _now(self.inputs)], None if self.bias is None else self.bias[:outputs]
+        outputs = now(self.outputs)
+        return self.weight[:outputs, : now(self.inputs)], None if self.bias is None else self.bias[:outputs]
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, *self.slices())
@@ -143,8 +167,8 @@ class SliceLinear(Derivable):
     def derived(self) -> nn.Module:
         """An ``nn.Linear`` of the chosen widths."""
         weight, bias = self.slices()
-        linear = nn.Linear(_now(self.inputs), _now(self.outputs), bias is not None, device="meta")
-        return _filled(linear, weight, bias).train(self.training)
+        linear = nn.Linear(now(self.inputs), now(self.outputs), bias is not None, device="meta")
+        return filled(linear, weight, bias).train(self.training)
 
 
 class SliceBatchNorm2d(Derivable):
@@ -159,33 +183,33 @@ class SliceBatchNorm2d(Derivable):
     def __init__(self, features: int | Width, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
         super().__init__()
         self.features, self.eps, self.momentum = features, eps, momentum
-        self.weight = nn.Parameter(torch.ones(_most(features))) if affine else None
-        self.bias = nn.Parameter(torch.zeros(_most(features))) if affine else None
-        self.register_buffer("running_mean", torch.zeros(_most(features)))
-        self.register_buffer("running_var", torch.ones(_most(features)))
+        self.weight = nn.Parameter(torch.ones(most(features))) if affine else None
+        self.bias = nn.Parameter(torch.zeros(most(features))) if affine else None
+        self.register_buffer("running_mean", torch.zeros(most(features)))
+        self.register_buffer("running_var", torch.ones(most(features)))
 
     def _affine(self) -> tuple[Tensor | None, Tensor | None]:
-        n = _now(self.features)
+        n = now(self.features)
         return None if self.weight is None else self.weight[:n], None if self.bias is None else self.bias[:n]
 
     def forward(self, x: Tensor) -> Tensor:
-        n = _now(self.features)
+        n = now(self.features)
         mean, var = self.running_mean[:n], self.running_var[:n]
         return F.batch_norm(x, mean, var, *self._affine(), self.training, self.momentum, self.eps)
 
     def derived(self) -> nn.Module:
         """An ``nn.BatchNorm2d`` of the chosen width with the statistics as they are."""
-        n = _now(self.features)
+        n = now(self.features)
         mean, var = self.running_mean[:n].clone(), self.running_var[:n].clone()
         norm = nn.BatchNorm2d(n, self.eps, self.momentum, device=mean.device, dtype=mean.dtype)
         weight, bias = self._affine()
         if weight is not None:
-            _filled(norm, weight, bias)
+            filled(norm, weight, bias)
         norm.running_mean, norm.running_var = mean, var
         return norm.train(self.training)
 
 
-def _filled(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
+def filled(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
     """``layer`` with copies of these parameters."""
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None:

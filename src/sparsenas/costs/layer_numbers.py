@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ FEWEST = 8
 """A number is looked for in no fewer architectures."""
 MOST_PARTS = 150
 """With more known numbers than this no long sums are looked for."""
+MOST_PAIRED = 100
+"""With more choices than this no tables over two of them are looked for."""
 
 Terms = tuple[Factor, ...]
 """A number as a sum of tables."""
@@ -31,7 +34,7 @@ class KnownNumber(NamedTuple):
 
 
 class Numbers:
-    """Finds for each number a table over the one choice that decides it, or sums and products of such tables.
+    """Finds for each number a table over the one or two choices that decide it, or sums and products of such tables.
 
     A number of a layer is known in the architectures in which the layer runs. What is found agrees with all of
     these; that it holds for all others is to be checked.
@@ -67,7 +70,7 @@ class Numbers:
         if len(found) == 1 and not np.isnan(found[0].values).any():
             return self._as_known((found[0],))
         self.unclear |= bool(found)
-        return None if len(found) > 1 else self._composed(seen, runs)
+        return None if len(found) > 1 else self._composed(seen, runs) or self._paired(seen, runs)
 
     def _constant(self, seen: Integers) -> KnownNumber:
         return self._as_known((Factor((), np.array(float(seen[0]))),))
@@ -84,6 +87,24 @@ class Numbers:
             if not (table[at] == seen).all():
                 return None
         return Factor((name,), table)
+
+    def _paired(self, seen: Integers, runs: Mask) -> KnownNumber | None:
+        """A table over two choices, such as a width that is a factor times another one, rounded."""
+        names = [name for name, choice in self._choices.items() if choice.single]
+        if len(names) > MOST_PAIRED:
+            return None
+        pairs = (self._table_of_two(pair, seen, runs) for pair in itertools.combinations(names, 2))
+        found = [table for table in pairs if table is not None]
+        if len(found) == 1 and not np.isnan(found[0].values).any():
+            return self._as_known((found[0],))
+        self.unclear |= bool(found)
+        return None
+
+    def _table_of_two(self, names: tuple[str, str], seen: Integers, runs: Mask) -> Factor | None:
+        at = tuple(self._settings[name][runs] for name in names)
+        table = np.full([self._sizes[name] for name in names], np.nan)
+        table[at] = seen
+        return Factor(names, table) if (table[at] == seen).all() else None
 
     def _composed(self, seen: Integers, runs: Mask) -> KnownNumber | None:
         """The sum of two to four known numbers, or the product of two; each may be a constant."""

@@ -58,10 +58,10 @@ class Scale(nn.Module):
 
 
 class DropPath(nn.Module):
-    """In training sets the input of some images to 0 and scales that of the others; else does nothing.
+    """In training sets the input of some examples to 0 and scales that of the others; else does nothing.
 
     Args:
-        rate: probability per image.
+        rate: probability per example.
         share: multiplies the rate that ``set_drop_path`` sets.
     """
 
@@ -73,7 +73,7 @@ class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        kept = torch.empty(len(x), 1, 1, 1, device=x.device, dtype=x.dtype).bernoulli_(1 - self.rate)
+        kept = x.new_empty(len(x), *[1] * (x.dim() - 1)).bernoulli_(1 - self.rate)
         return x / (1 - self.rate) * kept
 
 

@@ -24,6 +24,7 @@ from sparsenas.spaces.resnet import resnet18 as resnet18
 from sparsenas.spaces.resnet import resnet34 as resnet34
 from sparsenas.spaces.shufflenet import shufflenet as shufflenet
 from sparsenas.spaces.tiny import tiny as tiny
+from sparsenas.spaces.vit import vit as vit
 
 SPACES: dict[str, Callable[..., nn.Module]] = {
     "tiny": tiny,
@@ -38,6 +39,7 @@ SPACES: dict[str, Callable[..., nn.Module]] = {
     "darts_imagenet": darts_imagenet,
     "dso": dso,
     "dso_imagenet": dso_imagenet,
+    "vit": vit,
 }
 """The spaces that the command line knows by name, beside ``open``, which needs a network."""
 BRIDGES: dict[str, type[Bridge]] = {"timm": Timm, "torchvision": Torchvision, "hf": HuggingFace}
