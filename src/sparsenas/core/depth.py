@@ -12,7 +12,7 @@ from sparsenas.core.gate import Gated
 from sparsenas.errors import UserError
 
 
-class Deep(Gated, Derivable):
+class OptionalBlock(Gated, Derivable):
     """A block that only the deeper options of a choice of depth run; under the others it returns its input.
 
     All blocks of a row that may be left out have the same ``name`` and ``depths``, and so one choice.

@@ -42,12 +42,14 @@ class Width(Gated, Derivable):
         return ChosenWidth(self.value)
 
 
-class Expansion(Width):
-    """A choice among factors: so many times the channels of ``base``, rounded down. ``values`` are for its largest."""
+class Expansion(Gated, Derivable):
+    """A choice among factors of a width, in place of a ``Width``: so many times the channels of ``base``, rounded down."""
 
     def __init__(self, name: str, base: int | Width, factors: Sequence[float]) -> None:
-        """Raises ``UserError`` unless ``factors`` increase, and give increasing positive channel numbers."""
-        super().__init__(name, [int(most(base) * factor) for factor in factors], [str(factor) for factor in factors])
+        """Raises ``UserError`` unless ``factors`` are positive and increasing."""
+        if not factors or list(factors) != sorted(set(factors)) or factors[0] <= 0:
+            raise UserError(f"expansion {name!r}: expected increasing positive factors, got {tuple(factors)}")
+        super().__init__(Choice(name, tuple(map(str, factors))))
         self.base, self.factors = base, tuple(factors)
 
     @property
@@ -57,9 +59,13 @@ class Expansion(Width):
 
     def active_choices(self) -> Iterator[tuple[str, Picks]]:
         """This choice, and that of the base."""
-        yield from super().active_choices()
+        yield self.choice.name, self.gate.picks
         if isinstance(self.base, Width):
             yield from self.base.active_choices()
+
+    def derived(self) -> nn.Module:
+        """The chosen number, for modules that hold their ``Expansion``."""
+        return ChosenWidth(self.value)
 
 
 class ChosenWidth(nn.Module):
@@ -70,22 +76,28 @@ class ChosenWidth(nn.Module):
         self.value = value
 
 
-def most(width: int | Width) -> int:
+Channels = int | Width | Expansion
+"""A number of channels, fixed or chosen."""
+
+
+def most(channels: Channels) -> int:
     """The largest number of channels."""
-    return width.values[-1] if isinstance(width, Width) else width
+    if isinstance(channels, Expansion):
+        return int(most(channels.base) * channels.factors[-1])
+    return channels.values[-1] if isinstance(channels, Width) else channels
 
 
-def now(width: int | Width) -> int:
+def now(channels: Channels) -> int:
     """The number of channels that is chosen now."""
-    return width.value if isinstance(width, Width) else width
+    return channels if isinstance(channels, int) else channels.value
 
 
-def _alike(one: int | Width, other: int | Width) -> bool:
-    """Whether two widths are always equal: the same number, or one choice, which has one name."""
+def _alike(one: Channels, other: Channels) -> bool:
+    """Whether two numbers are always equal: the same number, or one choice, which has one name."""
+    if isinstance(one, Width) and isinstance(other, Width):
+        return one.choice == other.choice and one.values == other.values
     if isinstance(one, Expansion) and isinstance(other, Expansion):
         return one.choice == other.choice and one.factors == other.factors and _alike(one.base, other.base)
-    if isinstance(one, Width) and type(one) is type(other):
-        return one.choice == other.choice and one.values == other.values
     return one == other
 
 
@@ -94,8 +106,8 @@ class SliceConv2d(Derivable):
 
     def __init__(
         self,
-        inputs: int | Width,
-        outputs: int | Width,
+        inputs: Channels,
+        outputs: Channels,
         kernel: int,
         stride: int = 1,
         padding: int = 0,
@@ -105,7 +117,7 @@ class SliceConv2d(Derivable):
     ) -> None:
         super().__init__()
         if depthwise and not _alike(inputs, outputs):
-            told = [f"width {one.choice.name}" if isinstance(one, Width) else f"{one}" for one in (inputs, outputs)]
+            told = [f"{one}" if isinstance(one, int) else f"width {one.choice.name}" for one in (inputs, outputs)]
             raise UserError(
                 "SliceConv2d: expected the same channels as inputs and outputs, since it is depthwise, got "
                 + " and ".join(told)
@@ -150,7 +162,7 @@ class SliceConv2d(Derivable):
 class SliceLinear(Derivable):
     """A linear layer whose input or output features may be a ``Width``."""
 
-    def __init__(self, inputs: int | Width, outputs: int | Width, bias: bool = True) -> None:
+    def __init__(self, inputs: Channels, outputs: Channels, bias: bool = True) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
         full = nn.Linear(most(inputs), most(outputs), bias)
@@ -180,7 +192,7 @@ class SliceBatchNorm2d(Derivable):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, features: int | Width, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
+    def __init__(self, features: Channels, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
         super().__init__()
         self.features, self.eps, self.momentum = features, eps, momentum
         self.weight = nn.Parameter(torch.ones(most(features))) if affine else None

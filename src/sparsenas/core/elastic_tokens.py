@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sparsenas.core.derive import Derivable
-from sparsenas.core.elastic import Width, filled, most, now
+from sparsenas.core.elastic import Channels, filled, most, now
 from sparsenas.nn.transformer import Tokens
 
 
 class SliceLayerNorm(Derivable):
-    """Layer norm over a ``Width`` of channels."""
+    """Layer norm over channels that may be a ``Width``."""
 
-    def __init__(self, features: int | Width, eps: float = 1e-5) -> None:
+    def __init__(self, features: Channels, eps: float = 1e-5) -> None:
         super().__init__()
         self.features, self.eps = features, eps
         self.weight = nn.Parameter(torch.ones(most(features)))
@@ -32,14 +32,14 @@ class SliceLayerNorm(Derivable):
 
 
 class SliceTokens(Derivable):
-    """``Tokens`` of a ``Width`` of channels.
+    """``Tokens`` whose channels may be a ``Width``.
 
     Args:
         features: the channels.
         length: number of tokens of an input.
     """
 
-    def __init__(self, features: int | Width, length: int) -> None:
+    def __init__(self, features: Channels, length: int) -> None:
         super().__init__()
         self.features = features
         self.token = nn.Parameter(torch.zeros(1, 1, most(features)))
@@ -52,4 +52,5 @@ class SliceTokens(Derivable):
     def derived(self) -> nn.Module:
         """The ``Tokens`` of the chosen width."""
         n = now(self.features)
-        return Tokens(self.token[..., :n].detach().clone(), self.position[..., :n].detach().clone()).train(self.training)
+        token, position = (full[..., :n].detach().clone() for full in (self.token, self.position))
+        return Tokens(token, position).train(self.training)

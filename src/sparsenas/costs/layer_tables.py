@@ -27,7 +27,8 @@ from sparsenas.errors import UserError
 TRACES = 24
 """So many architectures are traced, or three for each option of the largest choice.
 
-Where it stays unclear what decides a number, there are twice as many, and then four times.
+Where it stays unclear what decides a number, there are twice as many, and then four times. In the last ones no option
+is rare, which tells apart the pairs of choices that decide a number together.
 """
 
 
@@ -77,7 +78,7 @@ def _factors(space: TracedSpace, where: Mapping[nn.Module, Conditions], names: S
     most = max((len(space.choices[name].options) for name in names if space.choices[name].single), default=0)
     first = max(TRACES, 3 * most) if names else 1
     for count in (first, 2 * first, 4 * first):
-        fresh = list(itertools.islice(_designs(space, names, rng), count - len(picks)))
+        fresh = list(itertools.islice(_designs(space, names, rng, count > 2 * first), count - len(picks)))
         for i, chosen in enumerate(fresh, len(picks)):
             observe(space, chosen, i, seen)
         picks += fresh
@@ -93,17 +94,19 @@ def _factors(space: TracedSpace, where: Mapping[nn.Module, Conditions], names: S
     raise NotFound
 
 
-def _designs(space: TracedSpace, names: Sequence[str], rng: np.random.Generator) -> Iterator[dict[str, Picks]]:
+def _designs(
+    space: TracedSpace, names: Sequence[str], rng: np.random.Generator, even: bool
+) -> Iterator[dict[str, Picks]]:
     """Random picks without end, in which every option of a choice comes equally often.
 
-    Of two options the first comes three times as often: the other one often skips what it runs.
+    Unless ``even``, the first of two options comes three times as often: the other one often skips what it runs.
     """
     waiting: dict[str, list[int]] = {name: [] for name in names}
     while True:
         picks: dict[str, Picks] = {}
         for name in names:
             choice = space.choices[name]
-            options = range(len(choice.options)) if len(choice.options) != 2 else (0, 0, 0, 1)
+            options = range(len(choice.options)) if even or len(choice.options) != 2 else (0, 0, 0, 1)
             waiting[name] = waiting[name] or rng.permutation(options).tolist()
             size = 1 if choice.single else int(rng.integers(choice.least, choice.most + 1))
             more = [o for o in rng.permutation(len(choice.options)).tolist() if o != waiting[name][0]]

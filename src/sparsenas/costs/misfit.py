@@ -145,7 +145,7 @@ def _other_width(run: _Run) -> str | None:
     if layer is None or not isinstance(sliced, SliceConv2d | SliceLinear | SliceBatchNorm2d):
         return None
     reads = sliced.features if isinstance(sliced, SliceBatchNorm2d) else sliced.inputs
-    said = f"{reads.value} channels of width {reads.choice.name}" if isinstance(reads, Width) else f"{reads} channels"
+    said = f"{reads} channels" if isinstance(reads, int) else f"{reads.value} channels of width {reads.choice.name}"
     return (
         f"{run.told(layer)}: expected {said}, got {_all_shapes(run.inputs[layer])}; "
         "a layer must have the Width of the layer that it reads"

@@ -12,7 +12,7 @@ from sparsenas.parsing import parse_json
 from sparsenas.spaces.genotype import OPS, Connections, Genotype
 from sparsenas.spaces.shufflenet import KERNELS, WIDTHS
 
-Flag = str | int | tuple[int, ...]
+Flag = str | int | tuple[int, ...] | tuple[float, ...]
 
 
 class Published(NamedTuple):
@@ -37,6 +37,17 @@ def _spos(blocks: str, widths: str = "") -> Published:
 def _mobile(space: str, layers: str, flags: Mapping[str, Flag]) -> Published:
     """From the label of each layer."""
     return Published(space, flags, {f"layer{i + 1}": label for i, label in enumerate(layers.split())})
+
+
+def _vit(embed: int, heads: str, ratios: str, deepest: int) -> Published:
+    """From the heads and the MLP ratio of each block; blocks that do not run have the first options."""
+    every = sorted(set(ratios.split()))
+    arch: dict[str, str | list[str]] = {"embed": str(embed), "depth": str(len(ratios.split()))}
+    for i in range(deepest):
+        runs = i < len(ratios.split())
+        arch[f"block{i + 1}.heads"] = heads.split()[i] if runs else min(heads.split())
+        arch[f"block{i + 1}.ratio"] = ratios.split()[i] if runs else every[0]
+    return Published("vit", {"ratios": tuple(map(float, every))}, arch)
 
 
 CIFAR: Mapping[str, Flag] = {"width": 36, "cells": 20, "closing_norms": "none"}
@@ -108,6 +119,13 @@ PUBLISHED: Mapping[str, Published] = {
         CIFAR,
         "s3.0 s3.1 s3.0 s3.1 s3.1 sk.0 sk.0 d3.2",
         "mp.0 mp.1 sk.2 mp.1 mp.0 sk.2 sk.2 mp.1",
+    ),
+    # AutoFormer-T: 1.3 G, 5.7 M parameters, 25.3 % error; relative positions are left out here.
+    "autoformer_t": _vit(
+        192,
+        "3 3 3 3 3 3 3 3 3 3 4 3 3",
+        "3.5 3.5 3.0 3.5 3.0 3.0 4.0 4.0 3.5 4.0 3.5 4.0 3.5",
+        deepest=14,
     ),
 }
 """By name, as ``--arch`` takes it."""
