@@ -2,11 +2,15 @@ from .core.arch import Arch as Arch
 from .core.canonical import canonicalize as canonicalize
 from .core.choice import Choice as Choice
 from .core.dag import Dag as Dag
+from .core.depth import OptionalBlock as OptionalBlock
 from .core.derive import derive as derive
+from .core.elastic import Expansion as Expansion
 from .core.elastic import SliceBatchNorm2d as SliceBatchNorm2d
 from .core.elastic import SliceConv2d as SliceConv2d
 from .core.elastic import SliceLinear as SliceLinear
 from .core.elastic import Width as Width
+from .core.elastic_tokens import SliceLayerNorm as SliceLayerNorm
+from .core.elastic_tokens import SliceTokens as SliceTokens
 from .core.gate import Gate as Gate
 from .core.gate import choices as choices
 from .core.gate import set_gates as set_gates
@@ -50,18 +54,22 @@ __all__ = [
     "CostTable",
     "Dag",
     "Data",
+    "Expansion",
     "Found",
     "Gate",
     "Join",
     "Method",
     "Objective",
+    "OptionalBlock",
     "QuantConv2d",
     "QuantLinear",
     "Recipe",
     "Scoring",
     "SliceBatchNorm2d",
     "SliceConv2d",
+    "SliceLayerNorm",
     "SliceLinear",
+    "SliceTokens",
     "Split",
     "UserError",
     "Width",

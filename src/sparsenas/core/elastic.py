@@ -43,7 +43,7 @@ class Width(Gated, Derivable):
 
 
 class Expansion(Gated, Derivable):
-    """A choice among factors of a width, in place of a ``Width``: so many times the channels of ``base``, rounded down."""
+    """A choice among factors, in place of a ``Width``: so many times the channels of ``base``, rounded down."""
 
     def __init__(self, name: str, base: int | Width, factors: Sequence[float]) -> None:
         """Raises ``UserError`` unless ``factors`` are positive and increasing."""

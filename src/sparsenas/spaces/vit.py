@@ -87,7 +87,7 @@ def _attention(width: Width, inner: Width, size: int, drop: float) -> nn.Module:
     return Residual(nn.Sequential(SliceLayerNorm(width), attention, DropPath(share=drop)))
 
 
-def _mlp(width: Width, middle: Width, drop: float) -> nn.Module:
+def _mlp(width: Width, middle: Expansion, drop: float) -> nn.Module:
     layers = (SliceLinear(width, middle), nn.GELU(), SliceLinear(middle, width))
     return Residual(nn.Sequential(SliceLayerNorm(width), *layers, DropPath(share=drop)))
 
