@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,15 @@ def _process(number: int, size: int, port: int, out: str) -> None:
         dist.destroy_process_group()
 
 
-def _task(name: str, space: str = "tiny") -> Task:
+@cache
+def _task(space: str = "tiny") -> Task:
     flags = {"width": 8, "blocks": 4} if space == "tiny" else {}
-    task = make_task(Plugin(space, flags), Plugin("digits", {}), Plugin("classification"), [], 0, torch.device("cpu"))
+    return make_task(Plugin(space, flags), Plugin("digits", {}), Plugin("classification"), [], 0, torch.device("cpu"))
+
+
+def _on_few(task: Task) -> Task:
     few = {part: _noisy(getattr(task.data, part).subset(torch.arange(100))) for part in ("train", "val")}
-    return replace(task, data=replace(task.data, **few)) if name != "scores" else task
+    return replace(task, data=replace(task.data, **few))
 
 
 def _folder(path: Path) -> Run:
@@ -119,7 +124,7 @@ def _noisy(images: Split) -> Split:
 
 
 def _scores(out: Path) -> list[tuple[float, float]]:
-    task = _task("scores")
+    task = _task()
     net = task.network("supernet")
     rng = np.random.default_rng(0)
     archs = [Arch(task.choices, {n: c.sample(rng) for n, c in task.choices.items()}) for _ in range(50)]
@@ -131,7 +136,7 @@ def _losses(out: Path, name: str, precision: str) -> list[float]:
     """The losses of some steps of a supernet under a method, or of a plain network's training."""
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[Double()] if precision == "64-true" else [])
     recipe = replace(RECIPE, lr=SLOW if precision == "32-true" or name == "dso" else FAST)
-    task, run = _task("losses", METHODS.get(name, "tiny")), _folder(out / f"{name} {precision}")
+    task, run = _on_few(_task(METHODS.get(name, "tiny"))), _folder(out / f"{name} {precision}")
     checkpoint = Checkpoint(run, "stage", NEVER)
     if name == "retrain":
         arch = Arch(task.choices, {name: (choice.most,) for name, choice in task.choices.items()})
@@ -146,7 +151,7 @@ def _losses(out: Path, name: str, precision: str) -> list[float]:
 
 def _own_paths_differ(out: Path) -> float:
     """How far weights trained on a path a process are from those of one process that adds up the paths' gradients."""
-    task, run, recipe = _task("own"), _folder(out / "own"), replace(RECIPE, epochs=3, own_paths=True)
+    task, run, recipe = _on_few(_task()), _folder(out / "own"), replace(RECIPE, epochs=3, own_paths=True)
     first, second = (task.network("supernet") for _ in range(2))
     learner = make_method(Plugin("spos", {}), task, recipe)
     fabric, checkpoint = Fabric(accelerator="cpu", devices=1), Checkpoint(run, "stage", NEVER)

@@ -16,6 +16,9 @@ import pytest
 from tests.made_once import MadeOnce
 
 from processes import Forked, Launched, Running
+from sparsenas.errors import UserError
+from sparsenas.rundir.checkpoint import NEWEST
+from sparsenas.rundir.tensors import load_tensors
 
 Begun = Callable[[Path], bool]
 
@@ -30,6 +33,21 @@ def after(stage: str, count: int = 1) -> Begun:
     return lambda out: epochs(out, stage) >= count
 
 
+def inside(stage: str, count: int) -> Begun:
+    """Whether so many epochs of a stage are done, and the newest checkpoint was written within an epoch."""
+
+    def begun(out: Path) -> bool:
+        if epochs(out, stage) < count:
+            return False
+        try:
+            state = load_tensors(out / NEWEST)
+        except UserError:
+            return False  # between two checkpoints, there is none under that name
+        return state["stage"] == stage and len(state["epoch"]["rows"]) > 0
+
+    return begun
+
+
 @dataclass(frozen=True)
 class Job:
     """What is run, when it is killed, and what it must leave."""
@@ -41,10 +59,13 @@ class Job:
     command: str = "run"
     launcher: tuple[str, ...] = ()
     """What starts it, where that matters; else it is forked, which is much faster."""
+    seconds: float = 0.2
+    """Between checkpoints: some in each epoch, but not one for each step, which would take longer than the steps."""
 
     def start(self, out: Path) -> Running:
         """Begins or resumes the job."""
-        words = [self.command, "--out", str(out), "--resume", *SHORT, *self.flags]
+        seconds = f"--checkpoint_seconds={self.seconds}"
+        words = [self.command, "--out", str(out), "--resume", *SHORT, seconds, *self.flags]
         output = out.with_name(f"{out.name}.txt")
         return Launched([*self.launcher, *words], output) if self.launcher else Forked(words, output)
 
@@ -69,7 +90,7 @@ def wait(out: Path, process: Running, begun: Begun) -> None:
 
 
 PYTHON = (sys.executable, "-m", "sparsenas")
-SHORT = ("--accelerator=cpu", "--checkpoint_seconds=0.03", "--search.epochs=8")
+SHORT = ("--accelerator=cpu", "--search.epochs=8")
 EVOLUTION = (
     "--space.width=8", "--space.blocks=3", "--method.population=20", "--method.generations=4", "--method.parents=5",
     "--method.mutants=10", "--method.crossovers=10", "--method.bins=3", "--budget=flops<=60e3",
@@ -105,9 +126,10 @@ JOBS = {
     ),
     "IstaOneStage": Job(
         (*SMALL_DARTS, "--method=ista_one_stage", "--search.drop_path=0.2", "--search.auxiliary=0.4"),
-        (after("supernet"), after("supernet", 3), after("supernet", 6)),
+        (after("supernet"), inside("supernet", 3), after("supernet", 6)),
         (*SEARCHED, "net.pt"),
         "search",
+        seconds=0.6,
     ),
     "Dso": Job(
         (*SMALL_DSO, "--method.prune_every=2", "--method.pretrain=0.25", "--budget=flops<=200e3"),
