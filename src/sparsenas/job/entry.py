@@ -19,6 +19,8 @@ from sparsenas.data.finite import first_not_finite
 from sparsenas.data.lazy import LazyExamples, first_wrong, own_generators
 from sparsenas.errors import UserError, told
 from sparsenas.job.plugin import Plugin
+from sparsenas.nn.cpu_conv import CPU_CONVOLUTIONS
+from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.nn.tree import Tree, call, map_tensors, shapes, tensors
 from sparsenas.objectives import Objective
 from sparsenas.objectives.checks import check_counts, check_loss, check_mean, check_metrics, check_names
@@ -121,7 +123,8 @@ def _placed(net: nn.Module, data: Data) -> nn.Module:
 def _run(where: str, net: nn.Module, data: Data, objective: Objective, batch: Split) -> None:
     """A step on a batch, then the batch and its first example in eval mode. Raises ``UserError``."""
     x = _tried(f"{where}: the data's augmentation", lambda: data.prepared(batch.inputs, augment=True))
-    output = _tried(f"{where}, training on inputs {shapes(x)}", lambda: main_output(call(net.train(), x)))
+    with FunctionOverrides(CPU_CONVOLUTIONS):
+        output = _tried(f"{where}, training on inputs {shapes(x)}", lambda: main_output(call(net.train(), x)))
     _checked(where, objective.check, output, batch.targets)
     loss = _tried(f"{where}: the objective", lambda: objective.training_loss(output, batch.targets, 0.0))
     _checked(where, check_loss, loss, output)

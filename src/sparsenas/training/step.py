@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from sparsenas.data import Data, Split, Target, blended, cutout
 from sparsenas.distributed.collectives import average_gradients, world
 from sparsenas.distributed.sync_batch_norm import SYNCED
-from sparsenas.nn.depthwise_grad import DEPTHWISE
+from sparsenas.nn.cpu_conv import CPU_CONVOLUTIONS
 from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.nn.tree import Tree
 from sparsenas.training.recipe import Recipe
@@ -27,9 +27,9 @@ def inputs(data: Data, batch: Split, recipe: Recipe, epoch: int) -> tuple[Tree, 
 
 
 def overrides(device: torch.device, recipe: Recipe) -> AbstractContextManager[object]:
-    """Faster gradients on processors; several processes on the same path share the statistics of batch norms."""
+    """Right, fast gradients on processors; several processes on the same path share the statistics of batch norms."""
     norms = SYNCED if world() > 1 and not recipe.own_paths else {}
-    replaced = {**norms, **(DEPTHWISE if device.type == "cpu" else {})}
+    replaced = {**norms, **(CPU_CONVOLUTIONS if device.type == "cpu" else {})}
     return FunctionOverrides(replaced) if replaced else nullcontext()  # it takes every call through Python
 
 
