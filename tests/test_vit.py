@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sparsenas.commands.run import run
 from sparsenas.core.arch import Arch, space_size
 from sparsenas.core.canonical import canonicalize
 from sparsenas.core.depth import OptionalBlock
@@ -17,6 +18,7 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable
 from sparsenas.costs.factors import FactorCosts
 from sparsenas.errors import UserError
+from sparsenas.job.flags.parse import parse
 from sparsenas.nn.blocks import DropPath
 from sparsenas.spaces import vit
 from sparsenas.spaces.published import PUBLISHED, read_arch
@@ -120,6 +122,18 @@ def test_costs_are_looked_up_though_two_choices_decide_a_width() -> None:
     """A width is the rounded product of two others; ``check_space`` compares the looked-up costs with traces."""
     models = CostTable(vit(**SIZES), SHAPE).models
     assert all(isinstance(models[cost], FactorCosts) for cost in ("flops", "params", "memory_access"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "shape", "tokens"),
+    [(["vit_digits"], (1, 8, 8), 16), (["vit_cifar10", "--data.root", "x"], (3, 32, 32), 64)],
+)
+def test_the_recipes_build_their_space(argv: list[str], shape: tuple[int, int, int], tokens: int) -> None:
+    (flags,) = parse(run, ["--config", *argv]).values()
+    net = flags.space.build("space", shape=shape, classes=10)
+    assert net[0][1].position.shape[1] == tokens + 1
+    assert (flags.search.optimizer, flags.search.schedule, flags.search.smoothing) == ("adamw", "cosine", 0.1)
+    assert flags.retrain.drop_path == 0.1
 
 
 def test_the_default_space_is_the_published_one() -> None:
