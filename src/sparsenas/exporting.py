@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from sparsenas.errors import UserError, check_extra, first_line, told
 from sparsenas.nn.quantize import Quantized
 from sparsenas.nn.tree import Tree, arguments, call, count, device_of, map_tensors, tensors
 from sparsenas.objectives import Objective
+from sparsenas.quantizing.stored import OPSET, with_integer_weights
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.networks import ONNX, PT2
+from sparsenas.rundir.networks import INT8, ONNX, PT2
 from sparsenas.rundir.results import ExportCheck
 
 TOLERANCE = 1e-3
@@ -45,11 +47,13 @@ def export_network(run: Run, net: nn.Module, inputs: Tree, objective: Objective)
         program = torch.export.export(net, args, kwargs, dynamic_shapes=_any_batch(net, few))
         _forget_source(program.graph_module)
         torch.export.save(program, buffer)
-        model = onnx_model(net, few, any_batch=True)
+        floats = onnx_model(net, few, any_batch=True)
+        model = with_integer_weights(floats, net) if _has_bits(net) else floats
     write_atomic(run / PT2, lambda file: file.write(buffer.getbuffer()))
     write_atomic(run / ONNX, lambda file: file.write(model))
     try:
-        return _compared(run, net, inputs, objective, buffer)
+        check = _compared(run, net, inputs, objective, buffer)
+        return replace(check, onnx_bytes=len(model), onnx_bytes_as_floats=len(floats))
     except UserError:
         for name in (PT2, ONNX):
             (run / name).unlink(missing_ok=True)
@@ -69,8 +73,7 @@ def _compared(run: Run, net: nn.Module, inputs: Tree, objective: Objective, buff
         same_predictions=objective.same(expected, found),
     )
     largest = max(check.pt2_max_difference, check.onnx_max_difference)
-    rounds = any(isinstance(module, Quantized) for module in net.modules())
-    if not (check.same_predictions >= SAME * check.examples if rounds else largest <= TOLERANCE):
+    if not (check.same_predictions >= SAME * check.examples if _has_bits(net) else largest <= TOLERANCE):
         raise UserError(f"{run.path}: the exported network differs from the trained one: by {largest:.1e} in an output")
     return check
 
@@ -81,6 +84,11 @@ def _forget_source(module: nn.Module) -> None:
         if isinstance(part, torch.fx.GraphModule):
             for node in part.graph.nodes:
                 node.meta.pop(TRACE, None)
+
+
+def _has_bits(net: nn.Module) -> bool:
+    """Whether a network has layers of searched bit widths."""
+    return any(isinstance(module, Quantized) for module in net.modules())
 
 
 @contextmanager
@@ -105,7 +113,10 @@ def onnx_model(net: nn.Module, example: Tree, any_batch: bool = False) -> bytes:
     args, kwargs = arguments(net, example)
     with quiet():
         varying = _any_batch(net, example) if any_batch else None
-        program = torch.onnx.export(net, args, kwargs=kwargs, dynamo=True, dynamic_shapes=varying, verbose=False)
+        opset = OPSET if _has_bits(net) else None
+        program = torch.onnx.export(
+            net, args, kwargs=kwargs, dynamo=True, dynamic_shapes=varying, verbose=False, opset_version=opset
+        )
     assert program is not None
     model = program.model_proto
     for nodes in (model.graph.node, *(function.node for function in model.functions)):
@@ -116,15 +127,15 @@ def onnx_model(net: nn.Module, example: Tree, any_batch: bool = False) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def onnx_network(run: Run) -> Callable[[Tree], Tree]:
-    """``net.onnx`` as a function in ONNX Runtime: inputs to outputs, on the device of the inputs.
+def onnx_network(run: Run, name: str = ONNX) -> Callable[[Tree], Tree]:
+    """``net.onnx``, or the ONNX file ``name``, as a function in ONNX Runtime: inputs to outputs, on the inputs' device.
 
     An output of several tensors is a tuple.
 
     Raises ``UserError``, now or when called, when there is no such file, it is damaged, or it keeps its weights in
     other files: those could be anywhere on this machine.
     """
-    path = run.need(ONNX, "export")
+    path = run.need(name, "export --int8" if name == INT8 else "export")
     check_extra("onnx", str(path), "onnx", "onnxruntime")
     with _refusing(path):
         session = _session(path.read_bytes())

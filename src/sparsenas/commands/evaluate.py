@@ -1,4 +1,4 @@
-"""``sparsenas evaluate``: metrics of the found network, its ONNX file, or any architecture."""
+"""``sparsenas evaluate``: metrics of the found network, its ONNX files, or any architecture."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ def evaluate(
     run: Path,
     arch: str | None = None,
     onnx: bool = False,
+    int8: bool = False,
     split: Literal["test", "val"] = "test",
     json: bool = False,
     accelerator: str = "auto",
     trust_plugins: list[str] | None = None,
     data: DataPlace = HERE,
 ) -> None:
-    """Prints the metrics of a run's retrained network, of its ONNX file, or of any architecture on inherited weights.
+    """Prints the metrics of a run's retrained network, of its ONNX files, or of any architecture on inherited weights.
 
     Args:
         run: run folder.
         arch: architecture to evaluate on the supernet's weights: compact text, JSON by labels, or found.
         onnx: evaluate net.onnx in ONNX Runtime.
+        int8: evaluate net.int8.onnx, the file of export --int8, in ONNX Runtime.
         split: examples to evaluate on.
         json: print one JSON object.
         accelerator: device type: cpu, cuda, mps or auto.
@@ -35,7 +37,7 @@ def evaluate(
         data: where the data of the run are now.
     """
     device = Device(accelerator).fabric().device
-    found = metrics_of(run, device, arch, onnx, split, trust_plugins or [], data)
+    found = metrics_of(run, device, arch, onnx, split, trust_plugins or [], data, int8)
     if json:
         facts = {"network": found.network, "split": found.split, "examples": found.examples}
         print(json_module.dumps({**facts, **found.metrics}))

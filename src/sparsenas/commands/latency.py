@@ -29,7 +29,7 @@ UNSTEADY = 0.25
 def latency(
     space: Plugin = TINY,
     example: str = "",
-    engine: Literal["torch", "onnxruntime"] = "torch",
+    engine: Literal["torch", "onnxruntime", "onnxruntime-int8"] = "torch",
     out: Path = Path("latency.json"),
     batch: int = 1,
     threads: int = 0,
@@ -50,7 +50,7 @@ def latency(
         space: search space, with the flags and the image shape of the search.
         example: batch of inputs of a network that takes more than one image, as package.module:callable, a function
             that returns it.
-        engine: torch, or onnxruntime as net.onnx runs.
+        engine: torch, onnxruntime as net.onnx runs, or onnxruntime-int8 as net.int8.onnx runs.
         out: latency table, a JSON file.
         batch: images in a batch, 1 or more. A latency is that of a whole batch.
         threads: CPU threads (0 = PyTorch's default).

@@ -29,7 +29,7 @@ class Settings:
     """How times are taken; the same for all times of a table."""
 
     engine: str = "torch"
-    """torch (eager) or onnxruntime"""
+    """torch (eager), onnxruntime, or onnxruntime-int8"""
     accelerator: str = "cpu"
     """cpu or cuda"""
     batch: int = 1

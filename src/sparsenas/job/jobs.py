@@ -40,6 +40,7 @@ from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
 from sparsenas.job.stages.finish import finish
+from sparsenas.job.stages.int8 import check_int8, int8_stage
 from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.stages.search import build_method, make_method, search_stage
@@ -56,7 +57,7 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.loggers import attach_loggers, check_loggers
-from sparsenas.rundir.networks import NET, ONNX, PT2, SAFETENSORS, SUPERNET
+from sparsenas.rundir.networks import INT8, NET, ONNX, PT2, SAFETENSORS, SUPERNET
 from sparsenas.rundir.records import ARCHS, Best, Provenance
 from sparsenas.rundir.results import ExportCheck, update_results
 
@@ -68,6 +69,8 @@ def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
     fabric = fabric_of(flags)
     with new_folder(flags.out) as run:
         task, method = _prepare(run, flags, fabric)
+        if flags.int8:
+            check_int8(task, flags.score)
         known = table_of(task, flags.table, flags.column)
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         named(task, flags.compare)
@@ -88,7 +91,7 @@ def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
         retrain_stage(trainer)
         compare_stages(trainer, flags.baselines, flags.compare)
-        finish(run, task, flags.score)
+        finish(run, task, flags.score, flags.int8)
 
 
 def search_job(flags: SearchFlags) -> None:
@@ -176,25 +179,38 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         trainer.check_interrupted()
         attach_loggers(run, flags.logger)
         teaches = Path(flags.retrain.distill).resolve()  # stays, for the same command again
-        for name in (NET, SAFETENSORS, PT2, ONNX):
+        for name in (NET, SAFETENSORS, PT2, ONNX, INT8):
             if teaches != (run / name).resolve():
                 run.remove(name)
-        update_results(run, retrained=None, baselines=[], compared=[], export=None)
+        update_results(run, retrained=None, baselines=[], compared=[], export=None, int8=None)
         retrain_stage(trainer, flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
 
 
 def export_job(
-    path: Path, trusted: Iterable[str] = (), place: DataPlace = HERE, objects: Mapping[str, Plugin] = NONE
+    path: Path,
+    trusted: Iterable[str] = (),
+    place: DataPlace = HERE,
+    objects: Mapping[str, Plugin] = NONE,
+    int8: bool = False,
 ) -> ExportCheck:
     """Writes net.pt2 and net.onnx of a run's trained network and returns how far they are from it.
+
+    With ``int8`` also net.int8.onnx, for which the data of the run must be there.
 
     Raises ``UserError``.
     """
     check_extra("onnx", "export")
     with locked(open_folder(path)):
-        opened = open_with_or_without_data(path, trusted, place, objects)
-        return export_stage(opened.run, opened.task, trained(opened.run, opened.task))
+        if not int8:
+            opened = open_with_or_without_data(path, trusted, place, objects)
+            return export_stage(opened.run, opened.task, trained(opened.run, opened.task))
+        run, task, flags, _ = open_task(path, torch.device("cpu"), trusted, place, objects=objects)
+        check_data(run, task.data)
+        check_int8(task, flags.score)
+        check = export_stage(run, task, trained(run, task))
+        int8_stage(run, task, flags.score)
+        return check
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:

@@ -20,7 +20,7 @@ from sparsenas.job.trained import found, trained
 from sparsenas.objectives import Metrics, Objective
 from sparsenas.reporting import report
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.networks import NET, ONNX, SUPERNET
+from sparsenas.rundir.networks import INT8, NET, ONNX, SUPERNET
 from sparsenas.rundir.ranking import Ranking
 from sparsenas.rundir.truth import Truth
 from sparsenas.searching.benchmark_table import load_benchmark_table
@@ -46,15 +46,18 @@ def metrics_of(
     split: str = "test",
     trusted: Sequence[str] = (),
     place: DataPlace = HERE,
+    int8: bool = False,
 ) -> Measured:
     """The metrics of a run's trained network, of its ONNX file, or of an architecture on inherited weights.
 
+    With ``int8`` the ONNX file is that of 8 bits.
     Raises ``UserError``.
     """
     folder, task, flags, *_ = open_task(run, device, trusted, place)
     examples = {"test": task.data.test, "val": task.data.val}[split]
-    if onnx:
-        what, tested = ONNX, evaluate_function(onnx_network(folder), task.data, examples, task.objective)
+    if onnx or int8:
+        what = INT8 if int8 else ONNX
+        tested = evaluate_function(onnx_network(folder, what), task.data, examples, task.objective)
     elif arch is not None:
         chosen = found(folder, task.choices) if arch == "found" else read_arch(task.choices, arch)
         net = recalibrated(folder, task, chosen, flags.score)

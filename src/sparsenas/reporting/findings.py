@@ -105,7 +105,7 @@ def findings(run: LoadedRun) -> list[Finding]:
         given = ", ".join(run.budget_texts)
         found.append(Finding("open", f"The budget cannot be read: {given}." if given else "No budget was set."))
     found += [Finding("bad", run.best.warning)] if run.best.warning else []
-    return [*found, _tested(run), _against_random(run), *_exported(run)]
+    return [*found, _tested(run), _against_random(run), *_exported(run), *_int8(run)]
 
 
 def _searching(run: LoadedRun) -> Finding:
@@ -184,3 +184,12 @@ def _exported(run: LoadedRun) -> list[Finding]:
     text = f"The ONNX file predicts the same as the network on {same}; "
     text += f"the largest difference of an output is {export.onnx_max_difference:.1e}."
     return [Finding("good" if export.same_predictions == export.examples else "bad", text)]
+
+
+def _int8(run: LoadedRun) -> list[Finding]:
+    int8 = run.results.int8
+    if int8 is None:
+        return []
+    now, before = run.score.text(int8.int8.metrics), run.score.text(int8.float32.metrics)
+    text = f"With 8 bits the {run.score.name} is {now}, with 32-bit floats {before}; {int8.verdict}."
+    return [Finding("good" if int8.speedup else "bad", text)]

@@ -10,7 +10,7 @@ from sparsenas.reporting.findings import limit
 from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.numbers import count
 from sparsenas.rundir.log import EpochEnd
-from sparsenas.rundir.results import Compared
+from sparsenas.rundir.results import Compared, Int8Result
 
 _OFTEN_ZERO = {"bitops"}
 """Costs that are 0 in spaces without bit widths; they are left out then."""
@@ -114,6 +114,14 @@ def confusion_counts(run: LoadedRun) -> list[list[int]] | None:
     counts = run.results.retrained.confusion if run.results.retrained else None
     classes = len(run.data.classes) if run.data else 0
     return counts if counts and len(counts) == classes and all(len(row) == classes for row in counts) else None
+
+
+def deployed(run: LoadedRun, int8: Int8Result) -> list[list[str]]:
+    """The ONNX files of 32-bit floats and of 8 bits: metrics, bytes, milliseconds and their spread."""
+    return [
+        [name, *run.told(file.metrics), count(file.bytes), f"{file.median_ms:.3g}", f"{file.spread_ms:.2g}"]
+        for name, file in (("net.onnx", int8.float32), ("net.int8.onnx", int8.int8))
+    ]
 
 
 def mistakes(run: LoadedRun, most: int = 8) -> list[tuple[str, str, int]]:

@@ -11,7 +11,8 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.records import Provenance
 from sparsenas.rundir.tensors import as_safetensors, as_torch
 
-NET, SUPERNET, PT2, ONNX, SCRIPT = "net.pt", "supernet.pt", "net.pt2", "net.onnx", "net.py"
+NET, SUPERNET, SCRIPT = "net.pt", "supernet.pt", "net.py"
+PT2, ONNX, INT8 = "net.pt2", "net.onnx", "net.int8.onnx"
 SAFETENSORS = "net.safetensors"
 
 

@@ -41,7 +41,7 @@ class Compared(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """As given on the command line; empty for a random architecture."""
 
 
-class ExportCheck(Struct, frozen=True, kw_only=True):
+class ExportCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The exported files compared with the PyTorch network."""
 
     examples: int
@@ -52,6 +52,52 @@ class ExportCheck(Struct, frozen=True, kw_only=True):
     """Largest absolute difference of an output, ``net.onnx`` in ONNX Runtime."""
     same_predictions: int
     """Examples of which the prediction is the same in ONNX Runtime."""
+    onnx_bytes: int | None = None
+    """Size of ``net.onnx``."""
+    onnx_bytes_as_floats: int | None = None
+    """What the size would be with all weights as 32-bit numbers."""
+
+
+class OnnxFile(Struct, frozen=True, kw_only=True):
+    """An ONNX file, tested and timed in ONNX Runtime."""
+
+    bytes: int
+    """Size of the file."""
+    metrics: Metrics
+    """On all test examples."""
+    median_ms: float
+    """Median time of a batch."""
+    spread_ms: float
+    """Interquartile range of the time."""
+
+
+class Int8Result(Struct, frozen=True, kw_only=True):
+    """``net.int8.onnx`` beside ``net.onnx``, both in ONNX Runtime on this device, timed in turn."""
+
+    float32: OnnxFile
+    int8: OnnxFile
+    calibration: int
+    """Training examples that gave the ranges of the activations."""
+    device: str
+    """Name of the CPU."""
+    batch: int
+    """Examples in a timed batch."""
+    threads: int
+    """CPU threads."""
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times faster int8 is; ``None`` where it is not faster by more than half of both spreads."""
+        gain = self.float32.median_ms - self.int8.median_ms
+        certain = gain > (self.float32.spread_ms + self.int8.spread_ms) / 2
+        return self.float32.median_ms / max(self.int8.median_ms, 1e-9) if certain else None
+
+    @property
+    def verdict(self) -> str:
+        """Whether int8 is faster, in words."""
+        if self.speedup is None:
+            return "int8 is not faster on this device"
+        return f"int8 is {self.speedup:.2f} times faster on this device"
 
 
 class MeasuredLatency(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,6 +128,8 @@ class Results(Struct, frozen=True, kw_only=True, omit_defaults=True):
     original: Compared | None = None
     """The network that was opened, with the weights it came with."""
     export: ExportCheck | None = None
+    int8: Int8Result | None = None
+    """The file that ``export --int8`` makes."""
     latency: MeasuredLatency | None = None
 
 

@@ -13,9 +13,11 @@ from sparsenas.timing.build import some_archs as some_archs
 from sparsenas.timing.build import verdict as verdict
 from sparsenas.timing.engines import ENGINES as ENGINES
 from sparsenas.timing.engines import Engine as Engine
+from sparsenas.timing.engines import OnnxEngine as OnnxEngine
 from sparsenas.timing.engines import device_name as device_name
 from sparsenas.timing.engines import using_threads as using_threads
 from sparsenas.timing.files import open_table as open_table
 from sparsenas.timing.files import read_table as read_table
 from sparsenas.timing.files import write_table as write_table
+from sparsenas.timing.onnx_layers import Model as Model
 from sparsenas.timing.timer import Timer as Timer

@@ -19,6 +19,7 @@ from sparsenas.costs.trace import is_shape
 from sparsenas.errors import UserError, check_extra
 from sparsenas.exporting import onnx_feeds, onnx_model
 from sparsenas.nn.tree import Tree, arguments, map_tensors
+from sparsenas.quantizing.static import input_names, int8_model
 from sparsenas.timing.onnx_layers import CONVOLUTIONS, Model, empty_model, model_of
 from sparsenas.timing.timer import Trial, Work
 from sparsenas.timing.torch_layers import inputs_of, module_of
@@ -102,7 +103,7 @@ class OnnxEngine(Engine):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        check_extra("onnx", "--engine onnxruntime")
+        check_extra("onnx", f"--engine {settings.engine}")
         import onnxruntime
 
         self.provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[settings.accelerator]
@@ -112,17 +113,23 @@ class OnnxEngine(Engine):
     def layer(self, layer: Layer) -> Trial:
         """Several copies of a convolution compared with one; any other layer compared with an empty run."""
         if layer.op not in CONVOLUTIONS:
-            return Trial(self._work(model_of(layer, self.settings.batch)), self._work(empty_model()))
+            return Trial(self.work(self.as_run(model_of(layer, self.settings.batch))), self.work(empty_model()))
         # So the conversion of the image to the runtime's layout and back is not counted.
-        more, less = (self._work(model_of(layer, self.settings.batch, copies)) for copies in (COPIES, 1))
+        models = [self.as_run(model_of(layer, self.settings.batch, copies)) for copies in (COPIES, 1)]
+        more, less = map(self.work, models)
         return Trial(more, less, COPIES - 1)
 
     def network(self, net: nn.Module, shape: Shape | Tree) -> Work:
         """The network, exported."""
         x = batch_of(shape, self.settings.batch)
-        return self._work(Model(onnx_model(net, x), x))
+        return self.work(self.as_run(Model(onnx_model(net, x), x)))
 
-    def _work(self, model: Model) -> Work:
+    def as_run(self, model: Model) -> Model:
+        """The model as this engine runs it."""
+        return model
+
+    def work(self, model: Model) -> Work:
+        """A model, ready to run on its inputs."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -142,10 +149,30 @@ class OnnxEngine(Engine):
         return Work(lambda: session.run_with_iobinding(binding))
 
 
+class Int8Engine(OnnxEngine):
+    """ONNX Runtime with 8-bit weights and activations. Random inputs give the ranges, on which no time depends.
+
+    The additions of a layer's copies have 8 bits as well; they are not fused and count as the layer's.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        if settings.accelerator != "cpu":
+            raise UserError(f"--accelerator: expected cpu with --engine {settings.engine}, got {settings.accelerator}")
+
+    def as_run(self, model: Model) -> Model:
+        """The model, quantized. One of a layer that ONNX Runtime does not quantize, a pooling say, stays as it is."""
+        return Model(int8_model(model.content, [onnx_feeds(input_names(model.content), model.inputs)]), model.inputs)
+
+
 COPIES = 4
 """Copies of a convolution in one model."""
 ACCELERATORS = ("cpu", "cuda")
-ENGINES: dict[str, Callable[[Settings], Engine]] = {"torch": TorchEngine, "onnxruntime": OnnxEngine}
+ENGINES: dict[str, Callable[[Settings], Engine]] = {
+    "torch": TorchEngine,
+    "onnxruntime": OnnxEngine,
+    "onnxruntime-int8": Int8Engine,
+}
 
 
 def device_name(accelerator: str) -> str:

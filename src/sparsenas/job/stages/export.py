@@ -14,7 +14,7 @@ from sparsenas.opening.script import SAVED, WeightsFile, script
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.networks import SCRIPT
+from sparsenas.rundir.networks import ONNX, SCRIPT
 from sparsenas.rundir.results import ExportCheck, results, update_results
 
 EXAMPLES = 64
@@ -33,6 +33,9 @@ def export_stage(run: Run, task: Task, net: nn.Module) -> ExportCheck:
         f"export: {check.same_predictions} of {check.examples} predictions equal in ONNX Runtime, "
         f"largest difference {check.onnx_max_difference:.1e}"
     )
+    if check.onnx_bytes and check.onnx_bytes_as_floats and check.onnx_bytes < check.onnx_bytes_as_floats:
+        sizes = f"{check.onnx_bytes:,} bytes, {check.onnx_bytes_as_floats:,} as floats"
+        RunLogger(run).say(f"export: {ONNX} has the weights of searched bit widths as integers: {sizes}")
     return check
 
 

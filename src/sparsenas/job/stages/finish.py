@@ -13,6 +13,7 @@ from sparsenas.distributed.collectives import rank
 from sparsenas.errors import UserError
 from sparsenas.job.stages.evaluate import evaluate_stage
 from sparsenas.job.stages.export import export_stage
+from sparsenas.job.stages.int8 import int8_stage
 from sparsenas.job.stages.latency import latency_stage
 from sparsenas.job.task import Task
 from sparsenas.job.trained import trained
@@ -26,8 +27,11 @@ from sparsenas.rundir.results import Evaluation, Results, results
 from sparsenas.searching.config import Scoring
 
 
-def finish(run: Run, task: Task, scoring: Scoring) -> None:
-    """Tests, exports and reports, in the first process. A network that cannot be exported is told in a line."""
+def finish(run: Run, task: Task, scoring: Scoring, int8: bool = False) -> None:
+    """Tests, exports and reports, in the first process. A network that cannot be exported is told in a line.
+
+    With ``int8`` it is exported with 8 bits as well.
+    """
     if rank() > 0:
         return
     run = Run(run.path)  # the other processes have nothing more to do
@@ -35,6 +39,8 @@ def finish(run: Run, task: Task, scoring: Scoring) -> None:
     logger, net = RunLogger(run), trained(run, task)
     try:
         export_stage(run, task, net)
+        if int8:
+            int8_stage(run, task, scoring)
     except UserError as error:  # the trained network and its results are good without
         logger.say(str(error))
     latency_stage(run, task)
