@@ -46,6 +46,7 @@ def _quantized(content: bytes, batches: Iterator[Feeds]) -> bytes:
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> Feeds | None:
+            """The next batch."""
             return next(batches, None)
 
     with tempfile.TemporaryDirectory() as folder:
