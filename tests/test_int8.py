@@ -15,9 +15,9 @@ from torch import nn
 from sparsenas.__main__ import main
 from sparsenas.errors import UserError
 from sparsenas.exporting import onnx_model
+from sparsenas.nn.onnx_int8 import has_integers, int8_model
+from sparsenas.nn.onnx_integers import with_integer_weights
 from sparsenas.nn.quantize import FixedQuantConv2d, FixedQuantLinear, freeze_weights, quantize_weights
-from sparsenas.quantizing.static import has_integers, int8_model
-from sparsenas.quantizing.stored import with_integer_weights
 from sparsenas.rundir.results import Int8Result, OnnxFile
 from sparsenas.timing import read_table
 

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from torch import nn
 
 from sparsenas.errors import UserError, check_extra, first_line, told
+from sparsenas.nn.onnx_integers import OPSET, with_integer_weights
 from sparsenas.nn.quantize import Quantized
 from sparsenas.nn.tree import Tree, arguments, call, count, device_of, map_tensors, tensors
 from sparsenas.objectives import Objective
-from sparsenas.quantizing.stored import OPSET, with_integer_weights
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.networks import INT8, ONNX, PT2

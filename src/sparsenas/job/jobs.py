@@ -208,9 +208,8 @@ def export_job(
         run, task, flags, _ = open_task(path, torch.device("cpu"), trusted, place, objects=objects)
         check_data(run, task.data)
         check_int8(task, flags.score)
-        check = export_stage(run, task, trained(run, task))
-        int8_stage(run, task, flags.score)
-        return check
+        exported = export_stage(run, task, trained(run, task))
+        return int8_stage(run, task, flags.score) and exported
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:

@@ -6,6 +6,7 @@ import platform
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
@@ -18,8 +19,8 @@ from sparsenas.costs.layer import Layer, Shape
 from sparsenas.costs.trace import is_shape
 from sparsenas.errors import UserError, check_extra
 from sparsenas.exporting import onnx_feeds, onnx_model
+from sparsenas.nn.onnx_int8 import input_names, int8_model
 from sparsenas.nn.tree import Tree, arguments, map_tensors
-from sparsenas.quantizing.static import input_names, int8_model
 from sparsenas.timing.onnx_layers import CONVOLUTIONS, Model, empty_model, model_of
 from sparsenas.timing.timer import Trial, Work
 from sparsenas.timing.torch_layers import inputs_of, module_of
@@ -97,12 +98,19 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 class OnnxEngine(Engine):
-    """ONNX Runtime with all its optimisations."""
+    """ONNX Runtime with all its optimisations, by ``int8`` with 8-bit weights and activations.
+
+    Random inputs give the ranges of the 8 bits, on which no time depends. The additions of a layer's copies have 8 bits
+    as well; they are not fused and count as the layer's.
+    """
 
     packages = ("torch", "onnx", "onnxruntime")
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, int8: bool = False) -> None:
         super().__init__(settings)
+        self.int8 = int8
+        if int8 and settings.accelerator != "cpu":
+            raise UserError(f"--accelerator: expected cpu with --engine {settings.engine}, got {settings.accelerator}")
         check_extra("onnx", f"--engine {settings.engine}")
         import onnxruntime
 
@@ -125,8 +133,10 @@ class OnnxEngine(Engine):
         return self.work(self.as_run(Model(onnx_model(net, x), x)))
 
     def as_run(self, model: Model) -> Model:
-        """The model as this engine runs it."""
-        return model
+        """The model as this engine runs it; what ONNX Runtime does not quantize, a pooling say, stays as it is."""
+        if not self.int8:
+            return model
+        return Model(int8_model(model.content, [onnx_feeds(input_names(model.content), model.inputs)]), model.inputs)
 
     def work(self, model: Model) -> Work:
         """A model, ready to run on its inputs."""
@@ -149,29 +159,13 @@ class OnnxEngine(Engine):
         return Work(lambda: session.run_with_iobinding(binding))
 
 
-class Int8Engine(OnnxEngine):
-    """ONNX Runtime with 8-bit weights and activations. Random inputs give the ranges, on which no time depends.
-
-    The additions of a layer's copies have 8 bits as well; they are not fused and count as the layer's.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        if settings.accelerator != "cpu":
-            raise UserError(f"--accelerator: expected cpu with --engine {settings.engine}, got {settings.accelerator}")
-
-    def as_run(self, model: Model) -> Model:
-        """The model, quantized. One of a layer that ONNX Runtime does not quantize, a pooling say, stays as it is."""
-        return Model(int8_model(model.content, [onnx_feeds(input_names(model.content), model.inputs)]), model.inputs)
-
-
 COPIES = 4
 """Copies of a convolution in one model."""
 ACCELERATORS = ("cpu", "cuda")
 ENGINES: dict[str, Callable[[Settings], Engine]] = {
     "torch": TorchEngine,
     "onnxruntime": OnnxEngine,
-    "onnxruntime-int8": Int8Engine,
+    "onnxruntime-int8": partial(OnnxEngine, int8=True),
 }
 
 

@@ -11,9 +11,9 @@ from sparsenas.costs.latency import Settings, Timing
 from sparsenas.errors import UserError
 from sparsenas.exporting import onnx_feeds, onnx_network
 from sparsenas.job.task import Task
+from sparsenas.nn.onnx_int8 import has_integers, input_names, int8_model
 from sparsenas.nn.tree import Tree, count, map_tensors
 from sparsenas.objectives.words import told
-from sparsenas.quantizing.static import has_integers, input_names, int8_model
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
