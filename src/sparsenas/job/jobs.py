@@ -207,9 +207,9 @@ def export_job(
             return export_stage(opened.run, opened.task, trained(opened.run, opened.task))
         run, task, flags, _ = open_task(path, torch.device("cpu"), trusted, place, objects=objects)
         check_data(run, task.data)
-        check_int8(task, flags.score)
-        exported = export_stage(run, task, trained(run, task))
-        return int8_stage(run, task, flags.score) and exported
+        check = export_stage(run, task, trained(run, task))
+        int8_stage(run, task, flags.score)
+        return check
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:
