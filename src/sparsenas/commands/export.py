@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sparsenas.job.export_job import export_job
 from sparsenas.job.flag_groups import HERE, DataPlace
-from sparsenas.job.jobs import export_job
 
 
 def export(run: Path, int8: bool = False, trust_plugins: list[str] | None = None, data: DataPlace = HERE) -> None:

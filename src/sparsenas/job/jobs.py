@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from sparsenas.costs.budget import check_cost
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError, check_extra
 from sparsenas.job.distillation import check_teacher, check_teacher_trusted, learns, make_teacher
-from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.flags.saved import plain, to_config
 from sparsenas.job.folder import (
     LATENCY_FILE,
@@ -37,17 +36,15 @@ from sparsenas.job.settings import check_settings
 from sparsenas.job.sizes import tell_of_sizes
 from sparsenas.job.stages.compare import compare_stages, named
 from sparsenas.job.stages.evolve import search_again
-from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
 from sparsenas.job.stages.finish import finish
-from sparsenas.job.stages.int8 import check_int8, int8_stage
+from sparsenas.job.stages.int8 import check_int8
 from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.stages.search import build_method, make_method, search_stage
 from sparsenas.job.stages.truth import table_of, tell_truth
-from sparsenas.job.stand_in import open_with_or_without_data
 from sparsenas.job.task import Task, make_task
-from sparsenas.job.trained import trained, trained_supernet
+from sparsenas.job.trained import trained_supernet
 from sparsenas.job.width_fit import check_scale_to, check_target
 from sparsenas.methods import Method
 from sparsenas.objectives.words import score_told
@@ -59,7 +56,7 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.loggers import attach_loggers, check_loggers
 from sparsenas.rundir.networks import INT8, NET, ONNX, PT2, SAFETENSORS, SUPERNET
 from sparsenas.rundir.records import ARCHS, Best, Provenance
-from sparsenas.rundir.results import ExportCheck, update_results
+from sparsenas.rundir.results import update_results
 
 
 def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
@@ -185,31 +182,6 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         update_results(run, retrained=None, baselines=[], compared=[], export=None, int8=None)
         retrain_stage(trainer, flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
-
-
-def export_job(
-    path: Path,
-    trusted: Iterable[str] = (),
-    place: DataPlace = HERE,
-    objects: Mapping[str, Plugin] = NONE,
-    int8: bool = False,
-) -> ExportCheck:
-    """Writes net.pt2 and net.onnx of a run's trained network and returns how far they are from it.
-
-    With ``int8`` also net.int8.onnx, for which the data of the run must be there.
-
-    Raises ``UserError``.
-    """
-    check_extra("onnx", "export")
-    with locked(open_folder(path)):
-        if not int8:
-            opened = open_with_or_without_data(path, trusted, place, objects)
-            return export_stage(opened.run, opened.task, trained(opened.run, opened.task))
-        run, task, flags, _ = open_task(path, torch.device("cpu"), trusted, place, objects=objects)
-        check_data(run, task.data)
-        check = export_stage(run, task, trained(run, task))
-        int8_stage(run, task, flags.score)
-        return check
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:

@@ -14,10 +14,11 @@ from sparsenas.errors import UserError
 from sparsenas.job.api.found import Found
 from sparsenas.job.api.objects import Objects, plugin
 from sparsenas.job.api.words import in_python
+from sparsenas.job.export_job import export_job
 from sparsenas.job.flag_groups import RETRAIN, SEARCH, Finalists
 from sparsenas.job.flags.flag import flags_of
 from sparsenas.job.flags.kinds import as_list, is_list
-from sparsenas.job.jobs import evolve_job, export_job, retrain_job, run_job, search_job
+from sparsenas.job.jobs import evolve_job, retrain_job, run_job, search_job
 from sparsenas.job.lookup import OBJECT
 from sparsenas.job.publishing import publish_job
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags
