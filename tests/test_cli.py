@@ -83,7 +83,7 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 def test_the_main_job_leaves_everything(finished: Path) -> None:
     texts = "run.json config.yaml choices.json data.json split.json log.jsonl archs.jsonl best.json results.json"
-    names = f"{texts} report.html supernet.pt net.pt net.pt2 net.onnx"
+    names = f"{texts} report.html supernet.pt net.pt net.safetensors net.pt2 net.onnx"
     assert {path.name for path in finished.iterdir()} == set(names.split())
     best = json.loads((finished / "best.json").read_text())
     assert best["costs"]["flops"] <= 60e3
