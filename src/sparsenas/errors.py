@@ -73,6 +73,12 @@ def check_extra(extra: str, where: str, *packages: str) -> None:
         raise UserError(f"{where}: needs {', '.join(missing)}, not installed: pip install 'sparsenas[{extra}]'")
 
 
+def check_installed(package: str) -> None:
+    """Raises ``UserError`` when a package that all work needs is not installed, before anything is done without it."""
+    if not _installed(package):
+        raise UserError(f"needs {package}, not installed: pip install {package}")
+
+
 def _installed(package: str) -> bool:
     try:
         return find_spec(package) is not None

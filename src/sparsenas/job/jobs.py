@@ -13,7 +13,7 @@ from torch import nn
 
 from sparsenas.costs.budget import check_cost
 from sparsenas.distributed.fabric import Device
-from sparsenas.errors import UserError, check_extra
+from sparsenas.errors import UserError, check_extra, check_installed
 from sparsenas.job.distillation import check_teacher, check_teacher_trusted, learns, make_teacher
 from sparsenas.job.flags.saved import plain, to_config
 from sparsenas.job.folder import (
@@ -58,9 +58,13 @@ from sparsenas.rundir.networks import INT8, NET, ONNX, PT2, SAFETENSORS, SUPERNE
 from sparsenas.rundir.records import ARCHS, Best, Provenance
 from sparsenas.rundir.results import update_results
 
+CHARTS = "plotly"
+"""The package of the report's charts, which is imported at the end."""
+
 
 def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
     """The whole job: search, retrain, evaluate, export, report; ``teacher`` is one of Python. Raises ``UserError``."""
+    check_installed(CHARTS)
     check_extra("onnx", "run")
     check_loggers(flags.logger)
     fabric = fabric_of(flags)
@@ -107,6 +111,7 @@ def search_job(flags: SearchFlags) -> None:
 
 def evolve_job(flags: EvolveFlags, objects: Mapping[str, Plugin] = NONE) -> None:
     """Searches the supernet of a run again; ``objects`` are those the run was given. Raises ``UserError``."""
+    check_installed(CHARTS)
     if flags.pareto:
         check_extra("pareto", "--pareto")
     fabric = Device(flags.accelerator, threads=flags.threads).fabric()
