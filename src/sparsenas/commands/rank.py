@@ -28,6 +28,7 @@ def rank(
     calibration: list[int] | None = None,
     val: int | None = None,
     shrink: float | None = None,
+    prior: float | None = None,
     block: int = 50,
     json: bool = False,
     accelerator: str = "auto",
@@ -53,6 +54,7 @@ def rank(
         val: validation images per architecture; 0 = all. By default as in the run.
         shrink: how far scores are shrunk toward a ridge regression fitted to all scores, 0 to 1. By default as in the
             run.
+        prior: weight of the prior of multiply-adds and expressivity beside the scores. By default as in the run.
         block: architectures scored together in one pass over the images, 1 or more.
         json: print one JSON object.
         accelerator: device type: cpu, cuda, mps or auto.
@@ -64,7 +66,7 @@ def rank(
     with locked(open_folder(run)):
         trusted = trust_plugins or []
         ranking, truth = rank_architectures(
-            run, table, device, column or (), sample, calibration, val, shrink, block, trusted, data
+            run, table, device, column or (), sample, calibration, val, shrink, prior, block, trusted, data
         )
     if json:
         told = {name: value for name, value in to_builtins(ranking).items() if name != "truth"}

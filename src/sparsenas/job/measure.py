@@ -77,6 +77,7 @@ def rank_architectures(
     calibration: Sequence[int] | None = None,
     val: int | None = None,
     shrink: float | None = None,
+    prior: float | None = None,
     block: int = 50,
     trusted: Sequence[str] = (),
     place: DataPlace = HERE,
@@ -90,7 +91,9 @@ def rank_architectures(
     folder, task, flags, *_ = open_task(run, device, trusted, place)
     check_data(folder, task.data)
     folder.need(SUPERNET, "search")
-    own = flags.score if shrink is None else replace(flags.score, shrink=shrink)
+    own = flags.score
+    own = own if shrink is None else replace(own, shrink=shrink)
+    own = own if prior is None else replace(own, prior=prior)
     settings = scorings(task, own, calibration, val)
     known = known_archs(task, table, truth)
     asked = known.subset(sampled(len(known.archs), sample, task.seed))

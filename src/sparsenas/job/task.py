@@ -30,10 +30,14 @@ from sparsenas.opening.opened import OpenedNetwork
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
+from sparsenas.searching.expressivity import Expressivity
 from sparsenas.searching.population_evaluator import Say, Scorer
+from sparsenas.searching.prior import Prior, no_prior
 
 EVAL_IMAGES = "exam"
 """Purpose of the seed that picks the examples candidates are scored on. Another word would pick other examples."""
+PRIOR, PRIOR_EXAMPLES, SIZE = "prior", 64, "flops"
+"""Purpose of the seed of the prior, its number of training examples (as published), and its cost."""
 PLAIN = "sparsenas.open(net, example), or --space open --space.net package.module:callable, opens a plain one"
 FEW = 16
 """Examples per batch on which a network is tried before it is trained."""
@@ -103,6 +107,18 @@ class Task:
         """Scores candidates on the weights of a supernet; ``say`` takes lines for the user."""
         return Scorer(net, self.eval_batches(scoring), self.objective, scoring.cache_memory * 2**20, say)
 
+    def prior(self, scoring: Scoring) -> Prior:
+        """What is expected of candidates without any training: their multiply-adds and their expressivity.
+
+        Raises ``UserError`` for a network whose features cannot be looked at.
+        """
+        if scoring.prior == 0:
+            return no_prior
+        seed = seed_of(self.seed, PRIOR)
+        inputs = make_eval_batches(self.data, PRIOR_EXAMPLES, 1, PRIOR_EXAMPLES, seed).calibration[0]
+        expressivity = Expressivity(self.network(PRIOR).to(self.data.device), inputs)
+        return lambda archs: np.array([self.limits.table(archs)[SIZE], expressivity(archs)])
+
     def check_scoring(self, scoring: Scoring) -> None:
         """Runs some architectures as a search will, before any training. Raises ``UserError``."""
         few = min(scoring.calibration, FEW * 2), FEW * 2, min(scoring.batch, FEW)
@@ -113,6 +129,7 @@ class Task:
             net = self.network("supernet").to(self.data.device)
             scorer = Scorer(net, batches, self.objective)
             scorer.way(list(dict.fromkeys(archs)))
+            self.prior(scoring)(archs[:1])
             scoring.score(self.objective, scorer(archs[:1])[0])
 
 

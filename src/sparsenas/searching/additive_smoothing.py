@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from sparsenas.core.arch import Arch
-from sparsenas.searching.evolution import Parents, Score, best_first
+from sparsenas.searching.evolution import Score
 
 RIDGES = np.logspace(-2, 3, 11)
 """Penalties of the regression; leave-one-out cross-validation chooses one."""
@@ -51,8 +51,3 @@ def shrinkage(scores: Mapping[Arch, Score], share: float) -> Shrinkage:
         }
 
     return move
-
-
-def best_shrunk(share: float) -> Parents:
-    """Chooses the best by shrunk scores; ``evolution.best_first`` where the share is 0."""
-    return lambda scores, count: best_first(shrinkage(scores, share)(scores), count)

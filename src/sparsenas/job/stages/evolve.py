@@ -40,8 +40,9 @@ def search_again(
     def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
         return task.limits.table(archs)[pareto]
 
-    scoring = replace(scoring, by="") if pareto else scoring
-    choose = crowded(cost_of) if pareto else scoring.choose
+    scoring = replace(scoring, by="", prior=0) if pareto else scoring
+    prior = task.prior(scoring)
+    choose = crowded(cost_of) if pareto else scoring.chooses(prior)
     strategy = searching(method, task, choose)
     net.to(task.data.device)
     scorer = task.scorer(net, scoring, RunLogger(run).say)
@@ -49,7 +50,7 @@ def search_again(
     search_randomly(run, task, scorer, scoring, random, [source, run])
     if pareto:
         write_front(run, task, strategy.scores, known, cost_of, pareto)
-    order, scores = ranked(run, task, net, known, scoring)
+    order, scores = ranked(run, task, net, known, scoring, prior)
     best = trainer.best(order, scores, scoring)
     write_best(run, task, best, scores[best])
 

@@ -21,10 +21,10 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.ranking import Measure, Ranked
 from sparsenas.rundir.records import RANKED
 from sparsenas.rundir.seeds import seed_of
-from sparsenas.searching.additive_smoothing import shrinkage
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.population_evaluator import Scorer
+from sparsenas.searching.prior import Prior, no_prior
 from sparsenas.searching.rank_correlation import agreement
 
 BASELINES = ("flops", "params")
@@ -67,16 +67,30 @@ def supernet_measures(run: Run, task: Task, rows: Known, settings: Sequence[Scor
         setting = Setting(scoring.calibration, images, scorer.eval_batches.examples)
         known = score_rows(run, task, scorer, rows.networks, setting, block)
         scores = [replace(scoring, by="").score(task.objective, metrics) for metrics in known]
-        measures += compared_scores(rows, scores, (task.objective.score, LOSS), setting, scoring.shrink)
+        measures += compared_scores(rows, scores, (task.objective.score, LOSS), setting, scoring, task.prior(scoring))
     return measures
 
 
 def compared_scores(
-    rows: Known, scores: Sequence[Score], names: Sequence[str], setting: Setting, share: float
+    rows: Known,
+    scores: Sequence[Score],
+    names: Sequence[str],
+    setting: Setting,
+    scoring: Scoring,
+    prior: Prior = no_prior,
 ) -> list[Measure]:
-    """How well both numbers of the scores rank the rows; also moved this share of the way to an additive model."""
+    """How well both numbers of the scores rank the rows; also shrunk and with the prior, where ``scoring`` says so."""
     known = dict(zip(rows.networks, scores, strict=True))
-    ways = {"": known} | ({", shrunk": shrinkage(known, share)(known)} if share > 0 else {})
+    ways = {"": known}
+    if scoring.shrink > 0:
+        ways[", shrunk"] = replace(scoring, prior=0).adjusted(known)
+    if scoring.prior > 0:
+        tie = {arch: Score(score.tie) for arch, score in known.items()}
+        both = (scoring.adjusted(values, prior) for values in (known, tie))
+        ways[", with the prior"] = {
+            arch: Score(first.value, second.value)
+            for arch, first, second in zip(known, *(one.values() for one in both), strict=True)
+        }
     return [
         measured
         for way, values in ways.items()

@@ -31,10 +31,10 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import SUPERNET, save_net
 from sparsenas.rundir.records import RANDOM, Best, Provenance
 from sparsenas.rundir.seeds import seed_of
-from sparsenas.searching.additive_smoothing import shrinkage
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Parents, RandomSearch, Score, Search, best_first
 from sparsenas.searching.population_evaluator import Scorer, score_population
+from sparsenas.searching.prior import Prior
 from sparsenas.training.loops import train_supernet
 from sparsenas.training.recipe import Recipe
 
@@ -102,9 +102,10 @@ def search_stage(
         else:
             score = score_population(derive(net, gates), [Arch({}, {})], scorer.eval_batches, task.objective)[0]
     else:
-        strategy = searching(method, task, scoring.choose)
+        prior = task.prior(scoring)
+        strategy = searching(method, task, scoring.chooses(prior))
         known: Mapping[Arch, Metrics] = run_search(run, task, scorer, strategy, scoring, scored([run], task.choices))
-        order, known = ranked(run, task, net, known, scoring)
+        order, known = ranked(run, task, net, known, scoring, prior)
         trainer = FinalistTrainer(run, task, fabric, finalists, recipe, checkpoint_seconds)
         best = trainer.best(order, known, scoring)
         score = known[best]
@@ -143,18 +144,18 @@ def searching(method: Method, task: Task, choose: Parents | None) -> Search:
 
 
 def ranked(
-    run: Run, task: Task, net: nn.Module, known: Mapping[Arch, Metrics], scoring: Scoring
+    run: Run, task: Task, net: nn.Module, known: Mapping[Arch, Metrics], scoring: Scoring, prior: Prior
 ) -> tuple[list[Arch], Mapping[Arch, Metrics]]:
     """The scored architectures, best first, and their metrics.
 
     With ``--score.finalists`` only the best ones, in the order of their scores on all validation examples.
     """
 
-    def scores() -> dict[Arch, Score]:
+    def scores(known: Mapping[Arch, Metrics]) -> dict[Arch, Score]:
         return {arch: scoring.score(task.objective, metrics) for arch, metrics in known.items()}
 
-    move = shrinkage(scores(), scoring.shrink)
-    order = best_first(move(scores()), scoring.finalists or len(known))
+    every = scores(known)
+    order = best_first(scoring.adjusted(every, prior), scoring.finalists or len(known))
     if scoring.finalists == 0:
         return order, known
     logger = RunLogger(run)
@@ -163,7 +164,7 @@ def ranked(
         bar.advance(by=len(order))
         counts.evaluations, counts.data_passes = len(order), 1
     known = dict(zip(order, again, strict=True))
-    return best_first(move(scores()), len(order)), known
+    return best_first(scoring.adjusted(scores(known), prior, every), len(order)), known
 
 
 def search_randomly(
