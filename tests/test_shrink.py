@@ -10,7 +10,8 @@ from scipy.stats import kendalltau
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices
-from sparsenas.searching.additive_smoothing import best_shrunk, shrinkage
+from sparsenas.searching.additive_smoothing import shrinkage
+from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Score, best_first
 from sparsenas.spaces import nasbench_macro
 
@@ -62,8 +63,8 @@ def test_scores_of_anybody_move_by_the_share() -> None:
 
 def test_without_a_share_the_best_are_those_of_the_paper() -> None:
     scores, _ = merits(1, 3.0)
-    assert best_shrunk(0.0)(scores, 10) == best_first(scores, 10)
-    assert best_shrunk(1.0)(scores, 10) != best_first(scores, 10)
+    assert Scoring().chooses()(scores, 10) == best_first(scores, 10)
+    assert Scoring(shrink=1.0).chooses()(scores, 10) != best_first(scores, 10)
 
 
 def test_too_few_scores_stay() -> None:

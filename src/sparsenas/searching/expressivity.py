@@ -18,7 +18,7 @@ SMALL = 1e-8
 
 
 def entropy(features: Tensor) -> float:
-    """The entropy of the spectrum of features of shape (examples, channels, *positions), AZ-NAS eq. 1 to 3.
+    """The entropy of the spectrum of features of shape (examples, channels, *positions), as in AZ-NAS.
 
     The spectrum is that of the covariance of the channels over examples and positions, divided by its sum. The entropy
     is 0 where one direction has all variance, and the logarithm of the number of channels where all have the same.

@@ -28,7 +28,7 @@ def log_ranks(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float
 
 
 def with_prior(scores: Mapping[Arch, Score], prior: Prior, weight: float) -> dict[Arch, Score]:
-    """Scores as sums of logarithms of ranks (AZ-NAS, eq. 9): of the score, and ``weight`` times of each estimate.
+    """Scores as sums of logarithms of ranks, as in AZ-NAS: of the score, and ``weight`` times of each estimate.
 
     Such a sum is low as soon as one rank is low, so that no bad estimate is made up for by good ones. It depends on
     what else is compared. The scores themselves decide between equals.
