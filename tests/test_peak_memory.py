@@ -161,7 +161,7 @@ def test_costs_of_ones_own_are_real_numbers_of_a_layer_or_of_the_trace(
 @pytest.mark.parametrize(
     ("cost", "message"),
     [
-        ("memory", "expected package.module:callable or peak_memory, got 'memory'"),
+        ("memory", "expected one of package.module:callable, peak_memory, bytes, got 'memory'"),
         ("no_such_module:f", "expected an importable module"),
         ("math:pi", "expected a function or class in math"),
         (two, "--cost two: expected a function of one layer, or of a list called layers, got one of 2 arguments"),

@@ -29,7 +29,7 @@ def cost(
         arch: architecture: published name (spos_b), compact text, JSON by labels, uniform:LABEL or full. Repeatable.
         archs: file with one architecture per line; - is standard input.
         latency: latency table, made by sparsenas latency. It adds the cost latency_ms.
-        cost: cost to count as well: peak_memory, or a function of a layer or of the list of layers, as
+        cost: cost to count as well: peak_memory, bytes, or a function of a layer or of the list of layers, as
             package.module:callable. Repeatable.
         json: print one JSON object per line.
     """

@@ -32,7 +32,7 @@ def profile(
     Args:
         space: search space, with the flags and the image shape of the search.
         budget: limit to check, such as flops<=330e6, or flops<=50% of the largest network's. Repeatable.
-        cost: cost to count as well: peak_memory, or a function as package.module:callable. Repeatable.
+        cost: cost to count as well: peak_memory, bytes, or a function as package.module:callable. Repeatable.
         latency: latency table, made by sparsenas latency. It adds the cost latency_ms.
         example: batch of inputs of a network that takes more than one image, as package.module:callable, a function
             that returns it.

@@ -86,6 +86,15 @@ def peak_memory(layers: Sequence[Layer]) -> int:
     return max((layer.alive for layer in layers), default=0)
 
 
+def size_in_bytes(layer: Layer) -> float:
+    """Bytes of the parameters in flash: weights of searched bit widths take their bits, all others 4 bytes each.
+
+    Buffers such as the statistics of batch norm do not count; they are folded into convolutions.
+    """
+    low = min(math.prod(layer.weight), layer.params) if layer.bits and layer.weight else 0
+    return 4 * (layer.params - low) + low * (layer.bits or (0, 0))[0] / 8
+
+
 COSTS: dict[str, Cost] = {
     "flops": flops,
     "params": params,
@@ -93,8 +102,8 @@ COSTS: dict[str, Cost] = {
     "bitops": bitops,
 }
 """The costs that are always counted, by name; each is a sum over layers."""
-ON_REQUEST: dict[str, Cost] = {"peak_memory": peak_memory}
-"""Costs that are counted where a budget or a flag names them, since they take longer."""
+ON_REQUEST: dict[str, Cost] = {"peak_memory": peak_memory, "bytes": size_in_bytes}
+"""Costs that are counted where a budget or a flag names them."""
 
 
 def sees_trace(cost: Cost) -> bool:

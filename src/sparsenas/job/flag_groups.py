@@ -47,8 +47,8 @@ class ProblemFlags(ABC):
     """Hard limit on a cost of the final network, such as flops<=330e6, params>=1e5, or flops<=50% of the largest
     network's. Repeatable."""
     cost: list[str] = field(default_factory=list)
-    """Cost to count as well: peak_memory, or a function of a layer or of the list of layers as package.module:callable,
-    which budgets name by its name. Repeatable."""
+    """Cost to count as well: peak_memory, bytes, or a function of a layer or of the list of layers as
+    package.module:callable, which budgets name by its name. Repeatable."""
     target: dict[str, Any] = field(default_factory=dict)
     """Flags of the space that differ in the final network."""
     seed: int = 0

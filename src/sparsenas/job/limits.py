@@ -86,7 +86,8 @@ def cost_list(asked: str | Cost | Sequence[str | Cost]) -> list[str | Cost]:
 def _imported(name: str) -> Cost:
     module, colon, attribute = name.partition(":")
     if not colon:
-        raise UserError(f"--cost: expected package.module:callable or {', '.join(ON_REQUEST)}, got {name!r}")
+        known = ", ".join(["package.module:callable", *ON_REQUEST])
+        raise UserError(f"--cost: expected one of {known}, got {name!r}")
     return import_callable("cost", name, module, attribute)
 
 

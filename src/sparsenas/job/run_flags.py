@@ -85,7 +85,8 @@ class EvolveFlags(TrustFlags, AcceleratorFlags, MovedFlags, MethodFlags, FolderF
     """Hard limit on a cost of the final network, such as flops<=330e6, params>=1e5, or flops<=50% of the largest
     network's, in place of the run's own. Repeatable."""
     cost: list[str] = field(default_factory=list)
-    """Cost to count as well as those of the run: peak_memory, or a function as package.module:callable. Repeatable."""
+    """Cost to count as well as those of the run: peak_memory, bytes, or a function as package.module:callable.
+    Repeatable."""
     pareto: str = ""
     """Cost, such as flops. Searches the whole Pareto front of accuracy and this cost; front.json keeps it."""
 
