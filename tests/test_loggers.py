@@ -168,6 +168,7 @@ def test_mistakes_are_told_before_any_training(
     ):
         for command in ("run", "search"):
             monkeypatch.setattr("sparsenas.job.jobs.check_extra", lambda *_: None)
+            monkeypatch.setattr("sparsenas.job.jobs.check_installed", lambda *_: None)
             assert main([command, f"--out={tmp_path / 'new'}", f"--logger={logger}"]) == 2
             assert told in capsys.readouterr().err
         assert main(["retrain", str(tmp_path), f"--logger={logger}"]) == 2

@@ -304,8 +304,8 @@ def test_a_wrong_target_is_told_with_its_example() -> None:
         check_data(whole, Classification(3))
 
 
-def test_the_data_set_in_the_readme_keeps_the_promises_of_data() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (Path(__file__).parent.parent / "README.md").read_text(), re.DOTALL)
+def test_the_data_set_in_the_pages_keeps_the_promises_of_data() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (Path(__file__).parent.parent / "docs/data.md").read_text(), re.DOTALL)
     scope = dict[str, Any]()
     exec(next(block for block in blocks if "class Waves" in block), scope)
     data = as_data(scope["make"]())

@@ -66,9 +66,8 @@ class RunFlags(
     """The flags of ``sparsenas run``."""
 
     baselines: int = 8
-    int8: bool = unsaved(False)
-    """Export the network with 8-bit weights and activations as well, to net.int8.onnx. To be given again with
-    --resume."""
+    int8: bool = False
+    """Export the network with 8-bit weights and activations as well, to net.int8.onnx."""
 
     def __post_init__(self) -> None:
         check(self)
