@@ -35,7 +35,7 @@ def vit(
 
     Ranges and structure are those of the released configuration ``supernet-T``, whose supernet allocates 256 channels.
     Left out are its learned relative positions of keys and values. They add 7680 parameters to a block at 224 pixels.
-    The space has 5.27 to 10.41 M parameters and 1.17 to 2.26 G multiply-adds; the paper says 4 to 9 M. The published
+    The space has 5.27 to 10.41 M parameters and 1.17 to 2.26 G multiply-adds. The published
     network, ``--arch autoformer_t``, also has ratios of 3. It has 5,768,104 parameters here, 5,867,944 with relative
     positions, and 1.283 G multiply-adds, products of attention included. Published: 5.7 M and 1.3 G.
 
