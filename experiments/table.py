@@ -25,7 +25,7 @@ from scipy import stats
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- table -->\n", "<!-- end of the table -->\n"
-SEARCH = ("supernet", "evolution", "random search", "finalists")
+SEARCH = ("supernet", "evolution", "random search", "finalists", "finalist trainings")
 """The stages of a run that are the cost of its search."""
 
 
