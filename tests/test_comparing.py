@@ -44,10 +44,15 @@ def runs(real_run: RealRun, tmp_path: Path) -> list[Path]:
     return [whole, other, random]
 
 
-def test_runs_stand_side_by_side(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_stand_side_by_side(
+    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
     out = tmp_path / "compare.html"
-    assert main(["compare", *map(str, runs), "--out", str(out)]) == 0
-    assert capsys.readouterr().out == f"{out}\n"
+    assert main(["compare", *map(str, runs), "--out", str(out), "--open"]) == 0
+    assert capsys.readouterr() == (f"{out}\n", f"no browser was found; open {out} yourself\n")
+    assert opened == [out.as_uri()]
     page = Page(out)
     for name in ("a/run", "b/run", f"{tmp_path.name}/random"):
         assert name in page.text

@@ -28,8 +28,8 @@ EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
 PACKAGES = {"time_series": "sktime"}
 """What an example needs besides the package itself; the extra ``examples`` has it."""
 MOST_LINES = 110
-STARTS = ("own_cnn", "trained", "own_loop", "time_series", "many_processes")
-"""The scripts that people copy."""
+STARTS = ("own_cnn", "trained", "own_loop", "segmentation", "time_series", "many_processes")
+"""The scripts that people start from."""
 MOST_LINES_OF_A_START = 60
 NOTEBOOKS = {
     "quickstart": "epochs, retrain_epochs, generations, baselines = 1, 1, 0, 1",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from sparsenas.reporting import compare as write_comparison
+from sparsenas.reporting.browser import show
 
 
-def compare(runs: list[Path], out: Path = Path("compare.html")) -> None:
+def compare(runs: list[Path], out: Path = Path("compare.html"), open: bool = False) -> None:
     """Writes one HTML page on which several runs stand side by side; it opens offline.
 
     The runs may be of different spaces and tasks, and unfinished.
@@ -15,5 +16,9 @@ def compare(runs: list[Path], out: Path = Path("compare.html")) -> None:
     Args:
         runs: run folders, at least two.
         out: the page.
+        open: show the page in the browser.
     """
-    print(write_comparison(runs, out))
+    page = write_comparison(runs, out)
+    print(page)
+    if open:
+        show(page)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import webbrowser
 from pathlib import Path
 
 from sparsenas.reporting import report as write_report
+from sparsenas.reporting.browser import show
 
 
 def report(run: Path, open: bool = False) -> None:
@@ -18,5 +17,5 @@ def report(run: Path, open: bool = False) -> None:
     """
     page = write_report(run)
     print(page)
-    if open and not webbrowser.open(page.resolve().as_uri()):
-        print(f"no browser was found; open {page} yourself", file=sys.stderr)
+    if open:
+        show(page)
