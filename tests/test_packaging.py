@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -43,6 +44,40 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel: zipfile.Zip
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == files
     assert {"sparsenas/py.typed", "sparsenas/__init__.pyi", "sparsenas/job/recipes/spos_imagenet.yaml"} <= packed
+
+
+SMALL_JOB = """
+import sys, sparsenas
+from importlib.metadata import entry_points
+assert sparsenas.__file__.startswith(sys.argv[1]), sparsenas.__file__
+(script,) = entry_points(group="console_scripts", name="sparsenas")
+main = script.load()
+assert main(["--help"]) == 0
+assert main(["search", "--out=run", *sys.argv[2:]]) == main(["report", "run"]) == 0
+"""
+SMALL = ["--space.width=4", "--space.blocks=1", "--search.epochs=1", "--method=random", "--method.evaluations=2"]
+SMALL += ["--score.val=60", "--accelerator=cpu", "--threads=1"]
+
+
+def test_the_installed_wheel_runs_a_small_job(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """In an empty folder, beside the packages of this environment; ``make wheel`` makes an environment of its own."""
+    installed, work = tmp_path / "installed", tmp_path / "work"
+    work.mkdir()
+    words = ["install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target", str(installed)]
+    called(["-m", "pip", *words, str(wheel.filename)], work, installed)
+    assert "usage: sparsenas" in called(["-c", SMALL_JOB, str(installed), *SMALL], work, installed)
+    assert (work / "run" / "best.json").exists()
+    assert (work / "run" / "report.html").exists()
+
+
+def called(words: list[str], folder: Path, packages: Path) -> str:
+    """What Python prints in a folder, with a folder of packages before all others."""
+    environment = {**os.environ, "PYTHONPATH": str(packages)}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def metadata(wheel: zipfile.ZipFile) -> Message:
@@ -104,6 +139,8 @@ def test_the_workflow_runs_what_exists() -> None:
     matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
     assert matrix["python"] == ["3.10", "3.11", "3.12", "3.13", "3.14"]
     assert len(matrix["os"]) == 3
+    (lowest,) = re.findall(r'"torch>=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert [row["torch"] for row in workflow["jobs"]["wheel"]["strategy"]["matrix"]["include"]] == [f"torch=={lowest}.0"]
 
 
 @pytest.mark.parametrize("template", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.md")), ids=lambda p: p.stem)
