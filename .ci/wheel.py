@@ -1,7 +1,8 @@
 """Builds the wheel, installs it in a clean environment, and runs a small job there.
 
 ``python .ci/wheel.py`` takes the newest versions that pyproject.toml allows; further words go to pip, as in
-``python .ci/wheel.py -c constraints.txt`` or ``python .ci/wheel.py torch==2.7.0``. The wheel lies in ``build/wheel`` afterwards. Needs the package ``build``.
+``python .ci/wheel.py -c constraints.txt`` or ``python .ci/wheel.py torch==2.7.0``. The wheel lies in ``build/wheel``
+afterwards. Needs the package ``build``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ ROOT = Path(__file__).parent.parent
 WHEELS = ROOT / "build" / "wheel"
 JOB = ["run", "--space.width=8", "--space.blocks=2", "--search.epochs=1", "--retrain.epochs=1", "--baselines=1"]
 JOB += ["--budget=flops<=50%", "--method.population=4", "--method.generations=1", "--method.parents=2"]
-JOB += ["--method.mutants=2", "--method.crossovers=2", "--score.val=60", "--accelerator=cpu", "--threads=1", "--int8"]
+JOB += ["--method.mutants=2", "--method.crossovers=2", "--score.val=60", "--int8"]
+JOB += ["--accelerator=cpu", "--threads=1"]
 FILES = ("net.pt", "net.pt2", "net.onnx", "net.int8.onnx", "best.json", "report.html")
 
 
