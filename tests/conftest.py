@@ -16,6 +16,13 @@ settings.register_profile(
 settings.register_profile("long", parent=settings.get_profile("default"), max_examples=1000, derandomize=False)
 settings.load_profile("default")
 
+LONGEST = ("test_resume.py", "test_processes.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests come first: a process that began one last would go on alone for minutes."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:

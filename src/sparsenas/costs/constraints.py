@@ -182,6 +182,8 @@ class Limits:
 
     def _find_legal(self, rng: np.random.Generator) -> Arch:
         """An architecture that meets all budgets: by local search on the violations, else from all sums of costs."""
+        if not self.budgets:
+            return Arch.sample(self.choices, rng)
         found = self._searched(rng)
         if found is None and self._sampler is not None:
             found = self._sampled(self._sampler, rng, lambda arch: True)
@@ -201,10 +203,10 @@ class Limits:
             return violations
 
         starts = [arch for budget in self.budgets for arch in self.table.extremes(budget.cost)]
-        for arch, left in zip(starts, evaluate(starts) if starts else [], strict=True):
+        for arch, left in zip(starts, evaluate(starts), strict=True):
             if left == 0:
                 return arch
-        starts += [Arch.sample(self.choices, rng) for _ in range(BLOCK if self.budgets else 1)]
+        starts += [Arch.sample(self.choices, rng) for _ in range(BLOCK)]
         broken = evaluate(starts)
         for i in np.argsort(broken, kind="stable")[:16]:
             arch, left = local_search(starts[i], broken[i], [neighbours], evaluate, enough=0.0)
