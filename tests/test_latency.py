@@ -16,6 +16,7 @@ import torch
 from hypothesis import assume, given, settings
 from torch import Tensor, nn
 
+from fake_timing import START_MS, Clock, FakeEngine, fake_ms, measured, tick
 from nets import SHAPE, additive, random_net, seeds
 from sparsenas.__main__ import main
 from sparsenas.core.arch import Arch, every_arch, space_size
@@ -33,7 +34,6 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.results import update_results
 from sparsenas.spaces import nasbench_macro, tiny
 from sparsenas.timing import (
-    Engine,
     Timer,
     check,
     fill,
@@ -49,60 +49,6 @@ from sparsenas.timing.timer import Trial, Work
 from sparsenas.timing.torch_layers import inputs_of, module_of
 
 IMAGE, COLOUR = (1, 8, 8), (3, 32, 32)
-START_MS = 0.25
-"""What the fake engine takes to begin."""
-
-
-class Clock:
-    """A clock that only work moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def work(self, ms: float) -> Work:
-        def run() -> None:
-            self.seconds += ms / 1e3
-
-        return Work(run)
-
-
-def fake_ms(layer: Layer) -> float:
-    """The time that the fake engine takes for a layer."""
-    return round(0.01 + 1e-6 * sum(map(np.prod, (layer.inputs, layer.output, layer.weight))), 6)
-
-
-class FakeEngine(Engine):
-    packages = ("torch",)
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(Settings())
-        self.clock = clock
-        self.asked: list[Layer] = []
-
-    def layer(self, layer: Layer) -> Trial:
-        self.asked.append(layer)
-        return Trial(self.clock.work(START_MS + fake_ms(layer)), self.clock.work(START_MS))
-
-    def network(self, net: nn.Module, shape: Shape) -> Work:
-        times = [fake_ms(layer) for layer in trace(net, shape) if takes_time(layer)]
-        return self.clock.work(START_MS + sum(times))
-
-
-def tick(words: str, by: int) -> None:
-    assert words
-    assert by > 0
-
-
-def measured(net: nn.Module, shape: Shape, path: Path) -> LatencyTable:
-    """A table of ``net`` by the fake engine."""
-    clock = Clock()
-    engine = FakeEngine(clock)
-    table = open_table(path, engine.settings, engine)
-    fill(table, missing(table, enumerate_layers(net, shape)), engine, Timer(1, 3, clock=clock), path, tick)
-    return table
 
 
 def layers_of(net: nn.Module, arch: Arch, shape: Shape) -> list[Layer]:

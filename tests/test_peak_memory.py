@@ -151,7 +151,7 @@ def test_costs_of_ones_own_are_real_numbers_of_a_layer_or_of_the_trace(
         assert values["energy"] == values["params"] / 4
         assert values["depth"] == 3 + sum(arch[name] == (0,) for name in arch)
         limits = Limits(table, [Budget(cost, values[cost], values[cost]) for cost in ("energy", "depth")])
-        drawn = limits._legal_start
+        drawn = limits.start
         assert table.exact(drawn)["energy"] == values["energy"]
     (tmp_path / "mine_of_a_test.py").write_text("def weight(layer):\n    return layer.params * 0.5\n")
     monkeypatch.syspath_prepend(tmp_path)

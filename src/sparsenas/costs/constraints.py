@@ -38,7 +38,8 @@ class Limits:
         self._seed = seed
         for budget in budgets:
             self._check_alone(budget)
-        self._legal_start = self._find_legal(np.random.default_rng(seed))
+        self.start = self._find_legal(np.random.default_rng(seed))
+        """An architecture that meets all budgets."""
 
     def legal(self, archs: Sequence[Arch]) -> NDArray[np.bool_]:
         """Whether each architecture meets every budget, by exact cost."""
@@ -151,7 +152,7 @@ class Limits:
         return all(costs[budget.cost][0] <= budget.at_most for budget in self.budgets)
 
     def _walk(self, rng: np.random.Generator, wanted: Callable[[Arch], bool]) -> Arch | None:
-        arch = self._legal_start
+        arch = self.start
         for sweep in range(10 * WALK):
             for name, choice in self.choices.items():
                 moved = arch.replace({name: choice.sample(rng)})

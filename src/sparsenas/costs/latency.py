@@ -40,6 +40,8 @@ class Settings:
     """Runs before the first measurement"""
     repeats: int = 30
     """Measurements"""
+    warm: int = 1
+    """Runs before each measurement, of the same layer or network"""
 
 
 @dataclass
@@ -83,7 +85,7 @@ class LatencyTable:
     def from_json(cls, values: Any, source: str) -> LatencyTable:
         """The inverse of ``to_json``. Raises ``UserError`` naming ``source`` when the values are no such table."""
         try:
-            settings = Settings(**values["settings"])
+            settings = Settings(**{"warm": 0, **values["settings"]})  # tables of before had no such runs
             if any(type(vars(settings)[f.name]) is not type(f.default) for f in fields(Settings)):
                 raise ValueError(f"settings {values['settings']}")
             timings = dict(map(_entry, values["layers"]))

@@ -19,7 +19,7 @@ RETRAIN = Recipe(epochs=30, batch=64, lr=0.1, schedule="cosine", weight_decay=3e
 
 @dataclass(frozen=True)
 class Finalists:
-    """The best candidates of a search, each trained on its own for a while. The best of them is the found network."""
+    """The best candidates of a search: measured under a budget of latency, then trained. The best of them is found."""
 
     count: int = 0
     """Number of best candidates that are trained on the training examples and compared on the validation examples. 0 =
@@ -28,9 +28,12 @@ class Finalists:
     """Epochs of each training, by the recipe of --search"""
     inherit: bool | None = None
     """Whether they start from the weights of the supernet or anew. Default: true for an opened network, else false"""
+    measure: int = 5
+    """Number of best candidates that are measured whole in turn where latency_ms has an upper bound, until one keeps
+    it. 0 = the latency table alone decides"""
 
     def __post_init__(self) -> None:
-        check_at_least(vars(self), {"count": 0, "retrain": 1})
+        check_at_least(vars(self), {"count": 0, "retrain": 1, "measure": 0})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,7 @@ class MethodFlags(ABC):
     random_search: int = 0
     """Number of random architectures to score for comparison. random.jsonl keeps the scores."""
     finalists: Finalists = Finalists()
-    """The best candidates, trained on their own for a while."""
+    """The best candidates: how many are trained on their own for a while."""
     table: str = ""
     """File of architectures and their true accuracies, as for sparsenas rank. The search does not see it: truth.json
     and the report tell how good the found architecture is."""

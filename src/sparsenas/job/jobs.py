@@ -39,6 +39,7 @@ from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
 from sparsenas.job.stages.finish import finish
 from sparsenas.job.stages.int8 import check_int8
+from sparsenas.job.stages.measured import check_measured
 from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.stages.search import build_method, make_method, search_stage
@@ -145,6 +146,7 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
         check_cost("--pareto", flags.pareto, task.limits.table.costs)
     method = build_method(flags.method, task)
     check_finalists(flags.finalists, task, method, flags.method.name, flags.pareto)
+    check_measured(flags.finalists, run, task)
     known = table_of(task, flags.table, flags.column)
     net = trained_supernet(run if run.has(SUPERNET) else source.run, task)
     begin(run, task, "evolve", config)
@@ -207,6 +209,8 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     tell_of_sizes(run, "search", flags.search, task.data)
     method = make_method(flags.method, task, flags.search, flags.random_search)
     check_finalists(flags.finalists, task, method, flags.method.name)
+    if not learns(method):
+        check_measured(flags.finalists, run, task)
     task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
     retrain = {"--retrain": flags.retrain} if isinstance(flags, RunFlags) else {}
     check_settings(task, {"--search": flags.search, **retrain}, method)

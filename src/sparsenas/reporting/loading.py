@@ -21,12 +21,14 @@ from sparsenas.rundir.ranking import Ranked, Ranking
 from sparsenas.rundir.records import (
     ARCHS,
     FINALISTS,
+    MEASURED,
     RANDOM,
     RANKED,
     Best,
     DataInfo,
     Finalist,
     Front,
+    MeasuredCandidate,
     RunInfo,
     Scored,
     ScoreInfo,
@@ -48,6 +50,7 @@ class LoadedRun:
     log: list[LogLine]
     candidates: list[Scored]
     random: list[Scored]
+    measured: list[MeasuredCandidate]
     finalists: list[Finalist]
     best: Best | None
     drawing: ArchDrawing | None
@@ -149,6 +152,7 @@ def load_run(folder: Path) -> LoadedRun:
         log=run.log(bad.append),
         candidates=run.lines(ARCHS, Scored, bad.append),
         random=run.lines(RANDOM, Scored, bad.append),
+        measured=run.lines(MEASURED, MeasuredCandidate, bad.append),
         finalists=run.lines(FINALISTS, Finalist, bad.append),
         best=run.find(Best),
         drawing=run.find(ArchDrawing),

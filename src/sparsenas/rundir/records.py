@@ -6,6 +6,7 @@ lines of JSONL files. A required field is always written; with ``omit_defaults``
 
 from __future__ import annotations
 
+import statistics
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -18,7 +19,8 @@ ArchLabels = dict[str, str | list[str]]
 """The kept options by name of the choice; a label where exactly one option is kept, else a list of labels."""
 Metrics = dict[str, float]
 """Metrics of the objective by name; the mean loss, ``loss``, is always among them."""
-ARCHS, RANDOM, RANKED, FINALISTS = "archs.jsonl", "random.jsonl", "rank.jsonl", "finalists.jsonl"
+ARCHS, RANDOM, RANKED = "archs.jsonl", "random.jsonl", "rank.jsonl"
+FINALISTS, MEASURED = "finalists.jsonl", "measured.jsonl"
 
 
 class RunInfo(Struct, frozen=True, kw_only=True):
@@ -168,6 +170,34 @@ class Finalist(Struct, frozen=True, kw_only=True):
     metrics: Metrics
     """On validation examples, after the training."""
     costs: Costs
+
+
+class MeasuredCandidate(Struct, frozen=True, kw_only=True):
+    """A line of ``measured.jsonl``: one of the best candidates, measured whole under a budget of latency."""
+
+    arch: ArchLabels
+    text: str
+    """The architecture as compact text."""
+    metrics: Metrics
+    """On validation examples, with the weights of the supernet."""
+    table_ms: float
+    """Sum of the latency table's entries."""
+    rounds_ms: list[float]
+    """The median time of each round of measurements."""
+    spread_ms: float
+    """Interquartile range of the times of a round."""
+    within: bool
+    """Whether every round keeps the budget."""
+
+    @property
+    def slowest_ms(self) -> float:
+        """The median of the slowest round, which decides."""
+        return max(self.rounds_ms)
+
+    @property
+    def measured_ms(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.rounds_ms)
 
 
 class FrontPoint(Struct, frozen=True, kw_only=True):

@@ -113,6 +113,24 @@ class MeasuredLatency(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Median of the network that was opened."""
 
 
+class TableError(Struct, frozen=True, kw_only=True):
+    """How far the sums of the latency table are from the candidates that were measured whole."""
+
+    budget_ms: float
+    """The upper bound on latency."""
+    networks: int
+    """Candidates measured."""
+    within: int
+    """Those that keep the budget."""
+    mean_absolute_percentage_error: float | None
+    median_absolute_percentage_error: float | None
+    mean_percentage_error: float | None
+    """Positive where the sums are too large."""
+    rank_correlation: float | None
+    """Spearman's; null where it is not defined."""
+    kendall_tau: float | None
+
+
 class Results(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``results.json``."""
 
@@ -131,6 +149,8 @@ class Results(Struct, frozen=True, kw_only=True, omit_defaults=True):
     int8: Int8Result | None = None
     """The file that ``export --int8`` makes."""
     latency: MeasuredLatency | None = None
+    table_error: TableError | None = None
+    """Of the candidates that were measured under a budget of latency."""
 
 
 def results(run: Run) -> Results:

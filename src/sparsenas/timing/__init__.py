@@ -9,6 +9,7 @@ from sparsenas.timing.build import fill as fill
 from sparsenas.timing.build import layers_of as layers_of
 from sparsenas.timing.build import measure_network as measure_network
 from sparsenas.timing.build import missing as missing
+from sparsenas.timing.build import plain_network as plain_network
 from sparsenas.timing.build import some_archs as some_archs
 from sparsenas.timing.build import verdict as verdict
 from sparsenas.timing.engines import ENGINES as ENGINES

@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsenas.costs.latency import Timing
+from sparsenas.costs.latency import Settings, Timing
+
+GPU_BURST = 20
+"""Runs timed as one on a GPU, where a single small layer takes less time than waiting for it."""
 
 
 class Work(NamedTuple):
@@ -38,7 +41,7 @@ class Trial(NamedTuple):
 class Timer:
     """Times several pieces of work in turn: ``warmup`` rounds that do not count, then ``repeats`` rounds that do.
 
-    In turn, because in a network other layers use the caches between two runs of a layer.
+    In turn, so that a machine that slows down for a while slows down all of them.
     """
 
     warmup: int = 10
@@ -46,6 +49,8 @@ class Timer:
     burst: int = 1
     """Runs in a row that are timed as one, where waiting for a device takes longer than the work"""
     clock: Callable[[], float] = time.perf_counter
+    warm: int = 0
+    """Runs before each timed one, which fill the caches as the run before does in a network that runs all the time"""
 
     def __call__(self, works: Sequence[Work]) -> list[Timing]:
         """For each piece of work the median and the interquartile range of its times."""
@@ -55,12 +60,28 @@ class Timer:
         low, median, high = np.quantile(samples, [0.25, 0.5, 0.75], axis=0)
         return [Timing(round(float(m), 6), round(float(s), 6)) for m, s in zip(median, high - low, strict=True)]
 
+    @classmethod
+    def of(cls, settings: Settings) -> Timer:
+        """The timer of a table's settings."""
+        burst = GPU_BURST if settings.accelerator == "cuda" else 1
+        return cls(settings.warmup, settings.repeats, burst, _clock(settings), settings.warm)
+
     def _round(self, works: Sequence[Work]) -> list[float]:
         return [self._milliseconds(work) for work in works]
 
     def _milliseconds(self, work: Work) -> float:
+        for _ in range(self.warm):
+            work.run()
+        if self.warm:
+            work.wait()
         start = self.clock()
         for _ in range(self.burst):
             work.run()
         work.wait()
         return (self.clock() - start) / self.burst * 1e3
+
+
+def _clock(settings: Settings) -> Callable[[], float]:
+    """The clock of the thread where one CPU thread does all the work: it stands still while other programs run."""
+    alone = settings.accelerator == "cpu" and settings.threads == 1
+    return time.thread_time if alone and time.get_clock_info("thread_time").resolution < 1e-6 else time.perf_counter

@@ -12,6 +12,7 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.job.stages.candidates import run_search, scored
 from sparsenas.job.stages.finalists import FinalistTrainer
+from sparsenas.job.stages.measured import measured_first
 from sparsenas.job.stages.search import ranked, search_randomly, searching, write_best
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
@@ -51,8 +52,9 @@ def search_again(
     if pareto:
         write_front(run, task, strategy.scores, known, cost_of, pareto)
     order, scores = ranked(run, task, net, known, scoring, prior)
+    order, warning = measured_first(run, task, trainer.flags, order, scores)
     best = trainer.best(order, scores, scoring)
-    write_best(run, task, best, scores[best])
+    write_best(run, task, best, scores[best], warning=warning)
 
 
 def write_front(

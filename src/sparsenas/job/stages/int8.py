@@ -105,4 +105,4 @@ def _timed(run: Run, settings: Settings, example: Tree) -> list[Timing]:
     """The times of both files, which run in turn."""
     engine = OnnxEngine(settings)
     works = [engine.work(Model((run / name).read_bytes(), example)) for name in FILES]
-    return Timer(settings.warmup, settings.repeats)(works)
+    return Timer.of(settings)(works)

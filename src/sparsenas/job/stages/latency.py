@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,8 +39,6 @@ from sparsenas.timing import (
 
 LEAST = {"--batch": 1, "--repeats": 1, "--threads": 0, "--warmup": 0, "--networks": 0}
 """Lowest legal values."""
-GPU_BURST = 20
-"""Runs timed as one on a GPU, where a single small layer takes less time than waiting for it."""
 
 
 def build(
@@ -59,7 +58,7 @@ def build(
     check_at_least(numbers, LEAST)
     shape = named_example(example) if example else input_shape(space)
     net = space.build("space", shape=shape)
-    engine, timer = ENGINES[settings.engine](settings), _timer(settings)
+    engine, timer = ENGINES[settings.engine](settings), Timer.of(settings)
     table = open_table(out, settings, engine)
     console.print(f"{table.device}: looking for the layers of {space.name}", markup=False)
     archs = some_archs(net, networks, seed)
@@ -74,10 +73,6 @@ def build(
     return table, checked
 
 
-def _timer(settings: Settings) -> Timer:
-    return Timer(settings.warmup, settings.repeats, GPU_BURST if settings.accelerator == "cuda" else 1)
-
-
 def latency_stage(run: Run, task: Task) -> None:
     """Measures the found network whole, as the run's table was measured; results.json keeps it beside the sum."""
     table = task.latency
@@ -86,24 +81,29 @@ def latency_stage(run: Run, task: Task) -> None:
     arch, settings = found(run, task.choices), table.settings
     logger, median, spread, original = RunLogger(run), None, None, None
     try:
-        engine = _same_engine(table)
+        engine = engine_of(table)
         with logger.stage("latency"), using_threads(settings.threads):
             net, shape = task.network("supernet", task.target), task.data.shape
-            timing = measure_network(net, arch, shape, engine, _timer(settings))
+            timing = measure_network(net, arch, shape, engine, Timer.of(settings))
             if task.opened is not None:
-                original = measure_network(net, task.largest(), shape, engine, _timer(settings)).median_ms
+                original = measure_network(net, task.largest(), shape, engine, Timer.of(settings)).median_ms
         median, spread = timing.median_ms, timing.spread_ms
     except UserError as error:
         logger.note("latency", f"the found network is not measured whole: {error}")
     summed = task.costs(arch)[LATENCY]
+    for budget in task.limits.budgets:
+        if budget.cost == LATENCY and median is not None and median > budget.at_most:
+            logger.note("latency", f"the found network takes {median:.4g} ms, more than {budget}")
     update_results(
         run, latency=MeasuredLatency(table_ms=summed, measured_ms=median, spread_ms=spread, original_ms=original)
     )
 
 
-def _same_engine(table: LatencyTable) -> Engine:
-    """The engine that a table was measured with. Raises ``UserError`` where this is another device."""
-    here = device_name(table.settings.accelerator)
+def engine_of(table: LatencyTable) -> Engine:
+    """The engine that a table was measured with. Raises ``UserError`` where this machine is another one."""
+    here, threads, cores = device_name(table.settings.accelerator), table.settings.threads, os.cpu_count() or 1
     if here != table.device:
         raise UserError(f"the table is of {table.device}, this is {here}")
+    if threads > cores:
+        raise UserError(f"the table is of {threads} threads, this machine has {cores} cores")
     return ENGINES[table.settings.engine](table.settings)

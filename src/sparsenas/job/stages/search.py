@@ -20,6 +20,7 @@ from sparsenas.job.flag_groups import Finalists
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.candidates import architectures, run_search, scored
 from sparsenas.job.stages.finalists import FinalistTrainer
+from sparsenas.job.stages.measured import measured_first
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.methods.contract import check_contract, check_final
@@ -106,6 +107,7 @@ def search_stage(
         strategy = searching(method, task, scoring.chooses(prior))
         known: Mapping[Arch, Metrics] = run_search(run, task, scorer, strategy, scoring, scored([run], task.choices))
         order, known = ranked(run, task, net, known, scoring, prior)
+        order, warning = measured_first(run, task, finalists, order, known)
         trainer = FinalistTrainer(run, task, fabric, finalists, recipe, checkpoint_seconds)
         best = trainer.best(order, known, scoring)
         score = known[best]
@@ -148,23 +150,25 @@ def ranked(
 ) -> tuple[list[Arch], Mapping[Arch, Metrics]]:
     """The scored architectures, best first, and their metrics.
 
-    With ``--score.finalists`` only the best ones, in the order of their scores on all validation examples.
+    With ``--score.finalists`` so many come in the order of their scores on all validation examples, then the others.
     """
 
     def scores(known: Mapping[Arch, Metrics]) -> dict[Arch, Score]:
         return {arch: scoring.score(task.objective, metrics) for arch, metrics in known.items()}
 
     every = scores(known)
-    order = best_first(scoring.adjusted(every, prior), scoring.finalists or len(known))
+    order = best_first(scoring.adjusted(every, prior), len(known))
     if scoring.finalists == 0:
         return order, known
+    order, others = order[: scoring.finalists], order[scoring.finalists :]
     logger = RunLogger(run)
     with logger.stage("finalists") as counts, logger.bar("finalists", len(order)) as bar:
         again = task.scorer(net, replace(scoring, val=0, cache_memory=0), logger.say)(order, bar.within)
         bar.advance(by=len(order))
         counts.evaluations, counts.data_passes = len(order), 1
-    known = dict(zip(order, again, strict=True))
-    return best_first(scoring.adjusted(scores(known), prior, every), len(order)), known
+    rescored = dict(zip(order, again, strict=True))
+    first = best_first(scoring.adjusted(scores(rescored), prior, every), len(order))
+    return [*first, *others], {**known, **rescored}
 
 
 def search_randomly(
