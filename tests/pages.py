@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-FOLDERS = (".", "docs", "docs/start", "docs/papers", "examples", "experiments", "benchmarks")
+FOLDERS = (".", "docs", "docs/start", "docs/papers", "examples", "experiments", "benchmarks", "benchmarks/rivals")
 PAGES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

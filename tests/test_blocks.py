@@ -27,7 +27,7 @@ WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
 OPENING = ROOT / "docs" / "opening.md"
 SHELL = re.compile(r"^(?:sparsenas|python|torchrun|make|pip|for|export|cp|srun|#!/bin/bash)\b", re.MULTILINE)
 DRAWN = re.compile(r"^ +\|$", re.MULTILINE)
-SCRIPT = re.compile(r"^\s*python (?!-)(\S+\.py)", re.MULTILINE)
+SCRIPT = re.compile(r"(?:^\s*|`)python (?!-)(\S+\.py)([^`\n#]*)", re.MULTILINE)
 
 
 @pytest.fixture
@@ -55,13 +55,22 @@ def test_command_lines_parse(page: Path, modules: Path, monkeypatch: pytest.Monk
 
 @every_page
 def test_blocks_for_the_shell_are_valid(page: Path) -> None:
-    """Also the scripts in them exist; those of the page's folder may be named alone."""
+    """Every block that is not Python is for the shell, but for drawings, whose paths tests/test_docs.py checks."""
+    assert len(blocks(page)) == len(blocks(page, "python|bash|"))
     for block in blocks(page, "|bash"):
-        if SHELL.search(block) and not DRAWN.search(block):
+        if not DRAWN.search(block):
+            assert SHELL.search(block)
             done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
-        for script in SCRIPT.findall(block):
-            assert (ROOT / script).exists() or (page.parent / script).exists(), script
+
+
+@every_page
+def test_scripts_exist_and_have_the_flags_that_are_given(page: Path) -> None:
+    """Those of the page's folder may be named alone."""
+    for path, words in SCRIPT.findall(page.read_text(encoding="utf-8")):
+        script = next(base / path for base in (ROOT, page.parent) if (base / path).exists())
+        code = script.read_text(encoding="utf-8")
+        assert not [flag for flag in re.findall(r" (--[\w-]+)", words) if f'"{flag}"' not in code], script
 
 
 def test_the_network_of_the_page_is_a_space(modules: Path) -> None:
