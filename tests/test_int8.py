@@ -68,7 +68,7 @@ def test_faster_is_said_only_beyond_the_spread(
 
 def test_layers_are_timed_with_8_bits(tmp_path: Path) -> None:
     flags = ["--space=tiny", "--space.width=4", "--space.blocks=1", "--engine=onnxruntime-int8", "--threads=1"]
-    short = ["--warmup=0", "--repeats=2", "--networks=1", "--out", str(tmp_path / "t.json")]
+    short = ["--warmup=0", "--seconds=0", "--repeats=2", "--networks=1", "--out", str(tmp_path / "t.json")]
     assert main(["latency", *flags, *short]) == 0
     table = read_table(tmp_path / "t.json")
     assert table.settings.engine == "onnxruntime-int8"

@@ -397,7 +397,7 @@ QUICK = [
 def quick_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table by the real engine, too quick to be true."""
     path = tmp_path_factory.mktemp("latency") / "new" / "table.json"
-    flags = ["--warmup=1", "--repeats=3", "--networks=2", "--threads=1", "--out", str(path)]
+    flags = ["--warmup=1", "--seconds=0", "--repeats=3", "--networks=2", "--threads=1", "--out", str(path)]
     assert main(["latency", "--space", "tiny", *SMALL, *flags]) == 0
     return path
 
@@ -423,7 +423,7 @@ def test_the_command_adds_to_its_table(quick_table: Path, tmp_path: Path, capsys
     path.write_text(quick_table.read_text())
     before = read_table(path).timings
     capsys.readouterr()
-    flags = ["--warmup=1", "--repeats=3", "--networks=1", "--threads=1", "--out", str(path)]
+    flags = ["--warmup=1", "--seconds=0", "--repeats=3", "--networks=1", "--threads=1", "--out", str(path)]
     assert main(["latency", "--space", "tiny", "--space.width=6", "--space.blocks=1", *flags, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     after = read_table(path)
@@ -440,7 +440,7 @@ def test_the_command_adds_to_its_table(quick_table: Path, tmp_path: Path, capsys
 def test_layers_that_sampling_misses_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sparsenas.costs.enumerate.MOST_COMBINATIONS", 1)
     monkeypatch.setattr("sparsenas.costs.enumerate.RANDOM", 0)
-    flags = ["--warmup=0", "--repeats=1", "--threads=1", "--out", str(tmp_path / "table.json")]
+    flags = ["--warmup=0", "--seconds=0", "--repeats=1", "--threads=1", "--out", str(tmp_path / "table.json")]
     sizes = []
     for seed in (0, 1):
         assert main(["latency", "--space", "tiny", *SMALL, *flags, "--networks=3", f"--seed={seed}"]) == 0
@@ -449,7 +449,16 @@ def test_layers_that_sampling_misses_are_added(tmp_path: Path, monkeypatch: pyte
 
 
 def test_onnx_runtime_is_an_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--warmup=1", "--repeats=3", "--networks=1", "--threads=1", "--batch=2", "--out", str(tmp_path / "t.json")]
+    flags = [
+        "--warmup=1",
+        "--seconds=0",
+        "--repeats=3",
+        "--networks=1",
+        "--threads=1",
+        "--batch=2",
+        "--out",
+        str(tmp_path / "t.json"),
+    ]
     space = ["--space", "tiny", "--space.width=4", "--space.blocks=1"]
     assert main(["latency", *space, "--engine", "onnxruntime", *flags]) == 0
     assert "1 threads" in capsys.readouterr().out
@@ -541,7 +550,10 @@ def test_mistakes_get_one_line(quick_table: Path, tmp_path: Path, capsys: pytest
     assert "--batch: expected >= 1, got 0" in fails(capsys, "latency", "--batch=0", "--out", out)
     assert "--networks: expected >= 0, got -1" in fails(capsys, "latency", "--networks=-1", "--out", out)
     assert "--engine" in fails(capsys, "latency", "--engine", "steam", "--out", out)
-    assert "measured with repeats 3, not 50" in fails(capsys, "latency", "--out", table, "--warmup=1", "--threads=1")
+    same = ["--out", table, "--warmup=1", "--seconds=0", "--threads=1"]
+    assert "measured with repeats 3, not 50" in fails(capsys, "latency", *same)
+    for flag, told in (("--threads=2", "threads 1, not 2"), ("--engine=onnxruntime", "engine torch, not onnxruntime")):
+        assert told in fails(capsys, "latency", *same, "--repeats=3", flag)
     assert "expected a folder that can be made" in fails(
         capsys, "latency", *SMALL, "--networks=0", "--out", "/dev/null/table.json"
     )

@@ -57,7 +57,7 @@ def named() -> Any:
 def test_layers_and_whole_networks_are_measured(engine: str, data: Any, tmp_path: Path) -> None:
     table = tmp_path / "table.json"
     flags = ["--space=test_latency_trees:Pair", f"--example=test_latency_trees:{data.__name__}", f"--engine={engine}"]
-    short = ["--networks=2", "--repeats=2", "--warmup=0", "--threads=1"]
+    short = ["--networks=2", "--repeats=2", "--warmup=0", "--seconds=0", "--threads=1"]
     assert main(["latency", *flags, *short, "--out", str(table)]) == 0
     found = json.loads(table.read_text())
     assert {layer["op"] for layer in found["layers"]} >= {"conv2d", "linear"}

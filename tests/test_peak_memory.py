@@ -22,6 +22,7 @@ from sparsenas.costs import COSTS, ON_REQUEST, Budget, CostTable, Layer, Limits,
 from sparsenas.errors import UserError
 from sparsenas.job.limits import more_costs
 from sparsenas.nn.blocks import Residual, conv_bn
+from sparsenas.spaces import tiny
 
 PEAK = ON_REQUEST["peak_memory"]
 
@@ -89,6 +90,43 @@ def test_peak_memory_is_that_of_the_reference(seed: int) -> None:
 def test_peak_memory_is_that_counted_by_hand(net: nn.Module, shape: tuple[int, ...], numbers: int) -> None:
     assert peak(net, shape) == 4 * numbers
     assert peak(net.double(), shape) == (8 if list(net.parameters()) else 4) * numbers
+
+
+def exported_peak(net: nn.Module, x: Tensor) -> int:
+    """The bytes alive at once while the program that torch.export makes runs node by node."""
+    program = torch.export.export(net.eval(), (x,))
+    signature, nodes = program.graph_signature, list(program.graph.nodes)
+    state = {**program.state_dict, **program.constants}
+    own = {n: state[key] for n, key in {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.items()}
+    last = {read: i for i, node in enumerate(nodes) for read in node.all_input_nodes}
+    seen: dict[int, tuple[int, int, int]] = {}
+    values: dict[Any, Any] = {}
+    for i, node in enumerate(nodes):
+        values[node] = own.get(node.name, x) if node.op == "placeholder" else None
+        if node.op == "call_function":
+            args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda read: values[read])
+            values[node] = node.target(*args, **kwargs)
+        for tensor in _tensors(values[node]) if node.name not in own else []:
+            first, end, size = seen.get(_pointer(tensor), (i, i, tensor.untyped_storage().nbytes()))
+            seen[_pointer(tensor)] = first, max(end, last.get(node, i)), size
+    return max(sum(size for first, end, size in seen.values() if first <= i <= end) for i in range(len(nodes)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_peak_memory_is_that_of_the_exported_program(seed: int) -> None:
+    net = tiny(width=8, blocks=4)
+    plain = derive(net, Arch.sample(choices(net), np.random.default_rng(seed)).gates())
+    assert peak(plain, (1, 8, 8)) == exported_peak(plain, torch.zeros(1, 1, 8, 8))
+
+
+def test_the_profiler_sees_the_same_where_kernels_allocate_nothing_else() -> None:
+    net = Residual(nn.Sequential(nn.Linear(500, 3000), nn.ReLU(), nn.Linear(3000, 500))).eval()
+    x = torch.zeros(1, 500)
+    with torch.no_grad(), torch.profiler.profile(profile_memory=True) as profile:
+        net(x)
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]  # type: ignore[union-attr]
+    alive = np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
+    assert peak(net, (500,)) == pytest.approx(alive.max() + x.nbytes, rel=0.05)
 
 
 def space() -> nn.Module:

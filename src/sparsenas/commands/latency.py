@@ -35,6 +35,7 @@ def latency(
     threads: int = 0,
     warmup: int = 10,
     repeats: int = 50,
+    seconds: float = 1.0,
     networks: int = 10,
     accelerator: Literal["cpu", "cuda"] = "cpu",
     seed: int = 0,
@@ -56,12 +57,15 @@ def latency(
         threads: CPU threads (0 = PyTorch's default).
         warmup: runs before the first measurement.
         repeats: measurements per layer, 1 or more; the median is kept.
+        seconds: the layers of a group, or networks, are measured in turn for at least so long, 0 or more.
         networks: number of random networks to measure as a whole.
         accelerator: device type.
         seed: seed of the random networks, 0 or more.
         json: print one JSON object.
     """
-    settings = Settings(engine, accelerator, batch, threads or torch.get_num_threads(), warmup, repeats)
+    settings = Settings(
+        engine, accelerator, batch, threads or torch.get_num_threads(), warmup, repeats, seconds=seconds
+    )
     table, checked = build(space, settings, out, networks, seed, Console(stderr=True, highlight=False), example)
     if json:
         print(json_module.dumps(_facts(out, table, space, checked)))

@@ -42,6 +42,8 @@ class Settings:
     """Measurements"""
     warm: int = 1
     """Runs before each measurement, of the same layer or network"""
+    seconds: float = 0.0
+    """Measurements of layers or networks in turn go on for at least so long"""
 
 
 @dataclass

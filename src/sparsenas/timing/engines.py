@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sparsenas.costs.latency import Settings
 from sparsenas.costs.layer import Layer, Shape
 from sparsenas.costs.trace import is_shape
-from sparsenas.errors import UserError, check_extra
+from sparsenas.errors import UserError, check_extra, told
 from sparsenas.exporting import onnx_feeds, onnx_model
 from sparsenas.nn.onnx_int8 import input_names, int8_model
 from sparsenas.nn.tree import Tree, arguments, map_tensors
@@ -128,9 +128,14 @@ class OnnxEngine(Engine):
         return Trial(more, less, COPIES - 1)
 
     def network(self, net: nn.Module, shape: Shape | Tree) -> Work:
-        """The network, exported."""
+        """The network, exported. Raises ``UserError`` where that is impossible."""
         x = batch_of(shape, self.settings.batch)
-        return self.work(self.as_run(Model(onnx_model(net, x), x)))
+        try:
+            content = onnx_model(net, x)
+        except Exception as error:  # what a network may do in Python has no end
+            reason = told(error)
+            raise UserError(f"--engine {self.settings.engine}: the network cannot be exported: {reason}") from error
+        return self.work(self.as_run(Model(content, x)))
 
     def as_run(self, model: Model) -> Model:
         """The model as this engine runs it; what ONNX Runtime does not quantize, a pooling say, stays as it is."""

@@ -30,10 +30,10 @@ class Model(NamedTuple):
 
 
 def model_of(layer: Layer, batch: int, copies: int = 1) -> Model:
-    """A model that runs copies of ``layer`` on the same random input and adds their outputs.
+    """A model that runs copies of ``layer`` on the same random input and adds their outputs, each sum through a ReLU.
 
-    ONNX Runtime fuses the additions into the convolutions, as in residual networks. It converts input and output to
-    its own layout once, for any number of copies. Each copy has weights of its own.
+    ONNX Runtime fuses bias, addition and ReLU into the convolution, as in residual networks. It converts input and
+    output to its own layout once, for any number of copies. Each copy has weights of its own.
     Raises ``UserError`` for a layer that cannot be rebuilt.
     """
     rng = np.random.default_rng(0)
@@ -47,6 +47,7 @@ def model_of(layer: Layer, batch: int, copies: int = 1) -> Model:
         nodes.append(OnnxNode(op, [*feeds, *own], f"out{i}", settings))
         if i:
             nodes.append(OnnxNode("Add", [f"out{i}", nodes[-2].writes], f"sum{i}", {}))
+            nodes.append(OnnxNode("Relu", [f"sum{i}"], f"rectified{i}", {}))
     return Model(_graph(nodes, feeds, weights), {name: torch.from_numpy(x) for name, x in feeds.items()})
 
 

@@ -51,12 +51,17 @@ class Timer:
     clock: Callable[[], float] = time.perf_counter
     warm: int = 0
     """Runs before each timed one, which fill the caches as the run before does in a network that runs all the time"""
+    seconds: float = 0.0
+    """Rounds go on for at least so long: what else a machine does comes and goes"""
 
     def __call__(self, works: Sequence[Work]) -> list[Timing]:
         """For each piece of work the median and the interquartile range of its times."""
         for _ in range(self.warmup):
             self._round(works)
-        samples = np.array([self._round(works) for _ in range(self.repeats)])
+        rounds, start = list[list[float]](), time.monotonic()
+        while len(rounds) < self.repeats or time.monotonic() - start < self.seconds:
+            rounds.append(self._round(works))
+        samples = np.array(rounds)
         low, median, high = np.quantile(samples, [0.25, 0.5, 0.75], axis=0)
         return [Timing(round(float(m), 6), round(float(s), 6)) for m, s in zip(median, high - low, strict=True)]
 
@@ -64,7 +69,7 @@ class Timer:
     def of(cls, settings: Settings) -> Timer:
         """The timer of a table's settings."""
         burst = GPU_BURST if settings.accelerator == "cuda" else 1
-        return cls(settings.warmup, settings.repeats, burst, _clock(settings), settings.warm)
+        return cls(settings.warmup, settings.repeats, burst, _clock(settings), settings.warm, settings.seconds)
 
     def _round(self, works: Sequence[Work]) -> list[float]:
         return [self._milliseconds(work) for work in works]

@@ -37,7 +37,7 @@ from sparsenas.timing import (
     write_table,
 )
 
-LEAST = {"--batch": 1, "--repeats": 1, "--threads": 0, "--warmup": 0, "--networks": 0}
+LEAST = {"--batch": 1, "--repeats": 1, "--threads": 0, "--warmup": 0, "--networks": 0, "--seconds": 0}
 """Lowest legal values."""
 
 
