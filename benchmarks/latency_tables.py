@@ -36,6 +36,7 @@ from sparsenas.timing import (
 from sparsenas.timing.build import GROUP
 from sparsenas.timing.onnx_layers import empty_model, model_of
 from sparsenas.timing.timer import Trial
+from sparsenas.timing.torch_layers import module_of
 
 NETWORKS, BATCH, REPEATS, SECONDS = 30, 8, 20, 3.0
 
@@ -54,7 +55,10 @@ def alone(engine: Engine) -> Measure:
 
     def measure(layer: Layer) -> Trial:
         if not isinstance(engine, OnnxEngine):
-            return engine.layer(layer)
+            built = module_of(layer)
+            if not isinstance(built, nn.Sequential):
+                return engine.layer(layer)
+            return Trial(engine.network(built[0], layer.inputs[1:]), engine.network(nn.Identity(), (1,)))
         model = engine.as_run(model_of(layer, engine.settings.batch))
         return Trial(engine.work(model), engine.work(empty_model()))
 
@@ -86,7 +90,8 @@ def main(name: str) -> None:
     """Prints a row for each space and table."""
     settings = Settings(name, "cpu", BATCH, 1, 3, REPEATS, seconds=SECONDS)
     engine, cold = ENGINES[name](settings), Settings(name, "cpu", BATCH, 1, 3, REPEATS, warm=0, seconds=SECONDS)
-    tables = {"layers alone": (alone(engine), cold), "as they run": (engine.layer, settings)}
+    onnx = isinstance(engine, OnnxEngine)
+    tables = {"layers alone": (alone(engine), cold), "as they run": (engine.layer, settings if onnx else cold)}
     print(
         "| engine | space | table | median error | sums too large by, mean | Kendall's tau |\n|---|---|---|---|---|---|"
     )
@@ -95,7 +100,7 @@ def main(name: str) -> None:
         layers = missing(LatencyTable("", settings, {}), layers_of(net, shape, archs))
         timings = Timer.of(settings)([engine.network(plain_network(net, arch), shape) for arch in archs])
         for kind, (measure, how) in tables.items():
-            each = sums(table(layers, measure, Timer.of(how), how), net, shape, archs)
+            each = sums(table(layers, measure, Timer.of_layers(how), how), net, shape, archs)
             told = verdict([Checked("", sum_ms, timing) for sum_ms, timing in zip(each, timings, strict=True)])
             median, mean, tau = (
                 told[key] or 0.0 for key in ("median_absolute_percentage_error", "mean_percentage_error", "kendall_tau")

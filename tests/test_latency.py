@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,24 @@ def test_the_timer_takes_turns_and_keeps_medians() -> None:
     assert order == ["a", "b"] * 7
     assert first == pytest.approx(Timing(3, 2))
     assert second == pytest.approx(Timing(5, 0))
+
+
+def test_work_runs_before_it_is_timed_where_caches_shall_be_warm() -> None:
+    clock, runs = Clock(), []
+    timer = Timer(warmup=1, repeats=3, clock=clock, warm=2)
+    assert timer([Work(lambda: runs.append(clock.work(2).run()))]) == [pytest.approx((2, 0))]
+    assert len(runs) == 4 * 3
+    cold = Settings(warm=0, seconds=2.5)
+    assert (Timer.of_layers(cold).warm, Timer.of(cold).warm) == (0, 1)
+    assert Timer.of(cold).seconds == 2.5
+
+
+def test_measurements_go_on_for_some_time() -> None:
+    runs: list[None] = []
+    start = time.monotonic()
+    Timer(warmup=0, repeats=1, seconds=0.02)([Work(lambda: runs.append(None))])
+    assert len(runs) > 1
+    assert time.monotonic() - start >= 0.02
 
 
 def test_a_burst_is_waited_for_once() -> None:

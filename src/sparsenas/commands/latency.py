@@ -63,9 +63,8 @@ def latency(
         seed: seed of the random networks, 0 or more.
         json: print one JSON object.
     """
-    settings = Settings(
-        engine, accelerator, batch, threads or torch.get_num_threads(), warmup, repeats, seconds=seconds
-    )
+    warm = 0 if engine == "torch" else 1  # in Python, between two operations, caches are never as warm as that
+    settings = Settings(engine, accelerator, batch, threads or torch.get_num_threads(), warmup, repeats, warm, seconds)
     table, checked = build(space, settings, out, networks, seed, Console(stderr=True, highlight=False), example)
     if json:
         print(json_module.dumps(_facts(out, table, space, checked)))

@@ -41,7 +41,7 @@ class Settings:
     repeats: int = 30
     """Measurements"""
     warm: int = 1
-    """Runs before each measurement, of the same layer or network"""
+    """Runs of a layer before each of its measurements"""
     seconds: float = 0.0
     """Measurements of layers or networks in turn go on for at least so long"""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,9 +67,14 @@ class Timer:
 
     @classmethod
     def of(cls, settings: Settings) -> Timer:
-        """The timer of a table's settings."""
+        """The timer of whole networks by a table's settings."""
         burst = GPU_BURST if settings.accelerator == "cuda" else 1
-        return cls(settings.warmup, settings.repeats, burst, _clock(settings), settings.warm, settings.seconds)
+        return cls(settings.warmup, settings.repeats, burst, _clock(settings), 1, settings.seconds)
+
+    @classmethod
+    def of_layers(cls, settings: Settings) -> Timer:
+        """The timer of layers by a table's settings."""
+        return replace(cls.of(settings), warm=settings.warm)
 
     def _round(self, works: Sequence[Work]) -> list[float]:
         return [self._milliseconds(work) for work in works]

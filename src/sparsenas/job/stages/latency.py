@@ -58,16 +58,16 @@ def build(
     check_at_least(numbers, LEAST)
     shape = named_example(example) if example else input_shape(space)
     net = space.build("space", shape=shape)
-    engine, timer = ENGINES[settings.engine](settings), Timer.of(settings)
+    engine = ENGINES[settings.engine](settings)
     table = open_table(out, settings, engine)
     console.print(f"{table.device}: looking for the layers of {space.name}", markup=False)
     archs = some_archs(net, networks, seed)
     wanted = missing(table, [*enumerate_layers(net, shape, seed), *layers_of(net, shape, archs)])
     with using_threads(settings.threads):
         with Bar(console, "layers", len(wanted), 0) as bar:
-            fill(table, wanted, engine, timer, out, bar.advance)
+            fill(table, wanted, engine, Timer.of_layers(settings), out, bar.advance)
         with Bar(console, "networks", len(archs), 0) as bar:
-            checked = check(table, net, shape, archs, engine, timer, bar.advance)
+            checked = check(table, net, shape, archs, engine, Timer.of(settings), bar.advance)
     table.checks[space_words(space, shape)] = verdict(checked)
     write_table(out, table)
     return table, checked
