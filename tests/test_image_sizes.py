@@ -124,7 +124,8 @@ def test_a_class_that_training_lacks_is_named(tmp_path: Path) -> None:
 
 
 def test_flags_of_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    quick = ["search", "--search.epochs=2", "--method=random", "--method.evaluations=2", *CPU]
+    small = ["--space.width=4", "--space.blocks=1", "--search.batch=256", "--score.val=60"]
+    quick = ["search", "--search.epochs=2", "--method=random", "--method.evaluations=2", *small, *CPU]
     for number, (flags, told) in enumerate(
         [
             (["--search.sizes=4"], "--search.sizes: training ends at 4 pixels, networks are scored and tested at 8,"),
