@@ -17,8 +17,10 @@ import torch
 from hypothesis import assume, given, settings
 from torch import Tensor, nn
 
+import sparsenas
 from fake_timing import START_MS, Clock, FakeEngine, fake_ms, measured, tick
 from nets import SHAPE, additive, random_net, seeds
+from opening_nets import ResNet
 from sparsenas.__main__ import main
 from sparsenas.core.arch import Arch, every_arch, space_size
 from sparsenas.core.choice import Choices
@@ -111,6 +113,13 @@ def test_a_large_space_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     walked = enumerate_layers(net, IMAGE)
     monkeypatch.setattr("sparsenas.costs.enumerate.MOST_COMBINATIONS", 1)
     assert set(enumerate_layers(net, IMAGE)) == set(walked)
+
+
+def test_no_layer_of_an_opened_network_is_missed() -> None:
+    net = sparsenas.open(ResNet(8), torch.zeros(2, *IMAGE))
+    found = {measured_part(layer) for layer in enumerate_layers(net, IMAGE) if takes_time(layer)}
+    needed = {measured_part(x) for arch in some_archs(net, 60, seed=5) for x in layers_of(net, arch, IMAGE)}
+    assert needed <= found
 
 
 def test_a_wrong_shape_gets_one_line() -> None:
@@ -459,6 +468,7 @@ def test_the_command_adds_to_its_table(quick_table: Path, tmp_path: Path, capsys
 def test_layers_that_sampling_misses_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sparsenas.costs.enumerate.MOST_COMBINATIONS", 1)
     monkeypatch.setattr("sparsenas.costs.enumerate.RANDOM", 0)
+    monkeypatch.setattr("sparsenas.costs.enumerate._tabulated", lambda net, shape, seed: {})
     flags = ["--warmup=0", "--seconds=0", "--repeats=1", "--threads=1", "--out", str(tmp_path / "table.json")]
     sizes = []
     for seed in (0, 1):

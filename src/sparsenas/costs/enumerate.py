@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
@@ -13,7 +14,9 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices, Picks
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.costs.layer import Layer, Shape
+from sparsenas.costs.layer_tables import layer_tables
 from sparsenas.costs.segments import SegmentCosts
+from sparsenas.costs.space import TracedSpace
 from sparsenas.costs.trace import is_shape, on_meta, trace, trace_through
 from sparsenas.errors import UserError
 from sparsenas.nn.tree import Tree
@@ -22,6 +25,9 @@ MOST_COMBINATIONS = 20_000
 """A space is sampled instead if one of its segments has more combinations of picks than this."""
 RANDOM = 50
 """The number of random architectures among these samples."""
+
+CHECKS = 8
+"""The number of random architectures that are traced as a check."""
 
 Fixed = Mapping[str, Picks]
 """The picks of some choices of a space."""
@@ -33,7 +39,8 @@ def enumerate_layers(net: nn.Module, shape: Shape | Tree, seed: int = 0) -> list
     """The distinct layers of all architectures, in the network's order.
 
     A sequence of segments is walked through: each segment under all picks of its choices, on every shape that the
-    segments before it can hand on. Where these are too many, layers are collected from sampled architectures: the
+    segments before it can hand on. Where these are too many, each layer is made under all picks of the choices that
+    decide it (``layer_tables``). Where these are not found, layers are collected from sampled architectures: the
     fullest, others that have each of the options, and random ones. A layer that needs a rare combination of picks
     may then be missed; another ``seed`` draws other samples.
     Raises ``UserError`` when the network cannot run on ``shape``, that of an input without batch, or an example.
@@ -45,7 +52,7 @@ def enumerate_layers(net: nn.Module, shape: Shape | Tree, seed: int = 0) -> list
     except UserError:  # segments hand on more than a tensor; if the shape is wrong, the samples raise this again
         found = None
     if found is None:
-        found = {}
+        found = _tabulated(net, shape, seed)
         for arch in _samples(known, seed):
             set_gates(net, arch.gates())
             found.update(dict.fromkeys(trace(net, shape)))
@@ -75,6 +82,17 @@ def _walk(
                 following[outputs[key], frozenset(kept.items())] = kept
         states = following
     return found
+
+
+def _tabulated(net: nn.Module, shape: Shape | Tree, seed: int) -> dict[Layer, None]:
+    """The layers under all picks of the choices that decide them; none where these are not found."""
+    found: dict[Layer, None] = {}
+
+    def note(layer: Layer) -> float:
+        found[replace(layer, alive=0)] = None
+        return 0.0
+
+    return found if layer_tables(TracedSpace(net, shape, {"note": note}, CHECKS, seed)) is not None else {}
 
 
 def _count(known: Choices, names: Sequence[str], fixed: Fixed) -> int:
