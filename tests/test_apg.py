@@ -105,7 +105,7 @@ def test_never_negative(seed: int, steps: int) -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=5)
 def test_a_larger_penalty_leaves_no_more(seed: int) -> None:
     torch.manual_seed(seed)
     a = torch.rand(12, 8).double()

@@ -87,7 +87,7 @@ def by_one(controller: BudgetController, row: np.ndarray, order: list[int], band
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 def test_dropping_many_at_once_is_dropping_one_by_one(seed: int) -> None:
     rng, table = np.random.default_rng(seed), (TABLE, CELLS)[seed % 2]
     whole = table.exact(table.fullest)

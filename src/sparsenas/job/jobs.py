@@ -50,6 +50,7 @@ from sparsenas.job.width_fit import check_scale_to, check_target
 from sparsenas.methods import Method
 from sparsenas.objectives.words import score_told
 from sparsenas.reporting import report
+from sparsenas.rundir.config import has_begun
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
@@ -211,7 +212,8 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     check_finalists(flags.finalists, task, method, flags.method.name)
     if not learns(method):
         check_measured(flags.finalists, run, task)
-    task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
+    if not run.do(lambda: has_begun(run)):  # a run that goes on was tried when it began
+        task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
     retrain = {"--retrain": flags.retrain} if isinstance(flags, RunFlags) else {}
     check_settings(task, {"--search": flags.search, **retrain}, method)
     return task, method
