@@ -11,10 +11,12 @@ written by hand or by the script of an experiment.
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import statistics
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -118,7 +120,7 @@ def table(results: Iterable[Result]) -> str:
 def _cells(row: tuple[str, ...], same: Sequence[Result]) -> list[str]:
     space, data, method, budget, setting = row
     found = [result.found for result in same]
-    random = [x for shared in {tuple(result.random): None for result in same} for x in shared]
+    random = _random(same)
     difference = gap(found, random) if random else None
     better = [result.better for result in same if result.better is not None]
     method += f" ({setting})" if setting else ""
@@ -135,6 +137,13 @@ def _cells(row: tuple[str, ...], same: Sequence[Result]) -> list[str]:
         f"{100 * statistics.mean(better):.1f} %" if better else "",
         _cost(same),
     ]
+
+
+def _random(same: Sequence[Result]) -> list[float]:
+    """The random architectures of all seeds: rows of a table that several seeds share, and equal lists, count once."""
+    if all(result.accuracy == "table" for result in same):
+        return list(functools.reduce(operator.or_, (Counter(result.random) for result in same)).elements())
+    return [x for shared in {tuple(result.random): None for result in same} for x in shared]
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -43,9 +43,15 @@ def test_one_seed_has_no_interval(table: ModuleType) -> None:
 
 def test_a_list_that_seeds_share_counts_once(table: ModuleType) -> None:
     one = table.read(EXPERIMENTS / "results")[0]
-    same = [replace(one, seed=seed, random=[0.5, 0.75]) for seed in range(3)]
+    same = [replace(one, seed=seed, random=[0.5, 0.75], accuracy="trained") for seed in range(3)]
     assert "62.50 ± 17.68, n 2" in table.table(same)
-    assert "n 4" in table.table([*same, replace(one, seed=4, random=[0.5, 0.25])])
+    assert "n 4" in table.table([*same, replace(same[0], seed=4, random=[0.5, 0.25])])
+
+
+def test_rows_of_a_benchmark_that_seeds_share_count_once(table: ModuleType) -> None:
+    one = table.read(EXPERIMENTS / "results")[0]
+    seeds = [replace(one, seed=i, random=some, accuracy="table") for i, some in enumerate(([0.5, 0.75], [0.5, 0.5]))]
+    assert "58.33 ± 14.43, n 3" in table.table(seeds)
 
 
 def test_a_seed_given_twice_is_refused(table: ModuleType, tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def cells(one: Standing) -> list[str]:
         f"{count(one.legal.rank)} of {count(one.legal.of)} (top {percent(better)})",
         f"{points(one.legal.gap)} points below" if one.legal.gap else "the best",
         f"{percent2(one.best.accuracy)} ({one.best.text})",
-        f"{percent2(one.most_expensive.accuracy)} ({one.most_expensive.text})",
-        _random(one.equal_cost),
+        _mean(one.most_expensive.accuracies),
+        _mean(one.equal_cost),
     ]
 
 
@@ -42,7 +42,7 @@ def percent2(share: float) -> str:
     return f"{100 * share:.2f}\u202f%"
 
 
-def _random(accuracies: list[float]) -> str:
+def _mean(accuracies: list[float]) -> str:
     if not accuracies:
         return "none"
     spread = f" ± {100 * statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import ClassVar
 
 from msgspec import Struct
@@ -19,6 +20,19 @@ class KnownRow(Struct, frozen=True, kw_only=True):
     cost: float
 
 
+class MostExpensive(Struct, frozen=True, kw_only=True):
+    """The most expensive rows within the budgets: one of them is what one would take without a search."""
+
+    cost: float
+    accuracies: list[float]
+    """The true accuracy of each, 0 to 1."""
+
+    @property
+    def mean(self) -> float:
+        """What one of them has on average."""
+        return statistics.mean(self.accuracies)
+
+
 class Standing(Struct, frozen=True, kw_only=True):
     """The found architecture by one column of the table."""
 
@@ -33,8 +47,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     """Among rows within the budgets; among all rows where there are none."""
     best: KnownRow
     """The best row within the budgets."""
-    most_expensive: KnownRow
-    """The most expensive row within the budgets, the best one among equals: what one would take without a search."""
+    most_expensive: MostExpensive
     equal_cost: list[float]
     """True accuracies of the rows that cost about the same, which a random choice of that cost would find."""
 

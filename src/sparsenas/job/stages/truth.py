@@ -17,7 +17,7 @@ from sparsenas.job.trained import found
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.records import Best
-from sparsenas.rundir.truth import KnownRow, Standing, Truth
+from sparsenas.rundir.truth import KnownRow, MostExpensive, Standing, Truth
 from sparsenas.searching.benchmark_table import BenchmarkTable, load_benchmark_table
 from sparsenas.searching.rank_correlation import one_of_each, place
 from sparsenas.spaces.published import read_arch
@@ -108,17 +108,15 @@ def _standing(known: Known, column: str, row: int, costs: NDArray[np.float64], l
     others = [i for i in known.distinct() if known.networks[i] != network]
     close = np.flatnonzero(np.abs(costs - costs[row]) <= EQUAL_COST * costs[row])
 
-    def told(i: int) -> KnownRow:
-        return KnownRow(text=known.archs[i].text(), accuracy=truth[i], cost=float(costs[i]))
-
+    best, most = max(legal, key=lambda i: truth[i]), max(costs[i] for i in legal)
     return Standing(
         column=column,
         accuracy=truth[row],
         all=place(truth[row], truth),
         distinct=place(truth[row], [truth[i] for i in (row, *others)]),
         legal=place(truth[row], [truth[i] for i in legal]),
-        best=told(max(legal, key=lambda i: truth[i])),
-        most_expensive=told(max(legal, key=lambda i: (costs[i], truth[i]))),
+        best=KnownRow(text=known.archs[best].text(), accuracy=truth[best], cost=float(costs[best])),
+        most_expensive=MostExpensive(cost=float(most), accuracies=[truth[i] for i in legal if costs[i] == most]),
         equal_cost=[truth[i] for i in close if i != row],
     )
 
@@ -132,6 +130,7 @@ def truth_lines(truth: Truth) -> list[str]:
         groups = {"rows": one.all, "distinct networks": one.distinct, "rows within the budget": one.legal}
         for among, at in groups.items():
             told += f"; rank {at.rank:,} of {at.of:,} {among}, {100 * at.gap:.2f} points below their best"
-        other = f"{one.most_expensive.text}, has {one.most_expensive.accuracy:.2%}"
-        lines.append(f"{told}; the most expensive within the budget, {other}")
+        most = one.most_expensive
+        other = f"have {most.mean:.2%} on average"
+        lines.append(f"{told}; the most expensive within the budget ({len(most.accuracies):,}) {other}")
     return lines
