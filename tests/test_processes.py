@@ -199,7 +199,7 @@ def _fail() -> None:
 
 def _norm_differs() -> float:
     """How far a network on shares is from the same network on the whole batch: outputs, gradients and statistics."""
-    x = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(0)) + 100
+    x = torch.randn(12, 3, 6, 6, generator=torch.Generator().manual_seed(0)) + 100
     nets = []
     for _ in range(2):
         torch.manual_seed(0)

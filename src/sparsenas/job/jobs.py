@@ -212,7 +212,7 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     check_finalists(flags.finalists, task, method, flags.method.name)
     if not learns(method):
         check_measured(flags.finalists, run, task)
-    if not run.do(lambda: has_begun(run)):  # a run that goes on was tried when it began
+    if not has_begun(run):  # a run that goes on was tried when it began
         task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
     retrain = {"--retrain": flags.retrain} if isinstance(flags, RunFlags) else {}
     check_settings(task, {"--search": flags.search, **retrain}, method)
