@@ -33,5 +33,4 @@ def test_a_kept_heap_costs_no_page_faults() -> None:
         assert kept == "False"
         pytest.skip("only glibc's heap can be kept")
     assert kept == "True"
-    assert int(before) > 8 * 1000
-    assert int(after) < 100
+    assert int(after) < 100 < int(before)  # pages may be of 4 kB or larger
