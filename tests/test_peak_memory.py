@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -117,6 +118,20 @@ def test_peak_memory_is_that_of_the_exported_program(seed: int) -> None:
     net = tiny(width=8, blocks=4)
     plain = derive(net, Arch.sample(choices(net), np.random.default_rng(seed)).gates())
     assert peak(plain, (1, 8, 8)) == exported_peak(plain, torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_peak_memory_is_what_pytorch_tracks_while_the_exported_program_runs(seed: int) -> None:
+    net = tiny(width=8, blocks=4)
+    plain = derive(net, Arch.sample(choices(net), np.random.default_rng(seed)).gates()).eval()
+    x = torch.zeros(1, 1, 8, 8)
+    program = torch.export.export(plain, (x,)).module()
+    tracker = MemTracker()
+    tracker.track_external(program, x)
+    with torch.no_grad(), tracker:
+        program(x)
+    tracked = tracker.get_tracker_snapshot("peak")[torch.device("cpu")]
+    assert peak(plain, (1, 8, 8)) == tracked[_MemRefType.ACT]
 
 
 def test_the_profiler_sees_the_same_where_kernels_allocate_nothing_else() -> None:
