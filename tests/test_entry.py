@@ -233,6 +233,7 @@ WRONG_FLAGS: dict[str, tuple[list[str], str]] = {
         "--search.sizes: expected none, since the inputs are",
     ),
     "cutout of vectors": (["line", "flat", "--retrain.cutout=2"], "--retrain.cutout: expected none, since the inputs"),
+    "erasing of vectors": (["line", "flat", "--retrain.erase=1"], "--retrain.erase: expected none, since the inputs"),
     "cutmix of vectors": (["line", "flat", "--retrain.cutmix=1"], "--retrain.cutmix: expected none, since the inputs"),
     "too small": (["View", "digits", "--search.sizes=6,8"], "--search.sizes 6: the network cannot take it: RuntimeErr"),
     "one to calibrate": (["norm", "digits", "--score.calibration=1"], "--score.calibration, --score.batch: expected b"),

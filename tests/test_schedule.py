@@ -18,10 +18,11 @@ from torch.nn import functional
 from sparsenas.commands.run import run
 from sparsenas.commands.search import search
 from sparsenas.costs import Budget, parse_budgets
-from sparsenas.data import Target, cutout, digits
+from sparsenas.data import Target, cutout, digits, erased, rand_augment
 from sparsenas.errors import UserError
 from sparsenas.job.flags.parse import parse
 from sparsenas.job.flags.sources import RECIPES, shipped
+from sparsenas.job.settings import _check_range
 from sparsenas.methods import METHODS
 from sparsenas.nn.auxiliary_head import Deep, Outputs
 from sparsenas.objectives import Classification
@@ -32,7 +33,7 @@ from sparsenas.training import trainer
 from sparsenas.training.loss import training_loss
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
-from sparsenas.training.step import update
+from sparsenas.training.step import augmented, inputs, update
 from sparsenas.training.trainer import Trainer
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -84,6 +85,49 @@ def test_a_square_may_reach_beyond_the_edge_and_else_is_whole() -> None:
     assert sizes.min() == 4  # a quarter of it inside, at a corner
 
 
+@pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
+def test_boxes_are_erased_with_a_probability(probability: float) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(400, 3, 16, 16) + 1
+    y = erased(x, probability)
+    shares = (y == 0).float().mean((1, 2, 3))
+    assert float((shares > 0).float().mean()) == pytest.approx(probability, abs=0.05)
+    assert shares.max() <= 0.36  # sides are whole pixels
+    assert torch.equal(y[y != 0], x[y != 0])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_rand_augment_keeps_images_images(channels: int) -> None:
+    images, change = torch.rand(8, channels, 16, 16), rand_augment(9, channels)
+    seen = []
+    for seed in (*range(12), 0):
+        torch.manual_seed(seed)
+        seen.append(change(images))
+        assert seen[-1].shape == images.shape
+        assert 0 <= seen[-1].min() <= seen[-1].max() <= 1
+    assert torch.equal(seen[0], seen[-1])
+    assert len({float(changed.sum()) for changed in seen}) > 8
+
+
+def test_rand_augment_follows_the_augmentation_of_the_data() -> None:
+    data = replace(digits(), augment=lambda x: x * 0)  # black
+    images, epoch = data.train.subset(torch.arange(8)), 0
+    torch.manual_seed(0)
+    recipe = Recipe(rand_augment=5)
+    change, black = rand_augment(5, 1), torch.zeros(8, 1, 8, 8)
+    torch.manual_seed(0)
+    x, _ = inputs(augmented(data, recipe), images, recipe, epoch)
+    torch.manual_seed(0)
+    torch.testing.assert_close(x, data.laid_out((change(black) - data.mean[0]) / data.std[0]))  # type: ignore[index]
+    assert augmented(data, Recipe()) is data
+
+
+def test_rand_augment_needs_images_in_its_range() -> None:
+    with pytest.raises(UserError, match=r"--retrain.rand_augment: expected images of bytes .* from -1 to 3"):
+        _check_range("--retrain.rand_augment", torch.tensor([-1.0, 3.0]))
+    _check_range("--retrain.rand_augment", torch.tensor([0.0, 1.0]))
+
+
 def test_the_auxiliary_loss_is_added_by_its_weight() -> None:
     logits, deep, labels = torch.randn(4, 3), torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
     recipe = Recipe(auxiliary=0.4, smoothing=0.0)
@@ -111,7 +155,18 @@ def test_processes_share_a_batch_evenly(tmp_path: Path, monkeypatch: pytest.Monk
         Trainer(fabric, nn.Linear(2, 2), data, Classification(10), data.train, recipe, 0, logger, checkpoint)
 
 
-@pytest.mark.parametrize("flag", [{"cutout": -1}, {"drop_path": 1.0}, {"auxiliary": -0.1}, {"lr_end": -1.0}])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        {"cutout": -1},
+        {"drop_path": 1.0},
+        {"auxiliary": -0.1},
+        {"lr_end": -1.0},
+        {"erase": 1.1},
+        {"rand_augment": 10},
+        {"rand_augment": 1, "augment": False},
+    ],
+)
 def test_recipes_that_make_no_sense(flag: dict[str, float]) -> None:
     with pytest.raises(UserError, match=next(iter(flag))):
         Recipe(**flag)  # type: ignore[arg-type]

@@ -17,6 +17,8 @@ from sparsenas.data.sources.tables import parquet as parquet
 from sparsenas.data.transforms import Target as Target
 from sparsenas.data.transforms import blended as blended
 from sparsenas.data.transforms import cutout as cutout
+from sparsenas.data.transforms import erased as erased
+from sparsenas.data.transforms import rand_augment as rand_augment
 
 DATA: dict[str, Callable[..., Data]] = {
     "digits": digits,

@@ -42,6 +42,29 @@ def color_jitter(jitter: float) -> list[nn.Module]:
     return [ColorJitter(jitter, jitter, jitter)] if jitter > 0 else []
 
 
+def rand_augment(magnitude: int, channels: int) -> nn.Module:
+    """RandAugment (Cubuk et al., 2020): two operations, drawn for each batch, of a magnitude of 1 to 9.
+
+    Images with other than three channels keep their colours: the operation that changes them is left out.
+    """
+    from kornia.augmentation.auto import RandAugment
+    from kornia.augmentation.auto.rand_augment.rand_augment import default_policy
+
+    policy = [choice for choice in default_policy if channels == 3 or choice[0][0] != "color"]
+    return RandAugment(2, 3 * magnitude, policy=policy)  # its own scale ends at 30
+
+
+def erased(x: Tensor, probability: float) -> Tensor:
+    """Sets a box of each image to 0 with a probability (random erasing, Zhong et al., 2017).
+
+    A box has 2 to 33 % of the area and sides in proportions of 0.3 to 3.3. In normalised images 0 is the mean.
+    """
+    from kornia.augmentation import RandomErasing
+
+    changed: Tensor = RandomErasing(p=probability)(x)
+    return changed
+
+
 def cutout(x: Tensor, side: int) -> Tensor:
     """Sets a square of ``side`` pixels to 0 in each image of a batch (DeVries and Taylor, 2017).
 

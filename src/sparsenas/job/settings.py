@@ -21,7 +21,7 @@ from sparsenas.methods import Method
 from sparsenas.nn.tree import call
 from sparsenas.training.recipe import Recipe
 
-FOR_IMAGES = ("sizes", "cutout", "cutmix")
+FOR_IMAGES = ("sizes", "rand_augment", "erase", "cutout", "cutmix")
 """Flags of a recipe that change images."""
 
 
@@ -29,6 +29,8 @@ def check_settings(task: Task, recipes: Mapping[str, Recipe], method: Method | N
     """Raises ``UserError`` for flags that the inputs or the network cannot take; recipes are by their flag."""
     for flag, recipe in recipes.items():
         _check_inputs(flag, recipe, task.data.example)
+        if recipe.rand_augment > 0:
+            _check_range(f"{flag}.rand_augment", task.data.train.example)
         if recipe.epochs == 0 and (flag != "--search" or method is None or learns(method) or task.opened is None):
             untrained = "only an opened network has weights that candidates can be scored on"
             why = untrained if flag == "--search" and task.opened is None else "something has to be learned"
@@ -49,6 +51,13 @@ def _check_inputs(flag: str, recipe: Recipe, x: Any) -> None:
         raise UserError(
             f"{flag}.mixup: expected 0, since the inputs are no single tensor of floats, got {recipe.mixup:g}"
         )
+
+
+def _check_range(flag: str, image: Tensor) -> None:
+    """Its operations are made for bytes, or for floats from 0 to 1."""
+    if image.dtype != torch.uint8 and not 0 <= image.min() <= image.max() <= 1:
+        low, high = image.min(), image.max()
+        raise UserError(f"{flag}: expected images of bytes or from 0 to 1, got values from {low:g} to {high:g}")
 
 
 def _try(task: Task, what: str, run: Callable[[nn.Module, Any], Any], size: int | None = None) -> None:

@@ -71,6 +71,11 @@ class Recipe:
     """Training images on which batch norm is recalibrated after the training; 0 = none. Retraining only"""
     augment: bool = True
     """Use the data set's augmentation"""
+    rand_augment: int = 0
+    """Magnitude of RandAugment, whose two operations are drawn for each batch: 1 to 9, which is that of DeiT; 0 = none.
+    It follows the data set's augmentation"""
+    erase: float = 0.0
+    """Probability of random erasing, which sets a box of 2 to 33 % of an image to 0: 0.25 in DeiT; 0 = none"""
     cutout: int = 0
     """Side of the square that is set to 0 in every image, after the augmentation; 0 = none"""
     mixup: float = 0.0
@@ -103,8 +108,13 @@ class Recipe:
         for name in ("ema", "smoothing", "drop_path"):
             if not 0 <= vars(self)[name] < 1:
                 raise UserError(f"{name}: expected 0 <= {name} < 1, got {vars(self)[name]}")
-        if not 0 <= self.distill_weight <= 1:
-            raise UserError(f"distill_weight: expected 0 <= distill_weight <= 1, got {self.distill_weight}")
+        for name in ("distill_weight", "erase"):
+            if not 0 <= vars(self)[name] <= 1:
+                raise UserError(f"{name}: expected 0 <= {name} <= 1, got {vars(self)[name]}")
+        if not 0 <= self.rand_augment <= 9:
+            raise UserError(f"rand_augment: expected 0 <= rand_augment <= 9, got {self.rand_augment}")
+        if self.rand_augment > 0 and not self.augment:
+            raise UserError(f"rand_augment: expected 0 without the data set's augmentation, got {self.rand_augment}")
         for name in ("lr", "distill_temperature"):
             if not 0 < vars(self)[name] < math.inf:
                 raise UserError(f"{name}: expected > 0, got {vars(self)[name]}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import Optimizer
 
-from sparsenas.data import Data, Split, Target, blended, cutout
+from sparsenas.data import Data, Split, Target, blended, cutout, erased, rand_augment
 from sparsenas.distributed.collectives import average_gradients, world
 from sparsenas.distributed.sync_batch_norm import SYNCED
 from sparsenas.nn.cpu_conv import CPU_CONVOLUTIONS
@@ -18,9 +19,18 @@ from sparsenas.nn.tree import Tree
 from sparsenas.training.recipe import Recipe
 
 
+def augmented(data: Data, recipe: Recipe) -> Data:
+    """The data with what the recipe adds to their augmentation."""
+    if recipe.rand_augment <= 0:
+        return data
+    own, more = data.augment, rand_augment(recipe.rand_augment, data.shape[0])
+    return replace(data, augment=more if own is None else lambda x: more(own(x)))
+
+
 def inputs(data: Data, batch: Split, recipe: Recipe, epoch: int) -> tuple[Tree, Target]:
     """The input for a batch of examples, augmented as the recipe says, and the targets of the output."""
     x = data.prepared(batch.inputs, recipe.augment, recipe.size_at(epoch))
+    x = erased(x, recipe.erase) if recipe.erase > 0 else x
     x = cutout(x, recipe.cutout) if recipe.cutout > 0 else x
     x, target = blended(x, batch.targets, recipe.mixup, recipe.cutmix)
     return (x if target.others is None else data.laid_out(x)), target

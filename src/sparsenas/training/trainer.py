@@ -31,7 +31,7 @@ from sparsenas.training.epoch import Epoch
 from sparsenas.training.loss import training_loss
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
-from sparsenas.training.step import inputs, overrides, parts, update
+from sparsenas.training.step import augmented, inputs, overrides, parts, update
 
 Lesson: TypeAlias = Callable[[Tree, Target, bool], Iterator[Tensor]]
 """The losses of a batch, from its inputs and targets. The backward pass of each comes before the next one is computed,
@@ -60,7 +60,8 @@ class Trainer:
         checkpoint: Checkpoint,
     ) -> None:
         """Raises ``UserError`` when the recipe does not fit the network or the number of processes."""
-        self.fabric, self.data, self.objective, self.split, self.recipe = fabric, data, objective, split, recipe
+        self.fabric, self.data, self.objective, self.split = fabric, augmented(data, recipe), objective, split
+        self.recipe = recipe
         self.seed, self.logger, self.checkpoint, self.stage = seed, logger, checkpoint, checkpoint.stage
         self.net = net
         self.whole = net
