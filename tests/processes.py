@@ -18,7 +18,9 @@ import pytest
 PATIENCE = 300
 """Seconds that no process of the tests needs."""
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["sparsenas.commands.run", "sparsenas.commands.search", "sklearn.datasets"])
+FORKS.set_forkserver_preload(
+    ["sparsenas.commands.run", "sparsenas.commands.search", "sklearn.datasets", "kornia.augmentation", "onnxscript"]
+)
 
 
 class Running(ABC):

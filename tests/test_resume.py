@@ -90,7 +90,9 @@ def wait(out: Path, process: Running, begun: Begun) -> None:
 
 
 PYTHON = (sys.executable, "-m", "sparsenas")
-SHORT = ("--accelerator=cpu", "--search.epochs=8")
+SEARCHING, TRAINING = 5, 4
+"""Epochs."""
+SHORT = ("--accelerator=cpu", f"--search.epochs={SEARCHING}")
 EVOLUTION = (
     "--space.width=8", "--space.blocks=3", "--method.population=20", "--method.generations=4", "--method.parents=5",
     "--method.mutants=10", "--method.crossovers=10", "--method.bins=3", "--budget=flops<=60e3",
@@ -99,7 +101,7 @@ OPENED = (
     "--space=open", "--space.net=opening_nets:small", "--space.shares=0.25,0.5,0.75,1", *EVOLUTION[2:-1],
     "--budget=flops<=40e3",
 )  # fmt: skip
-RETRAINING = ("--retrain.epochs=8", "--retrain.ema=0.9", "--baselines=2")
+RETRAINING = (f"--retrain.epochs={TRAINING}", "--retrain.ema=0.9", "--baselines=2")
 DISTILLED = (
     "--search.distill=sandwich", "--search.accumulate=2", "--search.optimizer=adamw", "--search.lr=0.01",
     "--retrain.distill=largest", "--retrain.optimizer=AdamW", "--retrain.lr=0.01",
@@ -122,26 +124,26 @@ JOBS = {
         (*SEARCHED, *TRAINED, "archs.jsonl"),
     ),
     "Distilled": Job(
-        (*EVOLUTION, *DISTILLED, "--retrain.epochs=8", "--baselines=0"),
-        (after("supernet", 3), after("retrain")),
+        (*EVOLUTION, *DISTILLED, RETRAINING[0], "--baselines=0"),
+        (after("supernet", 2), after("retrain")),
         (*SEARCHED, *TRAINED, "archs.jsonl"),
     ),
     "Ista": Job(
         ("--space=tiny", "--space.width=8", "--data.val_share=0.5", "--method=ista"),
-        (after("supernet"), after("supernet", 4)),
+        (after("supernet"), after("supernet", 3)),
         SEARCHED,
         "search",
     ),
     "IstaOneStage": Job(
         (*SMALL_DARTS, "--method=ista_one_stage", "--search.drop_path=0.2", "--search.auxiliary=0.4"),
-        (after("supernet"), inside("supernet", 3)),
+        (after("supernet"), inside("supernet", 2)),
         (*SEARCHED, "net.pt"),
         "search",
         seconds=0.6,
     ),
     "Dso": Job(
-        (*SMALL_DSO, "--method.prune_every=2", "--method.pretrain=0.25", "--budget=flops<=200e3"),
-        (after("supernet"), after("supernet", 5)),
+        (*SMALL_DSO, "--method.prune_every=1", "--method.pretrain=0.2", "--budget=flops<=200e3"),
+        (after("supernet"), after("supernet", 3)),
         SEARCHED,
         "search",
     ),
@@ -192,16 +194,16 @@ def test_killed_runs_end_the_same(name: str, whole: Callable[[str], Path], tmp_p
 def test_a_run_told_to_stop_says_so_and_ends_the_same(
     number: signal.Signals, code: int, whole: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    job, out = JOBS["Spos"], tmp_path / "stopped"
+    job, out = JOBS["Ista"], tmp_path / "stopped"
     process = job.start(out)
-    wait(out, process, after("supernet", 3))
+    wait(out, process, after("supernet", 2))
     process.send(number)
     ended, printed = process.rest()
     assert ended == code
     assert printed.splitlines()[-1].startswith("sparsenas: interrupted; what was done is kept: --resume")
     assert "Traceback" not in printed
     job.finish(out)
-    agree(job, out, whole("Spos"))
+    agree(job, out, whole("Ista"))
 
 
 def test_torchrun_restarts_after_one_process_was_killed(whole: Callable[[str], Path], tmp_path: Path) -> None:
@@ -213,7 +215,7 @@ def test_torchrun_restarts_after_one_process_was_killed(whole: Callable[[str], P
     job = Job(two.flags[:-1], two.moments, two.files, two.command, (*torchrun, "-m", "sparsenas"))
     out = tmp_path / "elastic"
     process = job.start(out)
-    wait(out, process, after("supernet", 3))
+    wait(out, process, after("supernet", 2))
     os.kill(max(_children(process.pid)), signal.SIGKILL)
     code, printed = process.rest()
     assert code == 0, printed
@@ -229,4 +231,4 @@ def test_the_log_has_every_epoch_once(whole: Callable[[str], Path]) -> None:
     records = [json.loads(line) for line in (whole("Spos") / "log.jsonl").read_text().splitlines()]
     seen = [(r["stage"], r["epoch"]) for r in records if "epoch" in r]
     assert seen == sorted(set(seen), key=seen.index)
-    assert len(seen) == 8 * 4
+    assert len(seen) == SEARCHING + 3 * TRAINING
