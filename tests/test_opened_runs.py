@@ -15,6 +15,7 @@ import sparsenas
 from opening_nets import Small, small
 from sparsenas.__main__ import main
 from sparsenas.job.folder import open_task
+from sparsenas.job.stages.original import tell_original
 from sparsenas.job.stages.retrain import NetworkTrainer
 from sparsenas.job.trained import found as found_arch
 
@@ -75,6 +76,16 @@ def test_results_have_the_original(whole: Path) -> None:
     page = (whole / "report.html").read_text()
     assert "Original and found" in page
     assert "retrained from inherited weights" in page
+
+
+def test_an_original_that_only_guesses_is_told(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "hardly better than a guess, 10.00%: are they trained?" in str(read(whole, "best.json")["warning"])
+    opened = open_task(whole, torch.device("cpu"), ["opening_nets:small"])
+    capsys.readouterr()
+    assert not tell_original(opened.run, opened.task, opened.flags.score, trains=True)
+    told = capsys.readouterr().err
+    assert told.startswith("original: accuracy ")
+    assert told.endswith("% on 360 validation examples\n")
 
 
 def test_the_found_network_needs_no_sparsenas(whole: Path) -> None:

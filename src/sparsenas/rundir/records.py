@@ -123,7 +123,7 @@ class Best(Struct, frozen=True, kw_only=True, omit_defaults=True):
     weights: dict[str, list[float]] | None = None
     """Learned weights of the kept options, by choice."""
     warning: str | None = None
-    """Why the architecture is hardly a result of the search (``Method.warning``)."""
+    """Why the architecture is hardly a result of the search: ``Method.warning``, or an original that only guesses."""
     scale_to: list[str] | None = None
     """The budgets to which the width was scaled."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -41,3 +41,10 @@ def evaluate_function(forward: Callable[[Tree], Tree], data: Data, split: Exampl
         confusion = counts if confusion is None or counts is None else confusion + counts
     assert sums is not None, "expected at least one example"
     return Evaluated(objective.result(sums), confusion)
+
+
+@torch.no_grad()
+def evaluate_batches(net: nn.Module, batches: Iterable[tuple[Tree, Tree]], objective: Objective) -> Metrics:
+    """The metrics of a network in eval mode on batches of prepared inputs with their targets."""
+    net.eval()
+    return objective.result(sum((objective.sums(call(net, x), target) for x, target in batches), torch.zeros(())))

@@ -21,6 +21,7 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.candidates import architectures, run_search, scored
 from sparsenas.job.stages.finalists import FinalistTrainer
 from sparsenas.job.stages.measured import measured_first
+from sparsenas.job.stages.original import tell_original
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.methods.contract import check_contract, check_final
@@ -87,6 +88,7 @@ def search_stage(
     """
     if run.has(Best.FILE):
         return
+    doubt = tell_original(run, task, scoring, trains=recipe.epochs > 0)
     net = _supernet(run, task, method, fabric, recipe, checkpoint_seconds)
     scorer, learned = task.scorer(net, scoring, RunLogger(run).say), method.final()
     weights: dict[str, list[float]] = {}
@@ -112,7 +114,7 @@ def search_stage(
         best = trainer.best(order, known, scoring)
         score = known[best]
     search_randomly(run, task, scorer, scoring, random, [run])
-    write_best(run, task, best, score, weights, warning)
+    write_best(run, task, best, score, weights, "; ".join(filter(None, (doubt, warning))))
 
 
 def _supernet(

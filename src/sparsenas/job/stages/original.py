@@ -1,0 +1,47 @@
+"""The network that was opened, before it is searched: how good it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sparsenas.job.task import Task
+from sparsenas.objectives.words import metric_words, score_told, told
+from sparsenas.rundir.folder import Run
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.searching.config import Scoring
+from sparsenas.training.evaluation import evaluate_batches
+
+LITTLE = 0.1
+"""Up to this part of the way from a guess to perfection, and up to twice a guess, a score is hardly one."""
+
+
+def tell_original(run: Run, task: Task, scoring: Scoring, trains: bool) -> str:
+    """Prints the score of the original on validation examples, and returns a warning.
+
+    There is one where candidates are scored on its weights, which are hardly better than a guess: were they loaded?
+    """
+    if task.opened is None:
+        return ""
+    logger, examples = RunLogger(run), task.eval_batches(replace(scoring, calibration=0))
+    metrics = evaluate_batches(task.original(), examples.val_batches, task.objective)
+    logger.say(f"original: {score_told(task.objective, metrics)} on {examples.examples:,} validation examples")
+    if trains or not _guesses(task, metrics[task.objective.score]):
+        return ""
+    name, guess = metric_words(task.objective.score), told(task.objective, task.objective.score, _guess(task))
+    warning = (
+        f"candidates are scored on the weights of the original, whose {name} is hardly better than a guess, {guess}: "
+        "are they trained? --space.weights FILE loads weights"
+    )
+    logger.note("search", warning)
+    return warning
+
+
+def _guess(task: Task) -> float:
+    """The share of right answers of a guess; 0 where the score is no share, or there are no classes."""
+    known = task.objective.score in task.objective.shares and len(task.data.classes) > 1
+    return 1 / len(task.data.classes) if known else 0
+
+
+def _guesses(task: Task, score: float) -> bool:
+    guess = _guess(task)
+    return guess > 0 and score <= min(2 * guess, guess + LITTLE * (1 - guess))
