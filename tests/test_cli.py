@@ -197,6 +197,13 @@ def test_the_python_function_is_the_command(tmp_path: Path) -> None:
         (["run", "--sead", "3"], "--sead: no such flag; did you mean --seed?"),
         (["run", "--score.shirnk", "1"], "--score.shirnk: no such flag; did you mean --score.shrink?"),
         (["run", "--spase", "tiny"], "--spase: no such flag; did you mean --space?"),
+        (["search", "--baselines", "3"], "--baselines: a flag of run, retrain, not of search"),
+        (["profile", "--data", "digits"], "not of profile, which needs no data; --space.shape C,H,W is the shape"),
+        (["report", "--data.root", "x"], "evaluate, export, rank, publish, not of report"),
+        (
+            ["profile", "--space", "open", "--space.net", "opening_nets:small"],
+            "this shape is the default: give --space.shape C,H,W or --example",
+        ),
         (["run", "--seed", "three"], "--seed: expected an integer, got three"),
         (["run", "--space", "huge"], "or package.module:callable, got 'huge'"),
         (["run", "--data", "mnist"], "--data: expected one of digits"),

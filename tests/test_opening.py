@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import sparsenas
-from opening_nets import NETS, ResNet, Transformer
+from opening_nets import NETS, ResNet, Transformer, small
 from sparsenas import Arch, UserError, choices, derive, set_gates, trace
 from sparsenas.core.gate import Gate
 from sparsenas.costs.layer import COSTS
@@ -285,6 +285,12 @@ def test_a_network_that_cannot_be_opened() -> None:
         sparsenas.open(Branch(), torch.randn(2, 4))
     with pytest.raises(UserError, match=r"open Linear: does not run on the example, of shape \(2, 5\)"):
         sparsenas.open(nn.Linear(4, 2), torch.randn(2, 5))
+    with pytest.raises(UserError, match=r"of shape \(1, 8, 8\): .*; the first dimension, of the examples"):
+        sparsenas.open(small(), torch.zeros(1, 8, 8))
+    with pytest.raises(UserError, match=r"expected a batch of inputs, as torch.zeros\(2, 1, 8, 8\), got the num"):
+        sparsenas.open(small(), (1, 8, 8))
+    with pytest.raises(UserError, match=r"expected a batch of inputs, a tensor or a tree of them, got NoneType"):
+        sparsenas.open(small(), None)
     with pytest.raises(UserError, match=r"open: expected an nn.Module, got an object of class type"):
         sparsenas.open(nn.Linear, torch.randn(2, 5))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"open: nothing of this network can vary: the output of the network"):

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 import sparsenas
+from opening_nets import small
 from sparsenas import Join, UserError
 from sparsenas.__main__ import main
 from sparsenas.core.arch import every_arch
 from sparsenas.costs import CostTable
+from sparsenas.errors import first_line
 from sparsenas.spaces import tiny
 
 SMALL = ["--space.width=4", "--space.blocks=2"]
@@ -101,3 +103,15 @@ def test_what_cannot_be_opened_is_told() -> None:
     assert coverage is not None
     assert coverage.share == 1
     assert opened.coverage == coverage
+
+
+def test_an_opened_network_has_the_example_it_was_opened_on() -> None:
+    found = sparsenas.profile(sparsenas.open(small(), torch.zeros(2, 1, 8, 8)), "flops<=50%", samples=1)
+    assert found.budgets[0].met
+
+
+def test_two_lines_of_an_error_that_ends_in_a_colon() -> None:
+    assert first_line(TypeError("got (tuple), but expected one of:\n  * (Tensor input)\n  more")).endswith(
+        "one of: * (Tensor input)"
+    )
+    assert first_line(ValueError("one\ntwo")) == "one"

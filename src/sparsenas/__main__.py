@@ -8,12 +8,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from sparsenas.errors import PACKAGES, UserError
+
+if TYPE_CHECKING:
+    from sparsenas.job.flags.flag import UnknownFlag
 
 COMMANDS = {
     "run": "whole job: search, retrain, evaluate, export and report in one run folder",
@@ -112,15 +116,47 @@ def _run(words: Sequence[str]) -> None:
 
 
 def _command(name: str, flags: Sequence[str]) -> None:
-    command = getattr(importlib.import_module(f"sparsenas.commands.{name}"), name)
+    command = _function(name)
     if HELP & set(flags):
         from sparsenas.job.flags.help import help_text
 
         print(help_text(command, [word for word in flags if word not in HELP]))
     else:
+        from sparsenas.job.flags.flag import UnknownFlag
         from sparsenas.job.flags.parse import parse
 
-        command(**parse(command, flags))
+        try:
+            given = parse(command, flags)
+        except UserError as error:
+            if not isinstance(error.about, UnknownFlag):
+                raise
+            raise _known_elsewhere(name, error.about, error) from error
+        command(**given)
+
+
+def _known_elsewhere(command: str, flag: UnknownFlag, error: UserError) -> UserError:
+    """The error for an unknown flag, with the commands that have it."""
+    having = [name for name in COMMANDS if _has(name, flag.name)]
+    if not having or command in having:
+        return error
+    told = f"{flag.where}: a flag of {', '.join(having)}, not of {command}"
+    if flag.name.partition(".")[0] == "data" and _has(command, "space"):
+        told += ", which needs no data; --space.shape C,H,W is the shape of an input"
+    return UserError(told)
+
+
+def _has(command: str, flag: str) -> bool:
+    """Whether a command has a flag, or the space, data set or method whose flag it is."""
+    from sparsenas.job.flags.flag import COUNT, NAME, flags_of
+    from sparsenas.job.flags.parse import flags_class
+
+    known = {found.name for found in flags_of(flags_class(_function(command)))}
+    section = flag.partition(".")[0]
+    return bool(known & {flag, flag + COUNT, section + NAME})
+
+
+def _function(command: str) -> Callable[..., object]:
+    return getattr(importlib.import_module(f"sparsenas.commands.{command}"), command)  # type: ignore[no-any-return]
 
 
 def usage() -> str:

@@ -49,12 +49,19 @@ class UserError(ValueError):
 
     Its message is one line: the flag or file, the expected value, the given value.
     The command line prints that line and exits with code 2; from Python it is an ordinary ``ValueError``.
+
+    ``about`` is what was wrong, for a caller that can say more about it.
     """
+
+    def __init__(self, message: str = "", about: object = None) -> None:
+        super().__init__(message)
+        self.about = about
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line; its kind where it says nothing."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """What an error says, in one line; its kind where it says nothing. A first line that ends in a colon needs more."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def told(error: BaseException) -> str:

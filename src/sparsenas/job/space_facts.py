@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparsenas.core.arch import MOST_TOLD, space_size
 from sparsenas.core.gate import choices
@@ -15,6 +15,7 @@ from sparsenas.costs.trace import is_shape
 from sparsenas.errors import UserError, told
 from sparsenas.job.plugin import Plugin
 from sparsenas.nn.tree import Tree, map_tensors, shapes, tensors
+from sparsenas.opening.capture import FailingExample
 from sparsenas.opening.importing import import_callable
 from sparsenas.spaces import Bridge
 
@@ -34,6 +35,20 @@ def input_shape(space: Plugin) -> Shape | Tree:
             f"--space {space.name}: expected --space.shape CHANNELS,HEIGHT,WIDTH, since it has no shape of its own"
         )
     return tuple(shape) if is_shape(shape) else shape
+
+
+def sized_space(space: Plugin, example: Tree | None) -> tuple[nn.Module, Shape | Tree]:
+    """A space, and the inputs at which its costs are counted: an example or its shape, by default the space's.
+
+    Raises ``UserError``.
+    """
+    shape = input_shape(space) if example is None else example_shape(example)
+    try:
+        return space.build("space", shape=shape), shape
+    except UserError as error:
+        if isinstance(error.about, FailingExample) and example is None and not space.flags.get("shape"):
+            raise UserError(f"{error}; this shape is the default: give --space.shape C,H,W or --example") from error
+        raise
 
 
 def named_example(name: str) -> Shape | Tree:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -12,6 +12,12 @@ from torch.utils.hooks import RemovableHandle
 
 from sparsenas.errors import UserError, first_line
 from sparsenas.nn.tree import Tree, arguments, call, map_tensors, tensors
+
+
+class FailingExample(NamedTuple):
+    """An example on which a network does not run; what an error is about."""
+
+    shapes: list[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,7 @@ def capture(net: nn.Module, example: Tree) -> Captured:
         with torch.no_grad():
             program = torch.export.export(net.eval(), args, kwargs, strict=False)
     except Exception as error:  # torch.export raises whatever the network's own code does
-        given = [tuple(tensor.shape) for tensor in tensors(example)]
-        wrong = f"does not run on the example, of shape {', '.join(map(str, given))}"
-        what = wrong if _fails(net, example) else "torch.export cannot read it"
-        raise UserError(f"open {type(net).__name__}: {what}: {first_line(error)}") from error
+        raise _failure(net, example, error) from error
     finally:
         for hook in hooks:
             hook.remove()
@@ -73,6 +76,18 @@ def _noted_calls(net: nn.Module) -> tuple[set[str], list[RemovableHandle]]:
 
     inner = [(path, module) for path, module in net.named_modules(remove_duplicate=False) if path]
     return found, [module.register_forward_pre_hook(noted(path), with_kwargs=True) for path, module in inner]
+
+
+def _failure(net: nn.Module, example: Tree, error: Exception) -> UserError:
+    """Why a network cannot be exported."""
+    name, said = f"open {type(net).__name__}", first_line(error)
+    if not _fails(net, example):
+        return UserError(f"{name}: torch.export cannot read it: {said}")
+    given = [tuple(tensor.shape) for tensor in tensors(example)]
+    one = map_tensors(lambda leaf: leaf[None], example)
+    hint = "" if _fails(net, one) else "; the first dimension, of the examples of a batch, is missing"
+    shapes = ", ".join(map(str, given))
+    return UserError(f"{name}: does not run on the example, of shape {shapes}: {said}{hint}", FailingExample(given))
 
 
 def _fails(net: nn.Module, example: Tree) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sparsenas.core.choice import Picks
 from sparsenas.core.derive import Derivable
 from sparsenas.nn.clone import clone_sharing_parameters
+from sparsenas.nn.tree import Tree
 from sparsenas.opening.choices import Block, Decider, Groups
 from sparsenas.opening.coverage import Coverage
 from sparsenas.opening.positions import Positions, State
@@ -56,6 +57,8 @@ class OpenedNetwork(Derivable):
         """How much was opened, and why the rest was not."""
         self.notes: tuple[str, ...] = ()
         """What was changed of the network before it was opened, a line each."""
+        self.example: Tree = None
+        """The input of one example as a batch of one, on which it was opened."""
         self.code = f"{type(net).__name__}(...)"
         """How the network is built without sparsenas."""
         self._needs = _needs(decisions, cuts)

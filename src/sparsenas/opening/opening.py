@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sparsenas.costs.trace import is_shape
 from sparsenas.errors import UserError
-from sparsenas.nn.tree import Tree
+from sparsenas.nn.tree import Tree, map_tensors, tensors
 from sparsenas.opening.blocks import residual_blocks
 from sparsenas.opening.capture import capture
 from sparsenas.opening.choices import Block, Decider, Groups, Units
@@ -28,6 +29,8 @@ from sparsenas.opening.sizes import Size, layer_sizes
 from sparsenas.opening.verify import findings, runner
 from sparsenas.opening.walk import walk
 
+IMAGE = 3
+"""Dimensions of one image: channels, height, width."""
 SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 
 
@@ -64,7 +67,8 @@ def open(
 
     Args:
         net: any ``nn.Module`` that ``torch.export`` can read.
-        example: an input: a tensor, or a tree of them, with a first dimension of examples.
+        example: a batch of inputs: a tensor, or a tree of them, with a first dimension of examples, as
+            ``torch.zeros(2, 3, 32, 32)``.
         shares: of a layer's channels that may be kept.
         multiple: channel numbers are multiples of it; 0 for the largest of 8, 4, 2, 1 that is at most an eighth of
             the layer's channels.
@@ -86,6 +90,7 @@ def opened_with(net: nn.Module, example: Tree, options: Options) -> OpenedNetwor
     """
     if not isinstance(net, nn.Module):
         raise UserError(f"open: expected an nn.Module, got an object of class {type(net).__name__}")
+    _check_example(example)
     net = copy.deepcopy(net)
     flow = walk(capture(net, example))
     tie_attention(flow, net)
@@ -103,7 +108,18 @@ def opened_with(net: nn.Module, example: Tree, options: Options) -> OpenedNetwor
                 closed[names[0]] = f"bound to {names[1]}"
     if not opened.decisions:
         raise UserError(f"open: nothing of this network can vary: {_why(flow, closed)}")
+    opened.example = map_tensors(lambda leaf: leaf[:1].detach().cpu(), example)
     return opened
+
+
+def _check_example(example: Tree) -> None:
+    """Raises ``UserError`` for a shape in the place of a batch, and for what has no tensors."""
+    if is_shape(example) and len(example):
+        batch = (2, *example) if len(example) <= IMAGE else tuple(example)
+        text = ", ".join(map(str, batch))
+        raise UserError(f"open: expected a batch of inputs, as torch.zeros({text}), got the numbers {tuple(example)}")
+    if not tensors(example):
+        raise UserError(f"open: expected a batch of inputs, a tensor or a tree of them, got {type(example).__name__}")
 
 
 class _Draft:

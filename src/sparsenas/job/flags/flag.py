@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from sparsenas.errors import UserError
 from sparsenas.job.flags.kind_words import describe, short
@@ -28,6 +28,14 @@ NAME = ".name"
 """``space.name`` is what ``--space`` gives, and ``space`` in YAML where no other flag of the space is given."""
 COUNT = ".count"
 """``finalists.count`` is what ``--finalists`` gives, as ``space.name`` is what ``--space`` gives."""
+
+
+class UnknownFlag(NamedTuple):
+    """A flag that a command does not have; what an error is about."""
+
+    where: str
+    """The place where it was given, in words."""
+    name: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,8 @@ def unknown(where: str, name: str, known: Iterable[str]) -> UserError:
     if own := [flag for flag in known if flag.startswith(f"{name}.")]:
         return UserError(f"{where}: expected one of its flags, such as {spelled(own[0])}")
     near = get_close_matches(name, known, 1)
-    return UserError(f"{where}: no such flag" + (f"; did you mean {spelled(near[0])}?" if near else ""))
+    hint = f"; did you mean {spelled(near[0])}?" if near else ""
+    return UserError(f"{where}: no such flag{hint}", UnknownFlag(where, name))
 
 
 def _with_default(flag: Flag, section: object) -> Flag:

@@ -79,10 +79,19 @@ def all_flags(make: Make, plugins: Mapping[str, str]) -> list[Flag]:
             flags = flags_of(flag_source(plugin), f"{kind}.", skip)
             found += [replace(flag, default=None) if given and _is_shape(flag) else flag for flag in flags]
     if "space" in plugins and f"space.{SHAPE}" not in {flag.name for flag in found}:
-        found.append(Flag(f"space.{SHAPE}", tuple[int, int, int] | None, None, make))
+        found.append(Flag(f"space.{SHAPE}", tuple[int, int, int] | None, None, any_space))
     if TARGET in parameters(make) and "space" in plugins:
         found += target_flags(plugins["space"])
     return found
+
+
+def any_space(shape: tuple[int, int, int] | None = None) -> None:
+    """Any search space.
+
+    Args:
+        shape: channels, height and width of one input, as C,H,W. Default: those of the data; where a command takes no
+            data, those of the space, which of open are 3,32,32.
+    """
 
 
 def _is_shape(flag: Flag) -> bool:

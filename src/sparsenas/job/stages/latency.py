@@ -12,7 +12,7 @@ from sparsenas.costs.enumerate import enumerate_layers
 from sparsenas.costs.latency import LATENCY, LatencyTable, Settings
 from sparsenas.errors import UserError, check_at_least
 from sparsenas.job.plugin import Plugin
-from sparsenas.job.space_facts import input_shape, named_example, space_words
+from sparsenas.job.space_facts import named_example, sized_space, space_words
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found
 from sparsenas.rundir.folder import Run
@@ -56,8 +56,7 @@ def build(
     """
     numbers = {f"--{name}": value for name, value in asdict(settings).items()} | {"--networks": networks}
     check_at_least(numbers, LEAST)
-    shape = named_example(example) if example else input_shape(space)
-    net = space.build("space", shape=shape)
+    net, shape = sized_space(space, named_example(example) if example else None)
     engine = ENGINES[settings.engine](settings)
     table = open_table(out, settings, engine)
     console.print(f"{table.device}: looking for the layers of {space.name}", markup=False)
