@@ -137,7 +137,7 @@ def net(classes): return Net(
 
 @pytest.mark.parametrize("error", ["ArithmeticError", "KeyboardInterrupt"])
 def test_a_run_that_fails_in_its_first_step_can_be_repeated(
-    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path(f"broken_by_{error}.py").write_text(BREAKS.format(error))
@@ -145,6 +145,7 @@ def test_a_run_that_fails_in_its_first_step_can_be_repeated(
     for _ in range(2):
         if error == "KeyboardInterrupt":
             assert main(words) == 130
+            assert capsys.readouterr().err.splitlines()[-1] == "sparsenas: interrupted; nothing was kept"
         else:
             with pytest.raises(ArithmeticError, match="broken"):
                 main(words)
@@ -172,3 +173,31 @@ def test_only_what_a_failed_command_made_itself_is_removed(tmp_path: Path) -> No
     begun = {"notes.txt", "config.yaml", LOG}
     assert fail_in(tmp_path, "config.yaml", LOG) == begun
     assert fail_in(tmp_path, "run.json") == begun
+
+
+def test_what_a_stopped_command_says_depends_on_what_it_leaves(tmp_path: Path) -> None:
+    def work(*files: str) -> None:
+        with new_folder(tmp_path / "run") as run:
+            for name in files:
+                (run / name).touch()
+            raise KeyboardInterrupt
+
+    def stopped(*files: str) -> str:
+        with pytest.raises(KeyboardInterrupt) as stop:
+            work(*files)
+        return str(stop.value)
+
+    assert stopped() == stopped("config.yaml", "run.json") == "nothing was kept"
+    assert stopped("config.yaml", LOG).endswith("--resume continues the run")
+    assert stopped().endswith("--resume continues the run")
+
+
+def test_help_that_is_stopped_says_nothing_of_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*given: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sparsenas.job.flags.help.help_text", stop)
+    assert main(["retrain", "--help"]) == 130
+    assert capsys.readouterr().err == "sparsenas: interrupted\n"

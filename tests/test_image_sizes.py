@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from sparsenas.data import Data, digits, imagefolder, parquet
 from sparsenas.data.loader import Size, resized
 from sparsenas.data.sources.cifar import cifar10
 from sparsenas.errors import UserError
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.sizes import tell_of_enlarged
+from sparsenas.rundir.folder import Run
 
 Made = Callable[[Path, Size], Data]
 
@@ -145,3 +149,18 @@ def test_flags_of_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     )
     assert main(["evaluate", str(tmp_path / "1"), "--arch=found"]) == 0
     assert main([*quick, f"--out={tmp_path / '1'}", "--resume", "--data.size=8,12"]) == 0
+
+
+def test_small_images_that_nobody_wanted_enlarged_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder(tmp_path, "a", "b")
+
+    def told(data: Data, space: str = "tiny", **flags: object) -> str:
+        tell_of_enlarged(Run(tmp_path), Plugin(space), Plugin("imagefolder", flags), data)
+        return capsys.readouterr().err
+
+    data = imagefolder(tmp_path, workers=0, memory=0)
+    assert data.stored == (40, 40)
+    assert told(data).startswith("--data.size: images of 40x40 pixels are enlarged to 224x224, so that everything")
+    assert told(data).endswith("about 31 times as long; --data.size 40 keeps their size\n")
+    assert told(data, size=224) == told(replace(data, crop=(80, 80))) == ""
+    assert told(replace(data, stored=None)) == told(digits()) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from sparsenas.rundir import progress
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.progress import Bar
+from sparsenas.rundir.progress import Bar, told_if_slow
 from sparsenas.training.loops import train_network
 from sparsenas.training.recipe import Recipe
 
@@ -148,3 +149,13 @@ def test_training_reports_within_an_epoch(tmp_path: Path, monkeypatch: pytest.Mo
     assert "examples/s" in within
     assert within.endswith(" left")
     assert end.startswith("retrain 1/1  loss ")
+
+
+def test_only_slow_work_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, said = list[str](), Event()
+    with told_if_slow(told.append, "quick"):
+        pass
+    monkeypatch.setattr("sparsenas.rundir.progress.SLOW_SECONDS", 0.01)
+    with told_if_slow(lambda line: (told.append(line), said.set()), "slow"):
+        assert said.wait(60)
+    assert told == ["slow"]

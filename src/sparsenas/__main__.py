@@ -74,10 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sparsenas: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(
-            "sparsenas: interrupted; what was done is kept: --resume continues a run, the same command a latency table",
-            file=sys.stderr,
-        )
+        print("; ".join(["sparsenas: interrupted", *map(str, stop.args)]), file=sys.stderr)
         return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     return 0
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,6 +41,9 @@ PACKAGES = {
 }
 """The packages that all of the work needs, with the names by which pip installs them."""
 
+CONTINUES = "what was done is kept: the same command continues"
+"""What a stopped command says that goes on by itself."""
+
 LIBRARIES = ("site-packages", "dist-packages", str(Path(__file__).parent))
 """Parts of the paths of code that is not the user's."""
 
@@ -56,6 +60,16 @@ class UserError(ValueError):
     def __init__(self, message: str = "", about: object = None) -> None:
         super().__init__(message)
         self.about = about
+
+
+@contextmanager
+def told_when_stopped(kept: str) -> Iterator[None]:
+    """Says in a ``KeyboardInterrupt`` from within what it leaves, unless an inner block has said so."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.args = stop.args or (kept,)
+        raise
 
 
 def first_line(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsenas.costs.latency import LatencyTable, Settings
+from sparsenas.errors import CONTINUES, told_when_stopped
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.latency import build
 from sparsenas.timing import (
@@ -65,7 +66,8 @@ def latency(
     """
     warm = 0 if engine == "torch" else 1  # in Python, between two operations, caches are never as warm as that
     settings = Settings(engine, accelerator, batch, threads or torch.get_num_threads(), warmup, repeats, warm, seconds)
-    table, checked = build(space, settings, out, networks, seed, Console(stderr=True, highlight=False), example)
+    with told_when_stopped(CONTINUES):
+        table, checked = build(space, settings, out, networks, seed, Console(stderr=True, highlight=False), example)
     if json:
         print(json_module.dumps(_facts(out, table, space, checked)))
     else:

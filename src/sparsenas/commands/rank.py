@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsenas.distributed.fabric import Device
+from sparsenas.errors import CONTINUES, told_when_stopped
 from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.folder import open_folder
 from sparsenas.job.measure import rank_architectures
@@ -63,7 +64,7 @@ def rank(
         data: where the data of the run are now.
     """
     device = Device(accelerator, threads=threads).fabric().device
-    with locked(open_folder(run)):
+    with told_when_stopped(CONTINUES), locked(open_folder(run)):
         trusted = trust_plugins or []
         ranking, truth = rank_architectures(
             run, table, device, column or (), sample, calibration, val, shrink, prior, block, trusted, data

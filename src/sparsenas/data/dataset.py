@@ -142,6 +142,8 @@ class Data:
     """Height and width of the centre crop where images are not augmented; ``None`` = the whole image."""
     val_rows: Tensor | None = None
     """Numbers of the validation examples among those read for training; for the record."""
+    stored: tuple[int, int] | None = None
+    """Height and width of a typical training image before it was resized; ``None`` where nobody knows."""
     channels_last: bool = True
     """Whether images lie in memory with their channels last, which is faster where a network can take it."""
 

@@ -43,6 +43,15 @@ def decode(file: bytes, size: tuple[int, int] | None = None) -> Pixels:
     return np.array(image if size is None else ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR))
 
 
+def stored_size(file: bytes) -> tuple[int, int] | None:
+    """Height and width of an image file as it is, read from its head; ``None`` for a file that is no image."""
+    try:
+        with Image.open(io.BytesIO(file)) as opened:
+            return opened.height, opened.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from sparsenas.data.dataset import Data, Examples
+from sparsenas.data.decode import stored_size
 from sparsenas.data.encoded import EncodedImages, OnBad, Source, decode_all
 from sparsenas.data.transforms import MEAN, STD, random_crop
 from sparsenas.errors import UserError
@@ -18,6 +19,8 @@ from sparsenas.errors import UserError
 STORED = 8 / 7
 """Side of a decoded image as a multiple of the network's input: 256 by 224, as is customary."""
 BLOCK = 1000
+SAMPLE = 9
+"""Images whose stored size is looked at."""
 SIDE = 224
 """Height and width of the network's input, where nothing else is said."""
 Size = int | tuple[int, int]
@@ -75,9 +78,17 @@ class ImageLoader:
         """The data of three parts: training, validation and test images."""
         train, val, test = self._loaded(parts)
         augment, rows = random_crop(self.sides, self.smallest_crop, self.jitter), parts[1].rows
-        return Data(tuple(classes), train, val, test, MEAN, STD, augment, crop=self.sides, val_rows=rows)
+        stored = _typical(parts[0])
+        return Data(tuple(classes), train, val, test, MEAN, STD, augment, self.sides, val_rows=rows, stored=stored)
 
     def _loaded(self, parts: Sequence[EncodedImages]) -> Sequence[Examples]:
         """All parts in memory, or all encoded: so they can be joined."""
         size = sum(len(part) * prod(part.shape) for part in parts)
         return [decode_all(part) for part in parts] if size <= self.memory * 2**20 else parts
+
+
+def _typical(images: EncodedImages) -> tuple[int, int] | None:
+    """Height and width of the image of middle area among the first ones, as they are stored."""
+    found = [stored_size(images.source.read(row)) for row in images.rows[:SAMPLE].tolist()]
+    known = sorted((size for size in found if size is not None), key=prod)
+    return known[len(known) // 2] if known else None

@@ -21,7 +21,7 @@ from sparsenas.costs.latency import LatencyTable
 from sparsenas.data import Data
 from sparsenas.data.fingerprint import changed, split, summary
 from sparsenas.distributed.collectives import broadcast_from_rank0, rank
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, told_when_stopped
 from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.flags.saved import check_unchanged, check_whole, flatten, from_config, plain, saved_names
 from sparsenas.job.plugin import Plugin
@@ -36,6 +36,7 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import SUPERNET, provenance
+from sparsenas.rundir.progress import told_if_slow
 from sparsenas.rundir.records import Best, DataInfo, Provenance, RunInfo, SpaceInfo, SplitInfo
 from sparsenas.rundir.results import Results
 from sparsenas.timing import read_table, write_table
@@ -43,7 +44,8 @@ from sparsenas.timing import read_table, write_table
 LATENCY_FILE = "latency.json"
 FIRST = {kind.FILE for kind in (SplitInfo, SpaceInfo, DataInfo, RunInfo)} | {CONFIG, LATENCY_FILE, SUPERNET}
 """What is written before the work begins: nothing of it has to be kept when that fails."""
-
+KEPT = "what was done is kept: --resume continues the run"
+"""What a stopped job says whose work has begun."""
 
 NONE: Mapping[str, Plugin] = {}
 
@@ -87,22 +89,24 @@ def new_folder(path: Path) -> Iterator[Run]:
         with locked(run):
             before = run.do(lambda: set(os.listdir(path)))
             try:
-                yield run
-            except BaseException:
-                if rank() == 0:
-                    _remove_first(path, before)
+                with told_when_stopped(KEPT):
+                    yield run
+            except BaseException as error:
+                if rank() == 0 and _remove_first(path, before) and isinstance(error, KeyboardInterrupt):
+                    error.args = ("nothing was kept",)
                 raise
     finally:
         if rank() == 0:
             _remove_empty(made)
 
 
-def _remove_first(path: Path, before: Iterable[str]) -> None:
-    """Removes the new files of a folder, unless some are the result of work."""
+def _remove_first(path: Path, before: Iterable[str]) -> bool:
+    """Removes the new files of a folder, unless some are the result of work; whether the folder has no run now."""
     new = set(os.listdir(path)) - set(before)
     if new <= FIRST:
         for name in new:
             (path / name).unlink()
+    return not (path / CONFIG).exists()
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:
@@ -140,7 +144,8 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
             run.find(record)
         return
     run.write(convert(split(task.data), SplitInfo), indent=None)
-    run.write(_space_info(task))
+    with told_if_slow(RunLogger(run).say, "prepare: looking for the lowest and highest costs"):
+        run.write(_space_info(task))
     run.write(convert({**summary(task.data), "score": _score_info(task.objective)}, DataInfo))
     if task.latency is not None:
         run.do(partial(write_table, run / LATENCY_FILE, task.latency))

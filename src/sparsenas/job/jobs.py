@@ -13,7 +13,7 @@ from torch import nn
 
 from sparsenas.costs.budget import check_cost
 from sparsenas.distributed.fabric import Device
-from sparsenas.errors import UserError, check_extra, check_installed
+from sparsenas.errors import CONTINUES, UserError, check_extra, check_installed, told_when_stopped
 from sparsenas.job.distillation import check_teacher, check_teacher_trusted, learns, make_teacher
 from sparsenas.job.flags.saved import plain, to_config
 from sparsenas.job.folder import (
@@ -33,7 +33,7 @@ from sparsenas.job.folder import (
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags, fabric_of
 from sparsenas.job.settings import check_settings
-from sparsenas.job.sizes import tell_of_sizes
+from sparsenas.job.sizes import tell_of_enlarged, tell_of_sizes
 from sparsenas.job.stages.compare import compare_stages, named
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
@@ -57,6 +57,7 @@ from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.loggers import attach_loggers, check_loggers
 from sparsenas.rundir.networks import INT8, NET, ONNX, PT2, SAFETENSORS, SUPERNET
+from sparsenas.rundir.progress import told_if_slow
 from sparsenas.rundir.records import ARCHS, Best, Provenance
 from sparsenas.rundir.results import update_results
 
@@ -140,6 +141,7 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
         saved.target,
         table,
         costs,
+        RunLogger(run).say,
     )
     check_data(source.run, task.data)
     check_same_space(source.run, task)
@@ -173,7 +175,7 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
     """
     check_loggers(flags.logger)
     fabric = fabric_of(flags)
-    with locked(open_folder(flags.run)):
+    with told_when_stopped(CONTINUES), locked(open_folder(flags.run)):
         run, task, saved, *_ = _resized(flags, fabric.device, objects, teacher)
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         check_data(run, task.data)
@@ -206,14 +208,17 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
         flags.target,
         table,
         flags.cost,
+        RunLogger(run).say,
     )
+    tell_of_enlarged(run, flags.space, flags.data, task.data)
     tell_of_sizes(run, "search", flags.search, task.data)
     method = make_method(flags.method, task, flags.search, flags.random_search)
     check_finalists(flags.finalists, task, method, flags.method.name)
     if not learns(method):
         check_measured(flags.finalists, run, task)
     if not has_begun(run):  # a run that goes on was tried when it began
-        task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
+        with told_if_slow(RunLogger(run).say, "prepare: trying the scoring of candidates"):
+            task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
     retrain = {"--retrain": flags.retrain} if isinstance(flags, RunFlags) else {}
     check_settings(task, {"--search": flags.search, **retrain}, method)
     return task, method

@@ -27,6 +27,7 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.nn.fresh import reset
 from sparsenas.objectives import Objective
 from sparsenas.opening.opened import OpenedNetwork
+from sparsenas.rundir.progress import told_if_slow
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
@@ -143,14 +144,16 @@ def make_task(
     target: Mapping[str, Any] | None = None,
     latency: LatencyTable | None = None,
     cost: Sequence[str] = (),
+    say: Say = lambda line: None,
 ) -> Task:
     """Builds the data, the objective and the space, and checks that the budgets can be met. Raises ``UserError``.
 
-    ``target`` are the flags of the space that differ in the final network.
+    ``target`` are the flags of the space that differ in the final network; ``say`` takes lines of progress.
     """
     own = more_costs(cost, budget)
     bounds = read_bounds(budget, [*COSTS, *own, *([] if latency is None else [LATENCY])])
-    examples = build_data(data, seed, preprocessing(space)).to(device)
+    with told_if_slow(say, f"prepare: reading the data {data.name}"):
+        examples = build_data(data, seed, preprocessing(space)).to(device)
     task = build_objective(objective, examples)
     examples = checked_targets(examples, task)
     torch.manual_seed(seed_of(seed, "supernet"))  # the initial weights of a network that is opened
@@ -158,9 +161,11 @@ def make_task(
     searched = choices(net)
     if not searched:
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none; {PLAIN}")
-    examples = admitted(space, net, examples, task)
+    with told_if_slow(say, f"prepare: trying a batch in networks of the space {space.name}"):
+        examples = admitted(space, net, examples, task)
     final = replace(space, flags={**space.flags, **(target or {})})
     if final != space:
         admitted(final, build_space(final, examples, task.outputs), examples, task)
-    limits = limits_at(final, examples, task.outputs, searched, bounds, latency, own)
+    with told_if_slow(say, "prepare: counting costs"):
+        limits = limits_at(final, examples, task.outputs, searched, bounds, latency, own)
     return Task(space, final, examples, searched, limits, task, seed, latency)

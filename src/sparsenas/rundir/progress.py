@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Timer
 from types import TracebackType
 
 from rich.console import Console
@@ -17,6 +19,20 @@ EARLY_SECONDS = 8.0
 """In a log, an unfinished unit prints its first line after this time if there has been no line yet."""
 WITHIN_SECONDS = 30.0
 """In a log, an unfinished unit prints further lines this often."""
+SLOW_SECONDS = 2.0
+"""Work without a bar is told once it has taken this long."""
+
+
+@contextmanager
+def told_if_slow(say: Callable[[str], None], message: str) -> Iterator[None]:
+    """Says what is being done, unless it is done soon."""
+    timer = Timer(SLOW_SECONDS, say, [message])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def clock(seconds: float) -> str:
