@@ -24,7 +24,7 @@ SLOW_SECONDS = 2.0
 
 
 @contextmanager
-def told_if_slow(say: Callable[[str], None], message: str) -> Iterator[None]:
+def told_if_slow(say: Callable[[str], object], message: str) -> Iterator[None]:
     """Says what is being done, unless it is done soon."""
     timer = Timer(SLOW_SECONDS, say, [message])
     timer.daemon = True
