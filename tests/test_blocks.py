@@ -12,13 +12,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.pages import PAGES, README, ROOT, blocks, command_lines, every_page, own_method, own_network
-from tests.real_runs import RealRun
+from tests.real_runs import CPU, RealRun
 
 import sparsenas
 from opening_nets import small
+from sparsenas.__main__ import main
 from sparsenas.job.flags.parse import parse
 from sparsenas.job.plugin import Plugin
 from sparsenas.testing import check_space
@@ -89,11 +92,39 @@ def test_python_runs(page: Path, modules: Path, monkeypatch: pytest.MonkeyPatch,
     for block in (block for block in blocks(page, "python") if block not in elsewhere):
         if "runs/demo" in block:
             shutil.copytree(real_run("spos"), modules / "runs" / "demo")
+        if "runs/photos" in block:
+            leave_a_photo_and_a_network_for_it()
         tree = ast.parse(block)
         if "retrain(smaller" in block:
             _bind(tree, scope)
             continue
         exec(compile(quickened(tree), str(page), "exec"), scope)
+        if "runs/photos" in block:
+            check_the_input_of_the_photo(scope)
+
+
+def leave_a_photo_and_a_network_for_it() -> None:
+    random = np.random.default_rng(0)
+    for i in range(20):
+        path = Path("photos", "ab"[i % 2], f"{i}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (60, 40, 3), dtype=np.uint8)).save(path)
+    shutil.copy("photos/a/0.png", "photo.jpg")
+    data = ["--data=imagefolder", "--data.root=photos", "--data.size=16,12", "--data.workers=0"]
+    quick = ["--search.epochs=1", "--retrain.epochs=1", "--baselines=0", "--method=random", "--method.evaluations=2"]
+    small = ["--space.width=4", "--space.blocks=1"]
+    assert main(["run", *data, *quick, *small, *CPU, "--out=runs/photos"]) == 0
+
+
+def check_the_input_of_the_photo(scope: dict[str, Any]) -> None:
+    """The page prepares a photograph as training does."""
+    data = sparsenas.data.imagefolder(Path("photos"), size=(16, 12), workers=0, val_share=0.5)
+    parts = [data.prepared(next(part.batches(20)).inputs) for part in (data.train, data.val, data.test)]
+    inputs = torch.from_numpy(scope["inputs"])
+    assert min(float((one - inputs).abs().max()) for one in torch.cat(parts).split(1)) < 1e-5
+    with torch.no_grad():
+        expected = sparsenas.load("runs/photos")(inputs)
+    torch.testing.assert_close(torch.from_numpy(scope["logits"]), expected, rtol=1e-3, atol=1e-4)
 
 
 def quickened(tree: ast.Module) -> ast.Module:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 import yaml
@@ -66,6 +67,17 @@ def test_the_card_and_the_config_have_the_facts_of_the_run(published: Path, real
     }
     assert config["architecture"] == best["arch"]
     assert config["costs"] == best["costs"]
+    assert config["input_shape"] == [1, 8, 8]
+    assert not {"shape", "classes"} & set(config["space"])
+    assert config["input"]["mean"] == pytest.approx([0.3047], abs=1e-3)
+    onnx = onnxruntime.InferenceSession(published / "net.onnx").get_modelmeta().custom_metadata_map
+    assert json.loads(onnx["classes"]) == config["classes"] == list("0123456789")
+    assert {name: json.loads(onnx[name]) for name in ("input_shape", "mean", "std")} == {
+        "input_shape": config["input_shape"],
+        "mean": config["input"]["mean"],
+        "std": config["input"]["std"],
+    }
+    assert not {"resize", "crop"} & set(onnx)
     assert f"| {100 * results['retrained']['metrics']['accuracy']:.1f}\u202f% |" in card
     assert f"| {best['costs']['params']:,} |".replace(",", "\u202f") in card
     assert "normalised with mean 0.3047" in card

@@ -47,6 +47,11 @@ def test_arguments_of_other_types_are_told(name: str, tmp_path: Path, monkeypatc
     assert not any(tmp_path.iterdir())
 
 
+def test_an_object_is_named_by_its_class(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^data \(tuple\): expected "):
+        sparsenas.search(net(), (X, X[:5, :1]), objective="regression", out=tmp_path / "out")
+
+
 def test_numbers_of_numpy_and_tuples_are_taken(tmp_path: Path) -> None:
     found = sparsenas.search(
         net(),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,12 @@ SAME = 0.95
 """Share of predictions that must be equal for a quantized network, where rounding may shift a value by a level."""
 
 
-def export_network(run: Run, net: nn.Module, inputs: Tree, objective: Objective) -> ExportCheck:
+def export_network(
+    run: Run, net: nn.Module, inputs: Tree, objective: Objective, facts: Mapping[str, Any] | None = None
+) -> ExportCheck:
     """Writes ``net.pt2`` and ``net.onnx`` for any batch size, and compares both with ``net`` on prepared ``inputs``.
+
+    ``facts`` become metadata of ``net.onnx``, each as JSON; those that are ``None`` are left out.
 
     Returns the comparison. Raises ``UserError`` when an exported file differs by more than rounding; none is left then.
     """
@@ -49,6 +54,7 @@ def export_network(run: Run, net: nn.Module, inputs: Tree, objective: Objective)
         torch.export.save(program, buffer)
         floats = onnx_model(net, few, any_batch=True)
         model = with_integer_weights(floats, net) if _has_bits(net) else floats
+        model = _with_facts(model, facts or {})
     write_atomic(run / PT2, lambda file: file.write(buffer.getbuffer()))
     write_atomic(run / ONNX, lambda file: file.write(model))
     try:
@@ -58,6 +64,15 @@ def export_network(run: Run, net: nn.Module, inputs: Tree, objective: Objective)
         for name in (PT2, ONNX):
             (run / name).unlink(missing_ok=True)
         raise
+
+
+def _with_facts(model: bytes, facts: Mapping[str, Any]) -> bytes:
+    """An ONNX model with facts in its metadata."""
+    import onnx
+
+    proto = onnx.ModelProto.FromString(model)
+    onnx.helper.set_model_props(proto, {name: json.dumps(fact) for name, fact in facts.items() if fact is not None})
+    return bytes(proto.SerializeToString())
 
 
 def _compared(run: Run, net: nn.Module, inputs: Tree, objective: Objective, buffer: io.BytesIO) -> ExportCheck:

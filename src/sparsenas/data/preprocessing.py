@@ -1,4 +1,4 @@
-"""The images that a trained network expects."""
+"""The images that a trained network expects, and how an image becomes the input of a network."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ class Preprocessing:
         if len(data.mean) == 1:
             mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
         return replace(data, mean=mean, std=std) if len(mean) == len(data.mean) else data
+
+
+def preparation(data: Data) -> dict[str, Any]:
+    """How an image becomes the network's input, as plain values; ``None`` for what is not done.
+
+    ``resize``: height and width to which its largest centre crop of that form is resized; ``crop``: those of the centre
+    crop of the result; then pixels within 0..1 are normalised with the ``mean`` and ``std`` of each channel.
+    """
+    resize = None if data.crop is None else data.train.example.shape[-2:]
+    steps = {"resize": resize, "crop": data.crop, "mean": data.mean, "std": data.std}
+    return {name: None if value is None else list(value) for name, value in steps.items()}

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from msgspec import to_builtins
 
+from sparsenas.data.preprocessing import preparation
 from sparsenas.errors import UserError, check_extra, first_line
 from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.folder import NONE, Opened, open_folder
@@ -31,6 +32,8 @@ from sparsenas.rundir.tensors import as_safetensors
 CONFIG, CARD, LOAD = "config.json", "README.md", "load.py"
 FILES = (CONFIG, CARD, LOAD, PUBLISHED.weights, PT2, ONNX, SCRIPT)
 """All files of a published folder; net.py only where a plain network was opened."""
+GIVEN_BY_DATA = ("shape", "classes")
+"""Flags of a space whose values are the data's, whatever a run folder has as their default."""
 MADE_BY = "sparsenas"
 REPO = re.compile(r"[\w.-]+/[\w.-]+")
 LOADER = '''"""Loads the network with torch alone: ``net = load()``."""
@@ -105,8 +108,7 @@ def _contents(opened: Opened, license: str) -> dict[str, Write]:
         export_stage(run, task, net)
     script = script_of(run, task, PUBLISHED)
     loaded = load_run(run.path)
-    data = task.data
-    prepared = {"mean": data.mean, "std": data.std, "crop": data.crop} if opened.has_data else None
+    prepared = preparation(task.data) if opened.has_data else None
     names = [name for name in FILES if name != SCRIPT or script is not None]
     config = json.dumps(_config(loaded, prepared), indent=2, ensure_ascii=False) + "\n"
     files = {CONFIG: _text(config), CARD: _text(card(loaded, names, license, prepared)), LOAD: _text(LOADER)}
@@ -118,7 +120,9 @@ def _config(run: LoadedRun, prepared: Mapping[str, Any] | None) -> dict[str, Any
     """The facts by which a program knows what the network is. No path of this machine is among them."""
     assert run.best is not None
     space = run.config.get("space")
-    flags = space if isinstance(space, dict) else {"name": space}
+    flags = dict(space) if isinstance(space, dict) else {"name": space}
+    for name in GIVEN_BY_DATA:
+        flags.pop(name, None)
     return {
         "made_by": MADE_BY,
         "space": {name: value for name, value in flags.items() if not (isinstance(value, str) and os.sep in value)},

@@ -8,9 +8,12 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from sparsenas.errors import UserError
+from sparsenas.job.lookup import OBJECT
 
 P = ParamSpec("P")
 T = TypeVar("T")
+OWN = re.compile(rf"\b{OBJECT}:(\w+)")
+"""The name of an object that was given itself."""
 FLAG = re.compile(r"(?<![\w-])--([a-z][\w.-]*)")
 
 
@@ -28,5 +31,5 @@ def in_python(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def argument_names(message: str) -> str:
-    """A message with arguments in place of flags."""
-    return FLAG.sub(lambda flag: flag[1].replace("-", "_"), message)
+    """A message with arguments in place of flags, and the class of an object in place of its name."""
+    return OWN.sub(r"(\1)", FLAG.sub(lambda flag: flag[1].replace("-", "_"), message))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from sparsenas.core.gate import set_gates
+from sparsenas.data.preprocessing import preparation
 from sparsenas.exporting import export_network
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found
@@ -15,6 +18,7 @@ from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import ONNX, SCRIPT
+from sparsenas.rundir.records import DataInfo
 from sparsenas.rundir.results import ExportCheck, results, update_results
 
 EXAMPLES = 64
@@ -27,7 +31,7 @@ def export_stage(run: Run, task: Task, net: nn.Module) -> ExportCheck:
     freeze_weights(net)
     inputs = task.data.prepared(next(task.data.val.batches(EXAMPLES)).inputs)
     with RunLogger(run).stage("export"):
-        check = export_network(run, net, inputs, task.objective)
+        check = export_network(run, net, inputs, task.objective, _facts(run, task))
     update_results(run, export=check)
     RunLogger(run).say(
         f"export: {check.same_predictions} of {check.examples} predictions equal in ONNX Runtime, "
@@ -37,6 +41,13 @@ def export_stage(run: Run, task: Task, net: nn.Module) -> ExportCheck:
         sizes = f"{check.onnx_bytes:,} bytes, {check.onnx_bytes_as_floats:,} as floats"
         RunLogger(run).say(f"export: {ONNX} has the weights of searched bit widths as integers: {sizes}")
     return check
+
+
+def _facts(run: Run, task: Task) -> dict[str, Any]:
+    """What a program has to know that runs net.onnx: the classes, and how an image becomes the network's input."""
+    info = run.find(DataInfo)
+    known = {} if info is None else {"classes": info.classes or None, "input_shape": info.shape}
+    return {**known, **preparation(task.data)}
 
 
 def _write_script(run: Run, task: Task) -> None:

@@ -53,7 +53,8 @@ class SposFlags(PathFlags):
         check_at_least(vars(self), {"population": 1})
         if self.population < (children := self.mutants + self.crossovers):
             raise UserError(
-                f"population: expected >= {children}, got {self.population}; mutants + crossovers are part of it"
+                f"population: expected >= {children}, got {self.population}; mutants + crossovers are part "
+                "of it: lower --method.mutants and --method.crossovers too"
             )
         if not 0 <= self.mutation <= 1:
             raise UserError(f"mutation: expected 0 <= mutation <= 1, got {self.mutation}")
