@@ -26,7 +26,7 @@ from sparsenas.job.flags.kinds import convert
 from sparsenas.job.flags.parse import parse
 from sparsenas.job.flags.saved import from_config, saved_names, to_config
 from sparsenas.job.flags.words import split_words
-from sparsenas.job.lookup import resolve
+from sparsenas.job.lookup import check_all_trusted, resolve
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import EvolveFlags, RunFlags, SavedFlags, SearchFlags
 from sparsenas.methods import Spos
@@ -366,3 +366,13 @@ def test_a_run_folder_is_given_without_a_flag() -> None:
         parse(evolve, [])
     with pytest.raises(UserError, match="expected RUN, a run folder, got none"):
         parse(retrain, ["--target.width=3"])
+
+
+def test_all_code_that_is_not_trusted_is_named_at_once() -> None:
+    named = [("space.net", "mynet:make"), ("space", "tiny"), ("data", "mydata:make"), ("objective", "mine:loss")]
+    told = (
+        "config.yaml: space.net mynet:make and data mydata:make are not built in; to run their code, "
+        "add --trust-plugins mynet:make --trust-plugins mydata:make"
+    )
+    with pytest.raises(UserError, match=f"^{told}$"):
+        check_all_trusted(named, ["mine:loss"], "config.yaml")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import importlib
 import os
 import signal
@@ -52,6 +54,8 @@ class Terminated(KeyboardInterrupt):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0 when done, 2 for a mistake of the user's, 130, 141 or 143 when told to stop."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # the process ends with the command; looking through all of PyTorch for cycles then takes seconds
+        atexit.register(gc.freeze)
     try:
         with _stoppable():
             _run(words)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 import io
 import json
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from torch import nn
 from sparsenas.errors import UserError, check_extra, first_line, told
 from sparsenas.nn.onnx_integers import OPSET, with_integer_weights
 from sparsenas.nn.quantize import Quantized
+from sparsenas.nn.quiet import quiet
 from sparsenas.nn.tree import Tree, arguments, call, count, device_of, map_tensors, tensors
 from sparsenas.objectives import Objective
 from sparsenas.rundir.files import write_atomic
@@ -209,16 +208,3 @@ def _tensors(message: Any) -> Iterator[Any]:
         if kind.message_type is not None:
             for part in value if isinstance(value, Sequence) else [value]:
                 yield from _tensors(part)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Hides the logs and warnings of the exporters, which are not about the user's network."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -13,11 +13,11 @@ from torch import nn
 
 from sparsenas.costs.ends import smallest_and_largest
 from sparsenas.errors import UserError, first_line
-from sparsenas.exporting import quiet
 from sparsenas.job.lookup import OBJECT
 from sparsenas.job.stages.evaluate import recalibrated
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
+from sparsenas.nn.quiet import quiet
 from sparsenas.nn.tree import Tree, call
 from sparsenas.opening.importing import import_callable
 from sparsenas.rundir.config import CONFIG, has_begun

@@ -77,19 +77,36 @@ def flag_source(make: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_trusted(kind: str, name: object, trusted: Iterable[str], where: str) -> None:
-    """Raises ``UserError`` when a file names a plug-in that is neither built in nor installed nor ``trusted``.
+    """As ``check_all_trusted``, of one plug-in."""
+    check_all_trusted([(kind, name)], trusted, where)
+
+
+def check_all_trusted(named: Iterable[tuple[str, object]], trusted: Iterable[str], where: str) -> None:
+    """Raises ``UserError`` when a file names plug-ins that are neither built in nor installed nor ``trusted``.
 
     A run folder may come from somebody else, and names what is called: it could be ``os:system`` and its argument.
+    ``named`` are kinds and names.
     """
-    name = canonical(kind, name)
+    missing = [(kind, name) for kind, name in _canonical(named) if _needs_trust(kind, name, trusted, where)]
+    if missing:
+        told = " and ".join(f"{kind} {name}" for kind, name in missing)
+        flags = " ".join(dict.fromkeys(f"--trust-plugins {name}" for _, name in missing))
+        built_in, theirs = ("is not built in", "its") if len(missing) == 1 else ("are not built in", "their")
+        raise UserError(f"{where}: {told} {built_in}; to run {theirs} code, add {flags}")
+
+
+def _canonical(named: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:
+    return [(kind, canonical(kind, name)) for kind, name in named]
+
+
+def _needs_trust(kind: str, name: str, trusted: Iterable[str], where: str) -> bool:
     if name.startswith(f"{OBJECT}:"):
         raise UserError(
             f"{where}: the {kind} was an object of class {name.partition(':')[2]}, which no folder keeps; use "
             f"network() of what the search returned, or give it again to a function of sparsenas: {kind}=..."
         )
     installed = bridge(kind, name) is not None or (kind in GROUPS and bool(_installed(kind, name)))
-    if ":" in name and name not in trusted and not installed:
-        raise UserError(f"{where}: {kind} {name} is not built in; to run its code, add --trust-plugins {name}")
+    return ":" in name and name not in trusted and not installed
 
 
 def _installed(kind: str, name: str | None = None) -> EntryPoints:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsenas.errors import UserError, first_line
+from sparsenas.nn.quiet import quiet
 
 Feeds = Mapping[str, Any]
 """Arrays by the names of a model's inputs."""
@@ -21,7 +22,8 @@ def int8_model(content: bytes, batches: Iterable[Feeds]) -> bytes:
     it cannot quantize.
     """
     try:
-        return _quantized(content, iter(batches))
+        with quiet():
+            return _quantized(content, iter(batches))
     except Exception as error:  # ONNX Runtime raises classes that share no base but this one
         raise UserError(f"ONNX Runtime cannot quantize the network: {first_line(error)}") from error
 

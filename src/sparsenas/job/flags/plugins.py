@@ -9,7 +9,7 @@ from typing import Any
 from sparsenas.job.flags.flag import NAME, PLUGINS, REQUIRED, Flag, Make, flags_of, kinds_of, parameters
 from sparsenas.job.flags.kinds import as_list
 from sparsenas.job.flags.sources import GivenFlags
-from sparsenas.job.lookup import canonical, check_trusted, flag_source, resolve
+from sparsenas.job.lookup import canonical, check_all_trusted, check_trusted, flag_source, resolve
 from sparsenas.objectives import is_loss
 from sparsenas.spaces.published import PUBLISHED
 
@@ -47,6 +47,17 @@ def names(
             check_trusted(kind, name, trusted, source.file)
         found[kind] = canonical(kind, name)
     return found
+
+
+def check_plugins(make: Make, config: Mapping[str, Any], trusted: Iterable[str], file: str) -> None:
+    """Raises ``UserError`` with all code that a run folder names and that is not ``trusted``."""
+    named: list[tuple[str, Any]] = [("cost", cost) for cost in as_list(config.get("cost", []))]
+    named += [(kind, GivenFlags(config).plugin(kind)) for kind in default_names(make)]
+    for code in CODE:
+        section, _, name = code.partition(".")
+        given = config.get(section)
+        named.append((code, given.get(name) if isinstance(given, Mapping) else None))
+    check_all_trusted([(kind, name) for kind, name in named if isinstance(name, str)], trusted, file)
 
 
 def check_code(values: Mapping[str, Any], trusted: Iterable[str], file: str) -> None:

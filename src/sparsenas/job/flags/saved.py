@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sparsenas.errors import UserError
 from sparsenas.job.flags.build import check_complete, construct, defaults
 from sparsenas.job.flags.flag import Make, parameters, spelled
-from sparsenas.job.flags.plugins import all_flags, check_code, names
+from sparsenas.job.flags.plugins import all_flags, check_code, check_plugins, names
 from sparsenas.job.flags.sources import GivenFlags
 from sparsenas.job.plugin import Plugin
 
@@ -48,6 +48,7 @@ def from_config(make: Callable[..., Flags], config: Mapping[str, Any], file: str
     source = GivenFlags(
         {name: value for name, value in config.items() if name in parameters(make)}, file, untrusted=True
     )
+    check_plugins(make, source.values, trusted, file)
     plugins = names(make, [source], trusted)
     known = {flag.name: flag for flag in all_flags(make, plugins)}
     values = {**defaults(known.values()), **source.read(known)}

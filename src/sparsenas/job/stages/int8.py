@@ -13,7 +13,7 @@ from sparsenas.exporting import onnx_feeds, onnx_network
 from sparsenas.job.task import Task
 from sparsenas.nn.onnx_int8 import has_integers, input_names, int8_model
 from sparsenas.nn.tree import Tree, count, map_tensors
-from sparsenas.objectives.words import told
+from sparsenas.objectives.words import score_told
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
@@ -55,10 +55,14 @@ def int8_stage(run: Run, task: Task, scoring: Scoring) -> Int8Result:
             (run / INT8).unlink()
             raise
     update_results(run, int8=result)
-    name = task.objective.score
-    scores = [told(task.objective, name, file.metrics[name]) for file in (result.int8, result.float32)]
-    logger.say(f"int8: {name} {scores[0]}, float32 {scores[1]}, on test examples in ONNX Runtime; {result.verdict}")
+    int8, float32 = (_told(task, file) for file in (result.int8, result.float32))
+    logger.say(f"int8: {int8}; float32: {float32}; on test examples in ONNX Runtime; {result.verdict}")
     return result
+
+
+def _told(task: Task, file: OnnxFile) -> str:
+    """The score, size and time of a file."""
+    return f"{score_told(task.objective, file.metrics)}, {file.bytes:,} bytes, {file.median_ms:.3g} ms"
 
 
 def _calibration(task: Task, scoring: Scoring) -> Sequence[Tree]:
