@@ -1,6 +1,6 @@
 """The table of all experiments, from raw results beside this file.
 
-    python experiments/table.py                     writes the table into experiments/README.md
+    python experiments/table.py                     writes the table into experiments/README.md, parts of it into PARTS
     python experiments/table.py add NAME RUN...     appends run folders to experiments/results/NAME.jsonl first
 
 A line of ``results/*.jsonl`` is one seed of one experiment, a JSON object with the fields of ``Result``. Lines with the
@@ -26,7 +26,12 @@ import yaml
 from scipy import stats
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 BEGIN, END = "<!-- table -->\n", "<!-- end of the table -->\n"
+PARTS = {"README.md": "", **{f"docs/papers/{method}.md": method for method in ("spos", "ista", "dso")}}
+"""Pages that have a short table between the same marks: of one method, or of all."""
+SHORT = (0, 1, 3, 4, 5, 6)
+"""The columns of a short table."""
 SEARCH = ("supernet", "evolution", "random search", "finalists", "finalist trainings")
 """The stages of a run that are the cost of its search."""
 
@@ -109,12 +114,17 @@ def rows(results: Iterable[Result]) -> dict[tuple[str, ...], list[Result]]:
     return found
 
 
-def table(results: Iterable[Result]) -> str:
-    """The table in Markdown; accuracies and gaps in percent."""
-    head = "space; data|method|budget|seeds|found|random, equal cost|gap|p|better|search"
-    lines = [f"| {' | '.join(head.split('|'))} |", "|---" * 10 + "|"]
-    lines += [f"| {' | '.join(_cells(row, same))} |" for row, same in rows(results).items()]
-    return "\n".join(lines) + "\n"
+def table(results: Iterable[Result], columns: Sequence[int] = range(10)) -> str:
+    """The table in Markdown, or some columns of it; accuracies and gaps in percent."""
+    head = "space; data|method|budget|seeds|found|random, equal cost|gap|p|better|search".split("|")
+    every = [head, ["---"] * len(head), *(_cells(row, same) for row, same in rows(results).items())]
+    return "".join(f"| {' | '.join(cells[i] for i in columns)} |\n" for cells in every)
+
+
+def short_table(results: Iterable[Result], method: str = "") -> str:
+    """The short table of one method, or of all; experiments of a single seed, which have no interval, are left out."""
+    several = [same for (_, _, by, *_), same in rows(results).items() if len(same) > 1 and method in ("", by)]
+    return table([one for same in several for one in same], SHORT)
 
 
 def _cells(row: tuple[str, ...], same: Sequence[Result]) -> list[str]:
@@ -204,14 +214,22 @@ def from_run(folder: Path) -> Result:
 
 
 def main(words: Sequence[str]) -> None:
-    """Adds run folders if any are named, and writes the table."""
-    results, page = HERE / "results", HERE / "README.md"
+    """Adds run folders if any are named, and writes the tables."""
+    results = HERE / "results"
     if words and words[0] == "add":
         lines = [msgspec.json.encode(from_run(Path(folder))).decode() + "\n" for folder in words[2:]]
         with open(results / f"{words[1]}.jsonl", "a", encoding="utf-8") as file:
             file.writelines(lines)
+    known = read(results)
+    _write(HERE / "README.md", table(known))
+    for page, method in PARTS.items():
+        _write(ROOT / page, short_table(known, method))
+
+
+def _write(page: Path, text: str) -> None:
+    """Puts a table between the marks of a page."""
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    page.write_text(before + BEGIN + table(read(results)) + END + rest.split(END)[1], encoding="utf-8")
+    page.write_text(before + BEGIN + text + END + rest.split(END)[1], encoding="utf-8")
 
 
 if __name__ == "__main__":

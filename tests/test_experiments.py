@@ -28,6 +28,24 @@ def test_the_page_has_the_table_of_the_raw_results(table: ModuleType) -> None:
     assert {len(line.split("|")) for line in text.splitlines()} == {12}
 
 
+def test_other_pages_have_parts_of_it(table: ModuleType) -> None:
+    known = table.read(EXPERIMENTS / "results")
+    for page, method in table.PARTS.items():
+        text = (EXPERIMENTS.parent / page).read_text(encoding="utf-8")
+        assert table.short_table(known, method) in text, "run python experiments/table.py"
+
+
+def test_the_readme_names_the_gaps_that_are_proved(table: ModuleType) -> None:
+    proved = {True: set[str](), False: set[str]()}
+    for (_, _, method, *_), same in table.rows(table.read(EXPERIMENTS / "results")).items():
+        low = table.gap([one.found for one in same], table._random(same)).low
+        proved[low is not None and low > 0].add(method)
+    assert proved[True] == {"spos"}
+    assert not proved[True] & proved[False]
+    text = (EXPERIMENTS.parent / "README.md").read_text(encoding="utf-8")
+    assert "`spos` beats random cells** under all four budgets" in text
+
+
 @pytest.mark.parametrize("found", [[0.93, 0.94, 0.935], [0.5, 0.9], [0.9, 0.93]])
 def test_gap_is_welchs(table: ModuleType, found: list[float]) -> None:
     random = [0.91, 0.93, 0.92, 0.905]
