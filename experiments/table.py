@@ -116,7 +116,7 @@ def rows(results: Iterable[Result]) -> dict[tuple[str, ...], list[Result]]:
 
 def table(results: Iterable[Result], columns: Sequence[int] = range(10)) -> str:
     """The table in Markdown, or some columns of it; accuracies and gaps in percent."""
-    head = "space; data|method|budget|seeds|found|random, equal cost|gap|p|better|search".split("|")
+    head = ["space; data", "method", "budget", "seeds", "found", "random, equal cost", "gap", "p", "better", "search"]
     every = [head, ["---"] * len(head), *(_cells(row, same) for row, same in rows(results).items())]
     return "".join(f"| {' | '.join(cells[i] for i in columns)} |\n" for cells in every)
 
