@@ -381,7 +381,10 @@ def test_the_supernet_is_searched_again(
     lines = [json.loads(line) for line in (out / "archs.jsonl").read_text().splitlines()]
     assert 6 <= len(lines) == len({line["text"] for line in lines})
     assert all(line["costs"]["flops"] <= 30e3 for line in lines)
+    capsys.readouterr()
     assert main(["retrain", str(out), "--retrain.epochs=1"]) == 0
+    tested = json.loads((out / "results.json").read_text())["retrained"]
+    assert f"net.pt: accuracy {tested['metrics']['accuracy']:.2%} on test examples" in capsys.readouterr().err
     assert main(["evolve", str(finished), "--out", str(out), "--resume"]) == 0
     assert "expected one of the costs flops" in fails(capsys, "evolve", str(finished), "--pareto", "watts")
 

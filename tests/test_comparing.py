@@ -104,6 +104,32 @@ def test_runs_of_different_tasks(runs: list[Path]) -> None:
     assert "not of the same examples" in told
 
 
+def test_inherited_scores_of_several_methods_are_no_comparison(runs: list[Path]) -> None:
+    told = "Scores on inherited weights are not comparable between methods"
+    assert told not in " ".join(warnings(named([load_run(run) for run in runs])))
+    for run in runs:
+        (run / "results.json").unlink(missing_ok=True)
+    assert told in " ".join(warnings(named([load_run(run) for run in runs])))
+    assert told not in " ".join(warnings(named([load_run(run) for run in runs[:2]])))
+
+
+def test_every_choice_is_listed_once(runs: list[Path], tmp_path: Path) -> None:
+    def rows(names: list[str]) -> int:
+        best, first = read(runs[1], "best.json"), read(runs[0], "best.json")
+        change(runs[1], "best.json", arch={**best["arch"], **{name: first["arch"][name] for name in names}})
+        return sparsenas.compare(*runs[:2], out=tmp_path / "page.html").read_text().count("block1</td>")
+
+    choices = list(read(runs[0], "best.json")["arch"])
+    for name in choices:
+        options = next(one for one in read(runs[0], "choices.json")["choices"] if one["name"] == name)["options"]
+        best, first = read(runs[1], "best.json"), read(runs[0], "best.json")
+        other = next(label for label in options if label != first["arch"][name])
+        change(runs[1], "best.json", arch={**best["arch"], name: other})
+    assert rows([]) == 1, "all differ"
+    assert rows([name for name in choices if name != "block1"]) == 2, "one differs"
+    assert rows(choices) == 1, "none differs"
+
+
 def test_pages_are_safe_and_mistakes_one_line(
     runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -282,10 +282,13 @@ def test_scores_may_be_moved_to_an_additive_model(searched: Path, table: Path, t
     assert main([*flags[:-1], "2"]) == 2
 
 
-def test_no_score_is_computed_twice(searched: Path, table: Path, tmp_path: Path, counted: list[Arch]) -> None:
+def test_no_score_is_computed_twice(
+    searched: Path, table: Path, tmp_path: Path, counted: list[Arch], capsys: pytest.CaptureFixture[str]
+) -> None:
     run = shutil.copytree(searched, tmp_path / "run")
     flags = ["rank", str(run), "--table", str(table), "--accelerator", "cpu", "--calibration=64", "--block=4"]
     assert main([*flags, "--sample=8"]) == 0
+    assert "8 architectures: a rank correlation of fewer than 10 says little" in capsys.readouterr().out
     few = json.loads(text(run, "rank.json"))
     assert len(counted) == len(set(counted)) == len(few["truth"]) <= 8
     assert main(flags) == 0
@@ -355,6 +358,8 @@ def test_tables_of_several_columns(tmp_path: Path) -> None:
         ("0,90\n1\n", "line 2: expected an architecture and an accuracy, got 1"),
         ("arch,accuracy\n0,1,90\n", "line 2: expected 2 columns as in the header, got 3"),
         ("0,90\n0,91\n", "line 2: architecture 0 is given twice"),
+        ("cell,accuracy\n0,90\n1,91\n", "table: expected a column arch, got the columns cell, accuracy"),
+        ("0,90,1\n", "table: expected a column arch, got the columns 0, 90, 1"),
         ('0,"90\n', "table: expected CSV, got"),
         ("\udcff", "table: expected a table of architectures and accuracies, got"),
     ],

@@ -20,7 +20,7 @@ from sparsenas.core.choice import Choice
 from sparsenas.errors import UserError
 from sparsenas.parsing import typed
 from sparsenas.rundir import files
-from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config
+from sparsenas.rundir.config import CONFIG, begin_run, has_begun, read_config, threads_of
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import LOG, EpochEnd, LogLine, Note, StageEnd
 from sparsenas.rundir.networks import NET, SAFETENSORS, save_net
@@ -179,6 +179,9 @@ def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
     begin_run(run, "search", {"seed": 3})
     assert has_begun(run)
     assert read_config(run) == {"seed": 3}
+    assert threads_of(run) == 0
+    run.write_yaml(CONFIG, {"threads": 2})
+    assert threads_of(run) == 2
     info = json.loads((run / "run.json").read_text())
     for changed in ({**info, "format": 1}, {"format": 4}):
         (run / "run.json").write_text(json.dumps(changed))

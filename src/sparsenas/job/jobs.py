@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from sparsenas.costs.budget import check_cost
+from sparsenas.distributed.collectives import rank
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import CONTINUES, UserError, check_extra, check_installed, told_when_stopped
 from sparsenas.job.distillation import check_teacher, check_teacher_trusted, learns, make_teacher
@@ -35,6 +36,7 @@ from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchF
 from sparsenas.job.settings import check_settings
 from sparsenas.job.sizes import tell_of_enlarged, tell_of_sizes
 from sparsenas.job.stages.compare import compare_stages, named
+from sparsenas.job.stages.evaluate import test_trained
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
 from sparsenas.job.stages.finish import finish
@@ -50,7 +52,7 @@ from sparsenas.job.width_fit import check_scale_to, check_target
 from sparsenas.methods import Method
 from sparsenas.objectives.words import score_told
 from sparsenas.reporting import report
-from sparsenas.rundir.config import has_begun
+from sparsenas.rundir.config import has_begun, threads_of
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
@@ -174,7 +176,7 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
     Raises ``UserError``.
     """
     check_loggers(flags.logger)
-    fabric = fabric_of(flags)
+    fabric = fabric_of(flags if flags.threads else replace(flags, threads=threads_of(open_folder(flags.run))))
     with told_when_stopped(CONTINUES), locked(open_folder(flags.run)):
         run, task, saved, *_ = _resized(flags, fabric.device, objects, teacher)
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
@@ -192,6 +194,8 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         update_results(run, retrained=None, baselines=[], compared=[], export=None, int8=None)
         retrain_stage(trainer, flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
+        if rank() == 0:
+            test_trained(Run(run.path), task)
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:

@@ -99,6 +99,8 @@ class RetrainFlags(TrustFlags, ProcessFlags, AcceleratorFlags, MovedFlags, Logge
 
     run: Path
     """Run folder of a search."""
+    threads: int = 0
+    """CPU threads (0 = those of the run)."""
     target: dict[str, Any] = field(default_factory=dict)
     """Flags of the space that differ in the final network, in place of those given to the search."""
     no_training: bool = False

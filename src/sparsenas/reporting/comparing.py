@@ -108,6 +108,12 @@ def warnings(runs: Sequence[Named]) -> list[str]:
     facts = {_data_of(one.run) for one in runs}
     if len(facts) > 1:
         told.append("The runs are not of the same examples, so their scores are not of the same test.")
+    methods = {one.run.flag("method") for one in runs}
+    if len(methods) > 1 and not any(one.run.results.retrained for one in runs):
+        told.append(
+            "No found network has been trained and tested yet. Scores on inherited weights are not comparable between "
+            "methods, whose supernets differ; sparsenas retrain trains and tests what a search found."
+        )
     return told
 
 

@@ -60,3 +60,9 @@ def read_config(run: Run) -> dict[str, Any]:
     path = run / CONFIG
     where = f"{path}: expected the flags of a run"
     return typed(parse_yaml(run.do(lambda: read_text(path, where)), where), dict[str, Any], where)
+
+
+def threads_of(run: Run) -> int:
+    """The CPU threads with which a run began; 0 where it does not say. Raises ``UserError`` for a folder without one."""
+    threads = read_config(run).get("threads")
+    return threads if isinstance(threads, int) and threads > 0 else 0

@@ -123,6 +123,8 @@ def _csv_rows(path: Path, text: str, columns: Sequence[str]) -> Iterator[_Row]:
         raise UserError(f"{path}: expected CSV, got: {error}") from error
     header = [name.strip() for name in lines[0][1]] if lines else []
     named = ARCH in header and len(lines) > 1
+    if lines and not named and (len(header) != 2 or not _is_number(header[1])):
+        raise UserError(f"{path}: expected a column {ARCH}, got the columns {', '.join(header)}")
     header, lines = (header, lines[1:]) if named else ([ARCH, ACCURACY], lines)
     shown = [*columns] or ([ACCURACY] if ACCURACY in header else _numbers(header, lines[0][1]))
     missing = [name for name in shown if name not in header]
@@ -141,4 +143,8 @@ def _csv_rows(path: Path, text: str, columns: Sequence[str]) -> Iterator[_Row]:
 def _numbers(header: Sequence[str], line: Sequence[str]) -> list[str]:
     """The columns, without that of the architectures, that have a number in this line."""
     pairs = zip(header, line, strict=False)
-    return [name for name, value in pairs if name != ARCH and value.strip().replace(".", "", 1).isdigit()]
+    return [name for name, value in pairs if name != ARCH and _is_number(value)]
+
+
+def _is_number(text: str) -> bool:
+    return text.strip().replace(".", "", 1).isdigit()

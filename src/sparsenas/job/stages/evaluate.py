@@ -9,8 +9,10 @@ from sparsenas.core.arch import Arch
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found, inherited, trained
 from sparsenas.nn.recalibration import recalibrate
+from sparsenas.objectives.words import score_told
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.networks import provenance
+from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.networks import NET, provenance
 from sparsenas.rundir.results import ORIGINAL, Compared, Evaluation, results, update_results
 from sparsenas.searching.config import Scoring
 from sparsenas.training.evaluation import evaluate
@@ -21,14 +23,20 @@ def evaluate_stage(run: Run, task: Task, scoring: Scoring) -> None:
 
     A network trained in one stage has no other weights than those of the search.
     """
-    known, arch, how = results(run), found(run, task.choices), provenance(run)
-    if known.inherited is None and not how.one_stage:
+    known, arch = results(run), found(run, task.choices)
+    if known.inherited is None and not provenance(run).one_stage:
         update_results(run, inherited=_tested(task, recalibrated(run, task, arch, scoring)))
-    if known.retrained is None:
-        net = trained(run, task).to(task.data.device)
-        update_results(run, retrained=replace(_tested(task, net), one_stage=how.one_stage, inherit=how.inherit))
+    test_trained(run, task)
     if known.original is None and task.opened is not None:
         update_results(run, original=_original(task))
+
+
+def test_trained(run: Run, task: Task) -> None:
+    """Tests the network of net.pt, once."""
+    if results(run).retrained is None:
+        how, tested = provenance(run), _tested(task, trained(run, task).to(task.data.device))
+        update_results(run, retrained=replace(tested, one_stage=how.one_stage, inherit=how.inherit))
+        RunLogger(run).say(f"{NET}: {score_told(task.objective, tested.metrics)} on test examples")
 
 
 def _tested(task: Task, net: nn.Module) -> Evaluation:
