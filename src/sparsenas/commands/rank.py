@@ -85,8 +85,8 @@ def show(ranking: Ranking, truth: Truth | None) -> None:
     columns = dict.fromkeys(measure.column for measure in ranking.measures)
     for column in columns:
         console.print(_table(ranking, column, column if len(columns) > 1 else ""))
-    if ranking.rows < FEW:
-        console.print(f"{ranking.rows} architectures: a rank correlation of fewer than {FEW} says little")
+    if (rows := min((measure.all.rows for measure in ranking.measures), default=FEW)) < FEW:
+        console.print(f"{rows} architectures: a rank correlation of fewer than {FEW} says little")
     lines = truth_lines(truth) if truth else ["the table does not have the found architecture, or none was found yet"]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -63,6 +63,6 @@ def read_config(run: Run) -> dict[str, Any]:
 
 
 def threads_of(run: Run) -> int:
-    """The CPU threads with which a run began; 0 where it does not say. Raises ``UserError`` for a folder without one."""
+    """The CPU threads of a run; 0 where it does not say. Raises ``UserError`` for a folder without one."""
     threads = read_config(run).get("threads")
     return threads if isinstance(threads, int) and threads > 0 else 0
