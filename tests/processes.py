@@ -19,7 +19,7 @@ PATIENCE = 300
 """Seconds that no process of the tests needs."""
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["sparsenas.commands.run", "sparsenas.commands.search", "sklearn.datasets", "kornia.augmentation", "onnxscript"]
+    ["sparsenas.commands.run", "lightning_fabric", "sklearn.datasets", "kornia.augmentation", "onnxscript"]
 )
 
 

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from sparsenas.costs.budget import check_cost
@@ -62,6 +62,9 @@ from sparsenas.rundir.networks import INT8, NET, ONNX, PT2, SAFETENSORS, SUPERNE
 from sparsenas.rundir.progress import told_if_slow
 from sparsenas.rundir.records import ARCHS, Best, Provenance
 from sparsenas.rundir.results import update_results
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 CHARTS = "plotly"
 """The package of the report's charts, which is imported at the end."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING, Any
 
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError, check_at_least
@@ -25,6 +23,9 @@ from sparsenas.job.flag_groups import (
 )
 from sparsenas.job.flags.saved import unsaved
 from sparsenas.job.plugin import Plugin
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PLUGINS = ("space", "data", "objective", "method")
 LEAST = {"seed": 0, "random_search": 0, "baselines": 0, "threads": 0, "num_nodes": 1, "checkpoint_seconds": 0}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
@@ -17,6 +16,9 @@ from sparsenas.core.join import Join
 from sparsenas.data import Examples, Split
 from sparsenas.distributed.collectives import average_gradients, rank, rank_slice, world
 from sparsenas.methods.base import Method
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class ArchOptimizer:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -22,6 +22,9 @@ from sparsenas.training.lessons import from_targets, from_teacher, sandwich
 from sparsenas.training.recipe import Recipe
 from sparsenas.training.step import overrides
 from sparsenas.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 VAL_ORDER = "held-out order"
 """Purpose of the seed of the order of validation images. Another word would give another order."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import Optimizer
 
@@ -17,6 +17,9 @@ from sparsenas.nn.cpu_conv import CPU_CONVOLUTIONS
 from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.nn.tree import Tree
 from sparsenas.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def augmented(data: Data, recipe: Recipe) -> Data:

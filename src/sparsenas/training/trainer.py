@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -32,6 +31,9 @@ from sparsenas.training.loss import training_loss
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 from sparsenas.training.step import augmented, inputs, overrides, parts, update
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Lesson: TypeAlias = Callable[[Tree, Target, bool], Iterator[Tensor]]
 """The losses of a batch, from its inputs and targets. The backward pass of each comes before the next one is computed,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
 from torch import nn
 
 from sparsenas.core.arch import Arch
@@ -24,6 +24,9 @@ from sparsenas.searching.config import Scoring
 from sparsenas.training.evaluation import evaluate
 from sparsenas.training.loops import train_network
 from sparsenas.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 TITLE = "finalist"
 """Beginning of the names of the trainings. Another word would give other initial weights."""

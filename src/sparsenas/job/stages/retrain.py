@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning_fabric import Fabric
 from msgspec.structs import replace
 from torch import nn
 
@@ -26,6 +25,9 @@ from sparsenas.rundir.records import ARCHS, Provenance
 from sparsenas.rundir.results import update_results
 from sparsenas.training.loops import train_network
 from sparsenas.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 RETRAIN = "retrain"
 """Name of the stage."""

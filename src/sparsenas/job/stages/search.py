@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from sparsenas.core.arch import Arch
@@ -39,6 +39,9 @@ from sparsenas.searching.population_evaluator import Scorer, score_population
 from sparsenas.searching.prior import Prior
 from sparsenas.training.loops import train_supernet
 from sparsenas.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def make_method(plugin: Plugin, task: Task, recipe: Recipe, random: int = 0) -> Method:
