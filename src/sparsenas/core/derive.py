@@ -83,12 +83,17 @@ def check_derivable(net: nn.Module) -> None:
             raise UserError(f"{name}: expected no scripted batch norm, since its statistics cannot be recalibrated")
 
 
-def shared_parts(net: nn.Module, gates: Gates, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
-    """As ``derive``, without copying: modules of ``net`` without choices are used themselves.
+def shared_parts(net: nn.Module, gates: Gates) -> nn.Module:
+    """As ``derive``, without copying: modules of ``net`` without choices are used themselves."""
+    set_gates(net, gates)
+    return parts_as_set(net)
+
+
+def parts_as_set(net: nn.Module, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
+    """As ``shared_parts``, under the gates that are set in ``net``.
 
     ``done`` is filled with the plain replacement of every module.
     """
-    set_gates(net, gates)
     plain = _plain(net, {} if done is None else done)
     left = [type(module).__name__ for module in plain.modules() if isinstance(module, Gated)]
     if left:

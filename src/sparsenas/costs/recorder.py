@@ -39,7 +39,8 @@ class Recorder(TorchDispatchMode):
         """How many operations had run when a layer was noted, if memory is."""
         seen: set[int] = set()
         for module in net.modules():
-            own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+            # Not parameters(): its generators would take a tenth of the time of a trace.
+            own = [p for p in module._parameters.values() if p is not None and id(p) not in seen]
             seen.update(map(id, own))
             if own:
                 self.unclaimed[module] = sum(p.numel() for p in own)
