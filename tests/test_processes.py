@@ -53,7 +53,7 @@ from sparsenas.training.loss import training_loss
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 
-STEPS = 20
+STEPS = 8
 SIZES = (1, 3)
 """Numbers of processes; scores are shared unequally among three."""
 METHODS = {"spos": "tiny", "ista": "tiny", "ista_one_stage": "tiny", "dso": "nets:complete_block"}
@@ -128,9 +128,9 @@ def _scores(out: Path) -> list[tuple[float, float]]:
     task = _task()
     net = task.network("supernet")
     rng = np.random.default_rng(0)
-    archs = [Arch(task.choices, {n: c.sample(rng) for n, c in task.choices.items()}) for _ in range(50)]
+    archs = [Arch(task.choices, {n: c.sample(rng) for n, c in task.choices.items()}) for _ in range(24)]
     scorer = task.scorer(net, Scoring(calibration=200, batch=40))
-    return [tuple(metrics.values()) for half in (archs[:25], archs) for metrics in scorer(half)]
+    return [tuple(metrics.values()) for half in (archs[:12], archs) for metrics in scorer(half)]
 
 
 def _losses(out: Path, name: str, precision: str) -> list[float]:

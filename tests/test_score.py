@@ -74,7 +74,7 @@ def shake(net: nn.Module) -> nn.Module:
 def test_population_equals_reference(make: type[nn.Module], eval_batches: EvalBatches) -> None:
     net = shake(make())
     rng = np.random.default_rng(0)
-    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(50)))
+    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(20)))
     before = copy.deepcopy(net.state_dict())
     ours = score_population(net, archs, eval_batches, CLASSES)
     reference = [score_one(net, arch, eval_batches) for arch in archs]
@@ -133,9 +133,9 @@ def test_an_exam_is_fixed_and_from_the_right_splits(data: Data) -> None:
 @pytest.mark.parametrize("memory", [0, 2**20, 2**30])
 def test_scores_do_not_depend_on_what_is_kept(make: type[nn.Module], memory: int, eval_batches: EvalBatches) -> None:
     net, rng = shake(make()), np.random.default_rng(0)
-    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(24)))
+    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(12)))
     scorer = Scorer(net, eval_batches, CLASSES, memory)
-    in_turn = [score for i in range(0, len(archs), 6) for score in scorer(archs[i : i + 6])]
+    in_turn = [score for i in range(0, len(archs), 4) for score in scorer(archs[i : i + 4])]
     assert in_turn == score_population(net, archs, eval_batches, CLASSES)
     assert scorer(archs) == in_turn
     assert scorer.cache.used <= memory
@@ -174,6 +174,6 @@ def test_many_batches_add_up_alike_for_any_number_of_candidates(data: Data) -> N
     """The order in which a tensor is summed over one dimension depends on its other dimensions."""
     net, rng = shake(tiny()), np.random.default_rng(0)
     many = make_eval_batches(data, calibration=20, val=0, batch=4, seed=0)
-    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(16)))
+    archs = list(dict.fromkeys(Arch.sample(choices(net), rng) for _ in range(6)))
     together = score_population(net, archs, many, CLASSES)
     assert [score_population(net, [arch], many, CLASSES)[0] for arch in archs] == together
