@@ -21,13 +21,14 @@ from sparsenas.core.derive import derive
 from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, SliceLinear, Width
 from sparsenas.core.gate import Gate, choices, set_gates
 from sparsenas.core.join import Join
-from sparsenas.costs import COSTS, Budget, CostTable, Layer, parse_budgets, select, total, trace
+from sparsenas.costs import COSTS, Budget, CostTable, Layer, parse_budgets, recorder, select, total, trace
 from sparsenas.costs.additive import AdditiveCosts
 from sparsenas.costs.extremes import minimise
 from sparsenas.costs.factor import Factor
 from sparsenas.costs.local_search import local_search, neighbours, options_of
 from sparsenas.errors import UserError
 from sparsenas.nn.blocks import Concat, Residual, Sum, conv_bn, inverted_residual
+from sparsenas.spaces import darts, vit
 
 
 def costs(net: nn.Module, shape: tuple[int, ...]) -> dict[str, float]:
@@ -90,6 +91,23 @@ def test_flops_are_multiply_adds(layer: nn.Module, shape: tuple[int, ...] | None
     net, shape = (layer, shape) if shape is not None else (Attend(), (6, 8))
     assert costs(net, shape)["flops"] == flops
     assert costs(net, shape)["params"] == sum(p.numel() for p in layer.parameters())
+
+
+@pytest.mark.parametrize("name", ["random", "cells", "transformer"])
+def test_results_known_beforehand_are_those_of_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, shape = {
+        "random": lambda: (random_net(1), SHAPE),
+        "cells": lambda: (darts(2, 3), (3, 8, 8)),
+        "transformer": lambda: (vit((8, 12), (2, 3), (1.0, 2.0), (1, 2), 4, 2, shape=(3, 8, 8)), (3, 8, 8)),
+    }[name]()
+    found: list[list[Layer]] = []
+    for arch in (Arch.sample(choices(net), np.random.default_rng(seed)) for seed in (0, 0, 1, 1)):
+        if len(found) % 2:
+            monkeypatch.setattr(recorder, "_SHORTCUTS", {})
+        set_gates(net, arch.gates())
+        found.append(trace(net, shape))
+        monkeypatch.undo()
+    assert found[0] == found[1] != found[2] == found[3]
 
 
 def test_functional_code_is_seen_too() -> None:
