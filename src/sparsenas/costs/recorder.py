@@ -171,8 +171,8 @@ _SHORTCUTS: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.addmm.default: _multiplied,
     aten.add.Tensor: _added,
 }
-"""The results of some operations; ``None`` where torch has to say. On the meta device torch takes up to milliseconds for
-each of them, which would be most of the time of a trace."""
+"""The results of some operations; ``None`` where torch has to say. On the meta device torch takes up to milliseconds
+for each of them, which would be most of the time of a trace."""
 
 
 def _conv(args: Sequence[Any], output: Tensor, params: int) -> Layer:
