@@ -136,18 +136,8 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
     source.run.need(SUPERNET, "search")
     file = flags.latency or (source.run / LATENCY_FILE if source.run.has(LATENCY_FILE) else "")
     table = latency_table(run, file)
-    task = make_task(
-        saved.space,
-        saved.data,
-        saved.objective,
-        flags.budget,
-        saved.seed,
-        fabric.device,
-        saved.target,
-        table,
-        costs,
-        RunLogger(run).say,
-    )
+    what, say = (flags.space, flags.data, flags.objective, flags.budget, flags.seed), RunLogger(run).say
+    task = make_task(*what, fabric.device, flags.target, table, flags.cost, say)
     check_data(source.run, task.data)
     check_same_space(source.run, task)
     if flags.pareto:
@@ -224,7 +214,7 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     if not learns(method):
         check_measured(flags.finalists, run, task)
     if not has_begun(run):  # a run that goes on was tried when it began
-        with told_if_slow(RunLogger(run).say, "prepare: trying the scoring of candidates"):
+        with told_if_slow(say, "prepare: trying the scoring of candidates"):
             task.check_scoring(replace(flags.score, calibration=0) if method.one_stage else flags.score)
     retrain = {"--retrain": flags.retrain} if isinstance(flags, RunFlags) else {}
     check_settings(task, {"--search": flags.search, **retrain}, method)
