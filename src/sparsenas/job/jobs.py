@@ -136,8 +136,8 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
     source.run.need(SUPERNET, "search")
     file = flags.latency or (source.run / LATENCY_FILE if source.run.has(LATENCY_FILE) else "")
     table = latency_table(run, file)
-    what, say = (flags.space, flags.data, flags.objective, flags.budget, flags.seed), RunLogger(run).say
-    task = make_task(*what, fabric.device, flags.target, table, flags.cost, say)
+    what, say = (saved.space, saved.data, saved.objective, flags.budget, saved.seed), RunLogger(run).say
+    task = make_task(*what, fabric.device, saved.target, table, costs, say)
     check_data(source.run, task.data)
     check_same_space(source.run, task)
     if flags.pareto:
@@ -195,18 +195,8 @@ def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[T
     """All that a search needs, before anything is written or trained. Raises ``UserError``."""
     check_resumable(run, to_config(flags), flags.resume)
     table = latency_table(run, flags.latency)
-    task = make_task(
-        flags.space,
-        flags.data,
-        flags.objective,
-        flags.budget,
-        flags.seed,
-        fabric.device,
-        flags.target,
-        table,
-        flags.cost,
-        RunLogger(run).say,
-    )
+    what, say = (flags.space, flags.data, flags.objective, flags.budget, flags.seed), RunLogger(run).say
+    task = make_task(*what, fabric.device, flags.target, table, flags.cost, say)
     tell_of_enlarged(run, flags.space, flags.data, task.data)
     tell_of_sizes(run, "search", flags.search, task.data)
     method = make_method(flags.method, task, flags.search, flags.random_search)
