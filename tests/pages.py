@@ -31,6 +31,16 @@ def own_method() -> str:
     return blocks(ROOT / "docs" / "methods.md", "python")[0]
 
 
+def own_search() -> str:
+    """The module ``mysearch.py`` of a page."""
+    return blocks(ROOT / "docs" / "methods.md", "python")[1]
+
+
+def own_data() -> str:
+    """The module ``mydata.py`` of a page."""
+    return next(block for block in blocks(ROOT / "docs" / "data.md", "python") if "def make" in block)
+
+
 def command_lines(text: str) -> list[list[str]]:
     """The words of every ``sparsenas COMMAND ...`` in code; the shell's variables are the first of a loop, or 0."""
     code = " ".join(re.findall(r"```.*?```|`sparsenas [a-z]+ [^`\n]*`", text, re.DOTALL)).replace("\\\n", " ")

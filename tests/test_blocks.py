@@ -16,18 +16,30 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.pages import PAGES, README, ROOT, blocks, command_lines, every_page, own_method, own_network
+from tests.pages import (
+    PAGES,
+    README,
+    ROOT,
+    blocks,
+    command_lines,
+    every_page,
+    own_data,
+    own_method,
+    own_network,
+    own_search,
+)
 from tests.real_runs import CPU, RealRun
 
 import sparsenas
 from opening_nets import small
 from sparsenas.__main__ import main
+from sparsenas.errors import UserError
 from sparsenas.job.flags.parse import parse
 from sparsenas.job.plugin import Plugin
 from sparsenas.testing import check_space
 
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
-OPENING = ROOT / "docs" / "opening.md"
+OPENING, TRAINED = ROOT / "docs" / "opening.md", ROOT / "docs" / "start" / "trained.md"
 SHELL = re.compile(r"^(?:sparsenas|python|torchrun|make|pip|for|export|cp|srun|#!/bin/bash)\b", re.MULTILINE)
 DRAWN = re.compile(r"^ +\|$", re.MULTILINE)
 SCRIPT = re.compile(r"(?:^\s*|`)python (?!-)(\S+\.py)([^`\n#]*)", re.MULTILINE)
@@ -36,7 +48,8 @@ SCRIPT = re.compile(r"(?:^\s*|`)python (?!-)(\S+\.py)([^`\n#]*)", re.MULTILINE)
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with the modules that the pages tell to write."""
-    for module, text in {"mynet": own_network(), "mymethod": own_method()}.items():
+    own = {"mynet": own_network(), "mydata": own_data(), "mymethod": own_method(), "mysearch": own_search()}
+    for module, text in own.items():
         (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
@@ -79,6 +92,8 @@ def test_scripts_exist_and_have_the_flags_that_are_given(page: Path) -> None:
 def test_the_network_of_the_page_is_a_space(modules: Path) -> None:
     own = Plugin("mynet:make").build("space")
     check_space(lambda: own, (1, 8, 8), archs=18)
+    with pytest.raises(UserError, match="expected a function that returns the network, got a Sequential"):
+        check_space(own, (1, 8, 8))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: str(page.relative_to(ROOT)))
@@ -88,6 +103,8 @@ def test_python_runs(page: Path, modules: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delitem(sys.modules, "net", raising=False)
     scope = dict[str, Any](sparsenas=sparsenas, net=small(), example=torch.zeros(2, 1, 8, 8), make=small)
     scope["data"] = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
+    if page == TRAINED:  # its first block is that of the README
+        scope["space"] = sparsenas.open(scope["net"], scope["example"])
     elsewhere = set() if page in (README, OPENING) else {*blocks(README, "python"), *blocks(OPENING, "python")}
     for block in (block for block in blocks(page, "python") if block not in elsewhere):
         if "runs/demo" in block:
@@ -132,7 +149,9 @@ def quickened(tree: ast.Module) -> ast.Module:
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         if ast.unparse(call.func) == "sparsenas.run":
             quick = "run(baselines=1, threads=1, search={'epochs': 1}, method={'name': 'spos', 'generations': 0})"
-            call.keywords += ast.parse(quick, mode="eval").body.keywords  # type: ignore[attr-defined]
+            given = {word.arg for word in call.keywords}
+            more = ast.parse(quick, mode="eval").body.keywords  # type: ignore[attr-defined]
+            call.keywords += [word for word in more if word.arg not in given]
     return tree
 
 

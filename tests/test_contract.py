@@ -9,24 +9,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from sparsenas.__main__ import main
-from sparsenas.core.arch import Arch
+from sparsenas.core.arch import Arch, every_arch
 from sparsenas.core.elastic import SliceConv2d, Width
 from sparsenas.core.gate import Gate, Gates
 from sparsenas.core.join import Join
 from sparsenas.costs import Budget, CostTable, Limits
 from sparsenas.errors import UserError
-from sparsenas.methods import Final, Method
+from sparsenas.methods import Final, Method, Random, Search, SearchProblem
+from sparsenas.searching.evolution import Parents, RandomSearch
 from sparsenas.testing import check_method
 
 SHAPE = (1, 8, 8)
 PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
-EXAMPLE, CHECK = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+EXAMPLE, SEARCH, CHECK = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 SPACE = """
 from torch import nn
 from sparsenas import Join
@@ -213,6 +215,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
 def test_the_example_of_the_page_runs(module: Callable[[str, str], None], tmp_path: Path) -> None:
     """Search, retraining, export and report under a budget, from thirty lines; and its check passes."""
     module("mymethod", EXAMPLE)
+    module("mysearch", SEARCH)
     assert len([line for line in EXAMPLE.splitlines() if line]) <= 30
     flags = ("--method.lr=0.01", "--budget=flops<=3000", "--retrain.epochs=1", "--baselines=0", "--data.val_share=0.5")
     assert main(["run", *COMMON, *flags]) == 0
@@ -223,17 +226,67 @@ def test_the_example_of_the_page_runs(module: Callable[[str, str], None], tmp_pa
     exec(compile(CHECK, "methods.md", "exec"), {})
 
 
+def test_the_search_of_the_page_runs(module: Callable[[str, str], None], tmp_path: Path) -> None:
+    """It scores each of the five architectures within the budget once."""
+    module("mysearch", SEARCH)
+    assert len([line for line in SEARCH.splitlines() if line]) <= 30
+    method = ("--method=mysearch:LocalSearch", "--method.evaluations=20", "--budget=flops<=3000")
+    assert main(["search", COMMON[0], *COMMON[2:], *method]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "archs.jsonl").read_text().splitlines()]
+    best = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert len(lines) == len({line["text"] for line in lines}) == 5
+    assert all(line["costs"]["flops"] <= 3000 for line in lines)
+    assert best["val"]["accuracy"] == max(line["metrics"]["accuracy"] for line in lines)
+
+
+class Climbing(Random):
+    """A method with a search of its own, which may be wrong."""
+
+    def __init__(self, limits: Limits, seed: int, ask: Callable[[Search], list[Arch]] | None = None) -> None:
+        super().__init__(limits.choices, limits, seed)
+        self.ask = ask
+
+    def search(self, problem: SearchProblem, rng: np.random.Generator, choose: Parents | None = None) -> Any:
+        """The search of random search with another ``ask``; none without."""
+        found = RandomSearch(problem, rng, 6)
+        if self.ask is not None:
+            found.ask = lambda: self.ask(found)  # type: ignore[method-assign, misc]
+        return None if self.ask is None else found
+
+
+def test_searches_are_checked() -> None:
+    limits, rng = Limits(TABLES[True]), np.random.default_rng()
+    every = [*every_arch(limits.choices)]
+    check_method(lambda limits, seed: Climbing(limits, seed, lambda search: search.new(every)[:4]), limits)
+    with pytest.raises(UserError, match=r"Climbing.search\(\): expected a sparsenas.methods.Search, .* got None$"):
+        check_method(Climbing, limits)
+    wrong: dict[str, Callable[[Search], list[Arch]]] = {
+        "proposed an architecture again": lambda search: every[:1],
+        "proposed an architecture twice": lambda search: every[:1] * 2,
+        "proposed nothing": lambda search: [],
+        "gave other proposals": lambda search: search.new([every[i] for i in rng.permutation(6)]),
+    }
+    for told, ask in wrong.items():
+        with pytest.raises(AssertionError, match=told):
+            check_method(lambda limits, seed, ask=ask: Climbing(limits, seed, ask), limits)
+
+
 PLAIN_LIST = (
     EXAMPLE.replace("nn.ParameterList(torch.zeros(len(choice.options))", "list(torch.zeros(len(choice.options))")
     .replace("    def shares", "        [alpha.requires_grad_() for alpha in self.alphas]\n\n    def shares")
     .replace("self.parameters()", "self.alphas")
 )
+NO_SEARCH = EXAMPLE.replace("def final(self):", "def search(self, problem, rng, choose=None):\n        return\n")
 LACKING = {
     "gates": (EXAMPLE.replace("def gates", "def gate"), "expected a method, got a class without gates()"),
     "final": (EXAMPLE.replace("def final", "def arch"), "MyDarts has no result: expected final()"),
     "method": ("def MyDarts(choices, limits, seed):\n    return 1", "expected a sparsenas.methods.Method, got an"),
     "call": ("def MyDarts(choices):\n    return 1", "cannot be called"),
     "parameters": (PLAIN_LIST, "expected parameters of the method, got others; keep them as attributes"),
+    "search": (
+        NO_SEARCH,
+        "MyDarts.search(): expected a sparsenas.methods.Search, since final() returns None, got None",
+    ),
     "weights": (EXAMPLE.replace(", share)", ", share[1:])"), "choice 'first': expected weights of shape (3,)"),
 }
 

@@ -30,10 +30,11 @@ from sparsenas.costs.layer import params
 from sparsenas.data import Examples, Split, as_data
 from sparsenas.errors import UserError
 from sparsenas.methods import Method
-from sparsenas.methods.contract import check_contract, check_final, check_gates
+from sparsenas.methods.contract import check_contract, check_final, check_gates, search_of
 from sparsenas.nn.tree import Tree, call_on_copy, concatenated, map_tensors, tensors
 from sparsenas.objectives import Objective
 from sparsenas.searching.eval_batches import EvalBatches
+from sparsenas.searching.evolution import Score
 from sparsenas.searching.fastest_way import fastest_way
 from sparsenas.searching.lru import Cache
 
@@ -46,8 +47,11 @@ def check_space(make: Callable[[], nn.Module], shape: Shape | Tree, archs: int =
     The supernet's path and the derived network have equal outputs in eval mode, in train mode where nothing is drawn at
     random, and equal traces. Candidates that share work have the outputs of the slow reference. The cost ``params`` is
     the derived network's number of parameters. The cost table equals the trace. Canonical architectures build the same
-    network. JSON and compact text are read back exactly. Raises ``AssertionError`` naming the architecture.
+    network. JSON and compact text are read back exactly. Raises ``AssertionError`` naming the architecture,
+    ``UserError`` where ``make`` is no function.
     """
+    if isinstance(make, nn.Module) or not callable(make):
+        raise UserError(f"check_space: expected a function that returns the network, got a {type(make).__name__}")
     torch.manual_seed(0)
     net, rng = shaken(make()).eval(), np.random.default_rng(0)
     open_choices = choices(net)
@@ -127,7 +131,8 @@ def check_method(make: Callable[[Limits, int], Method], limits: Limits, steps: i
     """Checks that a method keeps the contract of ``sparsenas.methods.Method``, and that its state resumes it exactly.
 
     Its gates are legal or relaxed, its architecture is legal and within the budgets, its parameters get gradients, and
-    a method that loads the state of another proposes the same gates, weights and architectures.
+    a method that loads the state of another proposes the same gates, weights and architectures. A search proposes
+    architectures that are new, and the same again for the same scores.
     ``make`` builds the method from limits and a seed. The loss is a made-up function of the gates' weights. Raises
     ``UserError`` for what the method lacks, ``AssertionError`` where it does not resume; both in one line.
     """
@@ -151,6 +156,24 @@ def check_method(make: Callable[[Limits, int], Method], limits: Limits, steps: i
         check_final(method, ends[0])
         assert ends[0].arch == ends[1].arch, f"final() after resuming: expected {ends[0].arch}, got {ends[1].arch}"
         _check_gates_same("final() after resuming", ends[0].gates, ends[1].gates)
+    if ends[0] is None:
+        _check_search(method)
+
+
+def _check_search(method: Method, generations: int = 5) -> None:
+    """Proposals are new, and the same again for the same scores; the best one is within the budgets."""
+    first, again = search_of(method), search_of(method)
+    seen: dict[Arch, Score] = {}
+    for _ in range(generations):
+        archs = first.ask()
+        assert archs == again.ask(), "search(): the same scores and generator gave other proposals"
+        assert not seen.keys() & set(archs), "search(): ask() proposed an architecture again"
+        assert len(set(archs)) == len(archs), "search(): ask() proposed an architecture twice"
+        seen |= {arch: Score(sum(map(hash, arch.every_pick())) % 7) for arch in archs}
+        for search in (first, again):
+            search.tell(archs, [seen[arch] for arch in archs])
+    assert seen, "search(): ask() proposed nothing"
+    assert method.limits.legal([first.best])[0], f"search(): its best, {first.best}, is not within the budgets"
 
 
 def _step(method: Method, optimizer: Optimizer | None, step: int) -> Gates:

@@ -19,6 +19,9 @@ from sparsenas.methods.spos.flags import RandomFlags as RandomFlags
 from sparsenas.methods.spos.flags import SposFlags as SposFlags
 from sparsenas.methods.spos.method import Random as Random
 from sparsenas.methods.spos.method import Spos as Spos
+from sparsenas.searching.evolution import Score as Score
+from sparsenas.searching.evolution import Search as Search
+from sparsenas.searching.evolution import SearchProblem as SearchProblem
 
 METHODS: dict[str, type[Method]] = {
     "spos": Spos,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -14,6 +15,7 @@ from sparsenas.core.choice import Choice
 from sparsenas.core.gate import Gate, Gates, unweighted
 from sparsenas.errors import UserError
 from sparsenas.methods.base import Final, Method
+from sparsenas.searching.evolution import Search, SearchProblem
 
 
 def check_contract(method: Method) -> None:
@@ -34,6 +36,21 @@ def check_contract(method: Method) -> None:
             f"--method: {type(method).__name__} has no result: expected final(), which returns the architecture that "
             "it has learned, or search(), which searches the supernet"
         )
+    else:
+        search_of(method)
+
+
+def search_of(method: Method) -> Search:
+    """The search of a method that has no ``final``, in its space and budgets. Raises ``UserError`` where it is none."""
+    limits = method.limits
+    problem = SearchProblem(limits.choices, limits.draw, lambda archs: [*map(bool, limits.legal(archs))], lambda a: a)
+    found = method.search(problem, np.random.default_rng(0))
+    if not isinstance(found, Search):
+        raise UserError(
+            f"{_call(method, 'search')}: expected a sparsenas.methods.Search, since final() returns None, got "
+            f"{'None' if found is None else _kind(found)}"
+        )
+    return found
 
 
 def check_optimizer(method: Method) -> Optimizer | None:

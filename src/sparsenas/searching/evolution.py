@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -24,12 +24,14 @@ class Score(NamedTuple):
 
 
 class SearchProblem(NamedTuple):
-    """The architectures that a search may propose, and how it compares them."""
+    """The architectures that a search may propose."""
 
     choices: Choices
+    """The choices of the space by name."""
     draw: Callable[[np.random.Generator, Callable[[Arch], bool]], Arch | None]
     """A random legal architecture that satisfies a predicate; ``None`` when none was found."""
     legal: Callable[[Sequence[Arch]], Sequence[bool]]
+    """Which of some architectures meet all budgets."""
     canonical: Callable[[Arch], Arch]
     """Maps architectures of equal networks to one of them."""
 
@@ -45,6 +47,9 @@ def best_first(scores: Mapping[Arch, Score], count: int) -> list[Arch]:
 
 class Search(ABC):
     """Proposes architectures by ``ask`` until none are left; the caller scores them and calls ``tell``.
+
+    A subclass writes ``ask`` and ``planned``. ``random`` and ``new`` give architectures that may be proposed;
+    ``scores`` and ``best`` are what is known so far, ``problem`` is the space with its budgets.
 
     For one generator and the same scores the proposals are the same. So a search is resumed by replaying it with the
     scores that are known.
@@ -80,7 +85,7 @@ class Search(ABC):
         """The best of all architectures scored so far; the earliest among equals."""
         return max(self.scores, key=lambda arch: self.scores[arch])
 
-    def _random(self, count: int) -> list[Arch]:
+    def random(self, count: int) -> list[Arch]:
         """Up to ``count`` random new architectures; fewer when a small space is exhausted."""
         archs: list[Arch] = []
         for _ in range(count):
@@ -89,6 +94,13 @@ class Search(ABC):
                 break
             archs.append(arch)
         return archs
+
+    def new(self, archs: Iterable[Arch]) -> list[Arch]:
+        """The legal ones whose networks were not proposed before, each once; from now on they count as proposed."""
+        given = list(dict.fromkeys(archs))
+        legal = [arch for arch, ok in zip(given, self.problem.legal(given), strict=True) if ok] if given else []
+        fresh = dict.fromkeys(map(self.problem.canonical, legal))
+        return [self._propose(arch) for arch in fresh if arch not in self._proposed]
 
     def _draw_new(self) -> Arch | None:
         found = self.problem.draw(self.rng, lambda arch: self.problem.canonical(arch) not in self._proposed)
@@ -126,7 +138,7 @@ class RandomSearch(Search):
     def ask(self) -> list[Arch]:
         """The next block of random architectures."""
         self.generation += 1
-        return self._random(min(self.block, self.evaluations - len(self.scores)))
+        return self.random(min(self.block, self.evaluations - len(self.scores)))
 
 
 class Evolution(Search):
@@ -167,11 +179,11 @@ class Evolution(Search):
         if self.generation > self.generations:
             return []
         if self.generation == 0:
-            return self._random(self.population)
+            return self.random(self.population)
         top = self.choose(self.scores, self.parents)
         children = self._legal_children(lambda: self._mutant(top), self.mutants)
         children += self._legal_children(lambda: self._crossover(top), self.crossovers)
-        return children + self._random(self.population - len(children))
+        return children + self.random(self.population - len(children))
 
     def _legal_children(self, make: Callable[[], Arch], count: int) -> list[Arch]:
         """Up to ``count`` new legal children, from ten times as many tries."""
