@@ -102,6 +102,9 @@ def test_runs_of_different_tasks(runs: list[Path]) -> None:
     told = " ".join(warnings(every))
     assert "different scores: accuracy, rmse" in told
     assert "not of the same examples" in told
+    for run, weights in zip(runs[:2], "ab", strict=True):
+        change(run, "run.json", weights_sha256=weights)
+    assert "not of the same original weights" in " ".join(warnings(named([load_run(run) for run in runs[:2]])))
 
 
 def test_inherited_scores_of_several_methods_are_no_comparison(runs: list[Path]) -> None:

@@ -15,9 +15,12 @@ import sparsenas
 from opening_nets import Small, small
 from sparsenas.__main__ import main
 from sparsenas.job.folder import open_task
+from sparsenas.job.stages.finish import summary
 from sparsenas.job.stages.original import tell_original
 from sparsenas.job.stages.retrain import NetworkTrainer
 from sparsenas.job.trained import found as found_arch
+from sparsenas.objectives import Classification
+from sparsenas.rundir.folder import Run
 
 TRUST = "--trust-plugins=opening_nets:small"
 CPU = "--accelerator=cpu"
@@ -75,6 +78,11 @@ def test_results_have_the_original(whole: Path) -> None:
     assert original["metrics"]["accuracy"] == pytest.approx(right.float().mean().item())  # type: ignore[index]
     page = (whole / "report.html").read_text()
     assert "Original and found" in page
+    assert "The recipe of the run smooths labels (0.1)" in page
+    share = read(whole, "best.json")["costs"]["flops"] / original["costs"]["flops"]  # type: ignore[index]
+    assert str(summary(Run(whole), [], Classification(10)).title).endswith(
+        f" multiply-adds, {share:.1%} of the original"
+    )
     assert "retrained from inherited weights" in page
 
 

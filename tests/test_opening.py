@@ -21,6 +21,7 @@ from sparsenas.opening.importance import by_weights
 from sparsenas.opening.numbers import ChannelNumbers
 from sparsenas.opening.opened import OpenedNetwork
 from sparsenas.opening.opening import Options
+from sparsenas.opening.weights import check_weights, load_weights
 
 
 def opened(name: str, **options: object) -> tuple[nn.Module, OpenedNetwork, Tensor]:
@@ -327,3 +328,12 @@ def test_opened_networks_are_exported_and_loaded_without_the_library() -> None:
     program = torch.export.export(plain, (x,))
     torch.testing.assert_close(program.module()(x), plain(x))
     assert isinstance(plain, ResNet)
+
+
+def test_weights_of_another_network_are_told() -> None:
+    wanted = {"stem.weight": torch.zeros(8, 1, 3, 3)}
+    told = "--space.weights w.pt: expected stem.weight of shape .*, found none but conv.weight; are these the"
+    with pytest.raises(UserError, match=told):
+        check_weights(wanted, {"conv.weight": torch.zeros(1)}, "--space.weights w.pt")
+    with pytest.raises(UserError, match="^--space.weights: expected a file, got 'nowhere.pt'$"):
+        load_weights(small(), "nowhere.pt")

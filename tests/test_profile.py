@@ -62,7 +62,8 @@ def test_the_tables_in_print(capsys: pytest.CaptureFixture[str], monkeypatch: py
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["profile", *SMALL, "--budget=flops<=60%", "--samples=100"]) == 0
     told = capsys.readouterr().out
-    assert all(word in told for word in ("block1.width", "conv3, mb3, mb5, skip", "bitops", "flops<=60%", "yes"))
+    assert all(word in told for word in ("block1.width", "conv3, mb3, mb5, skip", "params", "flops<=60%", "yes"))
+    assert "bitops" not in told  # 0 without bit widths
 
 
 @pytest.mark.parametrize(

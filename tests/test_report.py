@@ -430,7 +430,7 @@ def test_findings_when_it_beats_random(finished: LoadedRun) -> None:
     assert marks["bad"] == ""
     told = narrow(headline(finished))
     assert told.startswith(
-        "The found network reaches 98.1 % accuracy on the test set, within budget and better than random arch"
+        "The found network reaches 98.1 % accuracy on the test set, within budget and 1.6 points better than the mean"
     )
 
 
@@ -439,8 +439,9 @@ def test_findings_when_it_does_not(finished: LoadedRun) -> None:
     bad = said(run)["bad"]
     assert "Does not beat random architectures: it is 1.0 points worse than the mean of 8" in bad
     assert "7 of the 8 did as well or better." in bad
-    assert "no better than random architectures" in headline(run)
+    assert "1.0 points worse than the mean of 8 random architectures" in headline(run)
     equal = replace(run, results=changed(run.results, baselines=[compared(0.955)]))
+    assert headline(equal).endswith("within budget")  # one is too few
     assert "it only equals one random architecture of about the same cost (95.5 %)" in said(equal)["bad"]
 
 

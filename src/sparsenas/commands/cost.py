@@ -7,7 +7,7 @@ import json as json_module
 from rich.console import Console
 from rich.table import Table
 
-from sparsenas.costs.layer import format_cost
+from sparsenas.costs.layer import format_cost, shown_costs
 from sparsenas.errors import UserError
 from sparsenas.job.arch_costs import costs_of, read_archs
 from sparsenas.job.plugin import Plugin
@@ -42,7 +42,8 @@ def cost(
             label = found.to_json() if text.lstrip().startswith("{") else text
             print(json_module.dumps({"arch": label, **row}))
         return
-    table = Table("arch", *(name.replace("_", " ") for name in counted[0][1]))
+    names = shown_costs([row for _, row in counted])
+    table = Table("arch", *(name.replace("_", " ") for name in names))
     for found, row in counted:
-        table.add_row(found.text(), *map(format_cost, row.values()))
+        table.add_row(found.text(), *(format_cost(row[name]) for name in names))
     Console().print(table)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.table import Table
 
-from sparsenas.costs.layer import format_cost
+from sparsenas.costs.layer import format_cost, shown_costs
 from sparsenas.job.api.profile import profile_space
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.profile import Profile
@@ -67,7 +67,8 @@ def _decisions(space: Plugin, found: Profile) -> Table:
 
 def _costs(found: Profile) -> Table:
     table = Table("cost", "lowest", f"middle of {found.samples} random ones", "highest")
-    for name, cost in found.costs.items():
+    for name in shown_costs([{name: cost.high for name, cost in found.costs.items()}]):
+        cost = found.costs[name]
         table.add_row(name, *map(format_cost, (cost.low, cost.middle, cost.high)))
     return table
 

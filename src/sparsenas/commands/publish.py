@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from sparsenas.job.flag_groups import HERE, DataPlace
-from sparsenas.job.publishing import publish_job
+from sparsenas.job.publishing import CARD, publish_job
 
 
 def publish(
@@ -32,3 +33,9 @@ def publish(
         data: where the data of the run are now.
     """
     print(publish_job(run, to, license, upload, private, trust_plugins or [], data))
+    if not upload:
+        print(
+            f"Read {to / CARD}, the model card, before you share it; load() of load.py there gives the network.\n"
+            "The same command with --upload OWNER/NAME puts the folder on the Hugging Face hub.",
+            file=sys.stderr,
+        )

@@ -104,6 +104,8 @@ COSTS: dict[str, Cost] = {
 """The costs that are always counted, by name; each is a sum over layers."""
 ON_REQUEST: dict[str, Cost] = {"peak_memory": peak_memory, "bytes": size_in_bytes}
 """Costs that are counted where a budget or a flag names them."""
+OFTEN_ZERO = {"bitops"}
+"""Costs that are 0 in spaces without bit widths."""
 
 
 def sees_trace(cost: Cost) -> bool:
@@ -129,3 +131,8 @@ def total(cost: Cost, layers: Sequence[Layer]) -> float:
 def totals(costs: Mapping[str, Cost], layers: Sequence[Layer]) -> NDArray[np.float64]:
     """Every cost of a whole network, in order."""
     return np.array([float(total(cost, layers)) for cost in costs.values()])
+
+
+def shown_costs(every: Sequence[Mapping[str, float]]) -> list[str]:
+    """The names of the costs that people see: without those that are 0 since the space does not know them."""
+    return [*dict.fromkeys(cost for costs in every for cost, n in costs.items() if n or cost not in OFTEN_ZERO)]

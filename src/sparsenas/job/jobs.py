@@ -42,6 +42,7 @@ from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
 from sparsenas.job.stages.finish import finish
 from sparsenas.job.stages.int8 import check_int8
 from sparsenas.job.stages.measured import check_measured
+from sparsenas.job.stages.original import share_told
 from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.stages.search import build_method, make_method, search_stage
@@ -159,8 +160,10 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
 
 def _say_found(run: Run, task: Task) -> None:
     best = run.read(Best)
+    original = task.costs(task.largest()) if task.opened else None
+    size = share_told(best.costs, original) if original else f"{best.costs['flops']:,} flops"
     told = f"{score_told(task.objective, best.val)} on validation examples, " if best.val else ""
-    RunLogger(run).say(f"found {best.text}: {told}{best.costs['flops']:,} flops")
+    RunLogger(run).say(f"found {best.text}: {told}{size}")
 
 
 def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teacher: nn.Module | None = None) -> None:

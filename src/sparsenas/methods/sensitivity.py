@@ -92,15 +92,21 @@ class SensitivitySearch(Search):
 
     @property
     def planned(self) -> int:
-        """All rounds."""
+        """Those proposed so far, and as many as there may be in the generations to come."""
         options = sum(len(choice.options) - 1 for choice in self.problem.choices.values())
-        return self.flags.rounds * (1 + options + self.flags.proposals)
+        rest = range(self.generation + 1, 2 * self.flags.rounds)
+        return len(self._proposed) + sum(self.flags.proposals if i % 2 else options + (i == 0) for i in rest)
 
     @property
     def best(self) -> Arch:
         """The best within the budget; before there is one, the best of all."""
         scores = self.scores or self.measured
         return max(scores, key=lambda arch: scores[arch])
+
+    @property
+    def best_is(self) -> str:
+        """Options are first measured in architectures over the budget."""
+        return "best within the budget" if self.scores else "none within the budget yet, best of the others"
 
     def ask(self) -> list[Arch]:
         """The changes of one decision, or the proposals."""

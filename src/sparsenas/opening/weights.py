@@ -16,6 +16,8 @@ WRAPPERS = ("state_dict", "model", "net", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 """What wrappers of networks put before every name."""
 
+FLAG = "--space.weights"
+"""The flag that names such a file."""
 FILES = ("model.safetensors", "pytorch_model.bin")
 """The weights in a folder of the Hugging Face hub."""
 
@@ -26,7 +28,7 @@ def load_weights(net: nn.Module, path: str) -> None:
     Raises ``UserError`` for a file that cannot be read, and for one that does not fit the network.
     """
     found = read_weights(net, path)
-    check_weights(net.state_dict(), found, path)
+    check_weights(net.state_dict(), found, f"{FLAG} {path}")
     net.load_state_dict(found)
 
 
@@ -43,7 +45,7 @@ def _read(file: Path, path: str) -> Mapping[str, Any]:
     if file.is_dir():
         file = next((file / name for name in FILES if (file / name).is_file()), file / FILES[0])
     if not file.is_file():
-        raise UserError(f"weights: expected a file, got {str(file)!r}")
+        raise UserError(f"{FLAG}: expected a file, got {str(file)!r}")
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -51,9 +53,9 @@ def _read(file: Path, path: str) -> Mapping[str, Any]:
             return dict(load_file(file))
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # the file may be anything
-        raise UserError(f"weights {path}: expected a state dict of tensors, got: {first_line(error)}") from error
+        raise UserError(f"{FLAG} {path}: expected a state dict of tensors, got: {first_line(error)}") from error
     if not isinstance(loaded, Mapping):
-        raise UserError(f"weights {path}: expected a state dict, got an object of class {type(loaded).__name__}")
+        raise UserError(f"{FLAG} {path}: expected a state dict, got an object of class {type(loaded).__name__}")
     return loaded
 
 
@@ -64,14 +66,18 @@ def _unwrapped(loaded: Mapping[str, Any]) -> dict[str, Tensor]:
     return {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
 
 
-def check_weights(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str) -> None:
-    """Raises ``UserError`` with the first name that is missing, unexpected, or of another shape."""
+def check_weights(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str) -> None:
+    """Raises ``UserError`` with the first name that is missing, unexpected, or of another shape.
+
+    ``where`` says whose weights they are.
+    """
+    extra = next((name for name in found if name not in wanted), None)
     for name, tensor in wanted.items():
         if name not in found:
-            raise UserError(f"weights {path}: expected {name} of shape {tuple(tensor.shape)}, found none")
+            others = f" but {extra}; are these the weights of another network?" if extra else ""
+            raise UserError(f"{where}: expected {name} of shape {tuple(tensor.shape)}, found none{others}")
         if found[name].shape != tensor.shape:
             shapes = tuple(tensor.shape), tuple(found[name].shape)
-            raise UserError(f"weights {path}: expected {name} of shape {shapes[0]}, got {shapes[1]}")
-    extra = next((name for name in found if name not in wanted), None)
+            raise UserError(f"{where}: expected {name} of shape {shapes[0]}, got {shapes[1]}")
     if extra is not None:
-        raise UserError(f"weights {path}: the network has no {extra}, which the file has")
+        raise UserError(f"{where}: the network has no {extra}, which the file has")

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from sparsenas.costs.layer import shown_costs
 from sparsenas.reporting.canvas import Chart, Trace, axis, chart, plain, span, trace, values
 from sparsenas.reporting.colours import SERIES
 from sparsenas.reporting.findings import Mark, comparison
 from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.numbers import NONE, count
-from sparsenas.reporting.tables import shown_costs
 from sparsenas.rundir.records import Metrics
 
 
@@ -114,6 +114,8 @@ def warnings(runs: Sequence[Named]) -> list[str]:
             "No found network has been trained and tested yet. Scores on inherited weights are not comparable between "
             "methods, whose supernets differ; sparsenas retrain trains and tests what a search found."
         )
+    if len({one.run.info.weights_sha256 for one in runs if one.run.info and one.run.info.weights_sha256}) > 1:
+        told.append("The opened networks are not of the same original weights, so a better one may have begun better.")
     return told
 
 

@@ -12,6 +12,8 @@ from sparsenas.reporting.numbers import count, cut, percent, points, seconds, se
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.records import Metrics
 
+ENOUGH = 3
+"""Random architectures behind a mean that the headline tells."""
 Mark = Literal["good", "bad", "open"]
 
 
@@ -67,11 +69,13 @@ def headline(run: LoadedRun) -> str:
     if any(budget.cost not in run.costs for budget in run.budgets):
         return f"{start}, but its budget is not shown to be met"
     start += ", within budget" if run.budgets else ""
-    if (compared := comparison(run)) is None:
+    compared = comparison(run)
+    if compared is None or len(compared.others) < ENOUGH:
         return start
+    mean, size = f"the mean of {len(compared.others)} random architectures", run.score.difference(compared.margin)
     if compared.margin > 0:
-        return f"{start}{' and' if run.budgets else ','} better than random architectures on average"
-    return f"{start}, but no better than random architectures on average"
+        return f"{start}{' and' if run.budgets else ','} {size} better than {mean}"
+    return f"{start}, but {f'{size} worse' if compared.margin < 0 else 'no better'} than {mean}"
 
 
 def tiles(run: LoadedRun) -> list[tuple[str, str, str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from sparsenas.costs.layer import shown_costs
+from sparsenas.objectives.objective import LOSS
 from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.numbers import count, percent
-from sparsenas.reporting.tables import shown_costs
 from sparsenas.rundir.results import Compared
 
 Row = tuple[str, str, str, str]
@@ -20,6 +21,16 @@ def measured(run: LoadedRun, original: Compared) -> list[Row]:
     if latency and latency.original_ms:
         rows.append(_row("latency in ms, measured whole", latency.original_ms, latency.measured_ms))
     return rows  # type: ignore[return-value]
+
+
+def smoothing(run: LoadedRun) -> float:
+    """The label smoothing of the recipe of the found network, where its loss is of classes; else 0."""
+    tested = run.results.retrained
+    if tested is None or run.score.name == LOSS:
+        return 0
+    recipe = run.config.get("search" if tested.one_stage else "retrain")
+    value = recipe.get("smoothing") if isinstance(recipe, dict) else None
+    return float(value) if isinstance(value, int | float) else 0
 
 
 def decisions(run: LoadedRun, original: Compared) -> list[Row]:

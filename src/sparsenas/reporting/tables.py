@@ -6,14 +6,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from sparsenas.costs.layer import shown_costs
 from sparsenas.reporting.findings import limit
 from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.numbers import count
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.results import Compared, Int8Result
 
-_OFTEN_ZERO = {"bitops"}
-"""Costs that are 0 in spaces without bit widths; they are left out then."""
 _PARTS = {"baseline": "baselines", "compared": "compared", "finalist": "finalist trainings"}
 """Stages that train several networks, by the beginning of the names of these trainings."""
 
@@ -37,11 +36,6 @@ class Stage(NamedTuple):
     evaluations: int | None = None
     passes: int | None = None
     speed: float | None = None
-
-
-def shown_costs(every: Sequence[Mapping[str, float]]) -> list[str]:
-    """The costs of architectures, but those that are 0 because the space does not know them."""
-    return [*dict.fromkeys(cost for costs in every for cost, n in costs.items() if n or cost not in _OFTEN_ZERO)]
 
 
 def counts(costs: Mapping[str, float], names: Sequence[str]) -> list[str]:

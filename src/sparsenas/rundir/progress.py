@@ -86,6 +86,13 @@ class Bar:
         if self.live is not None:
             self.live[0].stop()
 
+    def expect(self, total: int) -> None:
+        """Says that there are so many units in all."""
+        self.total = total
+        if self.live is not None:
+            progress, task = self.live
+            progress.update(task, total=total)
+
     def advance(self, facts: str = "", by: int = 1) -> None:
         """Counts ``by`` more units as done and shows a few facts."""
         self.done += by

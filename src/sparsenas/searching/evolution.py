@@ -85,6 +85,11 @@ class Search(ABC):
         """The best of all architectures scored so far; the earliest among equals."""
         return max(self.scores, key=lambda arch: self.scores[arch])
 
+    @property
+    def best_is(self) -> str:
+        """What ``best`` is, in progress."""
+        return "best"
+
     def random(self, count: int) -> list[Arch]:
         """Up to ``count`` random new architectures; fewer when a small space is exhausted."""
         archs: list[Arch] = []

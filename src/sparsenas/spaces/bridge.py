@@ -16,7 +16,7 @@ from sparsenas.errors import UserError, check_extra, told
 from sparsenas.nn.tree import Tree
 from sparsenas.opening.fitting import COLORS, load_fitting
 from sparsenas.opening.opened import OpenedNetwork
-from sparsenas.opening.weights import read_weights
+from sparsenas.opening.weights import FLAG, read_weights
 from sparsenas.spaces.open import OpeningFlags, opened_for
 
 CLASSES = 1000
@@ -135,7 +135,7 @@ class Bridge(ABC):
         """Loads the weights that the flags name; returns what was changed to fit them."""
         if flags.weights is not None:
             found = read_weights(net, str(flags.weights))
-            return load_fitting(net, found, classes, str(flags.weights))
+            return load_fitting(net, found, classes, f"{FLAG} {flags.weights}")
         if not flags.pretrained:
             return []
         try:
@@ -143,7 +143,7 @@ class Bridge(ABC):
         except Exception as error:  # code of the library's, and its downloads
             hint = "--space.weights FILE loads others, --space.pretrained false none"
             raise UserError(f"{self}: its weights cannot be loaded: {told(error)}; {hint}") from error
-        return load_fitting(net, found, classes, str(self))
+        return load_fitting(net, found, classes, f"weights of {self}")
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:

@@ -50,18 +50,22 @@ def run_search(
     Returns the metrics of all candidates. Those in ``cached`` are not computed again: after a kill the same search is
     replayed up to where it was.
     """
-    logger, passes, title = RunLogger(run), 0, strategy.title
+    logger, passes, title, by = RunLogger(run), 0, strategy.title, scoring.by or task.objective.score
     known, listed = dict(cached), set(scored([run], task.choices, [file]))
     with logger.stage(title) as counts, logger.bar(title, strategy.planned) as bar:
         while archs := strategy.ask():
+            bar.expect(strategy.planned)
             new = [arch for arch in archs if arch not in known]
             known.update(zip(new, scorer(new, bar.within) if new else [], strict=True))
             passes += bool(new)
             run.append(file, _lines(task, strategy.generation, [a for a in archs if a not in listed], known))
             strategy.tell(archs, [scoring.score(task.objective, known[arch]) for arch in archs])
-            best = known[strategy.best][scoring.by or task.objective.score]
-            bar.advance(f"best {best:.4f}", len(archs))
-        counts.evaluations, counts.data_passes = len(strategy.scores), passes
+            facts = f"{strategy.best_is} {known[strategy.best][by]:.4f}"
+            bar.advance(facts, len(archs))
+        if 0 < bar.done < bar.total:  # fewer than planned
+            bar.expect(bar.done)
+            bar.advance(facts, 0)
+        counts.evaluations, counts.data_passes = bar.done, passes
     return {arch: known[arch] for arch in strategy.scores}
 
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from sparsenas.costs import Budget
-from sparsenas.costs.layer import format_cost
+from sparsenas.costs.layer import format_cost, shown_costs
 from sparsenas.distributed.collectives import rank
 from sparsenas.errors import UserError
 from sparsenas.job.stages.evaluate import evaluate_stage
 from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.int8 import int8_stage
 from sparsenas.job.stages.latency import latency_stage
+from sparsenas.job.stages.original import share_told
 from sparsenas.job.task import Task
 from sparsenas.job.trained import trained
 from sparsenas.objectives import Metrics, Objective
@@ -58,8 +59,10 @@ def summary(run: Run, budgets: Sequence[Budget], objective: Objective) -> Table:
             raise UserError(f"{run.path}: expected {name} among the metrics of best.json and results.json, found none")
         return told(objective, objective.score, metrics[objective.score])
 
-    table = Table(title=f"Found {best.text} in {run.path}", show_header=False, title_justify="left")
-    for cost, value in best.costs.items():
+    flops = f": {share_told(best.costs, tested.original.costs)}" if tested.original else ""
+    table = Table(title=f"Found {best.text} in {run.path}{flops}", show_header=False, title_justify="left")
+    for cost in shown_costs([best.costs]):
+        value = best.costs[cost]
         limits = [str(budget) for budget in budgets if budget.cost == cost]
         table.add_row(cost, format_cost(value) + (f"  (budget {limits[0]})" if limits else ""))
     latency = tested.latency

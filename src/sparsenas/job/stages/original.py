@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from sparsenas.job.task import Task
+from sparsenas.job.task import SIZE, Task
 from sparsenas.objectives.words import metric_words, score_told, told
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
@@ -34,6 +35,11 @@ def tell_original(run: Run, task: Task, scoring: Scoring, trains: bool) -> str:
     )
     logger.note("search", warning)
     return warning
+
+
+def share_told(costs: Mapping[str, float], original: Mapping[str, float]) -> str:
+    """The multiply-adds of a network, and their share of the original's."""
+    return f"{costs[SIZE]:,} multiply-adds, {costs[SIZE] / (original[SIZE] or 1):.1%} of the original"
 
 
 def _guess(task: Task) -> float:
