@@ -105,7 +105,7 @@ def check_cost(flag: str, cost: str, costs: Collection[str]) -> None:
             f"{flag}: expected --latency FILE as well, a table of this device that `sparsenas latency` makes"
         )
     if cost not in costs:
-        raise UserError(f"{flag}: expected one of the costs {', '.join(costs)}, got {cost!r}")
+        raise UserError(f"{flag}: expected one of the costs {', '.join(costs)}, or your own by --cost, got {cost!r}")
 
 
 def _text(bound: float) -> str:

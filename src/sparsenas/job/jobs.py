@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sparsenas.costs.budget import check_cost
+from sparsenas.costs.layer import format_cost
 from sparsenas.distributed.collectives import rank
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import CONTINUES, UserError, check_extra, check_installed, told_when_stopped
@@ -161,7 +162,9 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
 def _say_found(run: Run, task: Task) -> None:
     best = run.read(Best)
     original = task.costs(task.largest()) if task.opened else None
-    size = share_told(best.costs, original) if original else f"{best.costs['flops']:,} flops"
+    named = [budget.cost for budget in task.limits.budgets] or ["flops"]
+    costs = ", ".join(f"{format_cost(best.costs[cost])} {cost}" for cost in named)
+    size = share_told(best.costs, original) if original else costs
     told = f"{score_told(task.objective, best.val)} on validation examples, " if best.val else ""
     RunLogger(run).say(f"found {best.text}: {told}{size}")
 

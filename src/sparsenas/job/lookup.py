@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
+from difflib import get_close_matches
 from importlib.metadata import EntryPoints, entry_points
 from typing import Any
 
@@ -54,8 +55,10 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
         return import_callable(kind, name, entries[0].module, entries[0].attr)
     module, colon, attribute = name.partition(":")
     if not colon:
-        known = ", ".join([*table, *bridges(kind), *sorted(_installed(kind).names)])
-        raise UserError(f"--{kind}: expected one of {known} or package.module:callable, got {name!r}")
+        known = [*table, *bridges(kind), *sorted(_installed(kind).names)]
+        near = get_close_matches(name, known, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"--{kind}: expected one of {', '.join(known)} or package.module:callable, got {name!r}{meant}")
     return import_callable(kind, name, module, attribute)
 
 

@@ -15,7 +15,7 @@ from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gates, choices
-from sparsenas.costs import COSTS, Limits
+from sparsenas.costs import COSTS, ON_REQUEST, Limits
 from sparsenas.costs.budget import read_bounds
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
@@ -151,7 +151,7 @@ def make_task(
     ``target`` are the flags of the space that differ in the final network; ``say`` takes lines of progress.
     """
     own = more_costs(cost, budget)
-    bounds = read_bounds(budget, [*COSTS, *own, *([] if latency is None else [LATENCY])])
+    bounds = read_bounds(budget, dict.fromkeys([*COSTS, *ON_REQUEST, *own, *([] if latency is None else [LATENCY])]))
     with told_if_slow(say, f"prepare: reading the data {data.name}"):
         examples = build_data(data, seed, preprocessing(space)).to(device)
     task = build_objective(objective, examples)
