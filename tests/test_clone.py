@@ -17,6 +17,7 @@ from sparsenas.errors import UserError
 from sparsenas.nn.bn_folding import fold_batch_norms, scale_output
 from sparsenas.nn.clone import clone_sharing_parameters, deep_copy
 from sparsenas.searching.segments import segments_of
+from sparsenas.spaces import tiny
 from sparsenas.testing import check_space, shaken
 
 SERVED = [
@@ -75,6 +76,60 @@ def test_what_a_network_keeps_of_a_training_step_is_detached() -> None:
     for copied in (deep_copy(net), derive(net, gates)):
         assert not copied[1].last[0].requires_grad
         assert torch.equal(copied[1].last[0], net[1].last[0])
+
+
+def held(net: nn.Module) -> list[tuple[object, ...]]:
+    """All that modules hold, without tensors, by the number of the module where that is what it holds."""
+    numbers = {id(module): number for number, module in enumerate(net.modules())}
+
+    def told(value: object) -> object:
+        if isinstance(value, nn.Module | MethodType):
+            return numbers.get(id(getattr(value, "__self__", value)))
+        if isinstance(value, dict):
+            return {key: told(part) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [told(part) for part in value]
+        return value if isinstance(value, int | float | str | set) or value is None else type(value)
+
+    return [(type(module), told(vars(module))) for module in net.modules()]
+
+
+@pytest.mark.parametrize(
+    "make", [*SERVED, tiny]
+)
+def test_a_deep_copy_is_that_of_python(make: type[nn.Module]) -> None:
+    net = make()
+    copied, expected = deep_copy(net), copy.deepcopy(net)
+    if make is not odd.scripted:
+        assert held(copied) == held(expected)
+    theirs = expected.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in copied.state_dict().items())
+    own = {t.data_ptr() for t in (*net.parameters(), *net.buffers()) if t.numel()}
+    assert own.isdisjoint(t.data_ptr() for t in (*copied.parameters(), *copied.buffers()))
+    assert len(list(copied.parameters())) == len(list(expected.parameters()))  # tied ones stay tied
+
+
+def test_a_deep_copy_shares_no_list_and_calls_code_for_copies() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen, self.names = [1], {"a": [2]}
+
+        def __deepcopy__(self, memo: object) -> nn.Module:
+            return nn.Identity()
+
+    class Keeps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen, self.names, self.inner = [1], {"a": [2]}, Own()
+
+    net = Keeps()
+    copied = deep_copy(net)
+    assert isinstance(copied.inner, nn.Identity)
+    assert copied.seen == net.seen
+    assert copied.seen is not net.seen
+    assert copied.names == net.names
+    assert copied.names["a"] is not net.names["a"]
 
 
 def test_a_copy_has_methods_buffers_and_sets_of_its_own() -> None:

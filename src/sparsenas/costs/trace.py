@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from sparsenas.costs.layer import Layer, Shape
 from sparsenas.costs.memory import Memory
 from sparsenas.costs.recorder import Recorder, as_products
 from sparsenas.errors import UserError, first_line
+from sparsenas.nn.clone import copy_with
 from sparsenas.nn.tree import Tree, call, map_tensors, shapes
 
 
@@ -114,12 +114,12 @@ def _find_origins(
 
 def on_meta(net: nn.Module) -> nn.Module:
     """A copy of ``net`` that has shapes but no numbers; parameters used in several places stay one."""
-    shells: dict[int, Tensor] = {}
+    shells: dict[int, Any] = {}
     for tensor in (*net.parameters(), *net.buffers()):
         shell = torch.empty_like(tensor, device="meta", requires_grad=False)
         is_parameter = isinstance(tensor, nn.Parameter)
         shells[id(tensor)] = nn.Parameter(shell, tensor.requires_grad) if is_parameter else shell
-    return copy.deepcopy(net, shells)
+    return copy_with(net, shells)
 
 
 def _gates(net: nn.Module) -> Gates:
@@ -178,10 +178,10 @@ def example_input(net: nn.Module, inputs: Shape | Tree, device: str = "meta") ->
 
 def with_numbers(plain: nn.Module) -> nn.Module:
     """A copy on the CPU; parameters that have no numbers get small ones, buffers zeros."""
-    tensors: dict[int, Tensor] = {}
+    tensors: dict[int, Any] = {}
     for tensor in (*plain.parameters(), *plain.buffers()):
         if tensor.is_meta:
             value = torch.zeros(tensor.shape, dtype=tensor.dtype)
             known = isinstance(tensor, nn.Parameter)
             tensors[id(tensor)] = nn.Parameter(value + 0.01, tensor.requires_grad) if known else value
-    return copy.deepcopy(plain, tensors)
+    return copy_with(plain, tensors)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from sparsenas.data.finite import first_not_finite
 from sparsenas.data.lazy import LazyExamples, first_wrong, own_generators
 from sparsenas.errors import UserError, told
 from sparsenas.job.plugin import Plugin
+from sparsenas.nn.clone import deep_copy
 from sparsenas.nn.cpu_conv import CPU_CONVOLUTIONS
 from sparsenas.nn.function_overrides import FunctionOverrides
 from sparsenas.nn.tree import Tree, call, map_tensors, shapes, tensors
@@ -40,7 +40,7 @@ def admitted(space: Plugin, net: nn.Module, data: Data, objective: Objective) ->
     it runs only if its images do not lie with their channels last in memory, they do not. The network is changed.
     Raises ``UserError``.
     """
-    _tried(f"--space {space.name}: a copy of the network", lambda: deepcopy(net))
+    _tried(f"--space {space.name}: a copy of the network", lambda: deep_copy(net))
     batch = next(data.train.subset(torch.arange(min(EXAMPLES, len(data.train)))).batches(EXAMPLES), None)
     if batch is None:  # all of them are unreadable images, which are skipped
         return data

@@ -5,17 +5,56 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+ATOMS = (int, float, bool, str, type(None), torch.dtype, torch.device)
+"""Types of values that need no copy."""
+
 
 def deep_copy(module: nn.Module) -> nn.Module:
     """As ``copy.deepcopy``; tensors of a graph that a module keeps, such as its last output, are detached."""
-    kept = (leaf for part in module.modules() for leaf in tree_leaves(vars(part)))
-    return copy.deepcopy(module, {id(t): t.detach() for t in kept if isinstance(t, Tensor) and not t.is_leaf})
+    held = (value for part in module.modules() for value in vars(part).values() if type(value) not in ATOMS)
+    kept = (leaf for value in held if not (isinstance(value, dict | set) and not value) for leaf in tree_leaves(value))
+    return copy_with(module, {id(t): t.detach() for t in kept if isinstance(t, Tensor) and not t.is_leaf})
+
+
+def copy_with(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """As ``copy.deepcopy`` with this memo, but several times as fast: dictionaries of modules are mostly empty."""
+    if id(module) not in memo:
+        if not _copied_by_state(type(module)):
+            return copy.deepcopy(module, memo)
+        memo[id(module)] = copied = module.__new__(type(module))
+        state = module.__getstate__()
+        memo[id(state)] = state  # alive while ids are compared
+        copied.__dict__ = {name: _copy_value(value, memo) for name, value in state.items()}
+    return cast(nn.Module, memo[id(module)])
+
+
+def _copied_by_state(kind: type[nn.Module]) -> bool:
+    """Whether a copy of a module is one of all it holds, with no code of the class for it."""
+    ours = [vars(base) for base in kind.__mro__[:-1] if not base.__module__.startswith("torch.nn.modules.")]
+    codes = ("__deepcopy__", "__reduce__", "__reduce_ex__", "__setstate__")
+    if any(own.get("__slots__") or any(name in own for name in codes) for own in ours):
+        return False
+    return not issubclass(kind, torch.jit.ScriptModule)
+
+
+def _copy_value(value: Any, memo: dict[int, Any]) -> Any:
+    if type(value) in ATOMS or (type(value) is tuple and all(type(part) in ATOMS for part in value)):
+        return value
+    if id(value) in memo:
+        return memo[id(value)]
+    if type(value) is set and not value:
+        return memo.setdefault(id(value), set())
+    if type(value) in (dict, OrderedDict):
+        memo[id(value)] = copied = type(value)()
+        copied.update((key, _copy_value(part, memo)) for key, part in value.items())
+        return copied
+    return copy_with(value, memo) if isinstance(value, nn.Module) else copy.deepcopy(value, memo)
 
 
 def clone_sharing_parameters(module: nn.Module) -> nn.Module:
