@@ -94,9 +94,7 @@ def held(net: nn.Module) -> list[tuple[object, ...]]:
     return [(type(module), told(vars(module))) for module in net.modules()]
 
 
-@pytest.mark.parametrize(
-    "make", [*SERVED, tiny]
-)
+@pytest.mark.parametrize("make", [*SERVED, tiny])
 def test_a_deep_copy_is_that_of_python(make: type[nn.Module]) -> None:
     net = make()
     copied, expected = deep_copy(net), copy.deepcopy(net)
