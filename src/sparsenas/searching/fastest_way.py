@@ -24,7 +24,7 @@ from sparsenas.searching.reference import OneByOne, seeded
 from sparsenas.searching.segments import segments_of
 from sparsenas.searching.way import Way
 
-BATCHES, EXAMPLES = 2, 8
+BATCHES, EXAMPLES = 2, 4
 """The first batches, and examples of each, on which ways are compared."""
 MEMORY = 2**28
 TOLERANCE = {torch.double: 1e-6, torch.float: 1e-3}
