@@ -224,11 +224,8 @@ def test_wrong_flags(flags: dict[str, object], expected: str) -> None:
         Plugin("darts", flags).build("space")
 
 
-@pytest.mark.parametrize("closing_norms", ["pools", "none"])
-def test_costs_of_candidates_alone_are_those_from_traces_of_all_neighbours(
-    closing_norms: ClosingNorms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quick, slow = CostTable(small(closing_norms), SHAPE), CostTable(small(closing_norms), SHAPE)
+def test_costs_of_candidates_alone_are_those_from_traces_of_all_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, slow = CostTable(small(), SHAPE), CostTable(small(), SHAPE)
     assert all(additive(quick))
     monkeypatch.setattr(select, "LOOKUPS", (neighbour_differences,))
     assert all(additive(slow))

@@ -159,8 +159,8 @@ JOBS = {
         "search",
     ),
     "two processes": Job(
-        (*EVOLUTION, "--devices=2"),
-        (after("supernet"), lambda out: (out / "supernet.pt").exists()),
+        (*EVOLUTION, "--method.generations=2", "--search.epochs=3", "--devices=2"),
+        (lambda out: (out / "supernet.pt").exists(),),  # killed while it trains by another test
         (*SEARCHED, "archs.jsonl"),
         "search",
         PYTHON,
@@ -185,7 +185,7 @@ def test_killed_runs_end_the_same(name: str, whole: Callable[[str], Path], tmp_p
     job, moments = JOBS[name], random.Random(name)
     out = tmp_path / "killed"
     killed = [job.kill_once(out, begun, moments.uniform(0, 0.4)) for begun in job.moments]
-    assert sum(killed) >= len(job.moments) - 1, "most kills must come before the end"
+    assert sum(killed) >= max(1, len(job.moments) - 1), "most kills must come before the end"
     job.finish(out)
     agree(job, out, whole(name))
 
@@ -215,7 +215,7 @@ def test_torchrun_restarts_after_one_process_was_killed(whole: Callable[[str], P
     job = Job(two.flags[:-1], two.moments, two.files, two.command, (*torchrun, "-m", "sparsenas"))
     out = tmp_path / "elastic"
     process = job.start(out)
-    wait(out, process, after("supernet", 2))
+    wait(out, process, after("supernet"))
     os.kill(max(_children(process.pid)), signal.SIGKILL)
     code, printed = process.rest()
     assert code == 0, printed
