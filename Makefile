@@ -15,9 +15,8 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/sparsenas run --space.width 8 --budget 'flops<=40e3' --score.by loss --score.shrink 0.5 --threads 1 --out runs/demo --resume
 
-# Three processes on two cores, since many tests wait for processes that they have started.
 test: setup
-	$(BIN)/python -m pytest -n 3 --dist worksteal -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 lint: setup
 	$(BIN)/python -m ruff check .
