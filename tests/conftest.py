@@ -32,6 +32,12 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+@pytest.fixture(autouse=True)
+def _no_lines_of_slow_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine they would come between lines that tests compare."""
+    monkeypatch.setattr("sparsenas.rundir.progress.SLOW_SECONDS", 600.0)
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
     """Gives folders that take long to make, by name; each is made once for all processes of the tests."""

@@ -23,4 +23,4 @@ def test_processes_leave_one_another_before_python_ends(tmp_path: Path) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1", "--nproc-per-node=2")
     done = subprocess.run([sys.executable, *torchrun, str(script)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["left", "left"]
+    assert "".join(done.stdout.split()) == "left" * 2  # both may write at once

@@ -173,10 +173,7 @@ def test_scripted_modules_are_refused() -> None:
 
 
 @pytest.mark.parametrize("case", [("two_heads",), ("color", "labels_from_1")], ids="-".join)
-def test_a_mistake_leaves_nothing(
-    case: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sparsenas.rundir.progress.SLOW_SECONDS", 600.0)  # no line about it on a busy machine
+def test_a_mistake_leaves_nothing(case: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = [f"--{kind}=brought:{name}" for kind, name in zip(("space", "data"), case, strict=False)]
     assert main(["search", *flags, *SPOS, "--out", str(tmp_path / "out")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -82,7 +82,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "own", raising=False)
-    monkeypatch.setattr("sparsenas.rundir.progress.SLOW_SECONDS", 600.0)  # no line about it on a busy machine
 
 
 @pytest.mark.parametrize("flag", REFUSED)
