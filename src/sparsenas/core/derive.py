@@ -52,7 +52,8 @@ def derive(net: nn.Module, gates: Gates | Arch, share_weights: bool = False) -> 
     Raises ``UserError`` when a user's own ``Gated`` module has no ``derived``, or for ``check_derivable``.
     """
     check_derivable(net)
-    plain = shared_parts(net, gates.gates() if isinstance(gates, Arch) else gates)
+    set_gates(net, gates.gates() if isinstance(gates, Arch) else gates)
+    plain = shared_parts(net)
     if share_weights:
         return clone_sharing_parameters(plain)
     own = deep_copy(plain)
@@ -83,14 +84,8 @@ def check_derivable(net: nn.Module) -> None:
             raise UserError(f"{name}: expected no scripted batch norm, since its statistics cannot be recalibrated")
 
 
-def shared_parts(net: nn.Module, gates: Gates) -> nn.Module:
-    """As ``derive``, without copying: modules of ``net`` without choices are used themselves."""
-    set_gates(net, gates)
-    return parts_as_set(net)
-
-
-def parts_as_set(net: nn.Module, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
-    """As ``shared_parts``, under the gates that are set in ``net``.
+def shared_parts(net: nn.Module, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
+    """As ``derive`` under the gates that are set, without copying: ``net``'s modules without choices are used themselves.
 
     ``done`` is filled with the plain replacement of every module.
     """

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sparsenas.core.derive import derive, parts_as_set
+from sparsenas.core.derive import derive, shared_parts
 from sparsenas.core.gate import Gated, Gates
 from sparsenas.costs.layer import Layer, Shape
 from sparsenas.costs.memory import Memory
@@ -41,7 +41,7 @@ def trace_through(net: nn.Module, inputs: Shape | Tree, memory: bool = False) ->
 
     Saves the copy, most of the time of a trace, and the bytes that are alive unless ``memory`` is asked for.
     """
-    return _record(parts_as_set(net), inputs, memory)
+    return _record(shared_parts(net), inputs, memory)
 
 
 def batch_of_one(shape: Shape | Tree) -> Shape | Tree:
@@ -76,7 +76,7 @@ def trace_modules(net: nn.Module, inputs: Shape | Tree) -> list[tuple[nn.Module,
 
     Left out are layers that no module of ``net`` runs: those of functional code and of modules that ``derive`` makes.
     """
-    recorder = _run(parts_as_set(net), inputs, memory=False)[0]
+    recorder = _run(shared_parts(net), inputs, memory=False)[0]
     own = set(net.modules())
     return [(o, layer) for o, layer in zip(recorder.owners, recorder.layers, strict=True) if o is not None and o in own]
 
@@ -93,7 +93,7 @@ class Origin(NamedTuple):
 def trace_origins(net: nn.Module, inputs: Shape | Tree) -> list[tuple[Origin, Layer]]:
     """As ``trace_through``, each layer with its origin."""
     done: dict[nn.Module, nn.Module] = {}
-    plain = parts_as_set(net, done)
+    plain = shared_parts(net, done)
     recorder = _run(plain, inputs, memory=False)[0]
     own = set(net.modules())
     stands_for = {replacement: module for module, replacement in done.items() if module in own}
