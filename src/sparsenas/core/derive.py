@@ -85,7 +85,7 @@ def check_derivable(net: nn.Module) -> None:
 
 
 def shared_parts(net: nn.Module, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
-    """As ``derive`` under the gates that are set, without copying: ``net``'s modules without choices are used themselves.
+    """As ``derive`` under the gates that are set, without copying: modules without choices are used themselves.
 
     ``done`` is filled with the plain replacement of every module.
     """
