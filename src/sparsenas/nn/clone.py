@@ -28,7 +28,8 @@ def copy_with(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
         if not _copied_by_state(type(module)):
             return copy.deepcopy(module, memo)
         memo[id(module)] = copied = module.__new__(type(module))
-        state = module.__reduce_ex__(2)[2]  # Python 3.10 has no __getstate__ of every object
+        reduced: Any = module.__reduce_ex__(2)  # Python 3.10 has no __getstate__ of every object
+        state = reduced[2]
         memo.setdefault(id(memo), []).append(state)  # alive while ids are compared, as copy.deepcopy does
         copied.__dict__ = {name: _copy_value(value, memo) for name, value in state.items()}
     return cast(nn.Module, memo[id(module)])
