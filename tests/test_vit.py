@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,15 +19,17 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs import CostTable
 from sparsenas.costs.factors import FactorCosts
 from sparsenas.errors import UserError
+from sparsenas.exporting import onnx_model
 from sparsenas.job.flags.parse import parse
 from sparsenas.nn.blocks import DropPath
 from sparsenas.spaces import vit
 from sparsenas.spaces.published import PUBLISHED, read_arch
 from sparsenas.testing import check_space, shaken
+from tests.test_relative import attend, vectors
 
 SHAPE = (2, 8, 12)
 SIZES: dict[str, Any] = {"embed": (6, 8), "heads": (1, 2), "ratios": (1.3, 2.0), "depths": (1, 2), "head_size": 4}
-SIZES |= {"patch": 4, "shape": SHAPE, "classes": 3}
+SIZES |= {"distance": 1, "patch": 4, "shape": SHAPE, "classes": 3}
 
 
 def test_conformance() -> None:
@@ -43,10 +46,15 @@ def by_hand(net: nn.Module, x: Tensor, embed: int, heads: list[int], ratios: lis
     def norm(x: Tensor, name: str) -> Tensor:
         return F.layer_norm(x, (embed,), weights[f"{name}.weight"][:embed], weights[f"{name}.bias"][:embed])
 
+    def positions(name: str) -> Tensor:
+        none = torch.zeros(4, 4)
+        return vectors(weights.get(f"{name}.vertical", none), weights.get(f"{name}.horizontal", none), (2, 3))
+
     def attention(x: Tensor, name: str, heads: int) -> Tensor:
         query, key, value = (linear(x, f"{name}.{part}", heads * 4) for part in ("query", "key", "value"))
+        to_keys, to_values = (positions(f"{name}.{part}_positions") for part in ("key", "value"))
         columns = [slice(4 * i, 4 * i + 4) for i in range(heads)]
-        mixed = [(query[..., c] @ key[..., c].mT / 2).softmax(-1) @ value[..., c] for c in columns]
+        mixed = [attend(query[..., c], key[..., c], value[..., c], to_keys, to_values) for c in columns]
         return linear(torch.cat(mixed, -1), f"{name}.project", embed)
 
     kernel = weights["0.0.conv.weight"][:embed]
@@ -64,8 +72,9 @@ def by_hand(net: nn.Module, x: Tensor, embed: int, heads: list[int], ratios: lis
 
 
 @pytest.mark.parametrize("pool", ["mean", "token"])
-def test_a_path_is_a_transformer_of_the_first_slices(pool: Any) -> None:
-    net = shaken(vit(**SIZES, pool=pool)).eval()
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_path_is_a_transformer_of_the_first_slices(pool: Any, relative: bool) -> None:
+    net = shaken(vit(**SIZES, pool=pool, relative=relative)).eval()
     x = torch.randn(2, *SHAPE)
     for embed, heads, ratios in ((6, [2], [1.3]), (8, [1, 2], [2.0, 1.3]), (6, [1, 1], [2.0, 2.0])):
         labels = {"embed": str(embed), "depth": str(len(heads)), "block2.heads": "1", "block2.ratio": "1.3"}
@@ -80,7 +89,7 @@ def largest(net: nn.Module) -> Arch:
 
 
 def test_the_derived_network_is_plain() -> None:
-    net = vit(**SIZES)
+    net = shaken(vit(**SIZES))
     plain = derive(net, largest(net))
     assert {type(module).__module__.rpartition(".")[0] for module in plain.modules()} == {
         "torch.nn.modules",
@@ -89,6 +98,10 @@ def test_the_derived_network_is_plain() -> None:
     x = torch.randn(2, *SHAPE)
     exported = torch.export.export(plain.eval(), (x,)).module()
     torch.testing.assert_close(exported(x), plain(x))
+    session = onnxruntime.InferenceSession(onnx_model(plain, x, any_batch=True))
+    many = torch.randn(5, *SHAPE)
+    (found,) = session.run(None, {session.get_inputs()[0].name: many.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), plain(many), rtol=1e-4, atol=1e-5)
 
 
 def test_blocks_that_do_not_run_decide_nothing() -> None:
@@ -109,16 +122,16 @@ def test_the_published_network_has_the_published_size() -> None:
     inner = [64 * int(str(labels[f"block{i}.heads"])) for i in range(1, 14)]
     e, n = 192, 197
     block_params = sum(
-        3 * (e + 1) * q + (q + 1) * e + 2 * int(e * r) * e + int(e * r) + 5 * e
+        3 * (e + 1) * q + (q + 1) * e + 2 * int(e * r) * e + int(e * r) + 5 * e + 4 * 30 * 64
         for q, r in zip(inner, ratios, strict=True)
     )
     params = 3 * 16 * 16 * e + e + (n + 1) * e + block_params + 2 * e + (e + 1) * 1000
     block_flops = sum(
-        4 * n * e * q + 2 * n * n * q + 2 * n * e * int(e * r) for q, r in zip(inner, ratios, strict=True)
+        4 * n * e * q + 2 * n * n * q + 2 * n * 29 * q + 2 * n * e * int(e * r) for q, r in zip(inner, ratios, strict=True)
     )
     flops = 3 * 16 * 16 * e * 196 + block_flops + e * 1000
     found = CostTable(net, (3, 224, 224)).exact(arch)
-    assert (found["params"], found["flops"]) == (params, flops) == (5_768_104, 1_283_236_352)
+    assert (found["params"], found["flops"]) == (params, flops) == (5_867_944, 1_312_486_912)
     assert sum(p.numel() for p in derive(net, arch).parameters()) == params
 
 
@@ -150,6 +163,7 @@ def test_the_default_space_is_the_published_one() -> None:
         ({"patch": 3}, "--space.patch: expected a divisor of the image's sides 8 and 12, got 3"),
         ({"pool": "max"}, "--space.pool: expected mean or token, got 'max'"),
         ({"head_size": 0}, "--space.head_size: expected >= 1, got 0"),
+        ({"distance": 0}, "--space.distance: expected >= 1, got 0"),
         ({"depths": (2, 1)}, r"--space.depths: expected increasing positive numbers, got \(2, 1\)"),
         ({"heads": ()}, r"--space.heads: expected increasing positive numbers, got \(\)"),
         ({"ratios": (2.0, 1.0)}, r"--space.ratios: expected increasing positive numbers, got \(2.0, 1.0\)"),

@@ -45,8 +45,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         heads = [layer(x).unflatten(2, (-1, self.size)).transpose(1, 2) for layer in (self.query, self.key, self.value)]
-        y: Tensor = self.project(F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
+        y: Tensor = self.project(self.attend(*heads).transpose(1, 2).flatten(2))
         return y
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """What each token of each head reads. All tensors have the shape (batch, heads, tokens, size)."""
+        return F.scaled_dot_product_attention(query, key, value)
 
 
 class Patches(nn.Module):

@@ -120,7 +120,7 @@ PUBLISHED: Mapping[str, Published] = {
         "s3.0 s3.1 s3.0 s3.1 s3.1 sk.0 sk.0 d3.2",
         "mp.0 mp.1 sk.2 mp.1 mp.0 sk.2 sk.2 mp.1",
     ),
-    # AutoFormer-T: 1.3 G, 5.7 M parameters, 25.3 % error; relative positions are left out here.
+    # AutoFormer-T: 1.3 G, 5.7 M parameters, 25.3 % error.
     "autoformer_t": _vit(
         192,
         "3 3 3 3 3 3 3 3 3 3 4 3 3",

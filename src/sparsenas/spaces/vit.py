@@ -11,6 +11,7 @@ from sparsenas.core.elastic import Expansion, SliceConv2d, SliceLinear, Width
 from sparsenas.core.elastic_tokens import SliceLayerNorm, SliceTokens
 from sparsenas.errors import UserError
 from sparsenas.nn.blocks import DropPath, Residual
+from sparsenas.nn.relative import RelativeAttention, RelativePositions
 from sparsenas.nn.transformer import Attention, ClassToken, Patches, PatchMean
 
 
@@ -22,6 +23,8 @@ def vit(
     head_size: int = 64,
     patch: int = 16,
     pool: Literal["mean", "token"] = "mean",
+    relative: bool = True,
+    distance: int = 14,
     shape: tuple[int, int, int] = (3, 224, 224),
     classes: int = 1000,
 ) -> nn.Sequential:
@@ -33,11 +36,13 @@ def vit(
     is, and an MLP with GELU. The classifier reads a normalised mean. Smaller options are the first slices of the
     largest weights (weight entanglement). With a drop-path rate, later blocks are dropped more often.
 
+    Attention has learned relative positions of keys and values (``nn/relative.py``), which the heads of a block share.
+    They add 7680 parameters to a block.
+
     Ranges and structure are those of the released configuration ``supernet-T``, whose supernet allocates 256 channels.
-    Left out are its learned relative positions of keys and values. They add 7680 parameters to a block at 224 pixels.
-    The space has 5.27 to 10.41 M parameters and 1.17 to 2.26 G multiply-adds. The published
-    network, ``--arch autoformer_t``, also has ratios of 3. It has 5,768,104 parameters here, 5,867,944 with relative
-    positions, and 1.283 G multiply-adds, products of attention included. Published: 5.7 M and 1.3 G.
+    The space has 5.37 to 10.52 M parameters and 1.19 to 2.30 G multiply-adds. The published network,
+    ``--arch autoformer_t``, also has ratios of 3. It has 5,867,944 parameters and 1.312 G multiply-adds, of which
+    0.029 G are products with relative positions. Published: 5.7 M and 1.3 G.
 
     Small images need small patches: ``--space.patch 2`` for 8x8 pixels. The recipe ``vit_digits`` sets all sizes.
 
@@ -49,10 +54,13 @@ def vit(
         head_size: channels of a head.
         patch: side of a patch in pixels.
         pool: what the classifier reads: mean of the patches' tokens, or the class token.
+        relative: whether attention has relative positions.
+        distance: rows or columns between two patches that have a relative position of their own; larger distances have
+            that of the largest.
         shape: channels, height and width of an image.
         classes: number of classes.
     """
-    _check(head_size, patch, pool, shape)
+    _check(head_size, patch, pool, distance, shape)
     for flag, values in (("embed", embed), ("heads", heads), ("ratios", ratios), ("depths", depths)):
         if not values or list(values) != sorted(set(values)) or values[0] <= 0:
             raise UserError(f"--space.{flag}: expected increasing positive numbers, got {tuple(values)}")
@@ -63,33 +71,38 @@ def vit(
         name, drop = f"block{number}", (number - 1) / max(1, depths[-1] - 1)
         inner = Width(f"{name}.heads", [head_size * n for n in heads], [str(n) for n in heads])
         middle = Expansion(f"{name}.ratio", width, ratios)
-        block = nn.Sequential(_attention(width, inner, head_size, drop), _mlp(width, middle, drop))
+        attention = _attention(width, inner, head_size, (side, distance) if relative else None)
+        block = nn.Sequential(_branch(width, drop, attention), _branch(width, drop, *_mlp(width, middle)))
         layers.append(OptionalBlock("depth", depths, number, block) if number > depths[0] else block)
     reads = PatchMean() if pool == "mean" else ClassToken()
     layers.append(nn.Sequential(SliceLayerNorm(width), reads, SliceLinear(width, classes)))
     return _initialised(nn.Sequential(*layers))
 
 
-def _check(head_size: int, patch: int, pool: str, shape: tuple[int, int, int]) -> None:
+def _check(head_size: int, patch: int, pool: str, distance: int, shape: tuple[int, int, int]) -> None:
     if pool not in ("mean", "token"):
         raise UserError(f"--space.pool: expected mean or token, got {pool!r}")
-    if head_size < 1:
-        raise UserError(f"--space.head_size: expected >= 1, got {head_size}")
+    for flag, value in (("head_size", head_size), ("distance", distance)):
+        if value < 1:
+            raise UserError(f"--space.{flag}: expected >= 1, got {value}")
     if patch < 1 or shape[1] % patch or shape[2] % patch:
         raise UserError(
             f"--space.patch: expected a divisor of the image's sides {shape[1]} and {shape[2]}, got {patch}"
         )
 
 
-def _attention(width: Width, inner: Width, size: int, drop: float) -> nn.Module:
-    layers = (SliceLinear(width, inner), SliceLinear(width, inner), SliceLinear(width, inner))
-    attention = Attention(*layers, SliceLinear(inner, width), size)
-    return Residual(nn.Sequential(SliceLayerNorm(width), attention, DropPath(share=drop)))
-
-
-def _mlp(width: Width, middle: Expansion, drop: float) -> nn.Module:
-    layers = (SliceLinear(width, middle), nn.GELU(), SliceLinear(middle, width))
+def _branch(width: Width, drop: float, *layers: nn.Module) -> nn.Module:
     return Residual(nn.Sequential(SliceLayerNorm(width), *layers, DropPath(share=drop)))
+
+
+def _attention(width: Width, inner: Width, size: int, positions: tuple[tuple[int, int], int] | None) -> nn.Module:
+    query, key, value = (SliceLinear(width, inner) for _ in range(3))
+    parts = query, key, value, SliceLinear(inner, width), size
+    return Attention(*parts) if positions is None else RelativeAttention(*parts, *positions)
+
+
+def _mlp(width: Width, middle: Expansion) -> tuple[nn.Module, ...]:
+    return SliceLinear(width, middle), nn.GELU(), SliceLinear(middle, width)
 
 
 def _initialised(net: nn.Sequential) -> nn.Sequential:
@@ -102,4 +115,7 @@ def _initialised(net: nn.Sequential) -> nn.Sequential:
         elif isinstance(module, SliceTokens):
             nn.init.trunc_normal_(module.token, std=0.02)
             nn.init.trunc_normal_(module.position, std=0.02)
+        elif isinstance(module, RelativePositions):
+            nn.init.trunc_normal_(module.vertical, std=0.02)
+            nn.init.trunc_normal_(module.horizontal, std=0.02)
     return net
