@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.nets import seeds
 from torch import Tensor, nn
 
 from sparsenas.nn.relative import RelativeAttention, RelativePositions
-from tests.nets import seeds
 
 Grid = tuple[int, int]
 
@@ -42,9 +42,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, to_keys: Tensor, to_values: Tensor) 
 
 
 @settings(max_examples=25)
-@given(
-    grid=st.tuples(st.integers(1, 4), st.integers(1, 4)), distance=st.integers(1, 4), heads=st.integers(1, 3), seed=seeds
-)
+@given(st.tuples(st.integers(1, 4), st.integers(1, 4)), st.integers(1, 4), st.integers(1, 3), seeds)
 def test_each_pair_of_tokens_has_its_vector(grid: Grid, distance: int, heads: int, seed: int) -> None:
     torch.manual_seed(seed)
     size, width, tokens = 3, 5, 1 + grid[0] * grid[1]

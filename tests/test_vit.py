@@ -7,6 +7,7 @@ from typing import Any
 import onnxruntime
 import pytest
 import torch
+from tests.test_relative import attend, vectors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,7 +26,6 @@ from sparsenas.nn.blocks import DropPath
 from sparsenas.spaces import vit
 from sparsenas.spaces.published import PUBLISHED, read_arch
 from sparsenas.testing import check_space, shaken
-from tests.test_relative import attend, vectors
 
 SHAPE = (2, 8, 12)
 SIZES: dict[str, Any] = {"embed": (6, 8), "heads": (1, 2), "ratios": (1.3, 2.0), "depths": (1, 2), "head_size": 4}
@@ -127,7 +127,7 @@ def test_the_published_network_has_the_published_size() -> None:
     )
     params = 3 * 16 * 16 * e + e + (n + 1) * e + block_params + 2 * e + (e + 1) * 1000
     block_flops = sum(
-        4 * n * e * q + 2 * n * n * q + 2 * n * 29 * q + 2 * n * e * int(e * r) for q, r in zip(inner, ratios, strict=True)
+        4 * n * e * q + 2 * n * (n + 29) * q + 2 * n * e * int(e * r) for q, r in zip(inner, ratios, strict=True)
     )
     flops = 3 * 16 * 16 * e * 196 + block_flops + e * 1000
     found = CostTable(net, (3, 224, 224)).exact(arch)

@@ -37,7 +37,8 @@ class RelativePositions(nn.Module):
     def forward(self) -> Tensor:
         """For each token its part of the vectors: to the class token, to each row, and to each column.
 
-        The shape is (tokens, 1 + rows + columns, size). The vector to a place is the sum of those to its row and column.
+        The shape is (tokens, 1 + rows + columns, size). The vector to a place is the sum of those to its row and its
+        column.
         """
         first = self.vertical[:1] + self.horizontal[:1]
         return torch.cat([first, self.vertical, self.horizontal])[self.entries]
