@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.nets import seeds
 from torch import Tensor, nn
 
-from sparsenas.nn.relative import RelativeAttention, RelativePositions
+from sparsenas.nn.relative import RelativeDotProduct, RelativePositions
 
 Grid = tuple[int, int]
 
@@ -45,22 +45,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor, to_keys: Tensor, to_values: Tensor) 
 @given(st.tuples(st.integers(1, 4), st.integers(1, 4)), st.integers(1, 4), st.integers(1, 3), seeds)
 def test_each_pair_of_tokens_has_its_vector(grid: Grid, distance: int, heads: int, seed: int) -> None:
     torch.manual_seed(seed)
-    size, width, tokens = 3, 5, 1 + grid[0] * grid[1]
-    layers = [nn.Linear(width, heads * size) for _ in range(3)]
-    attention = RelativeAttention(*layers, nn.Linear(heads * size, width), size, grid, distance).double()
-    for positions in (attention.key_positions, attention.value_positions):
-        nn.init.normal_(positions.vertical)
-        nn.init.normal_(positions.horizontal)
-    x = torch.randn(2, tokens, width, dtype=torch.float64, requires_grad=True)
-    to_keys, to_values = (
-        vectors(positions.vertical, positions.horizontal, grid)
-        for positions in (attention.key_positions, attention.value_positions)
-    )
-    every = [layer(x).split(size, -1) for layer in layers]
-    heads_by_hand = [attend(q, k, v, to_keys, to_values) for q, k, v in zip(*every, strict=True)]
-    expected, found = attention.project(torch.cat(heads_by_hand, -1)), attention(x)
+    size, tokens = 3, 1 + grid[0] * grid[1]
+    product = RelativeDotProduct(grid, size, distance).double()
+    for table in product.parameters():
+        nn.init.normal_(table)
+    heads_of = [torch.randn(2, heads, tokens, size, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    pairs = [vectors(positions.vertical, positions.horizontal, grid) for positions in (product.keys, product.values)]
+    expected = torch.stack([attend(*(x[:, i] for x in heads_of), *pairs) for i in range(heads)], 1)
+    found = product(*heads_of)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
-    inputs = [x, *attention.parameters()]
+    inputs = [*heads_of, *product.parameters()]
     for ours, theirs in zip(
         torch.autograd.grad(found.square().sum(), inputs),
         torch.autograd.grad(expected.square().sum(), inputs),

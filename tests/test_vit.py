@@ -52,7 +52,7 @@ def by_hand(net: nn.Module, x: Tensor, embed: int, heads: list[int], ratios: lis
 
     def attention(x: Tensor, name: str, heads: int) -> Tensor:
         query, key, value = (linear(x, f"{name}.{part}", heads * 4) for part in ("query", "key", "value"))
-        to_keys, to_values = (positions(f"{name}.{part}_positions") for part in ("key", "value"))
+        to_keys, to_values = (positions(f"{name}.attend.{part}") for part in ("keys", "values"))
         columns = [slice(4 * i, 4 * i + 4) for i in range(heads)]
         mixed = [attend(query[..., c], key[..., c], value[..., c], to_keys, to_values) for c in columns]
         return linear(torch.cat(mixed, -1), f"{name}.project", embed)

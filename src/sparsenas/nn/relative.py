@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sparsenas.nn.transformer import Attention
-
 
 class RelativePositions(nn.Module):
     """The vectors of a grid, from two tables. Entry 0 of both is for pairs with the class token.
@@ -50,43 +48,29 @@ def _entries(places: Tensor, count: int, distance: int) -> Tensor:
     return F.pad(steps + distance + 1, (0, 0, 1, 0))
 
 
-class RelativeAttention(Attention):
-    """``Attention`` with relative positions, which all heads share.
+class RelativeDotProduct(nn.Module):
+    """``DotProduct`` with relative positions, which all heads share.
 
-    The vector of query and key is added to the key where they are compared, and to the value that the query reads.
+    The vector of query and key is added to the key where they are compared, and another to the value that is read.
     No vector of a pair is ever made: there is one product with the vectors to each row and column, for all tokens at
     once, in place of one with those to each token.
 
     Args:
-        query: as in ``Attention``, and so are ``key``, ``value``, ``project`` and ``size``.
-        key: see ``query``.
-        value: see ``query``.
-        project: see ``query``.
-        size: see ``query``.
         grid: rows and columns of the tokens that follow the class token.
+        size: channels of a head.
         distance: the largest distance that has a vector of its own.
     """
 
-    def __init__(
-        self,
-        query: nn.Module,
-        key: nn.Module,
-        value: nn.Module,
-        project: nn.Module,
-        size: int,
-        grid: tuple[int, int],
-        distance: int,
-    ) -> None:
-        super().__init__(query, key, value, project, size)
+    def __init__(self, grid: tuple[int, int], size: int, distance: int) -> None:
+        super().__init__()
         self.grid = grid
-        self.key_positions = RelativePositions(grid, size, distance)
-        self.value_positions = RelativePositions(grid, size, distance)
+        self.keys, self.values = RelativePositions(grid, size, distance), RelativePositions(grid, size, distance)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        query = query * self.size**-0.5
-        to_lines = torch.einsum("bhnd,nld->bhnl", query, self.key_positions())
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        query = query * query.shape[-1] ** -0.5
+        to_lines = torch.einsum("bhnd,nld->bhnl", query, self.keys())
         weights = (query @ key.mT + self._over_pairs(to_lines)).softmax(-1)
-        positions = torch.einsum("bhnl,nld->bhnd", self._over_lines(weights), self.value_positions())
+        positions = torch.einsum("bhnl,nld->bhnd", self._over_lines(weights), self.values())
         return weights @ value + positions
 
     def _over_pairs(self, lines: Tensor) -> Tensor:

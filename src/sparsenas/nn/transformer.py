@@ -37,19 +37,26 @@ class Attention(nn.Module):
         value: see ``query``.
         project: a layer from the channels of the heads to those of the tokens.
         size: channels of a head.
+        attend: from queries, keys and values, of shape (batch, heads, tokens, size), to what each query reads.
     """
 
-    def __init__(self, query: nn.Module, key: nn.Module, value: nn.Module, project: nn.Module, size: int) -> None:
+    def __init__(
+        self, query: nn.Module, key: nn.Module, value: nn.Module, project: nn.Module, size: int, attend: nn.Module
+    ) -> None:
         super().__init__()
         self.query, self.key, self.value, self.project, self.size = query, key, value, project, size
+        self.attend = attend
 
     def forward(self, x: Tensor) -> Tensor:
         heads = [layer(x).unflatten(2, (-1, self.size)).transpose(1, 2) for layer in (self.query, self.key, self.value)]
         y: Tensor = self.project(self.attend(*heads).transpose(1, 2).flatten(2))
         return y
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """What each token of each head reads. All tensors have the shape (batch, heads, tokens, size)."""
+
+class DotProduct(nn.Module):
+    """Attention by scaled products of queries and keys."""
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(query, key, value)
 
 

@@ -11,8 +11,8 @@ from sparsenas.core.elastic import Expansion, SliceConv2d, SliceLinear, Width
 from sparsenas.core.elastic_tokens import SliceLayerNorm, SliceTokens
 from sparsenas.errors import UserError
 from sparsenas.nn.blocks import DropPath, Residual
-from sparsenas.nn.relative import RelativeAttention, RelativePositions
-from sparsenas.nn.transformer import Attention, ClassToken, Patches, PatchMean
+from sparsenas.nn.relative import RelativeDotProduct, RelativePositions
+from sparsenas.nn.transformer import Attention, ClassToken, DotProduct, Patches, PatchMean
 
 
 def vit(
@@ -71,7 +71,8 @@ def vit(
         name, drop = f"block{number}", (number - 1) / max(1, depths[-1] - 1)
         inner = Width(f"{name}.heads", [head_size * n for n in heads], [str(n) for n in heads])
         middle = Expansion(f"{name}.ratio", width, ratios)
-        attention = _attention(width, inner, head_size, (side, distance) if relative else None)
+        attend = RelativeDotProduct(side, head_size, distance) if relative else DotProduct()
+        attention = _attention(width, inner, head_size, attend)
         block = nn.Sequential(_branch(width, drop, attention), _branch(width, drop, *_mlp(width, middle)))
         layers.append(OptionalBlock("depth", depths, number, block) if number > depths[0] else block)
     reads = PatchMean() if pool == "mean" else ClassToken()
@@ -95,10 +96,9 @@ def _branch(width: Width, drop: float, *layers: nn.Module) -> nn.Module:
     return Residual(nn.Sequential(SliceLayerNorm(width), *layers, DropPath(share=drop)))
 
 
-def _attention(width: Width, inner: Width, size: int, positions: tuple[tuple[int, int], int] | None) -> nn.Module:
+def _attention(width: Width, inner: Width, size: int, attend: nn.Module) -> nn.Module:
     query, key, value = (SliceLinear(width, inner) for _ in range(3))
-    parts = query, key, value, SliceLinear(inner, width), size
-    return Attention(*parts) if positions is None else RelativeAttention(*parts, *positions)
+    return Attention(query, key, value, SliceLinear(inner, width), size, attend)
 
 
 def _mlp(width: Width, middle: Expansion) -> tuple[nn.Module, ...]:
