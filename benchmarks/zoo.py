@@ -4,13 +4,15 @@
 
 Needs ``pip install --no-deps pytorchcv timm torchvision transformers`` and what those import. Weights are random.
 For each network: full size equals the original; random architectures equal their derived networks; costs equal those
-counted by hooks; the smallest one runs.
+counted by hooks; the smallest one runs. With ``--onnx 90`` the smallest derived network and a random one are exported
+to ONNX for any batch size, and give in ONNX Runtime what they give in PyTorch; 90 seconds are the limit.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import time
 import traceback
 import warnings
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -28,7 +31,8 @@ import sparsenas
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs.layer import COSTS
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, first_line
+from sparsenas.exporting import onnx_feeds, onnx_model
 from sparsenas.opening.opened import OpenedNetwork
 
 CIFAR = (
@@ -96,8 +100,8 @@ def _torchvision(name: str) -> tuple[nn.Module, Tensor]:
     return torchvision.models.get_model(name, weights=None), torch.randn(1, 3, 224, 224)
 
 
-def check(net: nn.Module, x: Tensor, archs: int) -> dict[str, Any]:
-    """What was opened, and the largest differences between what must be equal."""
+def check(net: nn.Module, x: Tensor, archs: int, onnx: int) -> dict[str, Any]:
+    """What was opened, and the largest differences between what must be equal; with ``onnx`` seconds for ONNX files."""
     start = time.perf_counter()
     space = sparsenas.open(net.eval(), x)
     seconds = time.perf_counter() - start
@@ -121,6 +125,7 @@ def check(net: nn.Module, x: Tensor, archs: int) -> dict[str, Any]:
         "flops": told[1]["flops"],
         "smallest": round(told[0]["flops"] / told[1]["flops"], 4),
         "closed": _reasons(space),
+        **(_onnx([sparsenas.derive(space, arch.gates()) for arch in (smallest, sampled[0])], x, onnx) if onnx else {}),
     }
 
 
@@ -133,7 +138,47 @@ def _difference(space: OpenedNetwork, arch: Arch, x: Tensor) -> float:
 
 
 def _relative(one: Tensor, other: Tensor) -> float:
-    return float((one - other).abs().max() / other.abs().max().clamp(min=1e-12))
+    return float((one - other).abs().max() / other.abs().max().clamp(min=1e-37))
+
+
+def _onnx(nets: list[nn.Module], x: Tensor, seconds: int) -> dict[str, Any]:
+    """The largest difference between networks and their ONNX files, on two inputs, or why there is none."""
+    batch, start = torch.cat([x, torch.randn_like(x)]), time.perf_counter()
+    signal.alarm(seconds)
+    try:
+        onnx = max(_exported_difference(net.eval(), batch) for net in nets)
+    except _TimedOut:
+        return {"onnx_failed": f"not within {seconds} s"}
+    except Exception as error:  # an exporter raises whatever it likes
+        return {"onnx_failed": _first_cause(error)[:200]}
+    finally:
+        signal.alarm(0)
+    return {"onnx": onnx, "onnx_seconds": round(time.perf_counter() - start, 1)}
+
+
+def _first_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def _exported_difference(net: nn.Module, batch: Tensor) -> float:
+    """Between a network and its ONNX file of any batch size."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    model = onnx_model(net, batch, any_batch=True)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    found = session.run(None, onnx_feeds([given.name for given in session.get_inputs()], batch))[0]
+    with torch.no_grad():
+        return _relative(torch.from_numpy(found), _logits(net(batch)))
+
+
+class _TimedOut(BaseException):
+    """Exporters catch every ``Exception`` and try another way."""
+
+
+def _time_out(*_: object) -> None:
+    raise _TimedOut
 
 
 def _logits(output: Any) -> Tensor:
@@ -162,7 +207,7 @@ def _reasons(space: OpenedNetwork) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: -item[1])[:3])
 
 
-def lines(wanted: list[str], archs: int) -> Iterator[dict[str, Any]]:
+def lines(wanted: list[str], archs: int, onnx: int) -> Iterator[dict[str, Any]]:
     """The result of each network."""
     for name in wanted:
         torch.manual_seed(0)
@@ -172,7 +217,7 @@ def lines(wanted: list[str], archs: int) -> Iterator[dict[str, Any]]:
             yield {"name": name, "missing": f"{type(error).__name__}: {error}"[:120]}
             continue
         try:
-            yield {"name": name, **check(net, x, archs)}
+            yield {"name": name, **check(net, x, archs, onnx)}
         except UserError as error:
             yield {"name": name, "refused": str(error)[:200]}
         except Exception as error:
@@ -182,16 +227,18 @@ def lines(wanted: list[str], archs: int) -> Iterator[dict[str, Any]]:
 
 def table(results: list[dict[str, Any]]) -> str:
     """The results as a table of Markdown."""
-    head = "network", "under choice", "choices", "smallest", "s", "full size", "architectures", "costs", "closed"
+    head = ("network", "under choice", "choices", "smallest", "s", "full size")
+    head = (*head, "architectures", "ONNX", "costs", "closed")
     rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for r in results:
         if "share" not in r:
             said = next(r[key] for key in ("missing", "refused", "crashed") if key in r)
-            rows.append(f"| {r['name']} | - | - | - | - | - | - | - | {said} |")
+            rows.append(f"| {r['name']} | - | - | - | - | - | - | - | - | {said} |")
             continue
         closed = "; ".join(f"{count}: {reason}" for reason, count in r["closed"].items())
         cells = [f"{r['share']:.0%}", r["choices"], f"{r['smallest']:.1%}", f"{r['seconds']:.1f}"]
-        cells += [f"{r['full']:.0e}", f"{r['archs']:.0e}", "equal" if r["costs"] else "DIFFER", closed]
+        onnx = f"{r['onnx']:.0e}" if "onnx" in r else r.get("onnx_failed", "-")
+        cells += [f"{r['full']:.0e}", f"{r['archs']:.0e}", onnx, "equal" if r["costs"] else "DIFFER", closed]
         rows.append(f"| {r['name']} | {' | '.join(map(str, cells))} |")
     return "\n".join(rows)
 
@@ -202,13 +249,15 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--out", default="zoo.jsonl")
     parser.add_argument("--archs", type=int, default=ARCHS)
+    parser.add_argument("--onnx", type=int, default=0, metavar="SECONDS", help="for the ONNX files of one network")
     options = parser.parse_args()
+    signal.signal(signal.SIGALRM, _time_out)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     out = Path(options.out)
     done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     wanted = [name for name in options.names or names() if name not in {result["name"] for result in done}]
-    for result in lines(wanted, options.archs):
+    for result in lines(wanted, options.archs, options.onnx):
         done.append(result)
         with out.open("a") as file:
             file.write(json.dumps(result) + "\n")

@@ -128,6 +128,54 @@ class Transformer(nn.Module):
         return self.head(self.norms[2](x)[:, 0])
 
 
+class WindowAttention(nn.Module):
+    """Attention within windows of 2x2, with a bias for each head and each distance."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.size = heads, channels // heads
+        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
+        self.table = nn.Parameter(torch.randn(9, heads))
+        y, x = torch.arange(4) // 2, torch.arange(4) % 2
+        self.register_buffer("index", (3 * (y[:, None] - y + 1) + x[:, None] - x + 1).flatten(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = (*x.shape[:-1], self.heads, self.size)
+        q, k, v = (layer(x).view(tokens).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        bias = self.table[self.index].view(4, 4, -1).permute(2, 0, 1)
+        mixed = F.scaled_dot_product_attention(q, k, v, bias[None])
+        return self.out(mixed.transpose(1, 2).reshape(*x.shape[:-1], -1))
+
+
+class WindowBlock(nn.Module):
+    """Residual: attention on an image, then an MLP on its tokens."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.attention, self.norm = WindowAttention(channels, heads), nn.LayerNorm(channels)
+        self.mlp = nn.Sequential(nn.Linear(channels, 64), nn.GELU(), nn.Linear(64, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, height, width, channels = x.shape
+        windows = x.view(n, height // 2, 2, width // 2, 2, channels).transpose(2, 3)
+        attended = self.attention(windows.reshape(-1, 4, channels)).view(windows.shape).transpose(2, 3)
+        x = x + attended.reshape(x.shape)
+        tokens = x.view(n, -1, channels)
+        return (tokens + self.mlp(self.norm(tokens))).view(n, height, width, channels)
+
+
+class Windows(nn.Module):
+    """Swin: patches, and blocks of attention within windows."""
+
+    def __init__(self, channels: int = 32, heads: int = 4) -> None:
+        super().__init__()
+        self.patches, self.head = nn.Conv2d(1, channels, 2, 2), nn.Linear(channels, 10)
+        self.blocks = nn.Sequential(WindowBlock(channels, heads), WindowBlock(channels, heads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.blocks(self.patches(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
 class Words(nn.Module):
     """An embedding, and PyTorch's own attention, which stays as it is."""
 
@@ -274,6 +322,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "mobile": (Mobile, lambda: torch.randn(IMAGE)),
     "shuffle": (Shuffle, lambda: torch.randn(IMAGE)),
     "transformer": (Transformer, lambda: torch.randn(IMAGE)),
+    "windows": (Windows, lambda: torch.randn(IMAGE)),
     "reduced": (Reduced, lambda: torch.randn(IMAGE)),
     "standardized": (Standardized, lambda: torch.randn(IMAGE)),
     "words": (Words, lambda: torch.randint(20, (2, 5))),

@@ -190,7 +190,9 @@ class Taking(nn.Module):
 
 
 def test_blocks_that_give_tuples_stay() -> None:
-    assert list(choices(sparsenas.open(Taking(), torch.randn(3, 8)))) == ["block.inner"]
+    space = sparsenas.open(Taking(), torch.randn(3, 8))
+    assert list(choices(space)) == ["block.inner"]
+    assert space.coverage.closed["block.depth"] == "the block does not return a tensor"
 
 
 def test_kernels_are_cut_to_their_middle() -> None:

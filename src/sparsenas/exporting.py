@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from msgspec.structs import replace
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sparsenas.errors import UserError, check_extra, first_line, told
 from sparsenas.nn.onnx_integers import OPSET, with_integer_weights
@@ -125,7 +126,8 @@ def _any_batch(net: nn.Module, example: Tree) -> dict[str, Any]:
 def onnx_model(net: nn.Module, example: Tree, any_batch: bool = False) -> bytes:
     """The ONNX model of a network for inputs like ``example``; the number of examples may vary with ``any_batch``."""
     args, kwargs = arguments(net, example)
-    with quiet():
+    # Taken apart, attention has other strides than from a fused kernel: views that were traced with those would fail.
+    with quiet(), sdpa_kernel(SDPBackend.MATH):
         varying = _any_batch(net, example) if any_batch else None
         opset = OPSET if _has_bits(net) else None
         program = torch.onnx.export(

@@ -9,8 +9,10 @@ from torch import Tensor, fx, nn
 from sparsenas.opening.capture import Captured, owners, shape
 from sparsenas.opening.flow import Flow, name_of
 
-PASSING = {"add", "add_", "relu", "relu_", "dropout", "gelu", "relu6", "relu6_", "clone", "contiguous"}
-"""Operations through which a residual path may lead."""
+PASSING = {
+    *("add", "add_", "relu", "relu_", "dropout", "gelu", "relu6", "relu6_", "clone", "contiguous", "view", "reshape"),
+}
+"""Operations through which a residual path may lead: they keep the order of the elements."""
 
 
 def residual_blocks(flow: Flow, net: nn.Module) -> list[str]:

@@ -31,6 +31,8 @@ class Captured:
     """Parameters, buffers and constants by name."""
     with_more: frozenset[str]
     """The paths of the modules that are called otherwise than with one argument by its place."""
+    no_tensor: frozenset[str]
+    """The paths of the modules that return anything but one tensor."""
 
 
 def capture(net: nn.Module, example: Tree) -> Captured:
@@ -38,7 +40,7 @@ def capture(net: nn.Module, example: Tree) -> Captured:
     was_training, fast = net.training, torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     args, kwargs = arguments(net, map_tensors(Tensor.clone, example))
-    with_more, hooks = _noted_calls(net)
+    with_more, no_tensor, hooks = _noted_calls(net)
     try:
         with torch.no_grad():
             program = torch.export.export(net.eval(), args, kwargs, strict=False)
@@ -60,22 +62,25 @@ def capture(net: nn.Module, example: Tree) -> Captured:
     constants = {**signature.inputs_to_lifted_tensor_constants}
     known: dict[str, Tensor] = dict((*net.named_parameters(), *net.named_buffers()))
     known |= {name: value for name, value in program.constants.items() if isinstance(value, Tensor)}
-    return Captured(program.graph, {**named, **constants}, known, frozenset(with_more))
+    return Captured(program.graph, {**named, **constants}, known, frozenset(with_more), frozenset(no_tensor))
 
 
-def _noted_calls(net: nn.Module) -> tuple[set[str], list[RemovableHandle]]:
-    """Notes the modules that are called otherwise than with one argument by its place, until the hooks are removed."""
-    found: set[str] = set()
+def _noted_calls(net: nn.Module) -> tuple[set[str], set[str], list[RemovableHandle]]:
+    """Notes ``with_more`` and ``no_tensor`` of ``Captured``, until the hooks are removed."""
+    with_more, no_tensor = set[str](), set[str]()
 
     def noted(path: str) -> Callable[..., None]:
-        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             if len(args) != 1 or kwargs:
-                found.add(path)
+                with_more.add(path)
+            if not isinstance(output, Tensor):
+                no_tensor.add(path)
 
         return note
 
     inner = [(path, module) for path, module in net.named_modules(remove_duplicate=False) if path]
-    return found, [module.register_forward_pre_hook(noted(path), with_kwargs=True) for path, module in inner]
+    hooks = [module.register_forward_hook(noted(path), with_kwargs=True) for path, module in inner]
+    return with_more, no_tensor, hooks
 
 
 def _failure(net: nn.Module, example: Tree, error: Exception) -> UserError:

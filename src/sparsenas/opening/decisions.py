@@ -57,8 +57,9 @@ def find_decisions(flow: Flow) -> list[Decision]:
 
 
 def _producer(flow: Flow, keys: list[Key], signature: tuple[tuple[int, int], ...]) -> tuple[Key, int]:
-    """The first parameter whose outputs the units are, and its channels for each."""
+    """The first parameter whose outputs the units are, and its channels for each. Layers come first."""
     made = [(keys[i], count) for i, count in signature if keys[i] not in flow.inputs]
+    made.sort(key=lambda key_count: key_count[0] in flow.loose)
     return made[0] if made else (keys[signature[0][0]], signature[0][1])
 
 

@@ -50,6 +50,8 @@ class Flow:
     """The numbers along a dimension of a parameter or buffer, by its name."""
     inputs: set[tuple[str, int]] = field(default_factory=set)
     """Those dimensions of weights along which a layer reads its input."""
+    loose: set[tuple[str, int]] = field(default_factory=set)
+    """Those dimensions of parameters and buffers that are used outside a layer."""
     whole_groups: dict[str, int] = field(default_factory=dict)
     """Layers whose groups are cut as a whole: the number of their groups, by the path of the module."""
     normalized: dict[tuple[str, int], Tensor] = field(default_factory=dict)
@@ -114,6 +116,7 @@ class Flow:
         dim = wide[0] if len(wide) == 1 else 1 if len(sizes) == 4 and sizes[1] > 1 else wide[-1]
         if (name, dim) not in self.dims:
             self.note(name, dim, self.numbers.fresh(sizes[dim]))
+            self.loose.add((name, dim))
         return along(self.dims[name, dim], dim, sizes)
 
 

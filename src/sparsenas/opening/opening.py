@@ -32,6 +32,8 @@ from sparsenas.opening.walk import walk
 IMAGE = 3
 """Dimensions of one image: channels, height, width."""
 SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+NO_TENSOR = "the block does not return a tensor"
+"""Why a block stays whose output its input cannot stand for."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +128,15 @@ class _Draft:
     """One attempt to open a network, without the choices that are closed."""
 
     def __init__(self, net: nn.Module, example: Tree, flow: Flow, options: Options, closed: Mapping[str, str]) -> None:
-        self.net, self.example, self.flow, self.options, self.closed = net, example, flow, options, closed
+        self.net, self.example, self.flow, self.options = net, example, flow, options
         self.found = [d for d in find_decisions(flow) if d.name not in closed and len(_counts(d, options)) > 1]
         frozen = frozen_names((n for n, _ in net.named_modules()), options.freeze)
         kernels = large_kernels(net) if options.kernels and not options.groups else []
         self.kernels = [k for k in kernels if f"{k.path}.kernel" not in closed and k.path not in frozen]
         blocks = residual_blocks(flow, net) if options.depth and not options.groups else []
-        self.blocks = [path for path in blocks if f"{path}.depth" not in closed and path not in frozen]
+        whole = {f"{path}.depth": NO_TENSOR for path in blocks if path in flow.captured.no_tensor}
+        self.closed = {**closed, **whole}
+        self.blocks = [path for path in blocks if f"{path}.depth" not in self.closed and path not in frozen]
         self.place = Places(flow.numbers.labels(), dict(enumerate(self.found))).of
         self.scores: dict[int, Vector] = {}
         self.tensors: dict[str, Tensor] = {**dict(net.named_parameters()), **dict(net.named_buffers())}
