@@ -68,7 +68,7 @@ def test_the_supernet_has_the_weights_of_the_file(whole: Path) -> None:
 def test_results_have_the_original(whole: Path) -> None:
     results = read(whole, "results.json")
     original = results["original"]
-    assert original["arch"]["scale"] == "8"  # type: ignore[index]
+    assert original["arch"]["stem"] == "8"  # type: ignore[index]
     assert original["costs"]["params"] == sum(p.numel() for p in small().parameters())  # type: ignore[index]
     assert results["retrained"]["inherit"] is True  # type: ignore[index]
     net, data = small(), open_task(whole, torch.device("cpu"), ["opening_nets:small"]).task.data
