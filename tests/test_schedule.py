@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from kornia.augmentation.auto import RandAugment
 from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
@@ -19,6 +20,7 @@ from sparsenas.commands.run import run
 from sparsenas.commands.search import search
 from sparsenas.costs import Budget, parse_budgets
 from sparsenas.data import Target, cutout, digits, erased, rand_augment
+from sparsenas.data.transforms import _operations
 from sparsenas.errors import UserError
 from sparsenas.job.flags.parse import parse
 from sparsenas.job.flags.sources import RECIPES, shipped
@@ -107,6 +109,21 @@ def test_rand_augment_keeps_images_images(channels: int) -> None:
         assert 0 <= seen[-1].min() <= seen[-1].max() <= 1
     assert torch.equal(seen[0], seen[-1])
     assert len({float(changed.sum()) for changed in seen}) > 8
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_operations_of_a_small_magnitude_change_little(sign: int) -> None:
+    torch.manual_seed(0)
+    x = functional.interpolate(torch.rand(16, 3, 4, 4), size=(16, 16), mode="bilinear")
+
+    def changes(magnitude: int) -> dict[str, float]:
+        every = _operations(magnitude / 10, sign, 3)
+        return {op[0][0]: float((RandAugment(1, 3 * magnitude, policy=[op])(x) - x).abs().mean()) for op in every}
+
+    small, middle, large = (changes(magnitude) for magnitude in (1, 5, 9))
+    assert len(small) == 13
+    assert all(small[name] <= middle[name] <= large[name] for name in small)
+    assert max(small.values()) < 0.08
 
 
 def test_rand_augment_follows_the_augmentation_of_the_data() -> None:

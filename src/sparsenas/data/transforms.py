@@ -43,15 +43,41 @@ def color_jitter(jitter: float) -> list[nn.Module]:
 
 
 def rand_augment(magnitude: int, channels: int) -> nn.Module:
-    """RandAugment (Cubuk et al., 2020): two operations, drawn for each batch, of a magnitude of 1 to 9.
+    """RandAugment (Cubuk et al., 2020): two of its operations, drawn for each batch, of a magnitude of 1 to 9.
 
-    Images with other than three channels keep their colours: the operation that changes them is left out.
+    The larger the magnitude, the larger the change. Colour, contrast, brightness and sharpness become more in half of
+    the batches, less in the others. Images with other than three channels keep their colours: the operation that
+    changes them is left out.
     """
     from kornia.augmentation.auto import RandAugment
-    from kornia.augmentation.auto.rand_augment.rand_augment import default_policy
 
-    policy = [choice for choice in default_policy if channels == 3 or choice[0][0] != "color"]
-    return RandAugment(2, 3 * magnitude, policy=policy)  # its own scale ends at 30
+    # Kornia's own scale ends at 30. Its own ranges of colours go from less to more, so that 15 changes nothing.
+    policies = [_operations(magnitude / 10, sign, channels) for sign in (1, -1)]
+    return OneOf(*(RandAugment(2, 3 * magnitude, policy=policy) for policy in policies))
+
+
+def _operations(strength: float, sign: int, channels: int) -> list[list[tuple[str, float, float | None]]]:
+    """The operations, each with the range of what it does; those with both ends alike do that."""
+    factor, added = 1 + sign * 0.9 * strength, 1 + sign * 0.5 * strength
+    fixed = {"contrast": factor, "sharpness": factor, "brightness": added, "solarize": 1 - strength}
+    fixed |= {"color": factor} if channels == 3 else {}
+    both_ways = {"rotate": 30.0, "shear_x": 0.3, "shear_y": 0.3, "translate_x": 0.1, "translate_y": 0.1}
+    ranges = {"auto_contrast": (0.0, 1.0), "equalize": (0.0, 1.0), "posterize": (4.0, 8.0)}
+    ranges |= {name: (value, value) for name, value in fixed.items()}
+    ranges |= {name: (-most, most) for name, most in both_ways.items()}
+    return [[(name, *ends)] for name, ends in ranges.items()]
+
+
+class OneOf(nn.Module):
+    """Each batch goes through one of several modules, drawn uniformly."""
+
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__()
+        self.choices = nn.ModuleList(modules)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.choices[int(torch.randint(len(self.choices), ()))](x)
+        return y
 
 
 def erased(x: Tensor, probability: float) -> Tensor:
