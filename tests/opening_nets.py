@@ -108,15 +108,33 @@ class Attention(nn.Module):
         return self.out((weights @ v).transpose(1, 2).reshape(n, tokens, self.heads * self.size))
 
 
+class Dividing(Attention):
+    """Divides the channels that it reads by its heads, as many do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, tokens, channels = x.shape
+        divided = self.qkv(x).reshape(n, tokens, 3, self.heads, channels // self.heads)
+        q, k, v = divided.permute(2, 0, 3, 1, 4).unbind(0)
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, tokens, channels))
+
+
+class FourHeads(Attention):
+    """Has its heads in its code."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).reshape(*x.shape[:2], 3, 4, 8).permute(2, 0, 3, 1, 4).unbind(0)
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
 class Transformer(nn.Module):
     """Patches, a class token, positions, attention, layer norms."""
 
-    def __init__(self, channels: int = 32, heads: int = 4) -> None:
+    def __init__(self, channels: int = 32, heads: int = 4, attention: type[Attention] = Attention) -> None:
         super().__init__()
         self.patches = nn.Conv2d(1, channels, 2, 2)
         self.token, self.places = nn.Parameter(torch.randn(1, 1, channels)), nn.Parameter(torch.randn(1, 17, channels))
         self.norms = nn.ModuleList([nn.LayerNorm(channels) for _ in range(3)])
-        self.attention = Attention(channels, heads)
+        self.attention = attention(channels, heads)
         self.mlp = nn.Sequential(nn.Linear(channels, 64), nn.GELU(), nn.Linear(64, channels))
         self.head = nn.Linear(channels, 10)
 

@@ -50,14 +50,6 @@ def guess_sizes(flow: Flow, net: nn.Module, place: Callable[[Tensor], Positions]
     return list(found.values())
 
 
-def tie_attention(flow: Flow, net: nn.Module) -> None:
-    """The channels that PyTorch's own attention reads are those of its heads: its code takes them for as many."""
-    for path, module in net.named_modules():
-        inner, read = (flow.dims.get((f"{path}.in_proj_weight", dim)) for dim in (0, 1))
-        if isinstance(module, nn.MultiheadAttention) and inner is not None and read is not None:
-            flow.numbers.unite(inner.view(3, -1), read)
-
-
 def _sizes(counted: Counted, parts: tuple[Positions, ...], module: nn.Module) -> Iterator[tuple[Size, bool]]:
     """The attributes that match, and whether they are the number itself."""
     sizes = [len(ids) for ids in counted.parts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,7 +17,7 @@ from sparsenas.nn.tree import Tree, map_tensors, tensors
 from sparsenas.opening.blocks import residual_blocks
 from sparsenas.opening.capture import capture
 from sparsenas.opening.choices import Block, Decider, Groups, Units
-from sparsenas.opening.counts import guess_sizes, tie_attention
+from sparsenas.opening.counts import guess_sizes
 from sparsenas.opening.coverage import Coverage
 from sparsenas.opening.decisions import Decision, Places, find_decisions
 from sparsenas.opening.flow import Flow
@@ -26,6 +26,7 @@ from sparsenas.opening.kernels import Kernel, large_kernels
 from sparsenas.opening.names import frozen_names
 from sparsenas.opening.opened import Cut, OpenedNetwork
 from sparsenas.opening.sizes import Size, layer_sizes
+from sparsenas.opening.ties import Tie, attention_ties, tie_attention
 from sparsenas.opening.verify import findings, runner
 from sparsenas.opening.walk import walk
 
@@ -104,6 +105,8 @@ def opened_with(net: nn.Module, example: Tree, options: Options) -> OpenedNetwor
         told = findings(opened, example)
         if not told.known():
             break
+        if draft.tie_heads(told.bad):
+            continue
         closed |= told.bad
         for names in told.bound:
             if not draft.unite(names):
@@ -148,6 +151,25 @@ class _Draft:
         for part in labels[1:] if fits else ():
             self.flow.numbers.unite(labels[0], part)
         return fits
+
+    def tie_heads(self, failed: Collection[str]) -> bool:
+        """Cuts heads together with the channels that they come from, if the network then runs; whether it does."""
+        labels = {label for decision in self.found if decision.name in failed for label in decision.labels}
+        ties = attention_ties(self.flow, self.net, labels)
+        if not ties:
+            return False
+        before = copy.deepcopy(self.flow.numbers)
+        for one, other in ties:
+            self.flow.numbers.unite(one, other)
+        runs = not _Draft(self.net, self.example, self.flow, self.options, self.closed).fails(ties)
+        self.flow.numbers = self.flow.numbers if runs else before
+        return runs
+
+    def fails(self, ties: Sequence[Tie]) -> str:
+        """What goes wrong with the fewest of these numbers; nothing where none of them may be cut."""
+        opened, labels = self.opened(), {int(n) for heads, _ in ties for n in self.flow.numbers.of(heads).view(-1)}
+        names = [decision.name for decision in self.found if labels & {*decision.labels}]
+        return runner(opened, self.example)({name: opened.smallest()[name] for name in names})
 
     def opened(self) -> OpenedNetwork:
         """The search space."""

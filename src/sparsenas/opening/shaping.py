@@ -31,6 +31,11 @@ def same(flow: Flow, node: fx.Node) -> Tensor:
     return flow.ids(argument(node, 0, "self"))
 
 
+def made(flow: Flow, node: fx.Node) -> Tensor:
+    """A new tensor of a fixed shape, which has nothing of the first argument but its kind of numbers and its device."""
+    return fixed(shape(node))
+
+
 def moved(flow: Flow, node: fx.Node) -> Any:
     """Views and other moves of elements: the operation itself, on the companion."""
     assert callable(node.target)

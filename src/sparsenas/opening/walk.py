@@ -30,6 +30,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("layer_norm", "rms_norm"), layers.layer_norm),
     "embedding": layers.embedding,
     **dict.fromkeys(("cat", "concat"), shaping.concatenated),
+    **dict.fromkeys(("new_zeros", "new_ones", "new_full", "new_empty"), shaping.made),
     "stack": shaping.stacked,
     **dict.fromkeys(("split", "chunk", "split_with_sizes", "unbind", "unsafe_chunk", "unsafe_split"), shaping.parted),
     "index": shaping.taken,

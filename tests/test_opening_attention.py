@@ -1,4 +1,4 @@
-"""Attention within windows, opened: the heads of a table of biases are cut with those of the queries."""
+"""Attention, opened: heads are cut with their biases, and with the channels that the code takes for theirs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import sparsenas
-from opening_nets import IMAGE, Windows
-from sparsenas import Arch, CostTable, choices, derive
+from opening_nets import IMAGE, Dividing, FourHeads, Transformer, Windows
+from sparsenas import Arch, CostTable, choices, derive, set_gates
 from sparsenas.costs.layer import COSTS
 from sparsenas.exporting import onnx_model
 from sparsenas.opening.opened import OpenedNetwork
@@ -66,3 +66,24 @@ def test_onnx_files_of_any_batch_size_agree(space: OpenedNetwork, x: Tensor) -> 
     three = torch.cat([x, x[:1]])
     found = session.run(None, {session.get_inputs()[0].name: three.numpy()})[0]
     torch.testing.assert_close(torch.from_numpy(found), net(three), rtol=1e-4, atol=1e-5)
+
+
+def test_heads_are_cut_with_the_channels_that_the_code_divides_among_them(x: Tensor) -> None:
+    torch.manual_seed(0)
+    space = sparsenas.open(Transformer(attention=Dividing).eval(), x).eval()
+    assert {name: choice.options for name, choice in choices(space).items()} == {
+        "patches": ("8", "16", "24", "32"),
+        "mlp.0": ("16", "24", "32", "40", "48", "56", "64"),
+    }
+    assert not space.coverage.closed
+    for arch in archs(space):
+        plain = derive(space, arch.gates()).eval()
+        assert plain.patches.out_channels == 8 * plain.attention.heads
+        set_gates(space, arch.gates())
+        torch.testing.assert_close(space(x), plain(x), rtol=1e-5, atol=1e-5)
+
+
+def test_heads_in_the_code_close_nothing_else(x: Tensor) -> None:
+    space = sparsenas.open(Transformer(attention=FourHeads).eval(), x)
+    assert len(choices(space)["patches"].options) == 7
+    assert "attention.qkv" in space.coverage.closed
