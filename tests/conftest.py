@@ -2,6 +2,8 @@
 
 import gc
 import shutil
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from tests.made_once import MadeOnce, sharing
 from tests.real_runs import RealRun, make
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 torch.set_num_threads(1)
 settings.register_profile(
@@ -30,6 +33,14 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_table_of_onnx_operators() -> Iterator[None]:
+    """PyTorch builds it anew in each export, which takes a quarter of the time of a small network's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture(autouse=True)
