@@ -158,15 +158,8 @@ JOBS = {
         (*SEARCHED, "archs.jsonl"),
         "search",
     ),
-    "two processes": Job(
-        (*EVOLUTION, "--method.generations=2", "--search.epochs=3", "--devices=2"),
-        (lambda out: (out / "supernet.pt").exists(),),  # killed while it trains by another test
-        (*SEARCHED, "archs.jsonl"),
-        "search",
-        PYTHON,
-    ),
 }
-"""Every method and every stage, in one process and in two; the stages after the search are those of any method."""
+"""Every method and every stage; the stages after the search are those of any method."""
 
 
 def agree(job: Job, ours: Path, whole: Path) -> None:
@@ -206,20 +199,24 @@ def test_a_run_told_to_stop_says_so_and_ends_the_same(
     agree(job, out, whole("Ista"))
 
 
-def test_torchrun_restarts_after_one_process_was_killed(whole: Callable[[str], Path], tmp_path: Path) -> None:
-    two = JOBS["two processes"]
+def test_torchrun_restarts_after_one_of_two_processes_was_killed(made_once: MadeOnce, tmp_path: Path) -> None:
+    """Once while the supernet trains, and once while candidates are scored."""
+    moments = (after("supernet"), lambda out: (out / "supernet.pt").exists())
+    flags = (*EVOLUTION, "--method.generations=2", "--search.epochs=3")
+    files = (*SEARCHED, "archs.jsonl")
+    whole = made_once("uninterrupted two", Job((*flags, "--devices=2"), (), files, "search", PYTHON).finish)
     torchrun = (
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1", "--nproc-per-node=2",
-        "--max-restarts=2",
+        "--max-restarts=2", "-m", "sparsenas",
     )  # fmt: skip
-    job = Job(two.flags[:-1], two.moments, two.files, two.command, (*torchrun, "-m", "sparsenas"))
-    out = tmp_path / "elastic"
+    job, out = Job(flags, moments, files, "search", torchrun), tmp_path / "elastic"
     process = job.start(out)
-    wait(out, process, after("supernet"))
-    os.kill(max(_children(process.pid)), signal.SIGKILL)
+    for begun in moments:
+        wait(out, process, begun)
+        os.kill(max(_children(process.pid)), signal.SIGKILL)
     code, printed = process.rest()
     assert code == 0, printed
-    agree(job, out, whole("two processes"))
+    agree(job, out, whole)
 
 
 def _children(pid: int) -> list[int]:
