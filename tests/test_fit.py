@@ -132,7 +132,7 @@ FLAGS = [
     *("--space=dso", "--space.width=4", "--space.depth=1", "--space.share=true", "--method=dso", "--search.epochs=2"),
     *("--search.batch=256", "--retrain.batch=256", "--budget=flops<=200e3", "--baselines=1", "--accelerator=cpu"),
     *("--retrain.schedule=restarts", "--retrain.lr_end=1e-4", "--retrain.drop_path=0.5", "--retrain.auxiliary=0.4"),
-    *("--retrain.cutout=2", "--target.dropout=0.4", "--retrain.epochs=2", "--checkpoint_seconds=0"),
+    *("--retrain.cutout=2", "--target.dropout=0.4", "--retrain.epochs=2", "--checkpoint_seconds=0.5"),
 ]
 
 

@@ -136,14 +136,14 @@ JOBS = {
     ),
     "IstaOneStage": Job(
         (*SMALL_DARTS, "--method=ista_one_stage", "--search.drop_path=0.2", "--search.auxiliary=0.4"),
-        (after("supernet"), inside("supernet", 2)),
+        (inside("supernet", 2),),
         (*SEARCHED, "net.pt"),
         "search",
         seconds=0.6,
     ),
     "Dso": Job(
         (*SMALL_DSO, "--method.prune_every=1", "--method.pretrain=0.2", "--budget=flops<=200e3"),
-        (after("supernet"), after("supernet", 3)),
+        (after("supernet", 3),),
         SEARCHED,
         "search",
     ),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-ATOMS = (int, float, bool, str, type(None), torch.dtype, torch.device)
+ATOMS = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))
 """Types of values that need no copy."""
 
 
@@ -31,7 +31,9 @@ def copy_with(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
         reduced: Any = module.__reduce_ex__(2)  # Python 3.10 has no __getstate__ of every object
         state = reduced[2]
         memo.setdefault(id(memo), []).append(state)  # alive while ids are compared, as copy.deepcopy does
-        copied.__dict__ = {name: _copy_value(value, memo) for name, value in state.items()}
+        copied.__dict__ = {
+            name: value if type(value) in ATOMS else _copy_value(value, memo) for name, value in state.items()
+        }
     return cast(nn.Module, memo[id(module)])
 
 
@@ -45,15 +47,17 @@ def _copied_by_state(kind: type[nn.Module]) -> bool:
 
 
 def _copy_value(value: Any, memo: dict[int, Any]) -> Any:
-    if type(value) in ATOMS or (type(value) is tuple and all(type(part) in ATOMS for part in value)):
+    kind = type(value)
+    if kind in ATOMS or (kind is tuple and ATOMS.issuperset(map(type, value))):
         return value
     if id(value) in memo:
         return memo[id(value)]
-    if type(value) is set and not value:
+    if kind is set and not value:
         return memo.setdefault(id(value), set())
-    if type(value) in (dict, OrderedDict):
-        memo[id(value)] = copied = type(value)()
-        copied.update((key, _copy_value(part, memo)) for key, part in value.items())
+    if kind is dict or kind is OrderedDict:
+        memo[id(value)] = copied = kind()
+        for key, part in value.items():
+            copied[key] = _copy_value(part, memo)
         return copied
     return copy_with(value, memo) if isinstance(value, nn.Module) else copy.deepcopy(value, memo)
 
