@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from nets import BOUNDS, SHAPE, op, random_dag, random_net, seeds, signature, unsettle, weighted
 from sparsenas.core.arch import Arch, every_arch, space_size
-from sparsenas.core.canonical import canonicalize, meta_skeleton
+from sparsenas.core.canonical import Canonicalizer, canonicalize
 from sparsenas.core.choice import Choice
 from sparsenas.core.dag import Dag
 from sparsenas.core.derive import Derivable, derive
@@ -188,11 +188,12 @@ def test_tidying_keeps_the_network(seed: int) -> None:
 
 @settings(max_examples=100)
 @given(seeds)
-def test_a_skeleton_tidies_as_the_network_does(seed: int) -> None:
-    net = random_net(seed)
-    arch = Arch.sample(choices(net), np.random.default_rng(seed))
-    assert not any(isinstance(module, nn.Conv2d | _BatchNorm) for module in meta_skeleton(net).modules())
-    assert canonicalize(meta_skeleton(net), arch) == canonicalize(net, arch)
+def test_many_are_tidied_as_one(seed: int) -> None:
+    net, rng = random_net(seed), np.random.default_rng(seed)
+    canonicalizer = Canonicalizer(net)
+    assert not any(isinstance(module, nn.Conv2d | _BatchNorm) for module in canonicalizer.net.modules())
+    for arch in [Arch.sample(choices(net), rng) for _ in range(3)]:
+        assert canonicalizer.canonicalize(arch) == canonicalize(net, arch)
 
 
 def test_tidying_leaves_the_network_answering_what_was_asked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from torch import nn
@@ -11,7 +12,7 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choice, Picks
 from sparsenas.core.derive import active_choices
-from sparsenas.core.gate import Gated, set_gates
+from sparsenas.core.gate import Gated, gated_modules, set_gates_of
 from sparsenas.nn.blocks import Concat, Sum
 
 
@@ -32,6 +33,24 @@ def representative(net: nn.Module, arch: Arch) -> Arch:
     return net.canonical(arch) if isinstance(net, Canonical) else canonicalize(net, arch)
 
 
+class Canonicalizer:
+    """Choices and wiring of a network, without weights: the architectures that stand for others, many times as fast."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = _skeleton(net)
+        self._gated = gated_modules(self.net)
+        self.has_a_rule = isinstance(self.net, Canonical)
+        """Whether the space has a rule of its own."""
+
+    def representative(self, arch: Arch) -> Arch:
+        """As the function ``representative``."""
+        return self.net.canonical(arch) if isinstance(self.net, Canonical) else self.canonicalize(arch)
+
+    def canonicalize(self, arch: Arch) -> Arch:
+        """As the function ``canonicalize``."""
+        return _canonicalized(self.net, self._gated, arch)
+
+
 def canonicalize(net: nn.Module, arch: Arch) -> Arch:
     """The canonical architecture of the same network: choices without effect keep their first options.
 
@@ -39,18 +58,22 @@ def canonicalize(net: nn.Module, arch: Arch) -> Arch:
     ``arch``. Two architectures of one network get the same canonical one, with one exception: a choice that must keep
     something (``least`` of 1) may keep a node that may be empty (``least`` of 0); then picks without effect may differ.
     """
-    live = _live(net, arch)
+    return _canonicalized(net, gated_modules(net), arch)
+
+
+def _canonicalized(net: nn.Module, gated: Sequence[Gated], arch: Arch) -> Arch:
+    live = _live(net, gated, arch)
     canonical = arch.replace({name: _canonical(choice, arch[name], live) for name, choice in arch.choices.items()})
     if canonical == arch:
         return arch
-    if _live(net, canonical) != live:
-        canonical = _replaced_one_by_one(net, arch, canonical)
-    set_gates(net, arch.gates())
+    if _live(net, gated, canonical) != live:
+        canonical = _replaced_one_by_one(net, gated, arch, canonical)
+    set_gates_of(gated, arch.gates())
     return canonical
 
 
-def meta_skeleton(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` for ``canonicalize``: choices and wiring, without weights."""
+def _skeleton(net: nn.Module) -> nn.Module:
+    """A copy of ``net``: choices and wiring, without weights."""
     small = copy.deepcopy(net).to("meta")
     for module in list(small.modules()):
         for name, child in module.named_children():
@@ -60,9 +83,9 @@ def meta_skeleton(net: nn.Module) -> nn.Module:
     return small
 
 
-def _live(net: nn.Module, arch: Arch) -> dict[str, set[int]]:
+def _live(net: nn.Module, gated: Sequence[Gated], arch: Arch) -> dict[str, set[int]]:
     """The picks that have an effect, by choice."""
-    set_gates(net, arch.gates())
+    set_gates_of(gated, arch.gates())
     live: defaultdict[str, set[int]] = defaultdict(set)
     for name, picks in active_choices(net):
         live[name].update(picks)
@@ -77,13 +100,13 @@ def _canonical(choice: Choice, picks: Picks, live: dict[str, set[int]]) -> Picks
     return tuple(sorted([*kept, *dead[: max(0, choice.least - len(kept))]]))
 
 
-def _replaced_one_by_one(net: nn.Module, arch: Arch, canonical: Arch) -> Arch:
+def _replaced_one_by_one(net: nn.Module, gated: Sequence[Gated], arch: Arch, canonical: Arch) -> Arch:
     """``arch`` with those picks of ``canonical`` that do not change the network; others would feed an empty node."""
-    live = _live(net, arch)
+    live = _live(net, gated, arch)
     while True:
         before = arch
         for name in arch.choices:
             candidate = arch.replace({name: canonical[name]})
-            arch = candidate if _live(net, candidate) == live else arch
+            arch = candidate if _live(net, gated, candidate) == live else arch
         if arch == before:
             return arch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -76,16 +76,25 @@ def unweighted(net: nn.Module) -> set[str]:
     return {m.choice.name for m in net.modules() if isinstance(m, Gated) and not m.takes_weights}
 
 
+def gated_modules(net: nn.Module) -> list[Gated]:
+    """The modules of a network that run a choice."""
+    return [module for module in net.modules() if isinstance(module, Gated)]
+
+
 def set_gates(net: nn.Module, gates: Gates) -> None:
     """Sets the gate of every choice in ``net``. Raises ``UserError`` when one is missing."""
+    set_gates_of(gated_modules(net), gates)
+
+
+def set_gates_of(modules: Iterable[Gated], gates: Gates) -> None:
+    """As ``set_gates``, for the modules of a network that were looked up before."""
     if not isinstance(gates, Mapping):
         raise UserError(f"gates: expected one for every choice, by name, got {type(gates).__name__}")
-    for module in net.modules():
-        if isinstance(module, Gated):
-            name = module.choice.name
-            if name not in gates:
-                raise UserError(f"gates: expected one for every choice, got none for {name!r}")
-            gate = gates[name]
-            if not isinstance(gate, Gate):
-                raise UserError(f"gates: expected a Gate for {name!r}, got {gate!r}; gates() of an Arch makes them")
-            module.gate = gate
+    for module in modules:
+        name = module.choice.name
+        if name not in gates:
+            raise UserError(f"gates: expected one for every choice, got none for {name!r}")
+        gate = gates[name]
+        if not isinstance(gate, Gate):
+            raise UserError(f"gates: expected a Gate for {name!r}, got {gate!r}; gates() of an Arch makes them")
+        module.gate = gate

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import Canonical, meta_skeleton, representative
+from sparsenas.core.canonical import Canonicalizer
 from sparsenas.core.choice import Choices
 from sparsenas.costs import Limits
 from sparsenas.costs.layer import as_number
@@ -22,11 +22,11 @@ from sparsenas.searching.population_evaluator import Scorer
 
 def architectures(limits: Limits) -> SearchProblem:
     """What a search may propose: legal architectures, one of all that are the same when trained."""
-    skeleton = meta_skeleton(limits.table.net)
+    canonicalizer = Canonicalizer(limits.table.net)
 
     def canonical(arch: Arch) -> Arch:
-        same = representative(skeleton, arch)
-        return arch if isinstance(skeleton, Canonical) and not limits.legal([same])[0] else same
+        same = canonicalizer.representative(arch)
+        return arch if canonicalizer.has_a_rule and not limits.legal([same])[0] else same
 
     return SearchProblem(
         limits.choices,

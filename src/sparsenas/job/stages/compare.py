@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import canonicalize, representative
+from sparsenas.core.canonical import Canonicalizer, canonicalize
 from sparsenas.costs import Limits
 from sparsenas.job.stages.retrain import NetworkTrainer
 from sparsenas.job.task import Task
@@ -89,15 +89,15 @@ def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
     costs = task.costs(best)
     lows = {cost: costs[cost] * (1 - COST_TOLERANCE) for cost in [b.cost for b in task.limits.budgets] or [SIZE]}
     highs = {} if task.limits.budgets else {SIZE: costs[SIZE] * (1 + COST_TOLERANCE)}
-    net, chosen = task.limits.table.net, list[Arch]()
-    taken = {representative(net, best)}
+    canonicalizer, chosen = Canonicalizer(task.limits.table.net), list[Arch]()
+    taken = {canonicalizer.representative(best)}
     for _ in range(count):
         arch = task.limits.draw(
-            rng, lambda a: _in_band(task.limits, a, lows, highs) and representative(net, a) not in taken
+            rng, lambda a: _in_band(task.limits, a, lows, highs) and canonicalizer.representative(a) not in taken
         )
         if arch is not None:
-            chosen.append(canonicalize(net, arch))
-            taken.add(representative(net, arch))
+            chosen.append(canonicalizer.canonicalize(arch))
+            taken.add(canonicalizer.representative(arch))
     return chosen
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import meta_skeleton, representative
+from sparsenas.core.canonical import Canonicalizer, representative
 from sparsenas.errors import UserError
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found
@@ -56,12 +56,12 @@ def read_known(task: Task, path: Path, columns: Sequence[str] = ()) -> Known:
 
 def known_archs(task: Task, path: Path, table: BenchmarkTable) -> Known:
     """The rows of a table that was read from ``path``. Raises ``UserError`` for those of another space."""
-    skeleton = meta_skeleton(task.limits.table.net)
+    canonicalizer = Canonicalizer(task.limits.table.net)
     try:
         archs = tuple(read_arch(task.choices, text) for text in table.archs)
     except UserError as error:
         raise UserError(f"{path}: expected architectures of the run's space: {error}") from error
-    return Known(path.name, archs, table.columns, tuple(representative(skeleton, arch) for arch in archs))
+    return Known(path.name, archs, table.columns, tuple(canonicalizer.representative(arch) for arch in archs))
 
 
 def table_of(task: Task, path: str, columns: Sequence[str]) -> Known | None:

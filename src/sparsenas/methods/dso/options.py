@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.canonical import canonicalize, meta_skeleton
+from sparsenas.core.canonical import Canonicalizer
 from sparsenas.core.choice import Choices, Picks
 from sparsenas.core.dag import Dag
 from sparsenas.core.gate import Gate, Gates, set_gates
@@ -34,7 +34,7 @@ class ScaledOptions(nn.Module):
     def __init__(self, table: CostTable, choices: Choices) -> None:
         super().__init__()
         self.table, self.choices = table, choices
-        self.skeleton = [meta_skeleton(table.net)]  # in a list, so that it is no part of this module
+        self.canonicalizer = Canonicalizer(table.net)
         self.scales = nn.Parameter(torch.ones(table.encoding.width))
         self.register_buffer("alive", torch.ones(table.encoding.width, dtype=torch.bool))
         self.before = self.scales.detach().clone()
@@ -71,7 +71,7 @@ class ScaledOptions(nn.Module):
 
     def arch(self, row: Matrix) -> Arch:
         """The architecture of a row, without isolated options."""
-        return canonicalize(self.skeleton[0], self.table.encoding.decode(row))
+        return self.canonicalizer.canonicalize(self.table.encoding.decode(row))
 
     def begin_step(self) -> None:
         """Keeps the scales as they are before a step."""
@@ -99,7 +99,7 @@ class ScaledOptions(nn.Module):
 
     def survivors(self, arch: Arch) -> list[dict[str, int]]:
         """The number of edges and of nodes left in each block; a block's output counts as a node."""
-        net = self.skeleton[0]
+        net = self.canonicalizer.net
         set_gates(net, arch.gates())
         dags = [module for module in net.modules() if isinstance(module, Dag)]
         joins = [[join for join in dag.joins if isinstance(join, Join)] for dag in dags]
