@@ -25,6 +25,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 import sparsenas
@@ -100,10 +101,30 @@ def _torchvision(name: str) -> tuple[nn.Module, Tensor]:
     return torchvision.models.get_model(name, weights=None), torch.randn(1, 3, 224, 224)
 
 
+def wake(net: nn.Module, x: Tensor) -> None:
+    """Makes the output of an untrained network depend on its input, so that comparisons tell something.
+
+    Weights that are zero are drawn; batch norms get the statistics of a batch, or signals would fade layer by layer.
+    """
+    for parameter in net.parameters():
+        if parameter.ndim > 1 and not parameter.any():
+            nn.init.normal_(parameter, std=0.02)
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        net.train()(torch.randn(4, *x.shape[1:]))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    net.eval()
+
+
 def check(net: nn.Module, x: Tensor, archs: int, onnx: int) -> dict[str, Any]:
     """What was opened, and the largest differences between what must be equal; with ``onnx`` seconds for ONNX files."""
+    wake(net, x)
     start = time.perf_counter()
-    space = sparsenas.open(net.eval(), x)
+    space = sparsenas.open(net, x)
     seconds = time.perf_counter() - start
     found, rng = choices(space), np.random.default_rng(0)
     smallest, largest = Arch(found, space.smallest()), Arch(found, space.largest())
@@ -115,11 +136,13 @@ def check(net: nn.Module, x: Tensor, archs: int, onnx: int) -> dict[str, Any]:
     with torch.no_grad():
         set_gates(space, largest.gates())
         full = _relative(_logits(space(x)), _logits(net(x)))
+        moved = _relative(_logits(net(torch.randn_like(x))), _logits(net(x)))
     return {
         "seconds": round(seconds, 2),
         "choices": len(found),
         "share": round(space.coverage.share, 4),
         "full": full,
+        "moved": moved,
         "archs": max(differences),
         "costs": [(mine["flops"], mine["params"]) for mine in told] == counted,
         "flops": told[1]["flops"],
