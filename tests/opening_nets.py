@@ -195,7 +195,7 @@ class Windows(nn.Module):
 
 
 class Words(nn.Module):
-    """An embedding, and PyTorch's own attention, which stays as it is."""
+    """An embedding, and PyTorch's own attention."""
 
     def __init__(self) -> None:
         super().__init__()

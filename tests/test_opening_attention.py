@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import sparsenas
-from opening_nets import IMAGE, Dividing, FourHeads, Transformer, Windows
+from opening_nets import IMAGE, Dividing, FourHeads, Transformer, Windows, Words
 from sparsenas import Arch, CostTable, choices, derive, set_gates
 from sparsenas.costs.layer import COSTS
 from sparsenas.exporting import onnx_model
@@ -87,3 +87,11 @@ def test_heads_in_the_code_close_nothing_else(x: Tensor) -> None:
     space = sparsenas.open(Transformer(attention=FourHeads).eval(), x)
     assert len(choices(space)["patches"].options) == 7
     assert "attention.qkv" in space.coverage.closed
+
+
+def test_heads_of_pytorchs_own_attention_get_narrower() -> None:
+    space = sparsenas.open(Words().eval(), torch.zeros(2, 5, dtype=torch.long))
+    attention = derive(space, archs(space)[0].gates()).attention
+    assert (attention.embed_dim, attention.num_heads, attention.head_dim) == (4, 2, 2)
+    assert attention.in_proj_weight.shape == (12, 4)
+    assert not space.coverage.closed

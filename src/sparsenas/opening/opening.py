@@ -174,9 +174,11 @@ class _Draft:
     def opened(self) -> OpenedNetwork:
         """The search space."""
         cuts = list(self._cuts())
-        sizes = self._sizes()
-        for guesses in guess_sizes(self.flow, self.net, self.place):
-            sizes = self._told(cuts, sizes, guesses.ways())
+        guesses, before = guess_sizes(self.flow, self.net, self.place), self._sizes()
+        # A network may need the likeliest guesses of several classes at once.
+        sizes = self._told(cuts, before, [[size for guess in guesses for size in guess.ways()[0]]])
+        for guess in guesses if sizes is before else ():
+            sizes = self._told(cuts, sizes, guess.ways())
         return self._with(cuts, sizes)
 
     def _with(self, cuts: Sequence[Cut], sizes: Sequence[Size]) -> OpenedNetwork:

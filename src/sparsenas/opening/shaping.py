@@ -16,6 +16,9 @@ from sparsenas.opening.companion import along, channels, fixed, meet, settled, v
 from sparsenas.opening.flow import Counted, Flow, argument, name_of
 from sparsenas.opening.layers import unknown
 
+QKV = 3
+"""Parts of a fused projection of attention."""
+
 
 def pointwise(flow: Flow, node: fx.Node) -> Tensor:
     """An operation on each element: what meets is united."""
@@ -79,11 +82,12 @@ def _count(flow: Flow, node: fx.Node, ids: Tensor) -> None:
 def _cut(node: fx.Node, dims: Sequence[int]) -> int:
     """Of a channel shuffle the channels of each group; of attention the heads; else the first dimension.
 
-    A fused projection has queries, keys and values before the heads: three rows.
+    A fused projection has queries, keys and values before the heads: three rows. PyTorch's own parts them first.
     """
     if _shuffled(node):
         return dims[-1]
-    return dims[1] if len(dims) > 2 else dims[0]
+    parts = name_of(node) == "unflatten" and shape(node)[dims[0]] == QKV
+    return dims[1] if len(dims) > 2 or parts else dims[0]
 
 
 def _shuffled(node: fx.Node) -> bool:
