@@ -108,8 +108,9 @@ def _needs_trust(kind: str, name: str, trusted: Iterable[str], where: str) -> bo
             f"{where}: the {kind} was an object of class {name.partition(':')[2]}, which no folder keeps; use "
             f"network() of what the search returned, or give it again to a function of sparsenas: {kind}=..."
         )
-    installed = bridge(kind, name) is not None or (kind in GROUPS and bool(_installed(kind, name)))
-    return ":" in name and name not in trusted and not installed
+    if ":" not in name or name in trusted:
+        return False
+    return bridge(kind, name) is None and not (kind in GROUPS and _installed(kind, name))
 
 
 def _installed(kind: str, name: str | None = None) -> EntryPoints:
