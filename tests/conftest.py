@@ -43,6 +43,12 @@ def _one_table_of_onnx_operators() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def unexported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs write no ``net.pt2`` and ``net.onnx``, most of the time of a small run, for tests that do not read them."""
+    monkeypatch.setattr("sparsenas.job.stages.finish.export_stage", lambda *args: None)
+
+
 @pytest.fixture(autouse=True)
 def _no_lines_of_slow_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine they would come between lines that tests compare."""

@@ -136,6 +136,7 @@ def test_evaluate(finished: Path, flags: list[str], capsys: pytest.CaptureFixtur
         assert marks["accuracy"] == results["inherited"]["metrics"]["accuracy"]
 
 
+@pytest.mark.usefixtures("unexported")
 def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
     before = {name: (finished / name).read_bytes() for name in ("best.json", "net.pt", "supernet.pt", "archs.jsonl")}
     assert main(["run", "--out", str(finished), "--resume"]) == 0
@@ -150,6 +151,7 @@ def test_retraining_again(finished: Path, tmp_path: Path) -> None:
     assert main(["report", str(run)]) == 0
 
 
+@pytest.mark.usefixtures("unexported")
 def test_a_users_own_network_is_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,6 +147,7 @@ def test_methods_that_learn_are_not_distilled(flags: list[str], here: Path, caps
     assert not (here / "new").exists()
 
 
+@pytest.mark.usefixtures("unexported")
 def test_a_folder_names_no_teacher_that_is_not_trusted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = [*SHORT, *TINY, "--out=new"]
     assert main(["run", *flags, "--retrain.distill=teachers_here:sign"]) == 0

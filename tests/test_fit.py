@@ -140,11 +140,11 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
+@pytest.mark.usefixtures("unexported")
 def test_a_run_fits_and_ends_the_same_after_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the paper's recipe; and the network may be fitted again, or trained at a size of one's own."""
-    monkeypatch.setattr("sparsenas.job.stages.finish.export_stage", lambda *args: None)  # slow, and another test's
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     flags = [*FLAGS, "--scale-to=params<=12e3", "--scale-to=flops<=9e6"]
     assert main(["run", *flags, "--out", str(whole)]) == 0

@@ -527,6 +527,7 @@ def test_a_run_keeps_its_latency_budget(finished: tuple[Path, float], capsys: py
     assert all(entry["costs"][LATENCY] <= bound for entry in found["baselines"])
 
 
+@pytest.mark.usefixtures("unexported")
 def test_a_run_with_a_table_is_resumed(finished: tuple[Path, float], capsys: pytest.CaptureFixture[str]) -> None:
     run, bound = finished
     before = {name: (run / name).read_bytes() for name in ("best.json", "results.json", "latency.json")}

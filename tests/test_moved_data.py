@@ -45,6 +45,7 @@ def run(made: Path, tmp_path: Path) -> str:
     return str(shutil.copytree(made / "run", tmp_path / "run"))
 
 
+@pytest.mark.usefixtures("unexported")
 def test_later_commands_find_the_data_where_they_are_now(made: Path, run: str, tmp_path: Path) -> None:
     moved = f"--data.root={made / 'after'}"
     results = json.loads(Path(run, "results.json").read_text())
@@ -107,6 +108,7 @@ def test_export_needs_no_data(run: str, capsys: pytest.CaptureFixture[str]) -> N
     assert "best.json: expected an object" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.usefixtures("unexported")
 def test_export_needs_no_data_of_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,7 @@ def data() -> tuple[Tensor, Tensor]:
     return x, x.sum(1, keepdim=True)
 
 
+@pytest.mark.usefixtures("unexported")
 def test_a_network_in_memory_teaches(
     data: tuple[Tensor, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
