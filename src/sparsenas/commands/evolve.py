@@ -9,6 +9,7 @@ from sparsenas.job.run_flags import EvolveFlags
 def evolve(flags: EvolveFlags) -> None:
     """Searches the supernet of a run again, without training it, and leaves a run folder of its own.
 
-    Scores that the first run has computed are used again.
+    Scores that the first run has computed are used again, and its candidates that meet the budgets count: the best of
+    all is found.
     """
     evolve_job(flags)

@@ -146,7 +146,7 @@ class Scored(Struct, frozen=True, kw_only=True):
     """A line of ``archs.jsonl`` or ``random.jsonl``: an architecture with its score on inherited weights."""
 
     generation: int
-    """Generation of the search, from 0."""
+    """Generation of the search, from 0. After the last one come, with ``evolve``, those of the earlier run."""
     arch: ArchLabels
     text: str
     """The architecture as compact text."""

@@ -69,6 +69,21 @@ def run_search(
     return {arch: known[arch] for arch in strategy.scores}
 
 
+def tell_known(
+    run: Run, task: Task, strategy: Search, scoring: Scoring, known: Mapping[Arch, Metrics]
+) -> dict[Arch, Metrics]:
+    """Adds architectures that an earlier search has scored to a search that is over, and to its file.
+
+    Returns the metrics of those that meet the budgets and were not proposed.
+    """
+    others = [arch for arch in known if arch not in strategy.scores]
+    legal = [arch for arch, ok in zip(others, task.limits.legal(others), strict=True) if ok] if others else []
+    listed = set(scored([run], task.choices, [ARCHS]))
+    run.append(ARCHS, _lines(task, strategy.generation, [arch for arch in legal if arch not in listed], known))
+    strategy.tell(legal, [scoring.score(task.objective, known[arch]) for arch in legal])
+    return {arch: known[arch] for arch in legal}
+
+
 def scored(runs: Iterable[Run], choices: Choices, files: Iterable[str] = (ARCHS, RANDOM)) -> dict[Arch, Metrics]:
     """The metrics of candidates that run folders have, in order."""
     lines = [line for run in runs for file in files for line in run.lines(file, Scored)]
@@ -76,6 +91,8 @@ def scored(runs: Iterable[Run], choices: Choices, files: Iterable[str] = (ARCHS,
 
 
 def _lines(task: Task, generation: int, archs: list[Arch], known: Mapping[Arch, Metrics]) -> list[Scored]:
+    if not archs:
+        return []
     costs = task.limits.table(archs)
     return [
         Scored(

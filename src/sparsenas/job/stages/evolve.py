@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sparsenas.core.arch import Arch
-from sparsenas.job.stages.candidates import run_search, scored
+from sparsenas.job.stages.candidates import run_search, scored, tell_known
 from sparsenas.job.stages.finalists import FinalistTrainer
 from sparsenas.job.stages.measured import measured_first
 from sparsenas.job.stages.search import ranked, search_randomly, searching, write_best
@@ -19,7 +19,7 @@ from sparsenas.methods import Method
 from sparsenas.objectives import Metrics
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.records import Front, FrontPoint
+from sparsenas.rundir.records import ARCHS, Front, FrontPoint
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.pareto import CostOf, crowded, front, hypervolume, objectives
@@ -36,7 +36,10 @@ def search_again(
     pareto: str,
     random: int = 0,
 ) -> None:
-    """Runs the search on the trained supernet ``net``; writes best.json, and front.json for a front."""
+    """Runs the search on the trained supernet ``net``; writes best.json, and front.json for a front.
+
+    The candidates of ``source`` that meet the budgets count too: the best of all is found.
+    """
 
     def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
         return task.limits.table(archs)[pareto]
@@ -48,6 +51,7 @@ def search_again(
     net.to(task.data.device)
     scorer = task.scorer(net, scoring, RunLogger(run).say)
     known = run_search(run, task, scorer, strategy, scoring, scored([source, run], task.choices))
+    known |= tell_known(run, task, strategy, scoring, scored([source], task.choices, [ARCHS]))
     search_randomly(run, task, scorer, scoring, random, [source, run])
     if pareto:
         write_front(run, task, strategy.scores, known, cost_of, pareto)
