@@ -20,6 +20,7 @@ from sparsenas.job.stages.original import tell_original
 from sparsenas.job.stages.retrain import NetworkTrainer
 from sparsenas.job.trained import found as found_arch
 from sparsenas.objectives import Classification
+from sparsenas.reporting import report
 from sparsenas.rundir.folder import Run
 
 TRUST = "--trust-plugins=opening_nets:small"
@@ -159,6 +160,10 @@ def test_commands_on_the_folder(whole: Path, capsys: pytest.CaptureFixture[str])
     assert read(other, "best.json")["costs"]["flops"] <= 30e3  # type: ignore[index]
     assert main(["retrain", str(other), TRUST, CPU, "--retrain.epochs=1", "--inherit=false"]) == 0
     assert not (other / "net.json").exists()
+    results = read(other, "results.json")
+    assert results["retrained"]["recipe"]["epochs"] == 1  # type: ignore[index]
+    assert results["original"]["arch"]["stem"] == "8"  # type: ignore[index]
+    assert report(other).read_text().count('<code>--retrain.epochs</code></td><td class="word"><code>1<') == 1
     net = sparsenas.load(other, ["opening_nets:small"])
     assert type(net).__name__ == "Small"
 

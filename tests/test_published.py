@@ -6,11 +6,15 @@ import json
 
 import pytest
 
+from opening_nets import small
 from sparsenas.__main__ import main
+from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices
+from sparsenas.costs import CostTable
 from sparsenas.errors import UserError
+from sparsenas.job.named_archs import named_arch
 from sparsenas.job.plugin import Plugin, space_of
-from sparsenas.spaces import SPACES, nasbench_macro, shufflenet
+from sparsenas.spaces import SPACES, dso, nasbench_macro, shufflenet
 from sparsenas.spaces.published import PUBLISHED, read_arch
 
 
@@ -74,3 +78,23 @@ def test_the_space_of_an_architecture() -> None:
     assert space_of("spos_b", None) == Plugin("shufflenet", {"vary": "both"})
     own = Plugin("sparsenas.spaces:shufflenet", {"classes": 10})
     assert space_of("spos_b", own) == Plugin(own.name, {"vary": "both", "classes": 10})
+
+
+def test_full_is_the_largest_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert costs(capsys, "--space", "tiny", "--arch", "full")[0]["flops"] == 1_500_480
+    (opened,) = costs(
+        capsys, "--space=open", "--space.net=opening_nets:small", "--space.shape=1,8,8", "--arch=full"
+    )  # fmt: skip
+    assert opened["params"] == sum(p.numel() for p in small().parameters())
+
+
+def test_full_keeps_all_that_may_be_kept() -> None:
+    table = CostTable(dso(width=4, depth=1, shape=(1, 8, 8)), (1, 8, 8))
+    assert named_arch(table, "full") == Arch(
+        table.choices, {name: range(len(choice.options)) for name, choice in table.choices.items()}
+    )
+
+
+def test_only_a_run_folder_has_a_found_architecture(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "--arch", "found"]) == 2
+    assert "found: expected an architecture; `sparsenas evaluate RUN --arch found`" in capsys.readouterr().err

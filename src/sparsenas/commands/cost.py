@@ -26,7 +26,8 @@ def cost(
 
     Args:
         space: search space (by default of the published architecture, else tiny)
-        arch: architecture: published name (spos_b), compact text, JSON by labels, uniform:LABEL or full. Repeatable.
+        arch: architecture: published name (spos_b), compact text, JSON by labels, uniform:LABEL, or full (the largest,
+            of an opened network the original). Repeatable. For found, which needs a run folder, see evaluate.
         archs: file with one architecture per line; - is standard input.
         latency: latency table, made by sparsenas latency. It adds the cost latency_ms.
         cost: cost to count as well: peak_memory, bytes, or a function of a layer or of the list of layers, as

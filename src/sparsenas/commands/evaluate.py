@@ -27,7 +27,8 @@ def evaluate(
 
     Args:
         run: run folder.
-        arch: architecture to evaluate on the supernet's weights: compact text, JSON by labels, or found.
+        arch: architecture to evaluate on the supernet's weights, batch norm recalibrated: compact text, JSON by labels,
+            found (that of the run), or full (the largest, of an opened network the original).
         onnx: evaluate net.onnx in ONNX Runtime.
         int8: evaluate net.int8.onnx, the file of export --int8, in ONNX Runtime.
         split: examples to evaluate on.

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sparsenas.core.arch import Arch
-from sparsenas.core.gate import choices
 from sparsenas.costs import Cost, CostTable
 from sparsenas.costs.latency import LatencyTable
 from sparsenas.costs.layer import as_number
 from sparsenas.errors import UserError
 from sparsenas.job.limits import costs_with, more_costs
+from sparsenas.job.named_archs import named_arch
 from sparsenas.job.plugin import Plugin, space_of
-from sparsenas.job.space_facts import input_shape, space_words
-from sparsenas.spaces.published import read_arch
+from sparsenas.job.space_facts import sized_space, space_words
 
 FEW = 30
 """Up to this many architectures are traced one by one; more are worth a table."""
@@ -57,9 +56,9 @@ def _spaces(archs: Sequence[str], space: Plugin | None) -> list[Plugin]:
 
 def _count(archs: Sequence[str], space: Plugin, latency: LatencyTable | None, own: Mapping[str, Cost]) -> list[Counted]:
     """Architectures of one space; it is built once."""
-    net, shape = space.build("space"), input_shape(space)
-    found = [read_arch(choices(net), text) for text in archs]
+    net, shape = sized_space(space, None)
     table = CostTable(net, shape, {**costs_with(latency, space_words(space, shape)), **own})
+    found = [named_arch(table, text) for text in archs]
     if len(found) <= FEW:
         return [(arch, table.exact(arch)) for arch in found]
     columns = table(found)

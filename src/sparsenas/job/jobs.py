@@ -40,7 +40,7 @@ from sparsenas.job.stages.compare import compare_stages, named
 from sparsenas.job.stages.evaluate import test_trained
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
-from sparsenas.job.stages.finish import finish
+from sparsenas.job.stages.finish import finish, summary
 from sparsenas.job.stages.int8 import check_int8
 from sparsenas.job.stages.measured import check_measured
 from sparsenas.job.stages.original import share_told
@@ -177,7 +177,7 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
     check_loggers(flags.logger)
     fabric = fabric_of(flags if flags.threads else replace(flags, threads=threads_of(open_folder(flags.run))))
     with told_when_stopped(CONTINUES), locked(open_folder(flags.run)):
-        run, task, saved, *_ = _resized(flags, fabric.device, objects, teacher)
+        run, task, saved, config, _ = _resized(flags, fabric.device, objects, teacher)
         tell_of_sizes(run, "retrain", flags.retrain, task.data)
         check_data(run, task.data)
         taught = make_teacher(flags.retrain, run, task, saved.score, teacher)
@@ -194,7 +194,12 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         retrain_stage(trainer, flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
         if rank() == 0:
-            test_trained(Run(run.path), task)
+            recipe = plain(flags.retrain)
+            own = None if flags.no_training or recipe == config.get("retrain") else recipe
+            test_trained(Run(run.path), task, own)
+            logger = RunLogger(run)
+            logger.console.print(summary(Run(run.path), task.limits.budgets, task.objective))
+            logger.say(f"next: sparsenas export {run.path}, then sparsenas report {run.path}")
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:

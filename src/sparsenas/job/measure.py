@@ -13,6 +13,7 @@ from sparsenas.errors import check_at_least
 from sparsenas.exporting import onnx_network
 from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.folder import check_data, open_task
+from sparsenas.job.named_archs import FOUND, named_arch
 from sparsenas.job.stages.evaluate import recalibrated
 from sparsenas.job.stages.rank import cost_measures, sampled, scorings, supernet_measures
 from sparsenas.job.stages.truth import known_archs, truth_stage
@@ -24,7 +25,6 @@ from sparsenas.rundir.networks import INT8, NET, ONNX, SUPERNET
 from sparsenas.rundir.ranking import Ranking
 from sparsenas.rundir.truth import Truth
 from sparsenas.searching.benchmark_table import load_benchmark_table
-from sparsenas.spaces.published import read_arch
 from sparsenas.training.evaluation import evaluate, evaluate_function
 
 
@@ -59,9 +59,9 @@ def metrics_of(
         what = INT8 if int8 else ONNX
         tested = evaluate_function(onnx_network(folder, what), task.data, examples, task.objective)
     elif arch is not None:
-        chosen = found(folder, task.choices) if arch == "found" else read_arch(task.choices, arch)
+        chosen = found(folder, task.choices) if arch == FOUND else named_arch(task.limits.table, arch)
         net = recalibrated(folder, task, chosen, flags.score)
-        what = f"{chosen.text()} on inherited weights"
+        what = f"{chosen.text()} on inherited weights, batch norm recalibrated"
         tested = evaluate(net, task.data, examples, task.objective)
     else:
         what, tested = NET, evaluate(trained(folder, task).to(device), task.data, examples, task.objective)

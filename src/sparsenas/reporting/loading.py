@@ -85,6 +85,12 @@ class LoadedRun:
         return str(value.get("name", value.get("class_path", "?")) if isinstance(value, dict) else value or "?")
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The flags of the run, with the recipe by which its network was retrained in the end."""
+        tested = self.results.retrained
+        return {**self.config, **({"retrain": tested.recipe} if tested and tested.recipe else {})}
+
+    @property
     def budget_texts(self) -> list[str]:
         """The budgets of the final network: those to which its width was scaled, else those of the search."""
         given = (self.best and (self.best.scale_to or self.best.budgets)) or self.config.get("budget") or []

@@ -28,7 +28,7 @@ def smoothing(run: LoadedRun) -> float:
     tested = run.results.retrained
     if tested is None or run.score.name == LOSS:
         return 0
-    recipe = run.config.get("search" if tested.one_stage else "retrain")
+    recipe = run.settings.get("search" if tested.one_stage else "retrain")
     value = recipe.get("smoothing") if isinstance(recipe, dict) else None
     return float(value) if isinstance(value, int | float) else 0
 

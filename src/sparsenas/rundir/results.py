@@ -24,6 +24,8 @@ class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The weights are those of the search; the network was not retrained."""
     inherit: bool = False
     """The retraining began with the weights of the supernet."""
+    recipe: dict[str, Any] | None = None
+    """Flags of the retraining, where they are not those of ``config.yaml``."""
     confusion: list[list[int]] | None = None
     """Examples by true class (rows) and predicted class (columns), where there are at most 100 classes."""
 

@@ -132,7 +132,7 @@ PUBLISHED: Mapping[str, Published] = {
 
 
 def read_arch(choices: Choices, text: str) -> Arch:
-    """Reads an architecture: a published name, JSON by labels, ``uniform:LABEL[,LABEL]``, ``full``, or compact text.
+    """Reads an architecture: a published name, JSON by labels, ``uniform:LABEL[,LABEL]``, or compact text.
 
     Raises ``UserError`` when it does not fit the choices.
     """
@@ -145,8 +145,6 @@ def read_arch(choices: Choices, text: str) -> Arch:
             raise UserError(f"--arch {text}: expected --space {wanted}, got another space: {error}") from error
     if text.lstrip().startswith("{"):
         return Arch.from_json(choices, parse_json(text, f"--arch {text[:80]}"))
-    if text == "full":
-        return Arch(choices, {name: tuple(range(choice.most)) for name, choice in choices.items()})
     if text.startswith("uniform:"):
         named = text.removeprefix("uniform:").split(",")
         return Arch(choices, {name: choice.picks(_first_of(choice, named)) for name, choice in choices.items()})

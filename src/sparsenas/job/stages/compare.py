@@ -9,13 +9,13 @@ import numpy as np
 from sparsenas.core.arch import Arch
 from sparsenas.core.canonical import Canonicalizer, canonicalize
 from sparsenas.costs import Limits
+from sparsenas.job.named_archs import named_arch
 from sparsenas.job.stages.retrain import NetworkTrainer
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.results import Compared, results, update_results
 from sparsenas.rundir.seeds import seed_of
-from sparsenas.spaces.published import read_arch
 from sparsenas.training.evaluation import evaluate
 
 COST_TOLERANCE = 0.1
@@ -55,7 +55,7 @@ def named_stage(trainer: NetworkTrainer, names: Sequence[str]) -> None:
 
 def named(task: Task, names: Sequence[str]) -> list[Arch]:
     """Architectures as the command line names them. Raises ``UserError`` for one that is not of the space."""
-    return [canonicalize(task.limits.table.net, read_arch(task.choices, name)) for name in names]
+    return [canonicalize(task.limits.table.net, named_arch(task.limits.table, name)) for name in names]
 
 
 def _train_each(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec.structs import replace
 from torch import nn
 
@@ -26,17 +29,22 @@ def evaluate_stage(run: Run, task: Task, scoring: Scoring) -> None:
     known, arch = results(run), found(run, task.choices)
     if known.inherited is None and not provenance(run).one_stage:
         update_results(run, inherited=_tested(task, recalibrated(run, task, arch, scoring)))
-    test_trained(run, task)
+    test_trained(run, task, None)
+
+
+def test_trained(run: Run, task: Task, recipe: Mapping[str, Any] | None) -> None:
+    """Tests the network of net.pt, and the network that was opened; each once in a run.
+
+    ``recipe`` are the flags of the retraining where config.yaml has others, or none.
+    """
+    known = results(run)
+    if known.retrained is None:
+        how, tested = provenance(run), _tested(task, trained(run, task).to(task.data.device))
+        made = replace(tested, one_stage=how.one_stage, inherit=how.inherit, recipe=dict(recipe) if recipe else None)
+        update_results(run, retrained=made)
+        RunLogger(run).say(f"{NET}: {score_told(task.objective, tested.metrics)} on test examples")
     if known.original is None and task.opened is not None:
         update_results(run, original=_original(task))
-
-
-def test_trained(run: Run, task: Task) -> None:
-    """Tests the network of net.pt, once."""
-    if results(run).retrained is None:
-        how, tested = provenance(run), _tested(task, trained(run, task).to(task.data.device))
-        update_results(run, retrained=replace(tested, one_stage=how.one_stage, inherit=how.inherit))
-        RunLogger(run).say(f"{NET}: {score_told(task.objective, tested.metrics)} on test examples")
 
 
 def _tested(task: Task, net: nn.Module) -> Evaluation:
