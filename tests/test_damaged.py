@@ -148,6 +148,9 @@ def test_an_interrupted_retraining_goes_on_with_its_own_settings_only(
             again(run, **flags)
     again(run, retrain={"epochs": 3})
     resumed = torch.load(run / "net.pt")
+    interrupt(monkeypatch, run)
+    again(run, retrain={"epochs": 2}, restart=True)
+    assert not torch.equal(next(iter(torch.load(run / "net.pt").values())), next(iter(resumed.values())))
     again(run, retrain={"epochs": 3})
     assert all(torch.equal(value, resumed[name]) for name, value in torch.load(run / "net.pt").items())
 

@@ -337,6 +337,18 @@ def test_a_run_folder_trusts_nothing_itself(own: str, tmp_path: Path) -> None:
         parse(search, ["--resume", f"--out={folder.path}"])
 
 
+def test_a_run_to_resume_names_all_code_that_is_not_trusted_at_once(tmp_path: Path) -> None:
+    folder = Run(tmp_path / "run")
+    folder.create()
+    space, data = {"name": "open", "net": "mynet:make"}, {"name": "mydata:make"}
+    begin_run(folder, "run", {**to_config(run_flags()), "space": space, "data": data})
+    words, named = ["--resume", f"--out={folder.path}"], "data mydata:make and space.net mynet:make are not built in"
+    with pytest.raises(UserError, match=named):
+        parse(run, words)
+    with pytest.raises(UserError, match="config.yaml: data mydata:make is not built in"):
+        parse(run, [*words, "--space.net=mynet:make"])
+
+
 def test_installed_plugins_have_names(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = {"theirs": own, "lost": "no.such:net"}
     installed = EntryPoints([EntryPoint(name, value, "sparsenas.spaces") for name, value in entries.items()])

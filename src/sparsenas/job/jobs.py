@@ -36,7 +36,7 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags, fabric_of
 from sparsenas.job.settings import check_settings
 from sparsenas.job.sizes import tell_of_enlarged, tell_of_sizes
-from sparsenas.job.stages.compare import compare_stages, named
+from sparsenas.job.stages.compare import compare_stages, named, tell_trainings
 from sparsenas.job.stages.evaluate import test_trained
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
@@ -94,6 +94,8 @@ def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
             _refuse_inherited(flags, "--target")
         begin(run, task, "run", to_config(flags))
         attach_loggers(run, flags.logger)
+        if not run.has(Best.FILE):
+            tell_trainings(run, flags.retrain, flags.baselines, flags.compare, method.one_stage)
         _search(run, task, method, fabric, flags)
         tell_truth(run, task, known)
         task = scale_stage(run, task, flags.scale_to) if flags.scale_to else task
@@ -184,7 +186,7 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         check_settings(task, {"--retrain": flags.retrain})
         every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
-        trainer.check_interrupted()
+        trainer.check_interrupted(flags.restart)
         attach_loggers(run, flags.logger)
         teaches = Path(flags.retrain.distill).resolve()  # stays, for the same command again
         for name in (NET, SAFETENSORS, PT2, ONNX, INT8):

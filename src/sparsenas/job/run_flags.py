@@ -106,6 +106,8 @@ class RetrainFlags(TrustFlags, ProcessFlags, AcceleratorFlags, MovedFlags, Logge
     """Flags of the space that differ in the final network, in place of those given to the search."""
     no_training: bool = False
     """Keep the weights of the search, with the learned weights of the options folded in. Nothing is trained."""
+    restart: bool = False
+    """Begin a retraining that was interrupted anew, with the flags that are given now."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -37,27 +37,31 @@ def names(
     Raises ``UserError`` where a run folder names one that is not ``trusted``.
     """
     found: dict[str, str] = {}
-    for source in sources:
-        for cost in as_list(source.values.get("cost", [])) if source.untrusted else []:
-            check_trusted("cost", cost, trusted, source.file)
-    for kind, default in default_names(make).items():
-        given = [(source, name) for source in sources if (name := source.plugin(kind)) is not None]
-        source, name = given[-1] if given else (GivenFlags({}), default or carried_space(archs))
+    for place, source in enumerate(sources):
         if source.untrusted:
-            check_trusted(kind, name, trusted, source.file)
-        found[kind] = canonical(kind, name)
+            _check_plugins(make, source, trusted, sources[place + 1 :])
+    for kind, default in default_names(make).items():
+        given = [name for source in sources if (name := source.plugin(kind)) is not None]
+        found[kind] = canonical(kind, given[-1] if given else default or carried_space(archs))
     return found
 
 
-def check_plugins(make: Make, config: Mapping[str, Any], trusted: Iterable[str], file: str) -> None:
-    """Raises ``UserError`` with all code that a run folder names and that is not ``trusted``."""
-    named: list[tuple[str, Any]] = [("cost", cost) for cost in as_list(config.get("cost", []))]
-    named += [(kind, GivenFlags(config).plugin(kind)) for kind in default_names(make)]
-    for code in CODE:
-        section, _, name = code.partition(".")
-        given = config.get(section)
-        named.append((code, given.get(name) if isinstance(given, Mapping) else None))
-    check_all_trusted([(kind, name) for kind, name in named if isinstance(name, str)], trusted, file)
+def _check_plugins(make: Make, kept: GivenFlags, trusted: Iterable[str], given: Sequence[GivenFlags]) -> None:
+    """Raises ``UserError`` with all code that a run folder names, that is not ``trusted`` and not ``given`` again."""
+    named: list[tuple[str, Any]] = [("cost", cost) for cost in as_list(kept.values.get("cost", []))]
+    for kind in default_names(make):
+        if all(source.plugin(kind) is None for source in given):
+            named.append((kind, kept.plugin(kind)))
+    named += [(code, _code(kept, code)) for code in CODE if all(_code(source, code) is None for source in given)]
+    check_all_trusted([(kind, name) for kind, name in named if name is not None], trusted, kept.file)
+
+
+def _code(source: GivenFlags, flag: str) -> str | None:
+    """The code that a flag names, whether its section is nested or not; ``None`` where it is not given."""
+    section, _, name = flag.partition(".")
+    nested = source.values.get(section)
+    value = source.values.get(flag, nested.get(name) if isinstance(nested, Mapping) else None)
+    return value if isinstance(value, str) else None
 
 
 def check_code(values: Mapping[str, Any], trusted: Iterable[str], file: str) -> None:

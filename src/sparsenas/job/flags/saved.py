@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sparsenas.errors import UserError
 from sparsenas.job.flags.build import check_complete, construct, defaults
 from sparsenas.job.flags.flag import Make, parameters, spelled
-from sparsenas.job.flags.plugins import all_flags, check_code, check_plugins, names
+from sparsenas.job.flags.plugins import all_flags, check_code, names
 from sparsenas.job.flags.sources import GivenFlags
 from sparsenas.job.plugin import Plugin
 
@@ -20,6 +20,9 @@ Flags = TypeVar("Flags")
 UNSAVED = {"saved": False}
 MOVABLE = ("data.root", "space.weights")
 """May change when a run is resumed: whether the data and the weights are the same is checked in another way."""
+
+RETRAINING = ("retrain", "inherit", "scale_to", "baselines", "compare")
+"""Flags of ``run`` that ``retrain`` has too."""
 
 
 def unsaved(default: Any) -> Any:
@@ -48,7 +51,6 @@ def from_config(make: Callable[..., Flags], config: Mapping[str, Any], file: str
     source = GivenFlags(
         {name: value for name, value in config.items() if name in parameters(make)}, file, untrusted=True
     )
-    check_plugins(make, source.values, trusted, file)
     plugins = names(make, [source], trusted)
     known = {flag.name: flag for flag in all_flags(make, plugins)}
     values = {**defaults(known.values()), **source.read(known)}
@@ -88,8 +90,15 @@ def check_unchanged(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
         if name in saved and name not in MOVABLE and plain(value) != plain(saved[name]):
             raise UserError(
                 f"{spelled(name)}: the run to resume has {plain(saved[name])}, got {plain(value)}; "
-                "leave the flag out or choose another --out"
+                f"leave the flag out or choose another --out{_retraining(name, plain(value))}"
             )
+
+
+def _retraining(name: str, value: Any) -> str:
+    """The other command that takes a flag of the retraining, for the end of a message."""
+    if name.split(".")[0] not in RETRAINING:
+        return ""
+    return f"; `sparsenas retrain RUN {spelled(name)} {value}` trains the found network with it"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

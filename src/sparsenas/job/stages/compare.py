@@ -13,10 +13,12 @@ from sparsenas.job.named_archs import named_arch
 from sparsenas.job.stages.retrain import NetworkTrainer
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found
+from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.results import Compared, results, update_results
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.training.evaluation import evaluate
+from sparsenas.training.recipe import Recipe
 
 COST_TOLERANCE = 0.1
 """Random baselines cost at most this share less than the found network, in every cost that has a budget."""
@@ -30,6 +32,17 @@ def compare_stages(trainer: NetworkTrainer, baselines: int, compare: Sequence[st
     """Trains other architectures in the same way: random ones, and named ones."""
     baselines_stage(trainer, baselines)
     named_stage(trainer, compare)
+
+
+def tell_trainings(run: Run, recipe: Recipe, baselines: int, compare: Sequence[str], one_stage: bool) -> None:
+    """Says before a search how many trainings follow it; one of one stage trains the found network itself."""
+    counts = {"the found network": int(not one_stage), "random ones": baselines, "named ones": len(compare)}
+    count = sum(counts.values())
+    networks = ", ".join(f"{n} {name}" if name.endswith("ones") else name for name, n in counts.items() if n)
+    fewer = "; --baselines 0 leaves out the random ones" if baselines else ""
+    if count:
+        trainings = "1 training" if count == 1 else f"{count} trainings"
+        RunLogger(run).say(f"after the search: {trainings} of {recipe.epochs} epochs ({networks}){fewer}")
 
 
 def baselines_stage(trainer: NetworkTrainer, count: int) -> None:

@@ -66,15 +66,17 @@ class NetworkTrainer:
         given = {"retrain": plain(self.recipe), "target": plain(self.task.target.flags), "inherit": self.inherit}
         return flatten({**given, "arch": found(self.run, self.task.choices).text()})
 
-    def check_interrupted(self) -> None:
-        """Raises ``UserError`` where a retraining was interrupted that had other settings."""
+    def check_interrupted(self, restart: bool) -> None:
+        """Raises ``UserError`` where a retraining was interrupted that had other settings, or drops it to restart."""
+        if restart:
+            Checkpoint(self.run, RETRAIN).finish()
         before, now = Checkpoint(self.run, RETRAIN).interrupted(), self.settings
         for name in before:
             if before[name] != now.get(name):
                 files = self.run / EVERY
                 raise UserError(
                     f"{spelled(name)}: expected {before[name]}, as the interrupted training in {files} has, got "
-                    f"{now.get(name)}; remove {files} to begin anew"
+                    f"{now.get(name)}; --restart begins anew"
                 )
 
     def train(self, net: nn.Module, stage: str) -> Checkpoint:
