@@ -250,7 +250,7 @@ def test_resuming_takes_the_flags_of_the_run(tmp_path: Path, monkeypatch: pytest
     for argv in (["--resume"], ["--resume", "--out=runs/run"], ["--config=flags.yaml"]):
         with pytest.raises(UserError, match=r"--search.epochs: the run to resume has 200, got 3; leave the flag out"):
             parse(run, [*argv, "--search.epochs=3"])
-    with pytest.raises(UserError, match=r"`sparsenas retrain RUN --retrain.epochs 3` trains the found network with it$"):
+    with pytest.raises(UserError, match=r"; `sparsenas retrain RUN --retrain.epochs 3` trains the found "):
         parse(run, ["--resume", "--retrain.epochs=3"])
     with pytest.raises(UserError, match=r"--space: the run to resume has tiny, got dso"):
         parse(run, ["--resume", "--space=dso"])
