@@ -106,6 +106,7 @@ def test_values_become_their_types(kind: Any, value: object, expected: object) -
         ("--scale_too=params<=1", "--scale_too: no such flag; did you mean --scale-to?"),
         ("--search=3", "--search: expected one of its flags, such as --search.epochs"),
         ("--zzzz=1", "--zzzz: no such flag"),
+        ("--space.zzzz=1", "--space.zzzz: no such flag; the chosen space has --space.width, --space.b"),
         ("--precision", "--precision: expected a value, got none"),
         ("--data=cifar10", "expected --data.root, got none"),
         ("runs/mine", "expected flags, which begin with --, got 'runs/mine'"),
@@ -254,7 +255,7 @@ def test_resuming_takes_the_flags_of_the_run(tmp_path: Path, monkeypatch: pytest
         parse(run, ["--resume", "--retrain.epochs=3"])
     with pytest.raises(UserError, match=r"--space: the run to resume has tiny, got dso"):
         parse(run, ["--resume", "--space=dso"])
-    with pytest.raises(UserError, match=r"--method.population: the run to resume has 50, got 7"):
+    with pytest.raises(UserError, match=r"--method.population: the run .* has 50, got 7; .*sparsenas evolve RUN"):
         parse(run, ["--resume", "--method.population=7"])
 
 

@@ -18,8 +18,11 @@ from tests.test_pictures import encoded
 
 from sparsenas.__main__ import main
 from sparsenas.data import Data, digits, imagefolder, parquet
+from sparsenas.data.fingerprint import in_words
 from sparsenas.data.loader import Size, resized
+from sparsenas.data.preprocessing import preparation
 from sparsenas.data.sources.cifar import cifar10
+from sparsenas.data.transforms import MEAN, STD
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.sizes import tell_of_enlarged
@@ -164,3 +167,29 @@ def test_small_images_that_nobody_wanted_enlarged_are_told(tmp_path: Path, capsy
     assert told(data).endswith("about 31 times as long; --data.size 40 keeps their size\n")
     assert told(data, size=224) == told(replace(data, crop=(80, 80))) == ""
     assert told(replace(data, stored=None)) == told(digits()) == ""
+
+
+def test_images_of_the_size_are_used_whole_unless_a_crop_is_given(tmp_path: Path) -> None:
+    folder(tmp_path, "a", "b")
+    whole = imagefolder(tmp_path, size=40, workers=0)
+    stored = np.asarray(Image.open(tmp_path / "a" / "0.png").convert("RGB"))
+    inputs = torch.cat([part.inputs for part in whole.train_val.batches(100)])
+    assert any(np.array_equal(image.permute(1, 2, 0).numpy(), stored) for image in inputs)
+    assert preparation(whole)["resize"] == preparation(whole)["crop"] == [40, 40]
+    mean, std = (torch.tensor(of).view(3, 1, 1) for of in (MEAN, STD))
+    assert torch.allclose(whole.prepared(inputs), (inputs / 255 - mean) / std)
+    assert whole.prepared(inputs, augment=True).shape == inputs.shape
+    cropped = imagefolder(tmp_path, size=40, workers=0, smallest_crop=0.25)
+    assert preparation(cropped)["resize"] == [46, 46]
+
+
+def test_the_line_about_the_data_says_where_the_parts_are_from(tmp_path: Path) -> None:
+    folder(tmp_path / "train", "a", "b")
+    data = imagefolder(tmp_path, size=8, workers=0)
+    assert in_words(data) == "2 classes; 28 training, 4 validation (split off), 8 test (split off) examples"
+    folder(tmp_path / "val", "a", "b")
+    data = imagefolder(tmp_path, size=8, workers=0)
+    assert in_words(data) == "2 classes; 36 training, 4 validation (split off), 40 test (folder val) examples"
+    folder(tmp_path / "test", "a", "b")
+    data = imagefolder(tmp_path, size=8, workers=0)
+    assert in_words(data) == "2 classes; 40 training, 40 validation (folder val), 40 test (folder test) examples"

@@ -214,7 +214,9 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: expected a folder, found none"):
         load(tmp_path / "nowhere")
     fill(tmp_path, ("ant",))
-    with pytest.raises(UserError, match="at least two classes, got 1"):
+    with pytest.raises(UserError, match="none; did you mean .*/ant[?]$"):
+        load(tmp_path / "ants")
+    with pytest.raises(UserError, match=r"two classes, got 1; the one is ant \(and 0 files\); each class is a folder"):
         load(tmp_path)
 
 

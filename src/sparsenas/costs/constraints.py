@@ -21,6 +21,8 @@ BLOCK = 256
 BLOCKS = 40
 WALK = 20
 """Sweeps of the walk that draws legal architectures where uniform draws hardly ever are legal."""
+OTHER_RANGES = "another --space.width, --data.size or --space (sparsenas spaces lists them) has another range"
+"""What helps where a space is too large or too small for a budget."""
 TRIES, RARE = 4096, 0.3
 """Legal architectures are drawn by rejection where more than this share of some uniform draws is legal."""
 MOST_LISTED = 20_000
@@ -178,7 +180,7 @@ class Limits:
                 return  # all architectures are looked at
             raise UserError(
                 f"--budget {budget}: this space reaches {format_cost(lowest)} to {format_cost(highest)} {budget.cost}"
-                f"{'' if exact else ', as far as a local search finds'}"
+                f"{'' if exact else ', as far as a local search finds'}; {OTHER_RANGES}"
             )
 
     def _find_legal(self, rng: np.random.Generator) -> Arch:

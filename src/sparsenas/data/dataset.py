@@ -144,6 +144,8 @@ class Data:
     """Numbers of the validation examples among those read for training; for the record."""
     stored: tuple[int, int] | None = None
     """Height and width of a typical training image before it was resized; ``None`` where nobody knows."""
+    origins: tuple[str, str] = ("", "")
+    """Where the validation and the test examples are from, in words; empty where nobody says."""
     channels_last: bool = True
     """Whether images lie in memory with their channels last, which is faster where a network can take it."""
 

@@ -37,6 +37,13 @@ def summary(data: Data) -> dict[str, Any]:
     }
 
 
+def in_words(data: Data) -> str:
+    """The classes and the number of examples of each part, with its origin where that is known, in one line."""
+    val, test = (f" ({origin})" if origin else "" for origin in data.origins)
+    counts = f"{len(data.train):,} training, {len(data.val):,} validation{val}, {len(data.test):,} test{test} examples"
+    return f"{len(data.classes)} classes; {counts}" if data.classes else counts
+
+
 def split(data: Data) -> dict[str, Any]:
     """For ``split.json``: examples per part, numbers of the validation examples, checksum of all targets in order.
 

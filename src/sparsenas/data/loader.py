@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import torch
@@ -13,12 +13,14 @@ from torch.nn.functional import interpolate
 from sparsenas.data.dataset import Data, Examples
 from sparsenas.data.decode import stored_size
 from sparsenas.data.encoded import EncodedImages, OnBad, Source, decode_all
-from sparsenas.data.transforms import MEAN, STD, random_crop
+from sparsenas.data.transforms import MEAN, STD, random_crop, random_shift
 from sparsenas.errors import UserError
 
 STORED = 8 / 7
 """Side of a decoded image as a multiple of the network's input: 256 by 224, as is customary."""
 BLOCK = 1000
+SMALLEST_CROP = 0.25
+"""Smallest area of a random crop, where nothing else is said."""
 SAMPLE = 9
 """Images whose stored size is looked at."""
 SIDE = 224
@@ -45,12 +47,16 @@ def resized(images: Tensor, size: Size) -> Tensor:
 
 @dataclass(frozen=True)
 class ImageLoader:
-    """Loads images as the flags say: random crops in training, centre crops otherwise."""
+    """Loads images as the flags say: random crops in training, centre crops otherwise.
+
+    Images that have the size of the network's input are used whole, and shifted in training, unless the flags say how
+    much of them to crop.
+    """
 
     size: Size
     """Height and width of the network's input."""
-    smallest_crop: float
-    """Smallest area of a random crop, as a share of the image."""
+    smallest_crop: float | None
+    """Smallest area of a random crop, as a share of the image; ``None`` = by the size of the images."""
     jitter: float
     """Strength of the colour jitter."""
     memory: float
@@ -66,7 +72,7 @@ class ImageLoader:
         for flag, least in (("workers", 0), ("jitter", 0), ("memory", 0)):
             if not (value := self.__dict__[flag]) >= least:
                 raise UserError(f"--data.{flag}: expected >= {least}, got {value}")
-        if not 0 < self.smallest_crop <= 1:
+        if self.smallest_crop is not None and not 0 < self.smallest_crop <= 1:
             raise UserError(f"--data.smallest_crop: expected 0 < smallest_crop <= 1, got {self.smallest_crop}")
 
     def encoded(self, source: Source, labels: Tensor) -> EncodedImages:
@@ -74,12 +80,19 @@ class ImageLoader:
         height, width = (round(side * STORED) for side in self.sides)
         return EncodedImages(source, labels, torch.arange(len(labels)), (height, width), self.workers, self.on_bad)
 
-    def data(self, classes: Sequence[str], parts: Sequence[EncodedImages]) -> Data:
-        """The data of three parts: training, validation and test images."""
+    def data(self, classes: Sequence[str], parts: Sequence[EncodedImages], origins: tuple[str, str]) -> Data:
+        """The data of three parts, training, validation and test images; ``origins`` are those of the last two."""
+        rows, stored = parts[1].rows, _stored(parts[0])
+        if self.smallest_crop is None and set(stored) == {self.sides}:
+            parts = [replace(part, size=self.sides) for part in parts]
+            augment = random_shift(self.sides, self.jitter)
+        else:
+            smallest = SMALLEST_CROP if self.smallest_crop is None else self.smallest_crop
+            augment = random_crop(self.sides, smallest, self.jitter)
         train, val, test = self._loaded(parts)
-        augment, rows = random_crop(self.sides, self.smallest_crop, self.jitter), parts[1].rows
-        stored = _typical(parts[0])
-        return Data(tuple(classes), train, val, test, MEAN, STD, augment, self.sides, val_rows=rows, stored=stored)
+        middle = stored[len(stored) // 2] if stored else None
+        data = Data(tuple(classes), train, val, test, MEAN, STD, augment, self.sides, val_rows=rows, stored=middle)
+        return replace(data, origins=origins)
 
     def _loaded(self, parts: Sequence[EncodedImages]) -> Sequence[Examples]:
         """All parts in memory, or all encoded: so they can be joined."""
@@ -87,8 +100,7 @@ class ImageLoader:
         return [decode_all(part) for part in parts] if size <= self.memory * 2**20 else parts
 
 
-def _typical(images: EncodedImages) -> tuple[int, int] | None:
-    """Height and width of the image of middle area among the first ones, as they are stored."""
+def _stored(images: EncodedImages) -> list[tuple[int, int]]:
+    """Height and width of the first images as they are stored, smallest area first; none of unreadable ones."""
     found = [stored_size(images.source.read(row)) for row in images.rows[:SAMPLE].tolist()]
-    known = sorted((size for size in found if size is not None), key=prod)
-    return known[len(known) // 2] if known else None
+    return sorted((size for size in found if size is not None), key=prod)

@@ -32,6 +32,17 @@ def stratified(
     return torch.as_tensor(np.sort(first)), torch.as_tensor(np.sort(second))
 
 
+SPLIT_OFF = "split off"
+"""The origin of a part that a data set lacks."""
+
+
+def origins(parts: Mapping[str, str]) -> tuple[str, str]:
+    """Where the validation and the test images are from under ``split_parts``; ``parts`` are the names of the parts."""
+    val, test = parts.get("val"), parts.get("test")
+    val, test = (val, test) if test is not None else (None, val)
+    return val or SPLIT_OFF, test or SPLIT_OFF
+
+
 def split_parts(
     parts: Mapping[str, EncodedImages], val_share: float, test_share: float, seed: int
 ) -> tuple[EncodedImages, EncodedImages, EncodedImages]:

@@ -35,6 +35,17 @@ def random_crop(size: tuple[int, int], smallest: float, jitter: float) -> nn.Mod
     return nn.Sequential(crop, RandomHorizontalFlip(), *color_jitter(jitter))
 
 
+def random_shift(size: tuple[int, int], jitter: float, fill: int = 0) -> nn.Module:
+    """The augmentation of small images: shifted by up to an eighth of the larger side, mirrored, with colour jitter.
+
+    ``size`` is height and width, ``fill`` the grey value, 0 to 255, that comes in from the edge.
+    """
+    from kornia.augmentation import RandomCrop, RandomHorizontalFlip
+
+    shifted = RandomCrop(size, padding=round(max(size) / 8), fill=fill / 255)
+    return nn.Sequential(shifted, RandomHorizontalFlip(), *color_jitter(jitter))
+
+
 def color_jitter(jitter: float) -> list[nn.Module]:
     """Random brightness, contrast and saturation, each scaled by up to 1 +- ``jitter``; nothing for 0."""
     from kornia.augmentation import ColorJitter

@@ -19,7 +19,7 @@ from sparsenas.core.choice import Choice, Choices
 from sparsenas.costs.budget import AND, in_percent
 from sparsenas.costs.latency import LatencyTable
 from sparsenas.data import Data
-from sparsenas.data.fingerprint import changed, split, summary
+from sparsenas.data.fingerprint import changed, in_words, split, summary
 from sparsenas.distributed.collectives import broadcast_from_rank0, rank
 from sparsenas.errors import UserError, told_when_stopped
 from sparsenas.job.flag_groups import HERE, DataPlace
@@ -149,6 +149,7 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
     run.write(convert({**summary(task.data), "score": _score_info(task.objective)}, DataInfo))
     if task.latency is not None:
         run.do(partial(write_table, run / LATENCY_FILE, task.latency))
+    RunLogger(run).say(f"data: {in_words(task.data)}")
     if in_percent(config["budget"]):
         RunLogger(run).say(f"budget {', '.join(config['budget'])}: {', '.join(map(str, task.limits.budgets))}")
     for line in task.opened.notes if task.opened else ():

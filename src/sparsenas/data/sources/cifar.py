@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from sparsenas.data.dataset import Data, Split
 from sparsenas.data.loader import Size, resized, sides
 from sparsenas.data.sources.archives import CIFAR10, CIFAR100, SIDE, Layout, read
 from sparsenas.data.splits import stratified
-from sparsenas.data.transforms import color_jitter
+from sparsenas.data.transforms import random_shift
 from sparsenas.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -25,8 +24,6 @@ shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pep
 television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
 """
 FINE_CLASSES = tuple(FINE_CLASSES_TEXT.split())
-SHIFT = 4
-"""Largest shift of training images of 32x32 pixels, in each direction; of larger ones it is larger."""
 
 
 def cifar10(
@@ -100,8 +97,6 @@ def _data(
     fill: int,
     size: Size,
 ) -> Data:
-    from kornia.augmentation import RandomCrop, RandomHorizontalFlip
-
     parts = {
         part: Split(resized(torch.from_numpy(images), size), torch.from_numpy(labels))
         for part, (images, labels) in read(Path(root), layout, len(classes)).items()
@@ -117,6 +112,5 @@ def _data(
     if 0 < images < len(training):
         chosen = stratified(training.targets.numpy(), images / len(training), 0, "--data.images", images)[1]
     train, val = (chosen[rows] for rows in stratified(training.targets[chosen].numpy(), val_share, seed=seed))
-    shifted = RandomCrop(sides(size), padding=round(SHIFT * max(sides(size)) / SIDE), fill=fill / 255)
-    augment = nn.Sequential(shifted, RandomHorizontalFlip(), *color_jitter(jitter))
+    augment = random_shift(sides(size), jitter, fill)
     return Data(classes, training.subset(train), training.subset(val), parts["test"], mean, std, augment, val_rows=val)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ import torch
 from sparsenas.data.dataset import Data
 from sparsenas.data.encoded import OnBad
 from sparsenas.data.loader import SIDE, ImageLoader, Size
-from sparsenas.data.splits import split_parts
+from sparsenas.data.splits import origins, split_parts
 from sparsenas.errors import UserError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -50,26 +51,31 @@ def imagefolder(
     size: Size | None = None,
     val_share: float = 0.1,
     test_share: float = 0.2,
-    smallest_crop: float = 0.25,
+    smallest_crop: float | None = None,
     jitter: float = 0.0,
     memory: float = 4096,
     workers: int = 2,
     on_bad: OnBad = "refuse",
 ) -> Data:
-    """Loads image files from class folders: root/train/CLASS and root/val/CLASS, the layout of ImageNet, or root/CLASS.
+    """Loads image files from class folders, in one of three layouts.
 
-    With folders train and val, val is the test split. With a folder test as well, val is the validation split.
+    With folders train and val, as in ImageNet, val is the test split and the validation split is split off train. With
+    a folder test as well, val is the validation split. With class folders alone both are split off.
     Validation images of ImageNet without class folders need one of its label files beside them. Training images are
-    random crops, mirrored at random; other images are centre crops.
+    random crops, mirrored at random; other images are centre crops. Images that have the size already are used whole:
+    in training shifted by up to an eighth of it and mirrored.
 
     Args:
-        root: folder of the data set.
+        root: folder of the data set: CLASS/IMAGE, of which validation and test images are split off; or
+            train/CLASS/IMAGE and val/CLASS/IMAGE, which is the test split; or both and test/CLASS/IMAGE, where val is
+            the validation split.
         seed: seed of the validation split.
         size: height,width of the network's input in pixels; one number is a square. Default: 224, or what a
             network of another library wants.
         val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
         test_share: share of all images that is the test split if no folder is, between 0 and 1.
         smallest_crop: smallest area of a random crop in training, as a share of the image, above 0 and at most 1.
+            Default: 0.25; none for images that have the size, which are used whole.
         jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
         memory: MiB. Decoded images are kept in memory if all fit into it; otherwise each batch is decoded anew.
         workers: processes that decode images; 0 = the main process decodes.
@@ -77,7 +83,7 @@ def imagefolder(
     """
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"--data.root {root}: expected a folder, found none")
+        raise UserError(f"--data.root {root}: expected a folder, found none{_place(root)}")
     loader = ImageLoader(SIDE if size is None else size, smallest_crop, jitter, memory, workers, on_bad)
     top = root / "train" if (root / "train").is_dir() else root
     classes = class_names(top, on_bad)
@@ -86,7 +92,8 @@ def imagefolder(
     for part, folder in folders.items():
         paths, labels = listed(folder, root, classes)
         parts[part] = loader.encoded(ImageFiles(tuple(paths)), torch.tensor(labels))
-    return loader.data(classes, split_parts(parts, val_share, test_share, seed))
+    names = {part: f"folder {folder.name}" for part, folder in folders.items()}
+    return loader.data(classes, split_parts(parts, val_share, test_share, seed), origins(names))
 
 
 def _others(root: Path) -> dict[str, Path]:
@@ -102,8 +109,21 @@ def class_names(top: Path, on_bad: OnBad) -> tuple[str, ...]:
         raise UserError(f"{top / empty[0]}: expected images, found none; --data.on_bad skip leaves the class out")
     names = tuple(path.name for path in folders if path.name not in empty)
     if len(names) < 2:
-        raise UserError(f"--data.root {top}: expected folders of at least two classes, got {len(names)}")
+        files, one = len(list(filter(Path.is_file, top.iterdir()))), f"; the one is {names[0]}" if names else ""
+        raise UserError(
+            f"--data.root {top}: expected folders of at least two classes, got {len(names)}{one} (and {files} files); "
+            "each class is a folder: CLASS/IMAGE, or train/CLASS/IMAGE beside val and test"
+        )
     return names
+
+
+def _place(missing: Path) -> str:
+    """Where a folder was looked for, and one of a similar name there, for a message."""
+    place = missing.absolute()
+    beside = [path.name for path in place.parent.iterdir() if path.is_dir()] if place.parent.is_dir() else []
+    near = get_close_matches(place.name, beside, 1)
+    where = "" if missing.is_absolute() else f" at {place}"
+    return f"{where}; did you mean {missing.parent / near[0]}?" if near else where
 
 
 def listed(folder: Path, root: Path, classes: Sequence[str]) -> tuple[list[Path], list[int]]:

@@ -14,7 +14,7 @@ from sparsenas.data.dataset import Data
 from sparsenas.data.encoded import OnBad
 from sparsenas.data.loader import SIDE, ImageLoader, Size
 from sparsenas.data.sources.folder import visible
-from sparsenas.data.splits import split_parts
+from sparsenas.data.splits import origins, split_parts
 from sparsenas.errors import UserError, check_extra
 
 PARTS = {"train": ("train",), "val": ("validation", "valid", "val"), "test": ("test",)}
@@ -106,7 +106,7 @@ def parquet(
     label: str = "label",
     val_share: float = 0.1,
     test_share: float = 0.2,
-    smallest_crop: float = 0.25,
+    smallest_crop: float | None = None,
     jitter: float = 0.0,
     memory: float = 4096,
     workers: int = 2,
@@ -128,6 +128,7 @@ def parquet(
         val_share: share of the training images that is the validation split, with equal class shares, between 0 and 1.
         test_share: share of all images that is the test split if no file is, between 0 and 1. The seed does not matter.
         smallest_crop: smallest area of a random crop in training, as a share of the image, above 0 and at most 1.
+            Default: 0.25; none for images that have the size, which are used whole.
         jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
         memory: MiB. Decoded images are kept in memory if all fit into it; otherwise each batch is decoded anew.
         workers: processes that decode images; 0 = the main process decodes.
@@ -142,7 +143,8 @@ def parquet(
     parts = {
         part: loader.encoded(_rows(table, image, f"{root} {part}"), labels[part]) for part, table in tables.items()
     }
-    return loader.data(classes, split_parts(parts, val_share, test_share, seed))
+    names = {part: f"files {part}-*" for part in tables}
+    return loader.data(classes, split_parts(parts, val_share, test_share, seed), origins(names))
 
 
 def _rows(table: Table, column: str, title: str) -> ImageCells:

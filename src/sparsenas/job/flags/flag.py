@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, get_type_hints
 from sparsenas.errors import UserError
 from sparsenas.job.flags.kind_words import describe, short
 from sparsenas.job.flags.kinds import CONVERT_ERRORS, convert
+from sparsenas.job.lookup import TABLES
 from sparsenas.job.plugin import Plugin
 
 Make = Callable[..., Any]
@@ -101,9 +102,20 @@ def unknown(where: str, name: str, known: Iterable[str]) -> UserError:
     known = [flag.removesuffix(NAME).removesuffix(COUNT) for flag in known]
     if own := [flag for flag in known if flag.startswith(f"{name}.")]:
         return UserError(f"{where}: expected one of its flags, such as {spelled(own[0])}")
-    near = get_close_matches(name, known, 1)
-    hint = f"; did you mean {spelled(near[0])}?" if near else ""
+    section = name.rpartition(".")[0]
+    siblings = [flag for flag in known if section and flag.rpartition(".")[0] == section]
+    section, siblings = (section, siblings) if siblings else ("", known)
+    near = get_close_matches(name.removeprefix(section), [flag.removeprefix(section) for flag in siblings], 1)
+    if near:
+        hint = f"; did you mean {spelled(section + near[0])}?"
+    else:
+        hint = f"; the chosen {section} has {listed(siblings)}" if section in TABLES else ""
     return UserError(f"{where}: no such flag{hint}", UnknownFlag(where, name))
+
+
+def listed(flags: Iterable[str]) -> str:
+    """Flags for a message; ``no flags`` where there are none."""
+    return ", ".join(map(spelled, flags)) or "no flags"
 
 
 def _with_default(flag: Flag, section: object) -> Flag:

@@ -23,6 +23,9 @@ MOVABLE = ("data.root", "space.weights")
 
 RETRAINING = ("retrain", "inherit", "scale_to", "baselines", "compare")
 """Flags of ``run`` that ``retrain`` has too."""
+EVOLVED = ("method.", "budget")
+"""The flags of a search that ``evolve`` takes as well."""
+EVOLVES = "; `sparsenas evolve RUN --out NEW` searches its trained supernet with other settings of spos or random"
 
 
 def unsaved(default: Any) -> Any:
@@ -90,12 +93,14 @@ def check_unchanged(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
         if name in saved and name not in MOVABLE and plain(value) != plain(saved[name]):
             raise UserError(
                 f"{spelled(name)}: the run to resume has {plain(saved[name])}, got {plain(value)}; "
-                f"leave the flag out or choose another --out{_retraining(name, plain(value))}"
+                f"leave the flag out or choose another --out{_other_command(name, plain(value))}"
             )
 
 
-def _retraining(name: str, value: Any) -> str:
-    """The other command that takes a flag of the retraining, for the end of a message."""
+def _other_command(name: str, value: Any) -> str:
+    """The other command that takes a flag of the retraining or of the method, for the end of a message."""
+    if name.startswith(EVOLVED):
+        return EVOLVES
     if name.split(".")[0] not in RETRAINING:
         return ""
     return f"; `sparsenas retrain RUN {spelled(name)} {value}` trains the found network with it"
