@@ -53,7 +53,7 @@ from sparsenas.training.loss import training_loss
 from sparsenas.training.optimizers import make_optimizer
 from sparsenas.training.recipe import Recipe
 
-STEPS = 8
+STEPS = 6
 SIZES = (1, 3)
 """Numbers of processes; scores are shared unequally among three."""
 METHODS = {"spos": "tiny", "ista": "tiny", "ista_one_stage": "tiny", "dso": "nets:complete_block"}

@@ -25,7 +25,7 @@ def test_conformance(name: str) -> None:
     parameters = inspect.signature(SPACES[name]).parameters
     shape, width = parameters["shape"].default, {"width": 16} if "width" in parameters else {}
     if shape == IMAGENET:
-        check_space(lambda: SPACES[name](shape=SMALL, classes=10, **width), SMALL, archs=6)
+        check_space(lambda: SPACES[name](shape=SMALL, classes=10, **width), SMALL, archs=4)
     else:
         check_space(SPACES[name], shape, archs=40)
 
