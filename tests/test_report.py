@@ -442,7 +442,7 @@ def test_findings_when_it_does_not(finished: LoadedRun) -> None:
     assert "1.0 points worse than the mean of 8 random architectures" in headline(run)
     equal = replace(run, results=changed(run.results, baselines=[compared(0.955)]))
     assert headline(equal).endswith("within budget")  # one is too few
-    assert "it only equals one random architecture of about the same cost (95.5 %)" in said(equal)["bad"]
+    assert "1 random architecture of about the same cost has 95.5 %: too few to compare with." in said(equal)["open"]
 
 
 def test_a_warning_of_the_method_is_a_finding(finished: LoadedRun) -> None:

@@ -119,6 +119,7 @@ def search_job(flags: SearchFlags) -> None:
         _search(run, task, method, fabric, flags)
         tell_truth(run, task, known)
         _say_found(run, task)
+        _say_next(run)
 
 
 def evolve_job(flags: EvolveFlags, objects: Mapping[str, Plugin] = NONE) -> None:
@@ -159,6 +160,13 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
     tell_truth(run, task, known)
     _say_found(run, task)
     RunLogger(run).say(f"report: {report(run.path)}")
+    _say_next(run)
+
+
+def _say_next(run: Run) -> None:
+    """The commands that make something of what a search has found."""
+    commands = ["export", "report"] if run.has(NET) else ["retrain", "export", "report"]
+    RunLogger(run).say(f"next: {', '.join(f'sparsenas {command} {run.path}' for command in commands)}")
 
 
 def _say_found(run: Run, task: Task) -> None:
@@ -199,9 +207,8 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
             recipe = plain(flags.retrain)
             own = None if flags.no_training or recipe == config.get("retrain") else recipe
             test_trained(Run(run.path), task, own)
-            logger = RunLogger(run)
-            logger.console.print(summary(Run(run.path), task.limits.budgets, task.objective))
-            logger.say(f"next: sparsenas export {run.path}, then sparsenas report {run.path}")
+            RunLogger(run).console.print(summary(Run(run.path), task.limits.budgets, task.objective))
+            _say_next(Run(run.path))
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:

@@ -13,7 +13,7 @@ from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.records import Metrics
 
 ENOUGH = 3
-"""Random architectures behind a mean that the headline tells."""
+"""Random architectures behind a mean with which the found network is compared."""
 Mark = Literal["good", "bad", "open"]
 
 
@@ -89,7 +89,7 @@ def tiles(run: LoadedRun) -> list[tuple[str, str, str]]:
             sign, bound = limit(budget)
             told = f"{budget.cost}, budget {sign} {short(bound)}"
             found.append((short(value), told, "good" if budget.allows(value) else "bad"))
-    if (compared := comparison(run)) is not None:
+    if (compared := comparison(run)) is not None and len(compared.others) >= ENOUGH:
         better = compared.margin > 0
         told = f"{'points ' if run.score.share else ''}better than the mean of "
         told += several(len(compared.others), "random architecture")
@@ -164,13 +164,16 @@ def _against_random(run: LoadedRun) -> Finding:
         reason = "it has not been retrained" if run.results.baselines else "no random architectures were trained"
         return Finding("open", f"Not yet compared with random architectures: {reason}.")
     n, alike = len(compared.others), "of about the same cost" if run.budgets else "of about the same size"
-    group = f"the mean of {n} random architectures {alike}" if n > 1 else f"one random architecture {alike}"
-    facts = run.score.number(compared.mean)
+    if n < ENOUGH:
+        told = " and ".join(run.score.number(other) for other in compared.others)
+        verb = "has" if n == 1 else "have"
+        return Finding("open", f"{several(n, 'random architecture')} {alike} {verb} {told}: too few to compare with.")
+    group, facts = f"the mean of {n} random architectures {alike}", f"mean {run.score.number(compared.mean)}"
     if compared.deviation is not None:
-        spread = f"standard deviation {run.score.difference(compared.deviation)}"
-        facts = f"mean {facts}, {spread}, best {run.score.number(run.score.best(compared.others))}"
+        facts += f", standard deviation {run.score.difference(compared.deviation)}"
+    facts += f", best {run.score.number(run.score.best(compared.others))}"
     as_good = sum(run.score.gain(other, compared.found) >= 0 for other in compared.others)
-    standing = f" {as_good or 'None'} of the {n} did as well or better." if n > 1 else ""
+    standing = f" {as_good or 'None'} of the {n} did as well or better."
     size = run.score.difference(compared.margin)
     if compared.margin > 0:
         chance = compared.deviation is not None and compared.margin < compared.deviation

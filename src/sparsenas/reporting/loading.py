@@ -85,6 +85,11 @@ class LoadedRun:
         return str(value.get("name", value.get("class_path", "?")) if isinstance(value, dict) else value or "?")
 
     @property
+    def has_objects(self) -> bool:
+        """Whether the run was given objects of Python, which only Python can give again."""
+        return any(self.flag(kind).startswith("object:") for kind in ("space", "data", "objective"))
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The flags of the run, with the recipe by which its network was retrained in the end."""
         tested = self.results.retrained

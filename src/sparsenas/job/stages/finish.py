@@ -21,6 +21,7 @@ from sparsenas.job.trained import trained
 from sparsenas.objectives import Metrics, Objective
 from sparsenas.objectives.words import metric_words, told
 from sparsenas.reporting import report
+from sparsenas.reporting.findings import ENOUGH
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.records import Best
@@ -88,6 +89,7 @@ def _add_random(table: Table, tested: Results, found: Evaluation, objective: Obj
     if others:
         mean, spread = statistics.mean(others), [statistics.stdev(others)] if len(others) > 1 else []
         better = objective.oriented(name, found.metrics[name]) > objective.oriented(name, mean)
-        verdict, values = "beaten" if better else "NOT beaten", [told(objective, name, n) for n in (mean, *spread)]
+        verdict = "too few to tell" if len(others) < ENOUGH else "beaten" if better else "NOT beaten"
+        values = [told(objective, name, n) for n in (mean, *spread)]
         title = f"mean of {len(others)} random networks" if spread else "one random network"
         table.add_row(title, f"{' +- '.join(values)}: {verdict}")
