@@ -26,7 +26,7 @@ from sparsenas.job.flags.kinds import convert
 from sparsenas.job.flags.parse import parse
 from sparsenas.job.flags.saved import from_config, saved_names, to_config
 from sparsenas.job.flags.words import split_words
-from sparsenas.job.lookup import check_all_trusted, resolve
+from sparsenas.job.lookup import check_all_trusted, method_of_run, resolve
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import EvolveFlags, RunFlags, SavedFlags, SearchFlags
 from sparsenas.methods import Spos
@@ -381,6 +381,20 @@ def test_a_run_folder_is_given_without_a_flag() -> None:
         parse(evolve, [])
     with pytest.raises(UserError, match="expected RUN, a run folder, got none"):
         parse(retrain, ["--target.width=3"])
+
+
+def test_a_run_is_searched_again_by_its_own_method(tmp_path: Path) -> None:
+    def method(*words: str) -> str:
+        (flags,) = parse(evolve, [str(tmp_path / used), *words]).values()
+        return str(flags.method.name)
+
+    for used, again in (("sensitivity", "sensitivity"), ("ista", "spos")):
+        folder = Run(tmp_path / used)
+        folder.create()
+        begin_run(folder, "run", to_config(run_flags(f"--method={used}")))
+        assert method() == method_of_run(folder.path) == again
+        assert method("--pareto=flops") == method_of_run(folder.path, pareto=True) == "spos"
+        assert method("--method=random") == "random"
 
 
 def test_all_code_that_is_not_trusted_is_named_at_once() -> None:

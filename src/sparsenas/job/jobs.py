@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from sparsenas.costs.budget import check_cost
-from sparsenas.costs.layer import format_cost
 from sparsenas.distributed.collectives import rank
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import CONTINUES, UserError, check_extra, check_installed, told_when_stopped
+from sparsenas.job.closing import say_found, say_next
 from sparsenas.job.distillation import check_teacher, check_teacher_trusted, learns, make_teacher
 from sparsenas.job.flags.saved import plain, to_config
 from sparsenas.job.folder import (
@@ -43,7 +43,6 @@ from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
 from sparsenas.job.stages.finish import finish, summary
 from sparsenas.job.stages.int8 import check_int8
 from sparsenas.job.stages.measured import check_measured
-from sparsenas.job.stages.original import share_told
 from sparsenas.job.stages.retrain import NetworkTrainer, retrain_stage
 from sparsenas.job.stages.scale import recount, scale_stage
 from sparsenas.job.stages.search import build_method, make_method, search_stage
@@ -52,7 +51,6 @@ from sparsenas.job.task import Task, make_task
 from sparsenas.job.trained import trained_supernet
 from sparsenas.job.width_fit import check_scale_to, check_target
 from sparsenas.methods import Method
-from sparsenas.objectives.words import score_told
 from sparsenas.reporting import report
 from sparsenas.rundir.config import has_begun, threads_of
 from sparsenas.rundir.files import write_atomic
@@ -118,8 +116,8 @@ def search_job(flags: SearchFlags) -> None:
         attach_loggers(run, flags.logger)
         _search(run, task, method, fabric, flags)
         tell_truth(run, task, known)
-        _say_found(run, task)
-        _say_next(run)
+        say_found(run, task)
+        say_next(run)
 
 
 def evolve_job(flags: EvolveFlags, objects: Mapping[str, Plugin] = NONE) -> None:
@@ -158,25 +156,9 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
         trainer = FinalistTrainer(run, task, fabric, flags.finalists, saved.search)
         search_again(run, task, net, method, saved.score, source.run, trainer, flags.pareto, flags.random_search)
     tell_truth(run, task, known)
-    _say_found(run, task)
+    say_found(run, task)
     RunLogger(run).say(f"report: {report(run.path)}")
-    _say_next(run)
-
-
-def _say_next(run: Run) -> None:
-    """The commands that make something of what a search has found."""
-    commands = ["export", "report"] if run.has(NET) else ["retrain", "export", "report"]
-    RunLogger(run).say(f"next: {', '.join(f'sparsenas {command} {run.path}' for command in commands)}")
-
-
-def _say_found(run: Run, task: Task) -> None:
-    best = run.read(Best)
-    original = task.costs(task.largest()) if task.opened else None
-    named = [budget.cost for budget in task.limits.budgets] or ["flops"]
-    costs = ", ".join(f"{format_cost(best.costs[cost])} {cost}" for cost in named)
-    size = share_told(best.costs, original) if original else costs
-    told = f"{score_told(task.objective, best.val)} on validation examples, " if best.val else ""
-    RunLogger(run).say(f"found {best.text}: {told}{size}")
+    say_next(run)
 
 
 def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teacher: nn.Module | None = None) -> None:
@@ -208,7 +190,7 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
             own = None if flags.no_training or recipe == config.get("retrain") else recipe
             test_trained(Run(run.path), task, own)
             RunLogger(run).console.print(summary(Run(run.path), task.limits.budgets, task.objective))
-            _say_next(Run(run.path))
+            say_next(Run(run.path))
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:

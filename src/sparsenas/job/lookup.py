@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path
 from typing import Any
 
 from sparsenas.data import DATA
 from sparsenas.errors import UserError
-from sparsenas.methods import METHODS
+from sparsenas.methods import METHODS, Method
 from sparsenas.objectives import OBJECTIVES
 from sparsenas.opening.importing import import_callable
+from sparsenas.rundir.config import has_begun, read_config
+from sparsenas.rundir.folder import Run
 from sparsenas.spaces import BRIDGES, SPACES, Bridge, open_space
 
 TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
@@ -27,6 +30,8 @@ GROUPS: Mapping[str, str] = {kind: f"sparsenas.{kind}s" if kind != "data" else "
 """The groups of entry points by which installed packages offer theirs under a name of their own."""
 OBJECT = "object"
 """Begins the name of a plug-in that was an object of Python: only Python can give it again."""
+AGAIN = "spos"
+"""The method that searches a supernet again where the run's own does not search."""
 FLAGS = "flags"
 """The parameter of a plug-in that is a dataclass of its flags. Others have their flags as parameters."""
 
@@ -71,6 +76,18 @@ def bridge(kind: str, name: str) -> Bridge | None:
     """The network of another library that a space's name is of, as ``timm:resnet18``; ``None`` for any other name."""
     prefix, colon, network = name.partition(":")
     return BRIDGES[prefix](network) if kind == "space" and colon and prefix in BRIDGES else None
+
+
+def method_of_run(path: Path | str, pareto: bool = False) -> str:
+    """The method that searches the supernet of a run again: the run's own where it searches supernets, else spos.
+
+    A whole Pareto front is searched by spos. Raises ``UserError`` for a damaged folder.
+    """
+    run = Run(path)
+    given = read_config(run).get("method") if has_begun(run) and not pareto else None
+    name = given.get("name") if isinstance(given, Mapping) else given
+    made = METHODS.get(name) if isinstance(name, str) else None
+    return str(name) if made is not None and made.search is not Method.search else AGAIN
 
 
 def flag_source(make: Callable[..., Any]) -> Callable[..., Any]:

@@ -79,6 +79,8 @@ class EvolveFlags(TrustFlags, AcceleratorFlags, MovedFlags, MethodFlags, FolderF
     """The flags of ``sparsenas evolve``."""
 
     out: Path = unsaved(Path("runs/evolved"))
+    method: Plugin = Plugin("spos")
+    """Search method. By default that of the run where it searches supernets, else spos; with --pareto spos."""
     run: Path
     """Run folder with the supernet."""
     budget: list[str] = field(default_factory=list)

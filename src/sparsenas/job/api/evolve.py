@@ -24,6 +24,7 @@ from sparsenas.job.api.functions import Folder, evolve_run
 from sparsenas.job.api.objects import plugin
 from sparsenas.job.api.words import in_python
 from sparsenas.job.limits import cost_list, more_costs
+from sparsenas.job.lookup import AGAIN
 from sparsenas.job.space_facts import example_shape
 from sparsenas.job.stages.candidates import architectures
 from sparsenas.methods import Method
@@ -62,7 +63,7 @@ def evolve(
     calibrate: Iterable[Any] = (),
     example: Tree | None = None,
     cost: str | Cost | Sequence[str | Cost] = (),
-    method: object = "spos",
+    method: object = None,
     seed: int = 0,
     out: str | Path = "runs/evolved",
     **flags: Any,
@@ -81,7 +82,7 @@ def evolve(
         cost: costs that budgets may name beside the built-in ones, one or a list: functions of a layer, or of a list
             called ``layers``.
         method: how candidates are proposed; a method that searches a supernet, such as ``{"name": "spos",
-            "generations": 10}``.
+            "generations": 10}``. By default that of the run where it searches supernets, else ``"spos"``.
         seed: seed of the candidates.
         out: the new run folder, where a run folder is searched.
         flags: for a run folder, any other flag of ``sparsenas evolve``.
@@ -99,7 +100,7 @@ def evolve(
         raise UserError(f"calibrate: expected batches, got {type(calibrate).__name__}")
     batches = [_inputs(batch) for batch in calibrate]
     limits = limits_of(supernet, batches[0] if example is None and batches else example, budget, cost)
-    made: Method = plugin("method", method).build("method", limits.choices, limits, seed)
+    made: Method = plugin("method", method or AGAIN).build("method", limits.choices, limits, seed)
     rng = np.random.default_rng([seed, 2])
     search = made.search(architectures(limits), rng)
     if search is None:

@@ -19,7 +19,7 @@ from sparsenas.job.flag_groups import RETRAIN, SEARCH, Finalists
 from sparsenas.job.flags.flag import flags_of
 from sparsenas.job.flags.kinds import as_list, is_list
 from sparsenas.job.jobs import evolve_job, retrain_job, run_job, search_job
-from sparsenas.job.lookup import OBJECT
+from sparsenas.job.lookup import OBJECT, method_of_run
 from sparsenas.job.publishing import publish_job
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags
 from sparsenas.reporting import compare as write_comparison
@@ -113,6 +113,7 @@ def search(
 def evolve_run(run: Folder, *, method: object, budget: str | Sequence[str], out: str | Path, **flags: Any) -> Found:
     """Searches the supernet of a run again, as ``sparsenas evolve`` does. Raises ``UserError``."""
     path, objects, flags = _folder(run, flags)
+    method = method or method_of_run(path, pareto=bool(flags.get("pareto")))
     made = _flags(EvolveFlags, run=path, method=plugin("method", method), budget=_list(budget), out=out, **flags)
     evolve_job(made, objects)
     return Found(made.out, objects, tuple(made.trust_plugins))

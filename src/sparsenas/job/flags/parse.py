@@ -14,7 +14,7 @@ from sparsenas.job.flags.plugins import TARGET, all_flags, check_code, default_n
 from sparsenas.job.flags.saved import check_unchanged, saved_names
 from sparsenas.job.flags.sources import GivenFlags, from_words, from_yaml
 from sparsenas.job.flags.words import Words, split_words
-from sparsenas.job.lookup import canonical, check_trusted
+from sparsenas.job.lookup import canonical, check_trusted, method_of_run
 from sparsenas.rundir.config import CONFIG, has_begun, read_config
 from sparsenas.rundir.folder import Run
 
@@ -38,8 +38,20 @@ class Line(NamedTuple):
 
     def plugins(self) -> dict[str, str]:
         """The names of the space, the data set and the method."""
-        sources = [*([self.saved] if self.saved else []), *self.files, GivenFlags(dict(self.words.flags))]
+        sources = [
+            *self._of_run(),
+            *([self.saved] if self.saved else []),
+            *self.files,
+            GivenFlags(dict(self.words.flags)),
+        ]
         return names(self.make, sources, self.trusted(), self.words.of("arch"))
+
+    def _of_run(self) -> list[GivenFlags]:
+        """The method by which the run of ``evolve`` is searched again, where none is given."""
+        run = self.words.of(RUN)
+        if not run or "method" not in default_names(self.make):
+            return []
+        return [GivenFlags({"method": method_of_run(run[-1], pareto=bool(self.words.of("pareto")))})]
 
     def known(self) -> dict[str, Flag]:
         """Every flag that there is, by name."""
