@@ -1,4 +1,4 @@
-"""The closing lines of a job: what it found, and what comes next."""
+"""The closing lines of a job: the found architecture, and the next commands."""
 
 from __future__ import annotations
 
