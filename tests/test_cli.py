@@ -309,8 +309,30 @@ def test_spaces_and_cost_tables(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert described["nasbench_macro"]["size"] == 6561
     assert described["tiny"]["range"]["flops"] == [36416, 1500480]
     assert described["dso"]["size"] > 10**800
+    monkeypatch.setattr("sparsenas.commands.spaces.describe", lambda space: described[space.name])
     assert main(["spaces"]) == 0
-    assert "e+896" in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    assert "e+896" in printed[3]
+    assert max(map(len, printed)) <= 80
+    assert printed[1].split() == [
+        "tiny",
+        "1x8x8",
+        "10",
+        "7.86e+5",
+        "36.4",
+        "k",
+        "to",
+        "1.5",
+        "M",
+        "1",
+        "546",
+        "to",
+        "63.7",
+        "k",
+    ]
+    monkeypatch.undo()
+    assert main(["spaces", "--space", "tiny", "--space.shape", "3,32,32"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["tiny", "3x32x32", "10", "7.86e+5", "873"]
     assert main(["cost", "--arch", "uniform:mb3e3", "--space", "nasbench_macro", "--arch", "full"]) == 0
     assert "11111111" in capsys.readouterr().out
 

@@ -21,6 +21,7 @@ from sparsenas.searching.evolution import (
     SearchProblem,
     best_first,
 )
+from sparsenas.searching.precision import imprecise
 
 
 def make_space(
@@ -160,3 +161,10 @@ def test_the_loss_decides_between_equal_accuracies() -> None:
     archs = search.ask()
     search.tell(archs, [Score(0.9, -0.5), Score(0.9, -0.4)])
     assert search.best == archs[1]
+
+
+def test_few_validation_examples_for_many_candidates_are_told() -> None:
+    assert imprecise("accuracy", 160, 1050).startswith("1,050 candidates are compared on 160 validation examples")
+    assert "known to about 4 points" in imprecise("accuracy", 160, 1050)
+    for metric, examples, candidates in (("loss", 160, 1050), ("accuracy", 625, 1050), ("accuracy", 160, 160)):
+        assert imprecise(metric, examples, candidates) == ""

@@ -1,20 +1,25 @@
-"""A trained supernet that is searched again: what the first run has scored counts."""
+"""Afterwards: a trained supernet is searched again, and another architecture takes the place of the found one."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+import pytest
 from tests.real_runs import CPU, RealRun, command
 
+import sparsenas
+from sparsenas.rundir.config import read_config
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.records import ARCHS, Best, Scored
+from sparsenas.rundir.results import results
 
 
 def test_candidates_of_the_first_run_count_and_a_killed_search_is_replayed(real_run: RealRun, tmp_path: Path) -> None:
     source, out, killed = real_run("spos"), tmp_path / "again", tmp_path / "killed"
-    words = ["--budget", "flops<=45e3", "--method=random", "--method.evaluations=1", *CPU]
+    words = ["--budget", "flops<=45e3", "--method=random", "--method.evaluations=1", CPU[0]]
     command("evolve", source, "--out", out, *words)
+    assert read_config(Run(out))["threads"] == 1  # as the first run
     known = [line for line in Run(source).lines(ARCHS, Scored) if line.costs["flops"] <= 45e3]
     listed, best = Run(out).lines(ARCHS, Scored), Run(out).read(Best)
     assert 1 < len(known) <= len(listed) == len({line.text for line in listed})
@@ -24,6 +29,22 @@ def test_candidates_of_the_first_run_count_and_a_killed_search_is_replayed(real_
     shutil.copytree(out, killed)
     (killed / Best.FILE).unlink()
     (killed / ARCHS).write_text("".join((out / ARCHS).read_text().splitlines(True)[:2]))
-    command("evolve", source, "--out", killed, "--resume", *CPU)
+    command("evolve", source, "--out", killed, "--resume", CPU[0])
     assert (killed / ARCHS).read_text() == (out / ARCHS).read_text()
     assert Run(killed).read(Best) == best
+
+
+def test_another_architecture_takes_the_place_of_the_found_one(real_run: RealRun, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(real_run("spos"), tmp_path / "run"))
+    before, other = run.read(Best), results(run).baselines[0]
+    words = ["retrain", run.path, "--retrain.epochs=1", *CPU]
+    with pytest.raises(AssertionError):
+        command(*words, "--arch=full")  # breaks the budget
+    assert run.read(Best) == before
+    command(*words, "--arch", other.text)
+    best, tested = run.read(Best), results(run)
+    assert (best.arch, best.costs, best.budgets) == (other.arch, other.costs, before.budgets)
+    assert best.warning == f"The architecture was given by --arch; the search found {before.text}"
+    assert tested.retrained is not None
+    assert tested.inherited is None
+    sparsenas.load(run.path)

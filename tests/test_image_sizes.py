@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -26,6 +27,7 @@ from sparsenas.data.transforms import MEAN, STD
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.sizes import tell_of_enlarged
+from sparsenas.reporting.image_code import image_code
 from sparsenas.rundir.folder import Run
 
 Made = Callable[[Path, Size], Data]
@@ -193,3 +195,22 @@ def test_the_line_about_the_data_says_where_the_parts_are_from(tmp_path: Path) -
     folder(tmp_path / "test", "a", "b")
     data = imagefolder(tmp_path, size=8, workers=0)
     assert in_words(data) == "2 classes; 40 training, 40 validation (folder val), 40 test (folder test) examples"
+
+
+@pytest.mark.parametrize("size", [24, 40])
+def test_the_code_in_reports_prepares_an_image_as_the_data_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            pixels = np.random.default_rng(i).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+    data = imagefolder(tmp_path, size=size, workers=0, val_share=0.4)
+    found = [data.prepared(part.inputs) for part in data.train_val.join(data.test).batches(100)]
+    monkeypatch.chdir(tmp_path)
+    Image.open("a/0.png").save("photo.jpg", "png")
+    scope: dict[str, Any] = {}
+    exec(image_code(preparation(data)), scope)
+    distances = (torch.cat(found) - torch.from_numpy(scope["inputs"])).abs().amax((1, 2, 3))
+    assert float(distances.min()) < 1e-5

@@ -31,6 +31,7 @@ from sparsenas.reporting.document import html as page_of
 from sparsenas.reporting.findings import comparison, findings, headline
 from sparsenas.reporting.loading import LoadedRun, load_run
 from sparsenas.reporting.numbers import count, decimals, mebibytes, percent, points, seconds, several, short
+from sparsenas.reporting.tables import settings
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.records import Scored
 from sparsenas.rundir.results import Compared, Evaluation, ExportCheck, Results
@@ -477,6 +478,31 @@ def test_usage_of_several_inputs(finished: LoadedRun) -> None:
         page = unescape(page_of(replace(finished, space=changed(finished.space, shape=shape))))
         assert torch_call in page
         assert shape == [] or "[numpy.zeros((1, 5), dtype=numpy.float32), numpy.zeros((1, 3, 4), dtype" in page
+
+
+def test_usage_prepares_an_image_where_images_are_resized(finished: LoadedRun) -> None:
+    assert finished.data is not None
+    assert "ImageOps" not in page_of(finished)
+    prepared = {"resize": [37, 37], "crop": [32, 32], "mean": [0.5] * 3, "std": [0.2] * 3}
+    page = unescape(page_of(replace(finished, data=changed(finished.data, prepared=prepared))))
+    assert f"facts = {prepared}" in page
+    assert "net(torch.from_numpy(inputs))" in page
+    assert "zeros" not in page
+
+
+def test_settings_are_spelled_as_in_the_help_and_have_the_shape_of_the_data(finished: LoadedRun) -> None:
+    assert finished.data is not None
+    data = changed(finished.data, shape=[3, 32, 32])
+    shown = dict(settings(replace(finished, data=data)))
+    assert (shown["--space"], shown["--space.shape"], shown["--random-search"]) == ("tiny", [3, 32, 32], 8)
+    assert {"--finalists", "--retrain.epochs"} < shown.keys()
+    assert "--space.name" not in shown
+
+
+def test_few_validation_examples_are_a_finding(finished: LoadedRun) -> None:
+    many = replace(finished, candidates=finished.candidates * 100)
+    assert "validation examples, on which an accuracy is known to about" in said(many)["open"]
+    assert "an accuracy is known" not in said(finished)["open"]
 
 
 def test_parts_without_counts_by_class(finished: LoadedRun) -> None:

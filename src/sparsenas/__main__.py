@@ -148,8 +148,9 @@ def _known_elsewhere(command: str, flag: UnknownFlag, error: UserError) -> UserE
 
 def _has(command: str, flag: str) -> bool:
     """Whether a command has a flag, or the space, data set or method whose flag it is."""
-    from sparsenas.job.flags.flag import COUNT, NAME, flags_of
+    from sparsenas.job.flags.flag import flags_of
     from sparsenas.job.flags.parse import flags_class
+    from sparsenas.rundir.flag_names import COUNT, NAME
 
     known = {found.name for found in flags_of(flags_class(_function(command)))}
     section = flag.partition(".")[0]

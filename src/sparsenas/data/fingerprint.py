@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from sparsenas.data.dataset import Data, Examples
+from sparsenas.data.preprocessing import preparation
 from sparsenas.nn.tree import Tree, shapes, tensors
 
 MOST_SAMPLES = 20
@@ -33,6 +34,7 @@ def summary(data: Data) -> dict[str, Any]:
         "shape": shapes(data.example),
         "targets": None if data.train.targets is None else shapes(data.train.targets),
         "parts": {name: _counts(part, len(data.classes)) for name, part in _parts(data).items()},
+        "prepared": preparation(data),
         "samples": samples(data),
     }
 

@@ -36,6 +36,7 @@ from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchFlags, fabric_of
 from sparsenas.job.settings import check_settings
 from sparsenas.job.sizes import tell_of_enlarged, tell_of_sizes
+from sparsenas.job.stages.choose import choose_stage
 from sparsenas.job.stages.compare import compare_stages, named, tell_trainings
 from sparsenas.job.stages.evaluate import test_trained
 from sparsenas.job.stages.evolve import search_again
@@ -125,6 +126,8 @@ def evolve_job(flags: EvolveFlags, objects: Mapping[str, Plugin] = NONE) -> None
     check_installed(CHARTS)
     if flags.pareto:
         check_extra("pareto", "--pareto")
+    if not flags.threads and not has_begun(open_folder(flags.out)):
+        flags = replace(flags, threads=threads_of(open_folder(flags.run)))
     fabric = Device(flags.accelerator, threads=flags.threads).fabric()
     with new_folder(flags.out) as run:
         _evolve(run, flags, fabric, objects)
@@ -175,6 +178,8 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         taught = make_teacher(flags.retrain, run, task, saved.score, teacher)
         check_settings(task, {"--retrain": flags.retrain})
         every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
+        if flags.arch:
+            choose_stage(run, task, flags.arch, inherit or flags.no_training, flags.restart)
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
         trainer.check_interrupted(flags.restart)
         attach_loggers(run, flags.logger)

@@ -47,7 +47,7 @@ from torch import nn
 
 
 def load(file: Path = Path(__file__).with_name("net.pt2")) -> nn.Module:
-    """The trained network; it takes a batch of inputs of any size."""
+    """The trained network; it takes a batch of any number of inputs."""
     return torch.export.load(file).module()
 '''
 

@@ -89,6 +89,8 @@ class EvolveFlags(TrustFlags, AcceleratorFlags, MovedFlags, MethodFlags, FolderF
     cost: list[str] = field(default_factory=list)
     """Cost to count as well as those of the run: peak_memory, bytes, or a function as package.module:callable.
     Repeatable."""
+    threads: int = 0
+    """CPU threads (0 = those of the run)."""
     pareto: str = ""
     """Cost, such as flops. Searches the whole Pareto front of accuracy and this cost; front.json keeps it."""
 
@@ -104,6 +106,9 @@ class RetrainFlags(TrustFlags, ProcessFlags, AcceleratorFlags, MovedFlags, Logge
     """Run folder of a search."""
     threads: int = 0
     """CPU threads (0 = those of the run)."""
+    arch: str = ""
+    """Architecture to train in place of the found one, which it then counts as: compact text as in archs.jsonl and the
+    report, JSON by labels, or full."""
     target: dict[str, Any] = field(default_factory=dict)
     """Flags of the space that differ in the final network, in place of those given to the search."""
     no_training: bool = False

@@ -14,7 +14,19 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from sparsenas.reporting import arch_svg, charts, comparing, findings, numbers, original, ranking, tables, truth
+from sparsenas.reporting import (
+    arch_svg,
+    charts,
+    comparing,
+    findings,
+    numbers,
+    option_names,
+    original,
+    ranking,
+    tables,
+    truth,
+)
+from sparsenas.reporting.image_code import image_code
 from sparsenas.reporting.loading import LoadedRun
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -68,10 +80,11 @@ def _environment() -> jinja2.Environment:
     env.filters |= {show.__name__: show for show in shown}
     env.filters |= {"python": repr, "plain": _plain, "code": _code}
     env.tests["base64"] = lambda text: _BASE64.fullmatch(text) is not None
-    env.globals |= {"several": numbers.several, "findings": findings, "svg": arch_svg}
+    env.globals |= {"image_code": image_code, "several": numbers.several, "findings": findings, "svg": arch_svg}
     env.globals |= {
         "charts": charts,
         "comparing": comparing,
+        "option_names": option_names,
         "original": original,
         "ranking": ranking,
         "tables": tables,

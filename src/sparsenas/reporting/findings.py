@@ -11,6 +11,7 @@ from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.numbers import count, cut, percent, points, seconds, several, short
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.records import Metrics
+from sparsenas.searching.precision import imprecise
 
 ENOUGH = 3
 """Random architectures behind a mean with which the found network is compared."""
@@ -109,7 +110,7 @@ def findings(run: LoadedRun) -> list[Finding]:
         given = ", ".join(run.budget_texts)
         found.append(Finding("open", f"The budget cannot be read: {given}." if given else "No budget was set."))
     found += [Finding("bad", run.best.warning)] if run.best.warning else []
-    return [*found, _tested(run), _against_random(run), *_exported(run), *_int8(run)]
+    return [*found, *_precision(run), _tested(run), _against_random(run), *_exported(run), *_int8(run)]
 
 
 def _searching(run: LoadedRun) -> Finding:
@@ -141,6 +142,15 @@ def _budget(budget: Budget, value: float | None) -> Finding:
     return Finding("bad", f"Budget NOT met: {told}, but it is {count(value)}, {side}.")
 
 
+def _precision(run: LoadedRun) -> list[Finding]:
+    """Whether the candidates were compared on few examples."""
+    flags, every = run.config.get("score"), sum(run.data.parts.get("val", ())) if run.data else 0
+    by, val = (flags.get("by"), flags.get("val")) if isinstance(flags, dict) else ("", 0)
+    examples = min(val, every) if isinstance(val, int) and val > 0 else every
+    told = imprecise(str(by or run.score.info.name), examples, len(run.candidates)) if examples else ""
+    return [Finding("open", f"{told}.")] if told else []
+
+
 def _tested(run: LoadedRun) -> Finding:
     retrained, inherited = run.results.retrained, run.results.inherited
     name = run.score.name.capitalize()
@@ -156,6 +166,11 @@ def _tested(run: LoadedRun) -> Finding:
     val = run.best.val if run.best else None
     scored = f" On validation examples, with inherited weights, it reached {_score(run, val)}." if val else ""
     return Finding("open", f"The found network has not been tested yet.{scored}")
+
+
+def verdict(run: LoadedRun) -> str:
+    """How the found network stands among random ones."""
+    return _against_random(run).text
 
 
 def _against_random(run: LoadedRun) -> Finding:

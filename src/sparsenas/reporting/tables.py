@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sparsenas.costs.layer import shown_costs
 from sparsenas.reporting.findings import limit
 from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.numbers import count
+from sparsenas.rundir.flag_names import spelled
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.results import Compared, Int8Result
 
+SHAPE = "--space.shape"
 _PARTS = {"baseline": "baselines", "compared": "compared", "finalist": "finalist trainings"}
 """Stages that train several networks, by the beginning of the names of these trainings."""
 
@@ -72,6 +74,23 @@ def mean(some: Sequence[Compared]) -> dict[str, float]:
 def best(run: LoadedRun, some: Sequence[Compared]) -> Compared:
     """The network of the best score."""
     return max(some, key=lambda one: run.score.gain(run.score.of(one.metrics), 0.0))
+
+
+def settings(run: LoadedRun) -> list[tuple[str, Any]]:
+    """The flags of the run as the command line spells them; the shape of the space is that of the inputs."""
+    flags = {spelled(name): value for name, value in _flat(run.settings)}
+    if run.data and SHAPE in flags:
+        flags[SHAPE] = run.data.shape
+    return list(flags.items())
+
+
+def _flat(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values by dotted name."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def stages(run: LoadedRun) -> list[Stage]:

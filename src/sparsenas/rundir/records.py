@@ -87,6 +87,8 @@ class DataInfo(Struct, frozen=True, kw_only=True):
     """The shape of a target, likewise; null where it is not known."""
     parts: dict[str, list[int]]
     """Examples per class, by part: train, val, test; one number where targets are no classes."""
+    prepared: dict[str, Any] = {}
+    """How an image becomes the network's input: resize, crop, mean, std; null for what is not done."""
     samples: list[Sample]
     """An image of each of the first classes; empty where examples are no labelled images."""
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from sparsenas.errors import UserError
-from sparsenas.job.flags.flag import NAME, PLUGINS, REQUIRED, Flag, Make, is_section, kinds_of, spelled
+from sparsenas.job.flags.flag import PLUGINS, REQUIRED, Flag, Make, is_section, kinds_of
 from sparsenas.job.flags.plugins import SHAPE, TARGET
 from sparsenas.job.lookup import flag_source, resolve
 from sparsenas.job.plugin import Plugin
+from sparsenas.rundir.flag_names import NAME, spelled
 
 Made = TypeVar("Made")
 

@@ -13,6 +13,7 @@ from sparsenas.job.flags.kind_words import describe, short
 from sparsenas.job.flags.kinds import CONVERT_ERRORS, convert
 from sparsenas.job.lookup import TABLES
 from sparsenas.job.plugin import Plugin
+from sparsenas.rundir.flag_names import COUNT, NAME, spelled
 
 Make = Callable[..., Any]
 REQUIRED = object()
@@ -21,14 +22,6 @@ PLUGINS = (Plugin, Plugin | None)
 """Types of the parameters that are a space, a data set or a method; theirs are the flags of the callable they name."""
 SWITCHES = (bool, bool | None)
 """Types of flags that are true where no value follows."""
-RUN = "run"
-"""The parameter that is given without the name of its flag: a run folder."""
-RUNS = "runs"
-"""The parameter that takes all words that are not flags: run folders."""
-NAME = ".name"
-"""``space.name`` is what ``--space`` gives, and ``space`` in YAML where no other flag of the space is given."""
-COUNT = ".count"
-"""``finalists.count`` is what ``--finalists`` gives, as ``space.name`` is what ``--space`` gives."""
 
 
 class UnknownFlag(NamedTuple):
@@ -55,14 +48,6 @@ class Flag:
             return convert(self.kind, value)
         except CONVERT_ERRORS as error:
             raise UserError(f"{where}: expected {describe(self.kind)}, got {short(value)}") from error
-
-
-def spelled(name: str) -> str:
-    """A flag as help and messages write it: ``--scale-to``, ``--search.drop_path``, ``RUN``."""
-    name = name.removesuffix(NAME).removesuffix(COUNT)
-    if name in (RUN, RUNS):
-        return RUN.upper()
-    return f"--{name}" if "." in name else f"--{name.replace('_', '-')}"
 
 
 def flags_of(make: Make, prefix: str = "", skip: Collection[str] = ()) -> list[Flag]:

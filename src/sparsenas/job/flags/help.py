@@ -11,12 +11,13 @@ from typing import Any
 
 import docstring_parser
 
-from sparsenas.job.flags.flag import NAME, REQUIRED, RUN, RUNS, Flag, Make, parameters, spelled
+from sparsenas.job.flags.flag import REQUIRED, Flag, Make, parameters
 from sparsenas.job.flags.kind_words import metavar
 from sparsenas.job.flags.parse import FILES, Command, Line, flags_class, read_line
 from sparsenas.job.flags.plugins import TARGET
 from sparsenas.job.flags.sources import shipped
 from sparsenas.job.lookup import TABLES, bridges, resolve
+from sparsenas.rundir.flag_names import NAME, RUN, RUNS, spelled
 
 WIDTH, INDENT = 100, " " * 6
 

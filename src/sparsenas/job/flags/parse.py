@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from sparsenas.errors import UserError
 from sparsenas.job.flags.build import build, check_complete, construct, defaults
-from sparsenas.job.flags.flag import NAME, RUN, RUNS, SWITCHES, Flag, Make, flags_of, is_section, parameters
+from sparsenas.job.flags.flag import SWITCHES, Flag, Make, flags_of, is_section, parameters
 from sparsenas.job.flags.kinds import as_list
 from sparsenas.job.flags.plugins import TARGET, all_flags, check_code, default_names, names, target_flags
 from sparsenas.job.flags.saved import check_unchanged, saved_names
@@ -16,6 +16,7 @@ from sparsenas.job.flags.sources import GivenFlags, from_words, from_yaml
 from sparsenas.job.flags.words import Words, split_words
 from sparsenas.job.lookup import canonical, check_trusted, method_of_run
 from sparsenas.rundir.config import CONFIG, has_begun, read_config
+from sparsenas.rundir.flag_names import NAME, RUN, RUNS
 from sparsenas.rundir.folder import Run
 
 Command = Callable[..., Any]

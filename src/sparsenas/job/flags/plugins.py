@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sparsenas.job.flags.flag import NAME, PLUGINS, REQUIRED, Flag, Make, flags_of, kinds_of, parameters
+from sparsenas.job.flags.flag import PLUGINS, REQUIRED, Flag, Make, flags_of, kinds_of, parameters
 from sparsenas.job.flags.kinds import as_list
 from sparsenas.job.flags.sources import GivenFlags
 from sparsenas.job.lookup import canonical, check_all_trusted, check_trusted, flag_source, resolve
 from sparsenas.objectives import is_loss
+from sparsenas.rundir.flag_names import NAME
 from sparsenas.spaces.published import PUBLISHED
 
 GIVEN = {

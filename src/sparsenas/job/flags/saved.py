@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 from sparsenas.errors import UserError
 from sparsenas.job.flags.build import check_complete, construct, defaults
-from sparsenas.job.flags.flag import Make, parameters, spelled
+from sparsenas.job.flags.flag import Make, parameters
 from sparsenas.job.flags.plugins import all_flags, check_code, names
 from sparsenas.job.flags.sources import GivenFlags
 from sparsenas.job.plugin import Plugin
+from sparsenas.rundir.flag_names import spelled
 
 Flags = TypeVar("Flags")
 UNSAVED = {"saved": False}

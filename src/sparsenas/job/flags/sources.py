@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from sparsenas.errors import UserError
-from sparsenas.job.flags.flag import COUNT, NAME, SWITCHES, Flag, spelled, unknown
+from sparsenas.job.flags.flag import SWITCHES, Flag, unknown
 from sparsenas.job.flags.kinds import is_list
 from sparsenas.job.flags.words import Words
 from sparsenas.job.lookup import TABLES, canonical
 from sparsenas.parsing import parse_yaml, read_text, typed
+from sparsenas.rundir.flag_names import COUNT, NAME, spelled
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 Flags = Mapping[str, Flag]

@@ -18,6 +18,7 @@ from sparsenas.rundir.records import ARCHS, RANDOM, Scored
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import MOST_ENUMERATED, Search, SearchProblem
 from sparsenas.searching.population_evaluator import Scorer
+from sparsenas.searching.precision import imprecise
 
 
 def architectures(limits: Limits) -> SearchProblem:
@@ -52,6 +53,9 @@ def run_search(
     """
     logger, passes, title, by = RunLogger(run), 0, strategy.title, scoring.by or task.objective.score
     known, listed = dict(cached), set(scored([run], task.choices, [file]))
+    examples = min(scoring.val or len(task.data.val), len(task.data.val))
+    if file == ARCHS and (doubt := imprecise(by, examples, strategy.planned)):
+        logger.say(f"{title}: {doubt}")
     with logger.stage(title) as counts, logger.bar(title, strategy.planned) as bar:
         while archs := strategy.ask():
             bar.expect(strategy.planned)

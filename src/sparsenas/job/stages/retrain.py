@@ -12,12 +12,12 @@ from torch import nn
 from sparsenas.core.arch import Arch
 from sparsenas.core.derive import derive
 from sparsenas.errors import UserError
-from sparsenas.job.flags.flag import spelled
 from sparsenas.job.flags.saved import flatten, plain
 from sparsenas.job.task import Task
 from sparsenas.job.trained import found, inherited
 from sparsenas.nn.tree import Tree
 from sparsenas.rundir.checkpoint import EVERY, Checkpoint
+from sparsenas.rundir.flag_names import spelled
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET, provenance, save_net
