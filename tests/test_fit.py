@@ -84,7 +84,17 @@ def test_random_networks_are_in_the_band_of_what_was_fitted() -> None:
     others = random_band(fits, arch, 3)
     assert len(others) == 3
     for other in others:
-        assert (1 - COST_TOLERANCE) * cost <= fits.costs(other)["params"] <= 9e3
+        assert (1 - COST_TOLERANCE) * cost <= fits.costs(other)["params"] <= min(9e3, (1 + COST_TOLERANCE) * cost)
+
+
+def test_random_networks_cost_no_more_than_one_far_below_its_budget() -> None:
+    space = Plugin("tiny", {"width": 8, "blocks": 3})
+    wide = make_task(space, Plugin("digits"), Plugin("classification"), ["params<=1e6"], 0, CPU)
+    arch = Arch.sample(wide.choices, np.random.default_rng(3))
+    cost = wide.costs(arch)["params"]
+    others = [wide.costs(other)["params"] for other in random_band(wide, arch, 3)]
+    assert len(others) == 3
+    assert all(abs(other - cost) <= COST_TOLERANCE * cost for other in others)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import numpy as np
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.canonical import Canonicalizer, canonicalize
-from sparsenas.costs import Limits
 from sparsenas.job.named_archs import named_arch
 from sparsenas.job.stages.retrain import NetworkTrainer
 from sparsenas.job.task import Task
@@ -21,7 +20,7 @@ from sparsenas.training.evaluation import evaluate
 from sparsenas.training.recipe import Recipe
 
 COST_TOLERANCE = 0.1
-"""Random baselines cost at most this share less than the found network, in every cost that has a budget."""
+"""Random baselines cost at most this share less or more than the found network, in every cost that has a budget."""
 COMPARED = "against"
 """Beginning of the names of the trainings of named architectures. Another word would give other initial weights."""
 SIZE = "params"
@@ -49,6 +48,8 @@ def baselines_stage(trainer: NetworkTrainer, count: int) -> None:
     """Trains random architectures of about the found one's cost like it and tests them; results.json keeps them."""
     task, run = trainer.task, trainer.run
     archs, known = random_band(task, found(run, task.choices), count), results(run).baselines
+    if len(archs) < count:
+        RunLogger(run).say(f"only {len(archs)} of {count} random networks that cost about the same were found")
     with RunLogger(run).stage("baselines"):
         for tested in _train_each(trainer, "baseline", archs, [""] * len(archs), known):
             update_results(run, baselines=tested)
@@ -94,27 +95,27 @@ def _train_each(
 
 
 def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
-    """Random architectures that cost about what ``best`` costs: legal, and within ``COST_TOLERANCE`` below it.
+    """Legal random architectures that cost what ``best`` costs, within ``COST_TOLERANCE`` below and above.
 
-    Without a budget: with about as many parameters, within ``COST_TOLERANCE`` below and above.
+    Costs are those that have a budget; without one, the parameters. Fewer where no more are found.
     """
     rng = np.random.default_rng(seed_of(task.seed, "baselines"))
     costs = task.costs(best)
-    lows = {cost: costs[cost] * (1 - COST_TOLERANCE) for cost in [b.cost for b in task.limits.budgets] or [SIZE]}
-    highs = {} if task.limits.budgets else {SIZE: costs[SIZE] * (1 + COST_TOLERANCE)}
+    compared = [budget.cost for budget in task.limits.budgets] or [SIZE]
     canonicalizer, chosen = Canonicalizer(task.limits.table.net), list[Arch]()
     taken = {canonicalizer.representative(best)}
     for _ in range(count):
         arch = task.limits.draw(
-            rng, lambda a: _in_band(task.limits, a, lows, highs) and canonicalizer.representative(a) not in taken
+            rng,
+            lambda a: _costs_alike(task, a, costs, compared) and canonicalizer.representative(a) not in taken,
         )
-        if arch is not None:
-            chosen.append(canonicalizer.canonicalize(arch))
-            taken.add(canonicalizer.representative(arch))
+        if arch is None:
+            break
+        chosen.append(canonicalizer.canonicalize(arch))
+        taken.add(canonicalizer.representative(arch))
     return chosen
 
 
-def _in_band(limits: Limits, arch: Arch, lows: Mapping[str, float], highs: Mapping[str, float]) -> bool:
-    costs = {cost: float(values[0]) for cost, values in limits.table([arch]).items()}
-    above = all(costs[cost] >= low for cost, low in lows.items())
-    return above and all(costs[cost] <= high for cost, high in highs.items())
+def _costs_alike(task: Task, arch: Arch, costs: Mapping[str, float], compared: Sequence[str]) -> bool:
+    ours = task.limits.table([arch])
+    return all(abs(ours[cost][0] - costs[cost]) <= COST_TOLERANCE * costs[cost] for cost in compared)
