@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choice
 from sparsenas.core.gate import Gate, Gates, unweighted
-from sparsenas.errors import UserError
+from sparsenas.errors import UserError, told
 from sparsenas.methods.base import Final, Method
 from sparsenas.searching.evolution import Search, SearchProblem
 
@@ -41,10 +41,18 @@ def check_contract(method: Method) -> None:
 
 
 def search_of(method: Method) -> Search:
-    """The search of a method that has no ``final``, in its space and budgets. Raises ``UserError`` where it is none."""
+    """The search of a method that has no ``final``, in its space and budgets.
+
+    Raises ``UserError`` where it is none, and where the method's code fails.
+    """
     limits = method.limits
     problem = SearchProblem(limits.choices, limits.draw, lambda archs: [*map(bool, limits.legal(archs))], lambda a: a)
-    found = method.search(problem, np.random.default_rng(0))
+    try:
+        found = method.search(problem, np.random.default_rng(0))
+    except UserError:
+        raise
+    except Exception as error:  # what a method does in Python has no end
+        raise UserError(f"{_call(method, 'search')}: {told(error)}") from error
     if not isinstance(found, Search):
         raise UserError(
             f"{_call(method, 'search')}: expected a sparsenas.methods.Search, since final() returns None, got "
