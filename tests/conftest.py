@@ -1,6 +1,7 @@
 """Settings for all tests: one thread a worker, properties that do not fail on a slow machine, and real runs."""
 
 import gc
+import os
 import shutil
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +15,7 @@ from tests.real_runs import RealRun, make
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start
 settings.register_profile(
     "default", max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

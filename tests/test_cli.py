@@ -78,7 +78,7 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     capsys.readouterr()
     assert main(list(argv)) == 2
     printed = capsys.readouterr().err.splitlines(keepends=True)
-    error = "".join(line for line in printed if not line.startswith("prepare: "))
+    error = "".join(line for line in printed if not line.startswith(("prepare: ", "data: ", "after the search: ")))
     assert error.startswith("sparsenas: ")
     assert error.count("\n") == 1
     assert "Traceback" not in error

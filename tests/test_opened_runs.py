@@ -110,7 +110,7 @@ net, x = shrink(small()), torch.linspace(-1, 1, 128).view(2, 1, 8, 8)
 torch.testing.assert_close(net(x), torch.export.load({str(whole / "net.pt2")!r}).module()(x))
 assert sum(p.numel() for p in net.parameters()) == {read(whole, "best.json")["costs"]["params"]}
 """
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PATH": ""})
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PATH": "", "OMP_NUM_THREADS": "1"})
 
 
 def test_a_published_folder_has_a_script_that_shrinks_the_own_network(

@@ -20,7 +20,10 @@ from sparsenas.training.evaluation import evaluate
 from sparsenas.training.recipe import Recipe
 
 COST_TOLERANCE = 0.1
-"""Random baselines cost at most this share less or more than the found network, in every cost that has a budget."""
+"""Random baselines cost at most this share less than the found network, in every cost that has a budget.
+
+They cost at most this share more in that of the first budget; with both bounds for all there may be none.
+"""
 COMPARED = "against"
 """Beginning of the names of the trainings of named architectures. Another word would give other initial weights."""
 SIZE = "params"
@@ -95,9 +98,9 @@ def _train_each(
 
 
 def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
-    """Legal random architectures that cost what ``best`` costs, within ``COST_TOLERANCE`` below and above.
+    """Legal random architectures that cost what ``best`` costs, within ``COST_TOLERANCE``.
 
-    Costs are those that have a budget; without one, the parameters. Fewer where no more are found.
+    Without a budget the cost is that of parameters. Fewer where no more are found.
     """
     rng = np.random.default_rng(seed_of(task.seed, "baselines"))
     costs = task.costs(best)
@@ -118,4 +121,5 @@ def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
 
 def _costs_alike(task: Task, arch: Arch, costs: Mapping[str, float], compared: Sequence[str]) -> bool:
     ours = task.limits.table([arch])
-    return all(abs(ours[cost][0] - costs[cost]) <= COST_TOLERANCE * costs[cost] for cost in compared)
+    enough = all(ours[cost][0] >= (1 - COST_TOLERANCE) * costs[cost] for cost in compared)
+    return enough and bool(ours[compared[0]][0] <= (1 + COST_TOLERANCE) * costs[compared[0]])
