@@ -16,15 +16,16 @@ from torch.nn import functional as F
 from sparsenas.core.arch import Arch, every_arch
 from sparsenas.core.choice import Choice
 from sparsenas.core.dag import Dag
-from sparsenas.core.derive import Derivable
-from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, Width
-from sparsenas.core.gate import Gated
+from sparsenas.core.derive import Derivable, Replacements
+from sparsenas.core.elastic import SliceBatchNorm2d, SliceConv2d, Width, now
+from sparsenas.core.gate import Gate, Gated, choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.core.quant_choice import Bits, QuantConv2d
 from sparsenas.costs import COSTS, CostTable, Layer, Limits, parse_budgets
 from sparsenas.costs.factors import FactorCosts
 from sparsenas.costs.layer_tables import layer_tables
 from sparsenas.costs.space import TracedSpace
+from sparsenas.costs.trace import on_meta, trace_origins
 from sparsenas.errors import UserError
 from sparsenas.nn.blocks import Sum
 from sparsenas.testing import check_space
@@ -286,3 +287,22 @@ def test_draws_within_a_budget_are_uniform_where_few_are_legal(bound: str) -> No
     counts = [drawn.count(arch) for arch in legal]
     assert set(drawn) == legal
     assert ((np.array(counts) - 40) ** 2 / 40).sum() < len(legal) + 5 * np.sqrt(2 * len(legal)) + 5
+
+
+@given(seeds)
+@settings(max_examples=15, deadline=None)
+def test_replacements_that_are_kept_give_the_layers_of_new_ones(seed: int) -> None:
+    rng, net, kept = np.random.default_rng(seed), on_meta(residual()), Replacements()
+    for _ in range(6):
+        set_gates(net, Arch.sample(choices(net), rng).gates())
+        assert trace_origins(net, (1, *IMAGE), kept) == trace_origins(net, (1, *IMAGE), Replacements())
+
+
+def test_a_layer_is_replaced_once_for_the_same_picks(monkeypatch: pytest.MonkeyPatch) -> None:
+    width, made = Width("w", (2, 4)), []
+    conv, kept = SliceConv2d(3, width, 1), Replacements()
+    monkeypatch.setattr(SliceConv2d, "derived", lambda self: made.append(now(self.outputs)) or nn.Identity())
+    for pick in (0, 1, 0, 1, 0):
+        width.gate = Gate((pick,))
+        kept(conv)
+    assert made == [2, 4]

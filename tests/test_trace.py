@@ -6,14 +6,18 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.nets import seeds
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.join import Join
-from sparsenas.costs import COSTS, CostTable, Limits, parse_budgets, total, trace
+from sparsenas.costs import COSTS, CostTable, Limits, parse_budgets, recorder, total, trace
 from sparsenas.costs.trace import on_meta
 from sparsenas.errors import UserError
 
@@ -139,3 +143,31 @@ def test_a_network_that_cannot_run_gets_its_own_error() -> None:
 
     with pytest.raises(UserError, match=r"^network does not run on an input of shape 4: mat1 and mat2 [^\n]*$"):
         trace(Call(wrong, nn.Linear(4, 4)), (4,))
+
+
+@given(
+    seed=seeds,
+    dims=st.integers(1, 3),
+    kind=st.sampled_from(("plain", "transposed", "groups", "strided layout", "does not fit", "too small")),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_shape_of_a_convolution_is_that_of_torch(seed: int, dims: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    groups = 2 if kind == "groups" else 1
+    sizes = [3] * dims if kind == "too small" else rng.integers(5, 12, dims).tolist()
+    kernel = [4] * dims if kind == "too small" else rng.integers(1, 4, dims).tolist()
+    inputs, outputs, batch = (2 * int(n) for n in rng.integers(1, 4, 3))
+    x = torch.zeros(batch, inputs + (kind == "does not fit"), *sizes, device="meta")
+    weight = torch.zeros(outputs, inputs // groups, *kernel, device="meta")
+    weight = weight.transpose(0, 1) if kind == "transposed" else weight
+    x = x.transpose(0, -1).contiguous().transpose(0, -1) if kind == "strided layout" else x
+    bias = torch.zeros(outputs, device="meta") if rng.integers(2) else None
+    padding = [0] * dims if kind == "too small" else rng.integers(0, 3, dims).tolist()
+    numbers = (rng.integers(1, 3, dims).tolist(), padding, rng.integers(1, 3, dims).tolist())
+    args = (x, weight, bias, *numbers, kind == "transposed", [0] * dims, groups)
+    ours = recorder._SHORTCUTS[torch.ops.aten.convolution.default](args)
+    if ours is None:
+        assert kind not in ("plain", "groups")
+        return
+    expected = torch.ops.aten.convolution.default(*args)
+    assert (ours.shape, ours.dtype, ours.stride()) == (expected.shape, expected.dtype, expected.stride())

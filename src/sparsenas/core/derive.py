@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Picks
-from sparsenas.core.gate import Gated, Gates, set_gates
+from sparsenas.core.gate import Gated, Gates, gated_modules, set_gates
 from sparsenas.errors import UserError
 from sparsenas.nn.bn_folding import Scaled, scale_output
 from sparsenas.nn.clone import clone_sharing_parameters, deep_copy, shallow
@@ -84,30 +84,56 @@ def check_derivable(net: nn.Module) -> None:
             raise UserError(f"{name}: expected no scripted batch norm, since its statistics cannot be recalibrated")
 
 
-def shared_parts(net: nn.Module, done: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
+class Replacements:
+    """Makes plain replacements, and each of one layer only once for the same picks of the choices in the module.
+
+    For gates without weights, and modules that read no gates but those of their own parts.
+    """
+
+    def __init__(self) -> None:
+        self._gated: dict[nn.Module, list[Gated]] = {}
+        self._made: dict[tuple[nn.Module, tuple[Picks, ...]], nn.Module] = {}
+
+    def __call__(self, module: Derivable) -> nn.Module:
+        """The replacement under the gates that are set."""
+        gated = self._gated.get(module)
+        if gated is None:
+            gated = self._gated[module] = gated_modules(module)
+        key = module, tuple(part.gate.picks for part in gated)
+        plain = self._made.get(key) or module.derived()
+        if not plain._modules:
+            self._made[key] = plain
+        return plain
+
+
+def shared_parts(
+    net: nn.Module,
+    done: dict[nn.Module, nn.Module] | None = None,
+    derived: Callable[[Derivable], nn.Module] = lambda module: module.derived(),
+) -> nn.Module:
     """As ``derive`` under the gates that are set, without copying: modules without choices are used themselves.
 
-    ``done`` is filled with the plain replacement of every module.
+    ``done`` is filled with the plain replacement of every module; ``derived`` makes that of one.
     """
-    plain = _plain(net, {} if done is None else done)
+    plain = _plain(net, {} if done is None else done, derived)
     left = [type(module).__name__ for module in plain.modules() if isinstance(module, Gated)]
     if left:
         raise UserError(f"derive: {left[0]} has a choice but no derived(); make it a Derivable, or put it inside one")
     return plain
 
 
-def _plain(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
+def _plain(module: nn.Module, done: dict[nn.Module, nn.Module], derived: Callable[[Derivable], nn.Module]) -> nn.Module:
     """``module`` with every ``Derivable`` replaced; all weights and all other modules are shared."""
     if module not in done:
         if isinstance(module, Derivable):
-            done[module] = _plain(module.derived(), done)
+            done[module] = _plain(derived(module), done, derived)
         elif isinstance(module, _BatchNorm) and not module.affine:
             done[module] = _with_affine(module)
         elif isinstance(module, Scaled):
-            done[module] = scale_output(_plain(module.op, done), module.factor)
+            done[module] = scale_output(_plain(module.op, done, derived), module.factor)
         else:
             # Not named_children: it leaves out a module's second name.
-            plain = {name: child and _plain(child, done) for name, child in module._modules.items()}
+            plain = {name: child and _plain(child, done, derived) for name, child in module._modules.items()}
             done[module] = _with_children(module, plain)
     return done[module]
 

@@ -50,7 +50,7 @@ def observe(space: TracedSpace, picks: Mapping[str, Picks], number: int, seen: S
     every = {name: Gate(tuple(range(len(choice.options)))) for name, choice in space.choices.items()}
     set_gates(space.net, every | {name: Gate(chosen) for name, chosen in picks.items()})
     calls: dict[tuple[Origin, Form], int] = {}
-    for origin, layer in trace_origins(space.net, batch_of_one(space.shape)):
+    for origin, layer in trace_origins(space.net, batch_of_one(space.shape), space.replacements):
         sizes = tuple(map(len, (layer.inputs, layer.output, layer.weight, layer.settings)))
         form = layer.op, sizes, layer.bits is not None
         calls[origin, form] = call = calls.get((origin, form), -1) + 1

@@ -126,6 +126,20 @@ def _like(x: Tensor) -> Tensor:
     return x.new_empty(x.shape) if x.is_contiguous() else torch.empty_like(x)
 
 
+def _convolved(args: Sequence[Any]) -> Tensor | None:
+    """The result of a convolution of a batch."""
+    x, weight, bias, stride, padding, dilation, transposed, _, groups = args
+    plain = not transposed and x.dim() == weight.dim() and x.is_contiguous() and weight.is_contiguous()
+    fits = plain and x.shape[1] == weight.shape[1] * groups and len(weight) % groups == 0
+    if not fits or x.dtype != weight.dtype or (bias is not None and bias.shape != weight.shape[:1]):
+        return None
+    kernels = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=False)
+    sizes = [
+        (size + 2 * around - spread * (kernel - 1) - 1) // step + 1 for size, kernel, step, around, spread in kernels
+    ]
+    return x.new_empty(len(x), len(weight), *sizes) if len(sizes) == x.dim() - 2 and min(sizes) > 0 else None
+
+
 def _normed(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
     """The result of batch norm."""
     x = args[0]
@@ -161,6 +175,7 @@ def _alike(args: Sequence[Any]) -> Tensor | None:
 
 
 _SHORTCUTS: dict[Any, Callable[[Sequence[Any]], Any]] = {
+    aten.convolution.default: _convolved,
     aten.native_batch_norm.default: _normed,
     aten.native_layer_norm.default: _layer_normed,
     aten.relu.default: lambda args: _like(args[0]),
