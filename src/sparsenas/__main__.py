@@ -14,12 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from sparsenas.errors import PACKAGES, UserError
-
-if TYPE_CHECKING:
-    from sparsenas.job.flags.flag import UnknownFlag
 
 COMMANDS = {
     "run": "whole job: search, retrain, evaluate, export and report in one run folder",
@@ -123,38 +119,28 @@ def _command(name: str, flags: Sequence[str]) -> None:
 
         print(help_text(command, [word for word in flags if word not in HELP]))
     else:
+        from sparsenas.job.flags.elsewhere import known_elsewhere, left_out
         from sparsenas.job.flags.flag import UnknownFlag
         from sparsenas.job.flags.parse import parse
 
+        def foreign(file: str, names: Sequence[str]) -> list[str]:
+            return left_out(_functions(), name, file, names, _say)
+
         try:
-            given = parse(command, flags)
+            given = parse(command, flags, foreign)
         except UserError as error:
             if not isinstance(error.about, UnknownFlag):
                 raise
-            raise _known_elsewhere(name, error.about, error) from error
+            raise known_elsewhere(_functions(), name, error.about, error) from error
         command(**given)
 
 
-def _known_elsewhere(command: str, flag: UnknownFlag, error: UserError) -> UserError:
-    """The error for an unknown flag, with the commands that have it."""
-    having = [name for name in COMMANDS if _has(name, flag.name)]
-    if not having or command in having:
-        return error
-    told = f"{flag.where}: a flag of {', '.join(having)}, not of {command}"
-    if flag.name.partition(".")[0] == "data" and _has(command, "space"):
-        told += ", which needs no data; --space.shape C,H,W is the shape of an input"
-    return UserError(told)
+def _say(line: str) -> None:
+    print(f"sparsenas: {line}", file=sys.stderr)
 
 
-def _has(command: str, flag: str) -> bool:
-    """Whether a command has a flag, or the space, data set or method whose flag it is."""
-    from sparsenas.job.flags.flag import flags_of
-    from sparsenas.job.flags.parse import flags_class
-    from sparsenas.rundir.flag_names import COUNT, NAME
-
-    known = {found.name for found in flags_of(flags_class(_function(command)))}
-    section = flag.partition(".")[0]
-    return bool(known & {flag, flag + COUNT, section + NAME})
+def _functions() -> dict[str, Callable[..., object]]:
+    return {name: _function(name) for name in COMMANDS}
 
 
 def _function(command: str) -> Callable[..., object]:

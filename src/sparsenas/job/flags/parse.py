@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, get_type_hints
 
 from sparsenas.errors import UserError
@@ -20,6 +20,8 @@ from sparsenas.rundir.flag_names import NAME, RUN, RUNS
 from sparsenas.rundir.folder import Run
 
 Command = Callable[..., Any]
+Foreign = Callable[[str, Sequence[str]], Collection[str]]
+"""Of a file's names that are no flags of the command: those that other commands have."""
 FILES, TRUST = "config", "trust_plugins"
 
 
@@ -66,18 +68,20 @@ class Line(NamedTuple):
         return any(name.startswith(TARGET) for name in given)
 
 
-def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
+def parse(command: Command, argv: Sequence[str], foreign: Foreign = lambda file, names: ()) -> dict[str, Any]:
     """The arguments of a command from its words. Raises ``UserError`` on anything that does not fit.
 
-    Flags on the command line win over ``--config``. With ``--resume`` they are those of the run folder, and others that
-    are given must agree with them.
+    Flags on the command line win over ``--config``; ``foreign`` ones of a file are left out. With ``--resume`` they are
+    those of the run folder, and others that are given must agree with them.
     """
     make = flags_class(command)
     line = read_line(make, argv)
     known, plugins = line.known(), line.plugins()
     given: dict[str, Any] = {}
+    of_files = {name: flag for name, flag in known.items() if name != FILES}
     for file in line.files:
-        given |= file.read({name: flag for name, flag in known.items() if name != FILES})
+        other = file.unknown(of_files)
+        given |= file.read(of_files, foreign(file.file, other) if other else ())
     given |= from_words(line.words, known).read(known)
     before = defaults(known.values())
     if line.saved is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,21 +44,30 @@ class GivenFlags:
         given = {kind: self.plugin(kind) for kind in TABLES}
         return {kind + NAME: canonical(kind, name) for kind, name in given.items() if name is not None}
 
-    def read(self, known: Flags) -> dict[str, Any]:
+    def unknown(self, known: Flags) -> list[str]:
+        """The names that are no flags."""
+        return [name for name, _ in self._flat(known, self.values) if name not in known]
+
+    def read(self, known: Flags, without: Collection[str] = ()) -> dict[str, Any]:
         """The values by dotted name, as their flags' types. Raises ``UserError``."""
-        return {name: known[name].read(value, self.where(name)) for name, value in self._flat(known, self.values)}
+        found: dict[str, Any] = {}
+        for name, value in self._flat(known, self.values):
+            if name in known:
+                found[name] = known[name].read(value, self.where(name))
+            elif name not in without:
+                raise unknown(self.where(name), name, known)
+        return found
 
     def _flat(self, known: Flags, values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
         for key, value in values.items():
             name = f"{prefix}{key}".replace("-", "_")
             if not isinstance(value, Mapping):
                 name = full_name(name, known)
-            if name in known:
-                yield name, value
-            elif isinstance(value, Mapping) and (not value or any(flag.startswith(f"{name}.") for flag in known)):
+            section = isinstance(value, Mapping) and (not value or any(flag.startswith(f"{name}.") for flag in known))
+            if section and name not in known:
                 yield from self._flat(known, value, f"{name}.")
             else:
-                raise unknown(self.where(name), name, known)
+                yield name, value
 
 
 def full_name(given: str, known: Flags) -> str:
