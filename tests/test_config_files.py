@@ -9,6 +9,7 @@ import pytest
 from sparsenas.__main__ import COMMANDS, main
 from sparsenas.commands.retrain import retrain
 from sparsenas.commands.search import search
+from sparsenas.errors import UserError
 from sparsenas.job.flags.elsewhere import left_out
 from sparsenas.job.flags.parse import parse
 
@@ -82,3 +83,27 @@ def test_one_flag_is_told_in_the_singular() -> None:
     assert left_out({"search": search}, "search", "a.yaml", ["no"], said.append) == []
     assert len(said) == 1
     assert {"search", "retrain"} <= {*COMMANDS}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("folder", "expected a YAML file of flags, got a folder"),
+        ("empty.yaml", "expected a YAML file of flags, got an empty one; its lines are like seed: 1"),
+        ("list.yaml", "expected a YAML file of flags, got a list; its lines are like seed: 1"),
+        ("word.yaml", "expected a YAML file of flags, got only hello; its lines are like seed: 1"),
+        ("binary.yaml", "expected a YAML file of flags, got a file that is no text in UTF-8"),
+        ("broken.yaml", "expected YAML, got: expected ',' or ']', but got '<stream end>' in line 1; values with"),
+        ("word.yaml/no", "expected a YAML file of flags, got a file that cannot be read: Not a directory"),
+        ("vit_digit", "expected a YAML file of flags or a recipe, found no such file; did you mean vit_digits?"),
+        ("qqq.yaml", "expected a YAML file of flags or a recipe, found no such file; the recipes are dso_cifar10, "),
+    ],
+)
+def test_what_is_no_file_of_flags(given: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    for name, text in {"empty": b"", "list": b"- a", "word": b"hello", "binary": b"\xff\xfe", "broken": b"[a"}.items():
+        Path(f"{name}.yaml").write_bytes(text)
+    with pytest.raises(UserError) as error:
+        parse(search, ["--config", given])
+    assert str(error.value).startswith(f"--config {given}: {told}")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from sparsenas.errors import UserError
 from sparsenas.job.flags.flag import SWITCHES, Flag, unknown
+from sparsenas.job.flags.kind_words import short
 from sparsenas.job.flags.kinds import is_list
 from sparsenas.job.flags.words import Words
 from sparsenas.job.lookup import TABLES, canonical
-from sparsenas.parsing import parse_yaml, read_text, typed
+from sparsenas.parsing import parse_yaml, typed
 from sparsenas.rundir.flag_names import COUNT, NAME, spelled
 
 RECIPES = Path(__file__).parent.parent / "recipes"
+FILE_OF_FLAGS = "expected a YAML file of flags"
 Flags = Mapping[str, Flag]
 """Flags by name."""
 
@@ -95,8 +98,27 @@ def from_words(words: Words, known: Flags) -> GivenFlags:
 def from_yaml(path: str) -> GivenFlags:
     """The flags of a YAML file, which may be given by the name of a shipped recipe. Raises ``UserError``."""
     file = RECIPES / f"{path}.yaml" if path in shipped() and not Path(path).is_file() else Path(path)
-    where = f"--config {path}: expected a YAML file of flags"
-    return GivenFlags(typed(parse_yaml(read_text(file, where), where), dict[str, Any], where), path)
+    where = f"--config {path}"
+    values = parse_yaml(_text(file, where), where)
+    if not isinstance(values, Mapping):
+        given = "an empty one" if values is None else "a list" if isinstance(values, list) else f"only {short(values)}"
+        raise UserError(f"{where}: {FILE_OF_FLAGS}, got {given}; its lines are like seed: 1")
+    return GivenFlags(typed(values, dict[str, Any], where), path)
+
+
+def _text(file: Path, where: str) -> str:
+    """The text of a file of flags. Raises ``UserError``."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        near = get_close_matches(file.stem, shipped(), 1)
+        hint = f"did you mean {near[0]}?" if near else f"the recipes are {', '.join(shipped())}"
+        raise UserError(f"{where}: {FILE_OF_FLAGS} or a recipe, found no such file; {hint}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: {FILE_OF_FLAGS}, got a file that is no text in UTF-8") from error
+    except OSError as error:
+        given = "a folder" if file.is_dir() else f"a file that cannot be read: {error.strerror}"
+        raise UserError(f"{where}: {FILE_OF_FLAGS}, got {given}") from error
 
 
 def shipped() -> list[str]:
