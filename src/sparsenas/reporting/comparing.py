@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from sparsenas.reporting.colours import SERIES
 from sparsenas.reporting.findings import Mark, comparison
 from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.numbers import NONE, count
+from sparsenas.reporting.trainings import training_warnings
 from sparsenas.rundir.records import Metrics
 
 
@@ -51,25 +53,22 @@ def costs(runs: Sequence[Named]) -> list[str]:
     return shown_costs([one.run.costs for one in runs])
 
 
+def scores(run: LoadedRun) -> list[float]:
+    """The score of the found network, mean and best of the random ones, original, inherited; NaN where not known."""
+    score, results, best = run.score, run.results, run.best
+    random = [score.of(one.metrics) for one in results.baselines if score.known(one.metrics)] or [math.nan]
+    found, original = (one.metrics if one else {} for one in (results.retrained, results.original))
+    inherited = best.val if best and best.val else {}
+    return [score.of(found), statistics.fmean(random), score.best(random), score.of(original), score.of(inherited)]
+
+
 def cells(run: LoadedRun) -> list[str]:
-    """The score of a run's networks: found, mean of the random ones with their deviation, best of them, original."""
-    score, results, compared = run.score, run.results, comparison(run)
-    found = score.text(results.retrained.metrics) if results.retrained else NONE
-    random, best = NONE, NONE
-    if known := [score.of(one.metrics) for one in results.baselines if score.known(one.metrics)]:
-        random, best = score.number(statistics.fmean(known)), score.number(score.best(known))
-    if compared and compared.deviation is not None:
-        random += f" \u00b1 {score.difference(compared.deviation)}"
-    random += f" ({count(len(known))})" if known else ""
-    inherited = score.text(run.best.val) if run.best and run.best.val else NONE
-    return [
-        score.name,
-        found,
-        random,
-        best,
-        score.text(results.original.metrics) if results.original else NONE,
-        inherited,
-    ]
+    """The scores of a run's networks for people; those of random ones with their deviation and number."""
+    found, random, *others = map(run.score.number, scores(run))
+    if (compared := comparison(run)) and compared.deviation is not None:
+        random += f" \u00b1 {run.score.difference(compared.deviation)}"
+    known = sum(run.score.known(one.metrics) for one in run.results.baselines)
+    return [run.score.name, found, f"{random} ({count(known)})" if known else random, *others]
 
 
 def mark(run: LoadedRun) -> Mark:
@@ -116,7 +115,7 @@ def warnings(runs: Sequence[Named]) -> list[str]:
         )
     if len({one.run.info.weights_sha256 for one in runs if one.run.info and one.run.info.weights_sha256}) > 1:
         told.append("The opened networks are not of the same original weights, so a better one may have begun better.")
-    return told
+    return told + training_warnings({one.name: one.run for one in runs if one.run.results.retrained})
 
 
 def _data_of(run: LoadedRun) -> str:
@@ -168,13 +167,8 @@ def _scatter(runs: Sequence[Named], every: Sequence[Named]) -> Chart | None:
                 traces.append(trace(xs, ys, hover, one.name, "markers", text=texts, showlegend=shown, **look))
     if not traces:
         return None
-    title = f"test {score.name}"
-    return chart(
-        traces,
-        axis(cost, range=span(values(traces, "x"))),
-        score.axis(title, values(traces), ".3~p"),
-        showlegend=True,
-    )
+    along, up = axis(cost, range=span(values(traces, "x"))), score.axis(f"test {score.name}", values(traces), ".3~p")
+    return chart(traces, along, up, showlegend=True)
 
 
 _LOOKS: dict[str, dict[str, Any]] = {

@@ -23,6 +23,7 @@ from sparsenas.reporting import (
     option_names,
     original,
     ranking,
+    seeds,
     tables,
     truth,
 )
@@ -68,28 +69,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = (
-        numbers.count,
-        numbers.percent,
-        numbers.seconds,
-        numbers.mebibytes,
-        numbers.decimals,
-        numbers.cut,
-        numbers.shape,
-    )
-    env.filters |= {show.__name__: show for show in shown}
+    shown = (numbers.count, numbers.percent, numbers.seconds, numbers.mebibytes, numbers.decimals, numbers.cut)
+    modules = (charts, comparing, findings, option_names, original, ranking, seeds, tables, truth)
+    env.filters |= {show.__name__: show for show in (*shown, numbers.shape)}
     env.filters |= {"python": repr, "plain": _plain, "code": _code}
     env.tests["base64"] = lambda text: _BASE64.fullmatch(text) is not None
-    env.globals |= {"image_code": image_code, "several": numbers.several, "findings": findings, "svg": arch_svg}
-    env.globals |= {
-        "charts": charts,
-        "comparing": comparing,
-        "option_names": option_names,
-        "original": original,
-        "ranking": ranking,
-        "tables": tables,
-        "truth": truth,
-    }
+    env.globals |= {module.__name__.rpartition(".")[2]: module for module in modules}
+    env.globals |= {"image_code": image_code, "several": numbers.several, "svg": arch_svg}
     return env
 
 
