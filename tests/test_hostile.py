@@ -210,7 +210,7 @@ def test_texts_that_are_no_flags(text: str) -> None:
         {"space": {"name": "tiny", "width": "x"}}, {"space": {"name": "tiny", "width": float("nan")}},
         {"space": {"name": "tiny", "width": -3}}, {"space": {"name": "tiny", "width": 10**14}},
         {"data": [1]}, {"data": {"name": "digits", "val_share": float("nan")}}, {"data": {"name": "digits", "x": 1}},
-        {"budget": 3}, {"budget": [3]}, {"budget": ["flops<=1"]}, {"seed": "x"}, {"seed": [1]},
+        {"budget": 3}, {"budget": [3]}, {"budget": ["flops<="]}, {"seed": "x"}, {"seed": [1]},
         {"score": "x"}, {"score": {"a": 1}}, {"score": {"batch": float("nan")}}, {"score": {"batch": -1}},
         {"target": "x"}, {"target": [1]}, {"target": {"width": "x"}},
     ],

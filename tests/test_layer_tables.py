@@ -306,3 +306,11 @@ def test_a_layer_is_replaced_once_for_the_same_picks(monkeypatch: pytest.MonkeyP
         width.gate = Gate((pick,))
         kept(conv)
     assert made == [2, 4]
+
+
+def test_budgets_that_were_checked_before_take_no_trace() -> None:
+    table = CostTable(residual(), IMAGE)
+    middle = sum(table.exact(arch)["flops"] for arch in CostTable(residual(), IMAGE).extremes("flops")) / 2
+    limits = Limits(table, parse_budgets([f"flops<={middle}"]), check=False)
+    assert "models" not in vars(table)
+    assert limits.legal([limits.start])[0]

@@ -32,16 +32,25 @@ MOST_LISTED = 20_000
 class Limits:
     """The budgets of one search over one cost table."""
 
-    def __init__(self, table: CostTable, budgets: Sequence[Budget] = (), seed: int = 0) -> None:
-        """Raises ``UserError`` when the budgets cannot be met: it names the budget and the range of its cost."""
+    def __init__(self, table: CostTable, budgets: Sequence[Budget] = (), seed: int = 0, check: bool = True) -> None:
+        """Raises ``UserError`` when the budgets cannot be met: it names the budget and the range of its cost.
+
+        Without ``check`` the budgets are known to be met by some architecture, and no cost is counted before it is
+        asked for.
+        """
         self.table = table
         self.budgets = tuple(budgets)
         self.choices = table.choices
         self._seed = seed
-        for budget in budgets:
-            self._check_alone(budget)
-        self.start = self._find_legal(np.random.default_rng(seed))
+        if check:
+            for budget in budgets:
+                self._check_alone(budget)
+            _ = self.start  # raises where there is none
+
+    @cached_property
+    def start(self) -> Arch:
         """An architecture that meets all budgets."""
+        return self._find_legal(np.random.default_rng(self._seed))
 
     def legal(self, archs: Sequence[Arch]) -> NDArray[np.bool_]:
         """Whether each architecture meets every budget, by exact cost."""

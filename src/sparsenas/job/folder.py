@@ -184,6 +184,7 @@ def open_task(
         flags.target,
         latency_table(run, ""),
         flags.cost,
+        check=False,
     )
     if place.root is not None:
         check_data(run, task.data)

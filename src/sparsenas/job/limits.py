@@ -30,17 +30,18 @@ def limits_at(
     bounds: Sequence[Bound],
     latency: LatencyTable | None,
     own: Mapping[str, Cost] | None = None,
+    check: bool = True,
 ) -> Limits:
     """Budgets over the costs of the space at the target's size; percentages are of its largest network.
 
-    Raises ``UserError`` when the choices of the space at that size are others.
+    ``check`` as in ``Limits``. Raises ``UserError`` when the choices of the space at that size are others.
     """
     net = build_space(target, data, outputs)
     if choices(net) != searched:
         raise UserError("--target: expected flags that leave the choices of the space as they are, such as its depth")
     flags = space_words(target, data.shape, classes=outputs)
     table = CostTable(net, data.shape, {**costs_with(latency, flags), **(own or {})})
-    return Limits(table, budgets_at(table, bounds))
+    return Limits(table, budgets_at(table, bounds), check=check)
 
 
 def more_costs(asked: str | Cost | Sequence[str | Cost], budgets: Sequence[str] = ()) -> dict[str, Cost]:

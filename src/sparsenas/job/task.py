@@ -145,10 +145,12 @@ def make_task(
     latency: LatencyTable | None = None,
     cost: Sequence[str] = (),
     say: Say = lambda line: None,
+    check: bool = True,
 ) -> Task:
     """Builds the data, the objective and the space, and checks that the budgets can be met. Raises ``UserError``.
 
-    ``target`` are the flags of the space that differ in the final network; ``say`` takes lines of progress.
+    ``target`` are the flags of the space that differ in the final network; ``say`` takes lines of progress. Without
+    ``check`` the budgets are those of a run that has begun, which can be met.
     """
     own = more_costs(cost, budget)
     bounds = read_bounds(budget, dict.fromkeys([*COSTS, *ON_REQUEST, *own, *([] if latency is None else [LATENCY])]))
@@ -167,5 +169,5 @@ def make_task(
     if final != space:
         admitted(final, build_space(final, examples, task.outputs), examples, task)
     with told_if_slow(say, "prepare: counting costs"):
-        limits = limits_at(final, examples, task.outputs, searched, bounds, latency, own)
+        limits = limits_at(final, examples, task.outputs, searched, bounds, latency, own, check)
     return Task(space, final, examples, searched, limits, task, seed, latency)
