@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choice, Picks
+from sparsenas.core.derive import Replacements
 from sparsenas.core.gate import Gated
 from sparsenas.core.join import Join
 from sparsenas.costs.layer import totals
@@ -118,12 +119,12 @@ def _first(choice: Choice, sign: int) -> Picks:
 
 def _layers(space: TracedSpace) -> tuple[list[LayerKey], list[Matrix]] | None:
     """The layers, and for each the factors of its numbers; ``None`` where some number is no sum over the counts."""
-    rng, seen = np.random.default_rng(space.seed), Seen()
+    rng, seen, derived = np.random.default_rng(space.seed), Seen(), Replacements()
     counts = np.zeros((0, len(space.choices)), dtype=np.int64)
     for traces in (TRACES, len(space.choices) + TRACES // 2):
         for number in range(len(counts), traces):
             picks = {n: tuple(range(int(rng.integers(c.least, c.most + 1)))) for n, c in space.choices.items()}
-            observe(space, picks, number, seen)
+            observe(space, picks, number, seen, derived)
             counts = np.vstack([counts, [len(own) for own in picks.values()]])
         if any(len(rows) < len(counts) for rows in seen.values()):
             return None  # a layer that does not always run

@@ -14,6 +14,7 @@ from torch import nn
 
 from sparsenas.core.choice import Picks
 from sparsenas.core.dag import Dag
+from sparsenas.core.derive import Replacements
 from sparsenas.core.gate import Gated
 from sparsenas.core.join import Join
 from sparsenas.costs.factor import Factor
@@ -76,11 +77,11 @@ def _factors(space: TracedSpace, where: Mapping[nn.Module, Conditions], names: S
     """A table for every layer, or several. Raises ``NotFound``."""
     rng, picks, seen = np.random.default_rng(space.seed), list[Mapping[str, Picks]](), dict[LayerKey, dict[int, Row]]()
     most = max((len(space.choices[name].options) for name in names if space.choices[name].single), default=0)
-    first = max(TRACES, 3 * most) if names else 1
+    first, derived = max(TRACES, 3 * most) if names else 1, Replacements()
     for count in (first, 2 * first, 4 * first):
         fresh = list(itertools.islice(_designs(space, names, rng, count > 2 * first), count - len(picks)))
         for i, chosen in enumerate(fresh, len(picks)):
-            observe(space, chosen, i, seen)
+            observe(space, chosen, i, seen, derived)
         picks += fresh
         chosen_at = {n: np.array([setting(space.choices[n], p[n]) for p in picks]) for n in names}
         numbers = Numbers({n: space.choices[n] for n in names}, chosen_at, count)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenas.core.choice import Picks
+from sparsenas.core.derive import Replacements
 from sparsenas.core.gate import Gate, set_gates
 from sparsenas.costs.layer import Layer
 from sparsenas.costs.space import TracedSpace
@@ -45,12 +46,15 @@ def columns(rows: Mapping[int, Row], count: int) -> tuple[Integers, Mask]:
     return values, runs
 
 
-def observe(space: TracedSpace, picks: Mapping[str, Picks], number: int, seen: Seen) -> None:
-    """Adds the layers that run with these picks, and with all options of joins side by side."""
+def observe(space: TracedSpace, picks: Mapping[str, Picks], number: int, seen: Seen, derived: Replacements) -> None:
+    """Adds the layers that run with these picks, and with all options of joins side by side.
+
+    ``derived`` is one for all architectures, which saves time.
+    """
     every = {name: Gate(tuple(range(len(choice.options)))) for name, choice in space.choices.items()}
     set_gates(space.net, every | {name: Gate(chosen) for name, chosen in picks.items()})
     calls: dict[tuple[Origin, Form], int] = {}
-    for origin, layer in trace_origins(space.net, batch_of_one(space.shape), space.replacements):
+    for origin, layer in trace_origins(space.net, batch_of_one(space.shape), derived):
         sizes = tuple(map(len, (layer.inputs, layer.output, layer.weight, layer.settings)))
         form = layer.op, sizes, layer.bits is not None
         calls[origin, form] = call = calls.get((origin, form), -1) + 1

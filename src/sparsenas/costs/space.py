@@ -11,7 +11,6 @@ from torch import nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.choice import Choices
-from sparsenas.core.derive import Replacements
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.costs.encoding import Encoding
 from sparsenas.costs.layer import Cost, Layer, Shape, sees_trace, totals
@@ -35,7 +34,6 @@ class TracedSpace:
         """Raises ``UserError`` when the network cannot run on ``shape``."""
         check_traceable(net)
         self.net = on_meta(net)
-        self.replacements = Replacements()
         self.shape, self.costs, self.checks, self.seed = shape, costs, checks, seed
         self._whole = any(sees_trace(cost) for cost in costs.values())
         self.choices: Choices = choices(net)
