@@ -19,7 +19,7 @@ from sparsenas.rundir import progress
 from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.progress import Bar, told_if_slow
+from sparsenas.rundir.progress import Bar, Following, told_if_slow
 from sparsenas.training.loops import train_network
 from sparsenas.training.recipe import Recipe
 
@@ -159,3 +159,30 @@ def test_only_slow_work_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with told_if_slow(lambda line: (told.append(line), said.set()), "slow"):
         assert said.wait(60)
     assert told == ["slow"]
+
+
+@pytest.mark.parametrize(
+    ("following", "early", "last"),
+    [
+        (Following(), "0:30 left", "took 0:40"),
+        (Following(8), "0:30 left, 5:50 with 8 more networks", "took 0:40, 5:20 left for 8 more networks"),
+        (Following(1), "0:30 left, 1:10 with 1 more network", "took 0:40, 0:40 left for 1 more network"),
+        (Following(2, alike=False), "0:30 left, then 2 more networks", "took 0:40, then 2 more networks"),
+    ],
+)
+def test_what_follows_is_told_with_its_time(following: Following, early: str, last: str) -> None:
+    clock, console = Clock(), Console(file=io.StringIO(), force_terminal=False, width=200)
+    with Bar(console, "retrain", 4, following=following, now=clock) as bar:
+        for _ in range(4):
+            clock.seconds += 10
+            bar.advance("loss")
+    lines = lines_of(console)
+    assert (lines[0], lines[-1]) == (f"retrain 1/4  loss  {early}", f"retrain 4/4  loss  {last}")
+
+
+def test_the_time_of_what_follows_is_that_of_whole_trainings() -> None:
+    clock, console = Clock(), Console(file=io.StringIO(), force_terminal=False, width=200)
+    with Bar(console, "baseline3", 4, done=3, following=Following(2), now=clock) as bar:
+        clock.seconds += 10
+        bar.advance()
+    assert lines_of(console) == ["baseline3 4/4    took 0:10, 1:20 left for 2 more networks"], "resumed at epoch 3"

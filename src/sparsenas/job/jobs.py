@@ -37,7 +37,7 @@ from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchF
 from sparsenas.job.settings import check_settings
 from sparsenas.job.sizes import tell_of_enlarged, tell_of_sizes
 from sparsenas.job.stages.choose import choose_stage
-from sparsenas.job.stages.compare import compare_stages, named, tell_trainings
+from sparsenas.job.stages.compare import compare_stages, named, tell_trainings, trainings
 from sparsenas.job.stages.evaluate import test_trained
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
@@ -101,7 +101,7 @@ def run_job(flags: RunFlags, teacher: nn.Module | None = None) -> None:
         taught = make_teacher(flags.retrain, run, task, flags.score, teacher)
         every, inherit = flags.checkpoint_seconds, _inherits(flags, task)
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
-        retrain_stage(trainer)
+        retrain_stage(trainer, trainings(flags.baselines, len(flags.compare)))
         compare_stages(trainer, flags.baselines, flags.compare)
         finish(run, task, flags.score, flags.int8)
 
@@ -188,7 +188,7 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
             if teaches != (run / name).resolve():
                 run.remove(name)
         update_results(run, retrained=None, baselines=[], compared=[], export=None, int8=None)
-        retrain_stage(trainer, flags.no_training)
+        retrain_stage(trainer, trainings(flags.baselines, len(flags.compare)), flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
         if rank() == 0:
             recipe = plain(flags.retrain)

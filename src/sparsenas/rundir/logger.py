@@ -13,7 +13,7 @@ from rich.console import Console
 from sparsenas.distributed.collectives import rank
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import LOG, EpochEnd, LogLine, Note, StageEnd
-from sparsenas.rundir.progress import Bar
+from sparsenas.rundir.progress import Bar, Following
 
 
 @dataclass
@@ -39,8 +39,9 @@ def peak_memory_mib() -> int | None:
 class RunLogger:
     """Messages on the terminal and records in a run folder."""
 
-    def __init__(self, run: Run, quiet: bool = False) -> None:
-        self.run = run
+    def __init__(self, run: Run, quiet: bool = False, following: Following = Following()) -> None:  # noqa: B008
+        """``following`` is what follows the work of its bars."""
+        self.run, self.following = run, following
         self.console = Console(stderr=True, quiet=quiet or rank() > 0, highlight=False)
 
     def say(self, message: str) -> None:
@@ -76,7 +77,7 @@ class RunLogger:
 
     def bar(self, title: str, total: int, done: float = 0) -> Bar:
         """A progress bar over ``total`` units of which some may be done already."""
-        return Bar(self.console, title, total, done)
+        return Bar(self.console, title, total, done, self.following)
 
 
 def _before(line: LogLine, stage: str, epoch: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Timer
 from types import TracebackType
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -42,6 +43,14 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+class Following(NamedTuple):
+    """The trainings of other networks that follow the work of a bar."""
+
+    networks: int = 0
+    alike: bool = True
+    """Whether each takes about as long as the work of the bar, so that the time for all of them is known."""
+
+
 class Bar:
     """Progress over ``total`` units of work, such as epochs; use as a context.
 
@@ -52,6 +61,7 @@ class Bar:
         title: what is done.
         total: units in all.
         done: units, and perhaps a part of one, that were done before.
+        following: what follows; its time is told as well.
         now: the time in seconds.
     """
 
@@ -61,9 +71,10 @@ class Bar:
         title: str,
         total: int,
         done: float = 0,
+        following: Following = Following(),  # noqa: B008
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.console, self.title, self.total, self.now = console, title, total, now
+        self.console, self.title, self.total, self.following, self.now = console, title, total, following, now
         self.done, self.position = int(done), float(done)
         self.first, self.start = self.position, now()
         self.moved = self.told = self.start
@@ -138,8 +149,19 @@ class Bar:
         progress.update(task, completed=self.position, facts=f"{self.facts}  {self._time(now)}")
 
     def _time(self, now: float) -> str:
-        """The time left, or in the end the time it took."""
-        if self.position >= self.total:
-            return f"took {clock(now - self.start)}"
-        since = self.position - self.first
-        return f"{clock((now - self.start) / since * (self.total - self.position))} left" if since > 0 else ""
+        """The time left, or in the end the time it took; with the time for what follows."""
+        since, ended = self.position - self.first, self.position >= self.total
+        rate = (now - self.start) / since if since > 0 else None
+        left = "" if rate is None else f"{clock(rate * (self.total - self.position))} left"
+        return (f"took {clock(now - self.start)}" if ended else left) + self._after(rate)
+
+    def _after(self, rate: float | None) -> str:
+        """What follows, and the time until all of it is done, where ``rate`` is the time of a unit."""
+        count, alike = self.following
+        if count == 0 or rate is None:
+            return ""
+        networks = "1 more network" if count == 1 else f"{count} more networks"
+        if not alike:
+            return f", then {networks}"
+        seconds = clock(rate * (self.total - self.position + count * self.total))
+        return f", {seconds} {'left for' if self.position >= self.total else 'with'} {networks}"

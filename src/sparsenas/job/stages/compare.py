@@ -14,6 +14,7 @@ from sparsenas.job.task import Task
 from sparsenas.job.trained import found
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.progress import Following
 from sparsenas.rundir.results import Compared, results, update_results
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.training.evaluation import evaluate
@@ -32,8 +33,13 @@ SIZE = "params"
 
 def compare_stages(trainer: NetworkTrainer, baselines: int, compare: Sequence[str]) -> None:
     """Trains other architectures in the same way: random ones, and named ones."""
-    baselines_stage(trainer, baselines)
+    baselines_stage(trainer, baselines, len(compare))
     named_stage(trainer, compare)
+
+
+def trainings(random: int, named: int) -> Following:
+    """So many trainings to come. Random networks cost what the found one costs; named ones may cost anything."""
+    return Following(random + named, alike=named == 0)
 
 
 def tell_trainings(run: Run, recipe: Recipe, baselines: int, compare: Sequence[str], one_stage: bool) -> None:
@@ -47,14 +53,18 @@ def tell_trainings(run: Run, recipe: Recipe, baselines: int, compare: Sequence[s
         RunLogger(run).say(f"after the search: {trainings} of {recipe.epochs} epochs ({networks}){fewer}")
 
 
-def baselines_stage(trainer: NetworkTrainer, count: int) -> None:
-    """Trains random architectures of about the found one's cost like it and tests them; results.json keeps them."""
+def baselines_stage(trainer: NetworkTrainer, count: int, named: int = 0) -> None:
+    """Trains random architectures of about the found one's cost like it and tests them; results.json keeps them.
+
+    So many ``named`` ones are trained after them.
+    """
     task, run = trainer.task, trainer.run
     archs, known = random_band(task, found(run, task.choices), count), results(run).baselines
     if len(archs) < count:
         RunLogger(run).say(f"only {len(archs)} of {count} random networks that cost about the same were found")
     with RunLogger(run).stage("baselines"):
-        for tested in _train_each(trainer, "baseline", archs, [""] * len(archs), known):
+        coming = [trainings(left, named) for left in reversed(range(len(archs)))]
+        for tested in _train_each(trainer, "baseline", archs, [""] * len(archs), known, coming):
             update_results(run, baselines=tested)
 
 
@@ -66,7 +76,8 @@ def named_stage(trainer: NetworkTrainer, names: Sequence[str]) -> None:
     if names:
         archs, known = named(trainer.task, names), results(trainer.run).compared
         with RunLogger(trainer.run).stage("compare"):
-            for tested in _train_each(trainer, COMPARED, archs, names, known):
+            coming = [trainings(0, left) for left in reversed(range(len(archs)))]
+            for tested in _train_each(trainer, COMPARED, archs, names, known, coming):
                 update_results(trainer.run, compared=tested)
 
 
@@ -76,11 +87,16 @@ def named(task: Task, names: Sequence[str]) -> list[Arch]:
 
 
 def _train_each(
-    trainer: NetworkTrainer, stage: str, archs: Sequence[Arch], names: Sequence[str], known: Sequence[Compared]
+    trainer: NetworkTrainer,
+    stage: str,
+    archs: Sequence[Arch],
+    names: Sequence[str],
+    known: Sequence[Compared],
+    following: Sequence[Following],
 ) -> Iterator[list[Compared]]:
     """Trains and tests architectures in turn, save those that are known; yields all so far after each.
 
-    The initial weights follow from the name of the stage.
+    ``following`` are the trainings after each. The initial weights follow from the name of the stage.
     """
     task = trainer.task
     done: list[Compared] = []
@@ -89,7 +105,7 @@ def _train_each(
             done.append(known[i])
             continue
         net = trainer.start(arch, f"{stage}{i + 1}")
-        checkpoint = trainer.train(net, f"{stage}{i + 1}")
+        checkpoint = trainer.train(net, f"{stage}{i + 1}", following[i])
         tested = evaluate(net, task.data, task.data.test, task.objective)
         costs, metrics = task.costs(arch), tested.metrics
         done.append(Compared(name=name, text=arch.text(), arch=arch.to_json(), costs=costs, metrics=metrics))

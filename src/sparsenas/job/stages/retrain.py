@@ -21,6 +21,7 @@ from sparsenas.rundir.flag_names import spelled
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET, provenance, save_net
+from sparsenas.rundir.progress import Following
 from sparsenas.rundir.records import ARCHS, Provenance
 from sparsenas.rundir.results import update_results
 from sparsenas.training.loops import train_network
@@ -79,8 +80,8 @@ class NetworkTrainer:
                     f"{now.get(name)}; --restart begins anew"
                 )
 
-    def train(self, net: nn.Module, stage: str) -> Checkpoint:
-        """Trains on all examples but those of the test split.
+    def train(self, net: nn.Module, stage: str, following: Following) -> Checkpoint:
+        """Trains on all examples but those of the test split; ``following`` trainings come after it.
 
         Returns the checkpoint, to be finished when the result is written.
 
@@ -96,15 +97,15 @@ class NetworkTrainer:
             data.train_val,
             self.recipe,
             task.seed,
-            RunLogger(self.run),
+            RunLogger(self.run, following=following),
             checkpoint,
             self.teacher,
         )
         return checkpoint
 
 
-def retrain_stage(trainer: NetworkTrainer, no_training: bool = False) -> None:
-    """Makes net.pt, unless it is there."""
+def retrain_stage(trainer: NetworkTrainer, following: Following, no_training: bool = False) -> None:
+    """Makes net.pt, unless it is there; ``following`` trainings come after it."""
     task, run = trainer.task, trainer.run
     arch = found(run, task.choices)
     if run.has(NET):
@@ -114,7 +115,7 @@ def retrain_stage(trainer: NetworkTrainer, no_training: bool = False) -> None:
         return
     net, how = trainer.start(arch, RETRAIN), replace(provenance(run), one_stage=False, inherit=trainer.inherit)
     with RunLogger(run).stage(RETRAIN):
-        checkpoint = trainer.train(net, RETRAIN)
+        checkpoint = trainer.train(net, RETRAIN, following)
     save_net(run, net, how)
     checkpoint.finish()
     update_results(run, retrained=None)
