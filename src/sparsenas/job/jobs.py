@@ -37,7 +37,7 @@ from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchF
 from sparsenas.job.settings import check_settings
 from sparsenas.job.sizes import tell_of_enlarged, tell_of_sizes
 from sparsenas.job.stages.choose import choose_stage
-from sparsenas.job.stages.compare import compare_stages, named, tell_trainings, trainings
+from sparsenas.job.stages.compare import BASELINES, COMPARE, compare_stages, named, tell_trainings, trainings
 from sparsenas.job.stages.evaluate import test_trained
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
@@ -63,6 +63,7 @@ from sparsenas.rundir.networks import INT8, NET, ONNX, PT2, SAFETENSORS, SUPERNE
 from sparsenas.rundir.progress import told_if_slow
 from sparsenas.rundir.records import ARCHS, Best, Provenance
 from sparsenas.rundir.results import update_results
+from sparsenas.rundir.stage_clock import forget
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -188,6 +189,7 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
             if teaches != (run / name).resolve():
                 run.remove(name)
         update_results(run, retrained=None, baselines=[], compared=[], export=None, int8=None)
+        forget(run, [BASELINES, COMPARE])
         retrain_stage(trainer, trainings(flags.baselines, len(flags.compare)), flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
         if rank() == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sparsenas.distributed.collectives import broadcast_from_rank0, world
@@ -23,7 +23,16 @@ AGREE_EVERY = 50
 class Checkpoint:
     """The state of one stage between two steps, written at most every ``seconds``; the last two are kept."""
 
-    def __init__(self, run: Run, stage: str, seconds: float = 10.0, settings: Mapping[str, Any] = NONE) -> None:
+    def __init__(
+        self,
+        run: Run,
+        stage: str,
+        seconds: float = 10.0,
+        settings: Mapping[str, Any] = NONE,
+        kept: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``kept`` is called whenever the state was written."""
+        self.kept = kept
         self.run, self.stage, self.seconds, self.settings = run, stage, seconds, settings
         self.saved = time.monotonic()
 
@@ -78,6 +87,7 @@ class Checkpoint:
             states = {name: part.state_dict() for name, part in parts.items()}
             self.run.save(NEWEST, {"stage": self.stage, "settings": dict(self.settings), **states}, keep_as=PREVIOUS)
             self.saved = time.monotonic()
+            self.kept()
 
     def finish(self) -> None:
         """Removes the checkpoints: the result of the stage is written."""

@@ -39,13 +39,15 @@ class StageEnd(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
 
     stage: str
     seconds: float
-    """Duration; of a resumed stage since it was resumed."""
+    """Duration, with that of processes that were interrupted."""
     peak_memory_mib: int | None = None
     """Largest resident memory of the process so far, in MiB; null where the system does not tell."""
     evaluations: int | None = None
     """Architectures scored."""
     data_passes: int | None = None
     """Passes over the validation examples."""
+    whole: bool = False
+    """Whether duration and passes are of the whole stage; in older folders they count from where it was resumed."""
 
 
 class Note(Struct, frozen=True, kw_only=True, tag_field="event", tag="note"):

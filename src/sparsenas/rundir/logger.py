@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 
 from rich.console import Console
 
 from sparsenas.distributed.collectives import rank
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.log import LOG, EpochEnd, LogLine, Note, StageEnd
+from sparsenas.rundir.log import LOG, EpochEnd, LogLine, Note
 from sparsenas.rundir.progress import Bar, Following
-
-
-@dataclass
-class StageCounts:
-    """What a stage has counted, for its last line in the log."""
-
-    evaluations: int | None = None
-    """Architectures scored."""
-    data_passes: int | None = None
-    """Passes over the validation images."""
-
-
-def peak_memory_mib() -> int | None:
-    """The largest resident memory of this process so far, in MiB; ``None`` on Windows, which does not tell it so."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
+from sparsenas.rundir.stage_clock import StageClock
 
 
 class RunLogger:
@@ -68,12 +46,11 @@ class RunLogger:
             follower.rewind(lines, stage, epoch)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[StageCounts]:
+    def stage(self, name: str) -> Iterator[StageClock]:
         """Times a stage and records its end, with the counts that the caller has set."""
-        start, counts = time.monotonic(), StageCounts()
-        yield counts
-        seconds = round(time.monotonic() - start, 2)
-        self.record(StageEnd(stage=name, seconds=seconds, peak_memory_mib=peak_memory_mib(), **asdict(counts)))
+        clock = StageClock(self.run, name)
+        yield clock
+        self.record(clock.end())
 
     def bar(self, title: str, total: int, done: float = 0) -> Bar:
         """A progress bar over ``total`` units of which some may be done already."""

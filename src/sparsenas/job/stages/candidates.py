@@ -66,6 +66,9 @@ def run_search(
             strategy.tell(archs, [scoring.score(task.objective, known[arch]) for arch in archs])
             facts = f"{strategy.best_is} {known[strategy.best][by]:.4f}"
             bar.advance(facts, len(archs))
+            counts.data_passes = passes
+            if new:
+                counts.keep()
         if 0 < bar.done < bar.total:  # fewer than planned
             bar.expect(bar.done)
             bar.advance(facts, 0)

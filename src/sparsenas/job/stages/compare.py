@@ -17,6 +17,7 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.progress import Following
 from sparsenas.rundir.results import Compared, results, update_results
 from sparsenas.rundir.seeds import seed_of
+from sparsenas.rundir.stage_clock import StageClock
 from sparsenas.training.evaluation import evaluate
 from sparsenas.training.recipe import Recipe
 
@@ -25,6 +26,8 @@ COST_TOLERANCE = 0.1
 
 They cost at most this share more in that of the first budget; with both bounds for all there may be none.
 """
+BASELINES, COMPARE = "baselines", "compare"
+"""Names of the stages."""
 COMPARED = "against"
 """Beginning of the names of the trainings of named architectures. Another word would give other initial weights."""
 SIZE = "params"
@@ -62,10 +65,11 @@ def baselines_stage(trainer: NetworkTrainer, count: int, named: int = 0) -> None
     archs, known = random_band(task, found(run, task.choices), count), results(run).baselines
     if len(archs) < count:
         RunLogger(run).say(f"only {len(archs)} of {count} random networks that cost about the same were found")
-    with RunLogger(run).stage("baselines"):
+    with RunLogger(run).stage(BASELINES) as clock:
         coming = [trainings(left, named) for left in reversed(range(len(archs)))]
-        for tested in _train_each(trainer, "baseline", archs, [""] * len(archs), known, coming):
+        for tested in _train_each(trainer, "baseline", archs, [""] * len(archs), known, coming, clock):
             update_results(run, baselines=tested)
+            clock.keep()
 
 
 def named_stage(trainer: NetworkTrainer, names: Sequence[str]) -> None:
@@ -75,10 +79,11 @@ def named_stage(trainer: NetworkTrainer, names: Sequence[str]) -> None:
     """
     if names:
         archs, known = named(trainer.task, names), results(trainer.run).compared
-        with RunLogger(trainer.run).stage("compare"):
+        with RunLogger(trainer.run).stage(COMPARE) as clock:
             coming = [trainings(0, left) for left in reversed(range(len(archs)))]
-            for tested in _train_each(trainer, COMPARED, archs, names, known, coming):
+            for tested in _train_each(trainer, COMPARED, archs, names, known, coming, clock):
                 update_results(trainer.run, compared=tested)
+                clock.keep()
 
 
 def named(task: Task, names: Sequence[str]) -> list[Arch]:
@@ -93,6 +98,7 @@ def _train_each(
     names: Sequence[str],
     known: Sequence[Compared],
     following: Sequence[Following],
+    clock: StageClock,
 ) -> Iterator[list[Compared]]:
     """Trains and tests architectures in turn, save those that are known; yields all so far after each.
 
@@ -105,7 +111,7 @@ def _train_each(
             done.append(known[i])
             continue
         net = trainer.start(arch, f"{stage}{i + 1}")
-        checkpoint = trainer.train(net, f"{stage}{i + 1}", following[i])
+        checkpoint = trainer.train(net, f"{stage}{i + 1}", following[i], clock)
         tested = evaluate(net, task.data, task.data.test, task.objective)
         costs, metrics = task.costs(arch), tested.metrics
         done.append(Compared(name=name, text=arch.text(), arch=arch.to_json(), costs=costs, metrics=metrics))

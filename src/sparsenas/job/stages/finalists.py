@@ -20,6 +20,7 @@ from sparsenas.rundir.checkpoint import Checkpoint
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.records import FINALISTS, Finalist
+from sparsenas.rundir.stage_clock import StageClock
 from sparsenas.searching.config import Scoring
 from sparsenas.training.evaluation import evaluate
 from sparsenas.training.loops import train_network
@@ -68,17 +69,20 @@ class FinalistTrainer:
             return order[0]
         first = order[: self.flags.count]
         with RunLogger(self.run).stage("finalist trainings") as counts:
-            trained = {arch: self._metrics(i, arch, known[arch]) for i, arch in enumerate(first)}
+            trained = {arch: self._metrics(i, arch, known[arch], counts) for i, arch in enumerate(first)}
             counts.evaluations = len(first)
         return max(trained, key=lambda arch: scoring.score(self.task.objective, trained[arch]))
 
-    def _metrics(self, index: int, arch: Arch, before: Metrics) -> Metrics:
+    def _metrics(self, index: int, arch: Arch, before: Metrics, clock: StageClock) -> Metrics:
         """The metrics on validation examples after the training, from finalists.jsonl if they are there."""
         for line in self.run.lines(FINALISTS, Finalist):
             if Arch.from_json(self.task.choices, line.arch) == arch:
                 return line.metrics
         task, stage = self.task, f"{TITLE}{index + 1}"
-        checkpoint, net = Checkpoint(self.run, stage, self.checkpoint_seconds), self._start(arch, stage)
+        checkpoint, net = (
+            Checkpoint(self.run, stage, self.checkpoint_seconds, kept=clock.keep),
+            self._start(arch, stage),
+        )
         epochs, split = self.flags.retrain, task.data.train
         recipe = replace(self.recipe, epochs=epochs, distill="")
         logger = RunLogger(self.run)
@@ -94,6 +98,7 @@ class FinalistTrainer:
             costs=task.costs(arch),
         )
         self.run.append(FINALISTS, [line])
+        clock.keep()
         checkpoint.finish()
         return metrics
 

@@ -73,6 +73,7 @@ def measured_first(
         while len(_within(done)) < wanted and (turn := next_turn(order, table, done, bound, measurer.size)):
             done |= measurer.measure(turn, table, known)
             bar.advance(f"{len(_within(done))} within {bound:g} ms", len(turn))
+            counts.keep()
         counts.evaluations = len(done)
     within = _within(done)
     error = verdict([Checked(m.text, m.table_ms, Timing(m.measured_ms, m.spread_ms)) for m in done.values()])

@@ -110,12 +110,14 @@ def score_rows(
     if new:
         logger, title = RunLogger(run), f"rank ({setting.images} calibration images)"
         with logger.stage("rank") as counts, logger.bar(title, len(new)) as bar:
-            for part in (new[i : i + block] for i in range(0, len(new), block)):
+            for passes, part in enumerate((new[i : i + block] for i in range(0, len(new), block)), 1):
                 scores = scorer(part, bar.within)
                 known.update(zip(part, scores, strict=True))
                 run.append(RANKED, [_line(setting, *pair) for pair in zip(part, scores, strict=True)])
                 bar.advance(by=len(part))
-            counts.evaluations, counts.data_passes = len(new), -(-len(new) // block)
+                counts.data_passes = passes
+                counts.keep()
+            counts.evaluations = len(new)
     return [known[arch] for arch in archs]
 
 

@@ -24,6 +24,7 @@ from sparsenas.rundir.networks import NET, provenance, save_net
 from sparsenas.rundir.progress import Following
 from sparsenas.rundir.records import ARCHS, Provenance
 from sparsenas.rundir.results import update_results
+from sparsenas.rundir.stage_clock import StageClock, forget
 from sparsenas.training.loops import train_network
 from sparsenas.training.recipe import Recipe
 
@@ -71,6 +72,7 @@ class NetworkTrainer:
         """Raises ``UserError`` where a retraining was interrupted that had other settings, or drops it to restart."""
         if restart:
             Checkpoint(self.run, RETRAIN).finish()
+            forget(self.run, [RETRAIN])
         before, now = Checkpoint(self.run, RETRAIN).interrupted(), self.settings
         for name in before:
             if before[name] != now.get(name):
@@ -80,14 +82,14 @@ class NetworkTrainer:
                     f"{now.get(name)}; --restart begins anew"
                 )
 
-    def train(self, net: nn.Module, stage: str, following: Following) -> Checkpoint:
+    def train(self, net: nn.Module, stage: str, following: Following, clock: StageClock) -> Checkpoint:
         """Trains on all examples but those of the test split; ``following`` trainings come after it.
 
         Returns the checkpoint, to be finished when the result is written.
 
         The architecture is decided, so the validation examples may be learned from.
         """
-        checkpoint = Checkpoint(self.run, stage, self.checkpoint_seconds, self.settings)
+        checkpoint = Checkpoint(self.run, stage, self.checkpoint_seconds, self.settings, clock.keep)
         task, data = self.task, self.task.data
         train_network(
             self.fabric,
@@ -114,8 +116,8 @@ def retrain_stage(trainer: NetworkTrainer, following: Following, no_training: bo
         save_net(run, inherited(run, task, arch), Provenance(one_stage=True))
         return
     net, how = trainer.start(arch, RETRAIN), replace(provenance(run), one_stage=False, inherit=trainer.inherit)
-    with RunLogger(run).stage(RETRAIN):
-        checkpoint = trainer.train(net, RETRAIN, following)
+    with RunLogger(run).stage(RETRAIN) as clock:
+        checkpoint = trainer.train(net, RETRAIN, following, clock)
     save_net(run, net, how)
     checkpoint.finish()
     update_results(run, retrained=None)

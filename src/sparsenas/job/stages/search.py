@@ -133,8 +133,8 @@ def _supernet(
         run.save(SUPERNET, {"net": net.state_dict(), "method": method.state_dict()})
         fabric.to_device(net)
         return net
-    with logger.stage("supernet"):
-        checkpoint = Checkpoint(run, "supernet", checkpoint_seconds)
+    with logger.stage("supernet") as clock:
+        checkpoint = Checkpoint(run, "supernet", checkpoint_seconds, kept=clock.keep)
         train_supernet(fabric, net, method, task.data, task.objective, recipe, task.seed, logger, checkpoint)
     run.save(SUPERNET, {"net": net.state_dict(), "method": method.state_dict()})
     checkpoint.finish()
