@@ -309,8 +309,8 @@ def test_spaces_and_cost_tables(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert described["nasbench_macro"]["size"] == 6561
     assert described["tiny"]["range"]["flops"] == [36416, 1500480]
     assert described["dso"]["size"] > 10**800
-    monkeypatch.setattr("sparsenas.commands.spaces.describe", lambda space: described[space.name])
-    assert main(["spaces"]) == 0
+    monkeypatch.setattr("sparsenas.commands.spaces.describe", lambda space, costs: described[space.name])
+    assert main(["spaces", "--costs"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert "e+896" in printed[3]
     assert max(map(len, printed)) <= 80
@@ -331,6 +331,16 @@ def test_spaces_and_cost_tables(capsys: pytest.CaptureFixture[str], monkeypatch:
         "k",
     ]
     monkeypatch.undo()
+    monkeypatch.setattr("sparsenas.commands.spaces.SPACES", some)
+    with monkeypatch.context() as nothing_is_counted:
+        nothing_is_counted.setattr("sparsenas.job.space_facts.CostTable", None)
+        assert main(["spaces"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[:2] == [
+        "space          input     choices networks",
+        "tiny           1x8x8     10      7.86e+5",
+    ]
+    assert "sparsenas spaces --costs adds the ranges" in err
     assert main(["spaces", "--space", "tiny", "--space.shape", "3,32,32"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["tiny", "3x32x32", "10", "7.86e+5", "873"]
     assert main(["cost", "--arch", "uniform:mb3e3", "--space", "nasbench_macro", "--arch", "full"]) == 0

@@ -81,17 +81,17 @@ def space_words(space: Plugin, shape: Shape | Tree, **given: Any) -> str:
     return space.words("space", **({"shape": shape} if is_shape(shape) else {}), **given)
 
 
-def describe(space: Plugin) -> dict[str, Any]:
-    """One space: its choices, the number of architectures, and the range of each cost."""
+def describe(space: Plugin, costs: bool = True) -> dict[str, Any]:
+    """One space: its choices, the number of architectures, and with ``costs`` the range of each cost."""
     net, shape = space.build("space"), input_shape(space)
     searched = choices(net)
-    return {
+    facts = {
         "name": space.name,
         "shape": list(shape) if is_shape(shape) else shapes(shape),
         "size": min(space_size(searched), MOST_TOLD),
         "choices": [vars(choice) | {"options": list(choice.options)} for choice in searched.values()],
-        "range": reach(CostTable(net, shape)),
     }
+    return facts | ({"range": reach(CostTable(net, shape))} if costs else {})
 
 
 def reach(table: CostTable) -> dict[str, list[float]]:
