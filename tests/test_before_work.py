@@ -195,7 +195,7 @@ def test_what_a_stopped_command_says_depends_on_what_it_leaves(tmp_path: Path) -
 def test_help_that_is_stopped_says_nothing_of_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*given: object) -> str:
+    def stop(*given: object, **more: object) -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sparsenas.job.flags.help.help_text", stop)

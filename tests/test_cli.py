@@ -365,13 +365,26 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_is_about_what_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--help", "--space=dso", "--method=random", "--retrain.epochs=7"]) == 0
+    assert main(["run", "--help-all", "--space=dso", "--method=random", "--retrain.epochs=7"]) == 0
     told = capsys.readouterr().out
     assert "--space.depth INTEGER" in told
     assert "--method.evaluations INTEGER" in told
     assert "--num-nodes INTEGER\n      Number of machines. Default: 1.\n" in told
     assert "--retrain.schedule linear|cosine|constant|restarts\n" in told
     assert "--num_nodes" not in told
+
+
+@pytest.mark.parametrize("command", ["run", "retrain", "compare"])
+def test_the_short_help_names_every_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help-all"]) == 0
+    whole = capsys.readouterr().out
+    assert main([command, "--help"]) == 0
+    short = capsys.readouterr().out
+    flags = r"^  (--[a-z][\w.-]*)"
+    assert {*re.findall(flags, whole, re.MULTILINE)} <= {*short.split()}
+    assert ("--help-all" in short) == ("--retrain.epochs INTEGER" in whole)
+    assert "--retrain.epochs INTEGER" not in short
+    assert len(short.splitlines()) < 150
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

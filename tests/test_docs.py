@@ -161,7 +161,7 @@ def helps() -> dict[str, list[str]]:
     """Command lines whose help has, all together, the flags of every command, space, data set and method."""
     plugins = itertools.zip_longest(*([(f"--{kind}", name) for name in table] for kind, table in TABLES.items()))
     lines = [[command] for command in COMMANDS] + [["run", *itertools.chain(*filter(None, some))] for some in plugins]
-    return {" ".join(line): [*line, "--help"] for line in [[], *lines]}
+    return {" ".join(line): [*line, "--help-all" if line else "--help"] for line in [[], *lines]}
 
 
 @pytest.mark.parametrize("line", helps().values(), ids=helps())

@@ -83,8 +83,8 @@ def index_of_commands() -> str:
     return "\n".join(["# Commands", "", INTRODUCTION, "", "| command | |", "|---|---|", *rows, ""])
 
 
-INTRODUCTION = """Made from the code, as `sparsenas COMMAND --help` is. Flags of a space, a data set, an objective or a
-method depend on which it is: [their pages](names.md). `--config FILE` reads flags from YAML."""
+INTRODUCTION = """Made from the code, as `sparsenas COMMAND --help-all` is. Flags of a space, a data set, an objective
+or a method depend on which it is: [their pages](names.md). `--config FILE` reads flags from YAML."""
 
 
 def names_page() -> str:

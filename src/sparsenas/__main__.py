@@ -34,7 +34,8 @@ COMMANDS = {
     "profile": "decisions, range of costs and budgets of a space, before any training",
 }
 """Each is the function of that name in ``sparsenas.commands.<name>``."""
-HELP, VERSION = {"-h", "--help"}, {"-V", "--version"}
+WHOLE = "--help-all"
+HELP, VERSION = {"-h", "--help", WHOLE}, {"-V", "--version"}
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP}
 """Errors of disks, wherever they happen."""
 INTERRUPTED, TERMINATED = 130, 143
@@ -117,7 +118,7 @@ def _command(name: str, flags: Sequence[str]) -> None:
     if HELP & set(flags):
         from sparsenas.job.flags.help import help_text
 
-        print(help_text(command, [word for word in flags if word not in HELP]))
+        print(help_text(command, [word for word in flags if word not in HELP], whole=WHOLE in flags))
     else:
         from sparsenas.job.flags.elsewhere import known_elsewhere, left_out
         from sparsenas.job.flags.flag import UnknownFlag
@@ -158,7 +159,8 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "sparsenas COMMAND --help lists the flags of a command; sparsenas --version prints the version.",
+            "sparsenas COMMAND --help lists the flags of a command, --help-all explains all of them.",
+            "sparsenas --version prints the version.",
             "Try: sparsenas run --out runs/demo",
         ]
     )

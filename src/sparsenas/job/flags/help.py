@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
@@ -20,15 +21,20 @@ from sparsenas.job.lookup import TABLES, bridges, resolve
 from sparsenas.rundir.flag_names import NAME, RUN, RUNS, spelled
 
 WIDTH, INDENT = 100, " " * 6
+MANY = 5
+"""The short help only names the flags of a section that has more."""
 
 
-def help_text(command: Command, argv: Sequence[str]) -> str:
-    """The flags of a command, with those of the space, data set and method named in ``argv``. Raises ``UserError``."""
+def help_text(command: Command, argv: Sequence[str], whole: bool = True) -> str:
+    """The flags of a command, with those of the space, data set and method named in ``argv``.
+
+    Not ``whole``, it names the flags of long sections without explaining them. Raises ``UserError``.
+    """
     line = read_line(flags_class(command), argv)
     run = "RUN " if RUN in parameters(line.make) else "RUN RUN... " if RUNS in parameters(line.make) else ""
     about = (inspect.getdoc(command) or "").split("\n\nArgs:")[0]
     usage = f"usage: sparsenas {command.__name__} {run}[FLAGS]"
-    return "\n".join([usage, "", about, "", *_entries(line), *_sections(line)])
+    return "\n".join([usage, "", about, "", *_entries(line), *_sections(line, whole)])
 
 
 def _entries(line: Line) -> Iterator[str]:
@@ -47,20 +53,31 @@ def _entries(line: Line) -> Iterator[str]:
         yield from _entry(f"--{TARGET}.FLAG VALUE", docs[TARGET])
 
 
-def _sections(line: Line) -> Iterator[str]:
+def _sections(line: Line, whole: bool) -> Iterator[str]:
     """The flags of dataclasses and plug-ins, each group under a title."""
     docs, plugins = _docs(line.make), line.plugins()
-    title = ""
-    for flag in line.known().values():
-        section = flag.name.partition(".")[0]
-        if flag.owner is line.make or section == TARGET:
+    others = [flag for flag in line.known().values() if flag.owner is not line.make]
+    named = False
+    for section, group in itertools.groupby(others, lambda flag: flag.name.partition(".")[0]):
+        if section == TARGET:
             continue
-        if section != title:
-            named = f"{section} {plugins[section]}" if section in plugins else section
-            about = _summary(resolve(section, plugins[section])) if section in plugins else docs.get(section, "")
-            yield from ["", *textwrap.wrap(f"{named}: {about}", WIDTH)]
-            title = section
-        yield from _flag(flag)
+        title = f"{section} {plugins[section]}" if section in plugins else section
+        about = _summary(resolve(section, plugins[section])) if section in plugins else docs.get(section, "")
+        yield from ["", *textwrap.wrap(f"{title}: {about}", WIDTH)]
+        flags = list(group)
+        if whole or len(flags) <= MANY:
+            yield from itertools.chain.from_iterable(map(_flag, flags))
+        else:
+            yield from _names(flags)
+            named = True
+    if named:
+        yield from ["", "--help-all explains all flags."]
+
+
+def _names(flags: Iterable[Flag]) -> list[str]:
+    """The names of flags, in few lines."""
+    listed = " ".join(spelled(flag.name) for flag in flags)
+    return textwrap.wrap(listed, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _flag(flag: Flag) -> Iterator[str]:
