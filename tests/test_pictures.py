@@ -250,8 +250,9 @@ def test_tables(streaming: bool, labels: list[object], tmp_path: Path, write: Wr
 def test_mistakes_in_tables(tmp_path: Path, write: Write) -> None:
     with pytest.raises(UserError, match="expected a folder with parquet or arrow files, found none"):
         parquet(tmp_path)
-    write("data.parquet", [b"no picture", *(cell["bytes"] for cell in cells(19))], [0, 1] * 10)  # type: ignore[index]
-    with pytest.raises(UserError, match=r"1 of \d+ images are unreadable: .* train, row 1 \(not an image file"):
+    broken = [b"no picture"] * 6  # training, validation and test images among them
+    write("data.parquet", [*broken, *(cell["bytes"] for cell in cells(14))], [0, 1] * 10)  # type: ignore[index]
+    with pytest.raises(UserError, match=r"6 of 20 images are unreadable: .* train, row \d \(not an image file"):
         parquet(tmp_path, size=14, workers=0)
     with pytest.raises(UserError, match="--data.image: expected one of the columns image, label, got 'photo'"):
         parquet(tmp_path, size=14, workers=0, image="photo")

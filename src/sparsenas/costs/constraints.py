@@ -21,7 +21,7 @@ BLOCK = 256
 BLOCKS = 40
 WALK = 20
 """Sweeps of the walk that draws legal architectures where uniform draws hardly ever are legal."""
-OTHER_RANGES = "another --space.width, --data.size or --space (sparsenas spaces lists them) has another range"
+OTHER_RANGES = "other spaces and sizes have other ranges: sparsenas profile --space NAME --space.shape C,H,W tells one"
 """What helps where a space is too large or too small for a budget."""
 TRIES, RARE = 4096, 0.3
 """Legal architectures are drawn by rejection where more than this share of some uniform draws is legal."""

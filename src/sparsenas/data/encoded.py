@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -184,21 +184,28 @@ def shuffled_by_windows(row_groups: Tensor, seed: int) -> Tensor:
     return mixed[window[mixed].argsort(stable=True)]
 
 
-def decode_all(images: EncodedImages) -> Split:
-    """Decodes all images now. Raises ``UserError`` for unreadable ones, unless they are to be skipped."""
+def decode_all(parts: Sequence[EncodedImages]) -> list[Split]:
+    """Decodes all images now. Raises ``UserError`` for unreadable ones of any part, unless they are to be skipped."""
+    bad: list[str] = []
+    splits = [_decode(part, bad) for part in parts]
+    if bad:
+        named = "; ".join(bad[:NAMED]) + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
+        message = f"{len(bad)} of {sum(map(len, parts))} images are unreadable: {named}"
+        if any(part.on_bad == "refuse" for part in parts):
+            raise UserError(f"{message}; --data.on_bad skip leaves them out")
+        print(f"sparsenas: skipped: {message}", file=sys.stderr)
+    return splits
+
+
+def _decode(images: EncodedImages, bad: list[str]) -> Split:
+    """Decodes the readable images; the names of the others go to ``bad``."""
     labels = images.targets.cpu()
     pixels = torch.empty(len(images), *images.shape, dtype=torch.uint8)
-    good, bad, place = list[int](), list[str](), 0
+    good, place = list[int](), 0
     for found, decoded, reasons in images.decoded(images.rows, BLOCK):
         pixels[len(good) : len(good) + len(found)] = decoded if found else 0
         block = images.rows[place : place + BLOCK].tolist()
         good += [place + i for i, row in enumerate(block) if row not in reasons]
         bad += [f"{images.source.name(row)} ({reason})" for row, reason in reasons.items()]
         place += len(block)
-    if bad:
-        named = "; ".join(bad[:NAMED]) + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
-        message = f"{len(bad)} of {len(images)} images are unreadable: {named}"
-        if images.on_bad == "refuse":
-            raise UserError(f"{message}; --data.on_bad skip leaves them out")
-        print(f"sparsenas: skipped: {message}", file=sys.stderr)
     return Split(pixels[: len(good)], labels[good])

@@ -97,7 +97,7 @@ class ImageLoader:
     def _loaded(self, parts: Sequence[EncodedImages]) -> Sequence[Examples]:
         """All parts in memory, or all encoded: so they can be joined."""
         size = sum(len(part) * prod(part.shape) for part in parts)
-        return [decode_all(part) for part in parts] if size <= self.memory * 2**20 else parts
+        return decode_all(parts) if size <= self.memory * 2**20 else parts
 
 
 def _stored(images: EncodedImages) -> list[tuple[int, int]]:

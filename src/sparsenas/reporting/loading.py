@@ -134,8 +134,8 @@ class LoadedRun:
 
     @property
     def done(self) -> list[StageEnd]:
-        """The log lines that end a stage."""
-        return [line for line in self.log if isinstance(line, StageEnd)]
+        """The log lines that end a stage; of one that was repeated the last, since its result replaced the others."""
+        return [*{line.stage: line for line in self.log if isinstance(line, StageEnd)}.values()]
 
     @property
     def training(self) -> dict[str, list[EpochEnd]]:

@@ -70,6 +70,9 @@ def _sections(line: Line, whole: bool) -> Iterator[str]:
         else:
             yield from _names(flags)
             named = True
+    if plugins:
+        words = " NAME, --".join(plugins)
+        yield from ["", f"With --{words} NAME, --help lists the flags of that one."]
     if named:
         yield from ["", "--help-all explains all flags."]
 

@@ -64,7 +64,7 @@ def run_search(
             passes += bool(new)
             run.append(file, _lines(task, strategy.generation, [a for a in archs if a not in listed], known))
             strategy.tell(archs, [scoring.score(task.objective, known[arch]) for arch in archs])
-            facts = f"{strategy.best_is} {known[strategy.best][by]:.4f}"
+            facts = f"{strategy.best_is} {by} {known[strategy.best][by]:.4f}"
             bar.advance(facts, len(archs))
             counts.data_passes = passes
             if new:
