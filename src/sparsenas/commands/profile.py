@@ -74,7 +74,7 @@ def _costs(found: Profile) -> Table:
 
 
 def _budgets(found: Profile) -> Table:
-    table = Table("budget", "in numbers", "can be met", "of random ones")
+    table = Table("budget", "in numbers", "can be met", "random ones that meet it")
     for one in found.budgets:
         table.add_row(one.given, one.budget, "yes" if one.met else f"no: {one.reason}", f"{one.share:.1%}")
     return table
