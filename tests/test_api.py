@@ -21,6 +21,7 @@ from sparsenas.__main__ import main
 from sparsenas.commands.search import search
 from sparsenas.costs.layer import Layer
 from sparsenas.job.api.objects import fresh, plugin
+from sparsenas.job.api.words import argument_names
 from sparsenas.job.flags.parse import parse
 from sparsenas.methods import Spos
 from sparsenas.objectives import Regression
@@ -310,3 +311,8 @@ def test_a_plug_in_from_anything() -> None:
     made = plugin("space", net).build("space")
     assert made is not net
     assert Arch.sample(choices(made), np.random.default_rng(0)).choices == choices(net)
+
+
+def test_plugins_to_trust_are_named_as_python_takes_them() -> None:
+    told = argument_names("to run their code, add --trust-plugins m:a --trust-plugins n.m:b; --search.lr is another")
+    assert told == "to run their code, add trust_plugins=['m:a', 'n.m:b']; search.lr is another"

@@ -27,11 +27,12 @@ from sparsenas.rundir.tensors import LOAD_ERRORS
 def load(run: Path | str, trust_plugins: Iterable[str] = ()) -> nn.Module:
     """The trained network of a finished run, as an ordinary module in eval mode. Raises ``UserError`` without one.
 
-    ``trust_plugins`` names the space and the data of the run, as ``package.module:callable``, if they are your own.
+    ``trust_plugins`` names the space and the data of the run, one or several, as ``package.module:callable``, if they
+    are your own.
     """
     if not isinstance(run, str | Path):
         raise UserError(f"expected a run folder, got {type(run).__name__}; a Found has network()")
-    opened = open_with_or_without_data(run, list(trust_plugins))
+    opened = open_with_or_without_data(run, [trust_plugins] if isinstance(trust_plugins, str) else list(trust_plugins))
     return trained(opened.run, opened.task).eval()
 
 

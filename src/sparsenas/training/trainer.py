@@ -171,7 +171,8 @@ class Trainer:
             self.epoch.number = self.recipe.epochs  # so that nothing more is trained after a kill either
         step, lr = (record["epoch"] + 1) * self.steps, self.optimizer.param_groups[0]["lr"]
         self.logger.record(EpochEnd(stage=self.stage, step=step, lr=lr, method=dict(method or {}), **record))
-        told = "  ".join(f"{metric_words(name)} {value:.3f}" for name, value in reversed(record["metrics"].items()))
+        metrics = reversed(record["metrics"].items())
+        told = "  ".join(f"training {metric_words(name)} {value:.3f}" for name, value in metrics)
         self.bar.advance(f"{told}  {record['examples_per_s']:,.0f} examples/s")
         self.checkpoint.save(self.parts)
 

@@ -210,7 +210,8 @@ def _folder(run: Folder, flags: Mapping[str, Any]) -> tuple[Path, Objects, dict[
     found = run if isinstance(run, Found) else Found(Path(run))
     given = {kind: plugin(kind, flags[kind]) for kind in KINDS if kind in flags}
     rest = {name: value for name, value in flags.items() if name not in KINDS}
-    trusted = [*found.trusted, *rest.pop("trust_plugins", ())]
+    more = rest.pop("trust_plugins", ())
+    trusted = [*found.trusted, *([more] if isinstance(more, str) else more)]
     return found.path, {**found.objects, **given}, {**rest, "trust_plugins": trusted}
 
 

@@ -14,6 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 OWN = re.compile(rf"\b{OBJECT}:(\w+)")
 """The name of an object that was given itself."""
+TRUST = re.compile(r"--trust-plugins [\w.:]+(?: --trust-plugins [\w.:]+)*")
 FLAG = re.compile(r"(?<![\w-])--([a-z][\w.-]*)")
 
 
@@ -32,4 +33,5 @@ def in_python(function: Callable[P, T]) -> Callable[P, T]:
 
 def argument_names(message: str) -> str:
     """A message with arguments in place of flags, and the class of an object in place of its name."""
+    message = TRUST.sub(lambda found: f"trust_plugins={found[0].replace('--trust-plugins', '').split()}", message)
     return OWN.sub(r"(\1)", FLAG.sub(lambda flag: flag[1].replace("-", "_"), message))
