@@ -148,7 +148,7 @@ def test_training_reports_within_an_epoch(tmp_path: Path, monkeypatch: pytest.Mo
     assert within.startswith("retrain 0/1  epoch 1: 25%  loss ")
     assert "examples/s" in within
     assert within.endswith(" left")
-    assert end.startswith("retrain 1/1  loss ")
+    assert end.startswith("retrain 1/1  training loss ")
 
 
 def test_only_slow_work_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
