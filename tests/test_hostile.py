@@ -203,6 +203,13 @@ def test_texts_that_are_no_flags(text: str) -> None:
         typed(parse_yaml(text, "here"), dict[str, int], "here")
 
 
+def test_a_budget_that_nothing_meets(run: Path, refused: Refused) -> None:
+    flags = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**flags, "budget": ["flops<=1"]}))
+    assert "--budget flops<=1: this space reaches" in refused("retrain", run, "--retrain.epochs=1")
+    assert (run / "net.pt").exists()
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -9,7 +9,7 @@ from sparsenas.job.run_flags import RetrainFlags
 def retrain(flags: RetrainFlags) -> None:
     """Trains the found network on all images but the test images; leaves net.pt.
 
-    Overwrites an earlier retraining, with its exported files and the networks beside it; export and report make them
-    again. Resumes a retraining that was interrupted.
+    Overwrites an earlier retraining, and removes its exported files and the results of the networks trained beside it.
+    Resumes a retraining that was interrupted.
     """
     retrain_job(flags)

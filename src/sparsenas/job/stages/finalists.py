@@ -79,10 +79,8 @@ class FinalistTrainer:
             if Arch.from_json(self.task.choices, line.arch) == arch:
                 return line.metrics
         task, stage = self.task, f"{TITLE}{index + 1}"
-        checkpoint, net = (
-            Checkpoint(self.run, stage, self.checkpoint_seconds, kept=clock.keep),
-            self._start(arch, stage),
-        )
+        checkpoint = Checkpoint(self.run, stage, self.checkpoint_seconds, kept=clock.keep)
+        net = self._start(arch, stage)
         epochs, split = self.flags.retrain, task.data.train
         recipe = replace(self.recipe, epochs=epochs, distill="")
         logger = RunLogger(self.run)
