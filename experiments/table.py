@@ -19,11 +19,11 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import yaml
-from scipy import stats
+
+from sparsenas.searching.chance import Gap, gap
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -69,27 +69,6 @@ class Result(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defa
     """Of the search, without the training of what it found: one core, unless the setting says otherwise."""
     images: int | None = None
     """Training images that the search took, all epochs together."""
-
-
-class Gap(NamedTuple):
-    """Found minus random: the difference of the means, its 95 % confidence interval, and p of Welch's t-test."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    p: float | None
-
-
-def gap(found: Sequence[float], random: Sequence[float]) -> Gap:
-    """Compares the found of several seeds with random ones. No interval for a single seed or random architecture."""
-    mean = statistics.mean(found) - statistics.mean(random)
-    if min(len(found), len(random)) < 2 or len({*found}) == len({*random}) == 1:
-        return Gap(mean, None, None, None)
-    errors = [statistics.variance(values) / len(values) for values in (found, random)]
-    freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (found, random), strict=True))
-    error = sum(errors) ** 0.5
-    half = float(stats.t.ppf(0.975, freedom)) * error
-    return Gap(mean, mean - half, mean + half, 2 * float(stats.t.sf(abs(mean) / error, freedom)))
 
 
 def read(folder: Path) -> list[Result]:

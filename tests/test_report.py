@@ -28,7 +28,7 @@ from sparsenas.methods import METHODS
 from sparsenas.reporting import report
 from sparsenas.reporting.charts import best_so_far
 from sparsenas.reporting.document import html as page_of
-from sparsenas.reporting.findings import comparison, findings, headline
+from sparsenas.reporting.findings import comparison, conclusion, findings, headline, tiles
 from sparsenas.reporting.loading import LoadedRun, load_run
 from sparsenas.reporting.numbers import count, decimals, mebibytes, percent, points, seconds, several, short
 from sparsenas.reporting.tables import settings
@@ -403,11 +403,17 @@ def compared(accuracy: float) -> Compared:
 
 @pytest.fixture
 def finished(real_run: RealRun) -> LoadedRun:
-    """A run of eight random architectures with accuracies that are known."""
-    run = load_run(real_run("spos"))
+    """A run of eight random architectures with accuracies that are known, of 4000 test examples."""
+    run = examples(load_run(real_run("spos")), 4000)
     others = [compared(accuracy) for accuracy in (0.953, 0.958, 0.961, 0.964, 0.967, 0.969, 0.972, 0.975)]
     export = ExportCheck(examples=64, pt2_max_difference=0.0, onnx_max_difference=1e-6, same_predictions=64)
     return with_accuracy(replace(run, results=Results(baselines=others, export=export)), 0.981)
+
+
+def examples(run: LoadedRun, tested: int) -> LoadedRun:
+    """The run with another number of test examples."""
+    assert run.data is not None
+    return replace(run, data=changed(run.data, parts={**run.data.parts, "test": [tested // 10] * 10}))
 
 
 def with_accuracy(run: LoadedRun, retrained: float) -> LoadedRun:
@@ -453,7 +459,35 @@ def test_a_warning_of_the_method_is_a_finding(finished: LoadedRun) -> None:
 
 
 def test_findings_within_chance(finished: LoadedRun) -> None:
-    assert "less than one standard deviation, so it may be chance" in said(with_accuracy(finished, 0.966))["good"]
+    deviation = "The difference is less than one standard deviation, so it may be chance."
+    few = "With 360 test examples, a difference of less than about 1.6 points may be chance."
+    for tested, accuracy, margin, told in (
+        (360, 0.9805, "1.6 points better than", few),
+        (360, 0.976, "1.1 points better than", "With 360 test examples, a difference of less than about 1.8 points"),
+        (360, 0.955, "1.0 points worse than", "With 360 test examples, a difference of less than about 2.3 points"),
+        (10**6, 0.971, "0.61 points better than", deviation),
+        (10**6, 0.959, "0.59 points worse than", deviation),
+        (360, 0.964875, "no better than", "With 360 test examples, a difference of less than about 2.1 points"),
+    ):
+        run = with_accuracy(examples(finished, tested), accuracy)
+        marks, last = said(run), conclusion(run)
+        assert f"Cannot be told from random architectures: it is {margin} the mean of 8" in marks["open"]
+        assert told in marks["open"]
+        assert "beat" not in (marks["good"] + marks["bad"]).lower()
+        assert last.mark == "open"
+        assert last.text.endswith(f", within budget; {margin} the mean of 8 random architectures, which may be chance")
+        assert [mark for *_, told, mark in tiles(run) if "random" in told] == ["open"]
+
+
+def test_marks_of_the_headline(finished: LoadedRun) -> None:
+    assert finished.best is not None
+    marks = [conclusion(with_accuracy(finished, accuracy)).mark for accuracy in (0.981, 0.955)]
+    assert marks == ["good", "bad"]
+    few = replace(finished, results=changed(finished.results, baselines=finished.results.baselines[:2]))
+    assert conclusion(few).mark == "open"
+    costly = replace(finished, best=changed(finished.best, costs={"flops": 10**9}))
+    assert conclusion(costly).mark == "bad"
+    assert conclusion(replace(finished, best=None)).mark == "open"
 
 
 def test_findings_without_random_architectures(finished: LoadedRun) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import statistics
 from typing import Literal, NamedTuple
 
 from sparsenas.costs.budget import Budget
 from sparsenas.reporting.loading import LoadedRun
-from sparsenas.reporting.numbers import count, cut, percent, points, seconds, several, short
+from sparsenas.reporting.numbers import count, cut, percent, seconds, several, short
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.records import Metrics
+from sparsenas.searching.chance import ENOUGH, Comparison, against_random
 from sparsenas.searching.precision import imprecise
 
-ENOUGH = 3
-"""Random architectures behind a mean with which the found network is compared."""
 Mark = Literal["good", "bad", "open"]
 
 
@@ -25,16 +23,8 @@ class Finding(NamedTuple):
     text: str
 
 
-class Comparison(NamedTuple):
-    """The retrained network and random architectures that were trained in the same way."""
-
-    found: float
-    others: list[float]
-    mean: float
-    deviation: float | None
-    """``None`` for a single random architecture."""
-    margin: float
-    """How much better the found network is than the mean."""
+MARKS: dict[bool | None, Mark] = {True: "good", False: "bad", None: "open"}
+"""By whether found networks are better than random ones."""
 
 
 def comparison(run: LoadedRun) -> Comparison | None:
@@ -42,9 +32,8 @@ def comparison(run: LoadedRun) -> Comparison | None:
     others = list(filter(math.isfinite, (run.score.of(baseline.metrics) for baseline in run.results.baselines)))
     if run.results.retrained is None or not others:
         return None
-    deviation = statistics.stdev(others) if len(others) > 1 else None
-    found, mean = run.score.of(run.results.retrained.metrics), statistics.fmean(others)
-    return Comparison(found, others, mean, deviation, run.score.gain(found, mean))
+    found, higher = run.score.of(run.results.retrained.metrics), run.score.info.higher_is_better
+    return against_random(found, others, higher, run.data.test_examples if run.data else None)
 
 
 def _score(run: LoadedRun, metrics: Metrics) -> str:
@@ -59,24 +48,35 @@ def limit(budget: Budget) -> tuple[str, float]:
 
 def headline(run: LoadedRun) -> str:
     """The one sentence to remember."""
+    return conclusion(run).text
+
+
+def conclusion(run: LoadedRun) -> Finding:
+    """The headline: good only for a network within its budget that is better than random ones by more than chance."""
     if run.best is None:
-        return "No architecture has been found yet"
+        return Finding("open", "No architecture has been found yet")
     start = "An architecture was found; it has not been tested yet"
     if tested := run.results.retrained or run.results.inherited:
         network = "The found network" if run.results.retrained else "With inherited weights the found network"
         start = f"{network} reaches {_score(run, tested.metrics)} on the {tested.split} set"
     if any(not budget.allows(run.costs[budget.cost]) for budget in run.budgets if budget.cost in run.costs):
-        return f"{start}, over its budget"
+        return Finding("bad", f"{start}, over its budget")
     if any(budget.cost not in run.costs for budget in run.budgets):
-        return f"{start}, but its budget is not shown to be met"
+        return Finding("open", f"{start}, but its budget is not shown to be met")
     start += ", within budget" if run.budgets else ""
     compared = comparison(run)
     if compared is None or len(compared.others) < ENOUGH:
-        return start
-    mean, size = f"the mean of {len(compared.others)} random architectures", run.score.difference(compared.margin)
-    if compared.margin > 0:
-        return f"{start}{' and' if run.budgets else ','} {size} better than {mean}"
-    return f"{start}, but {f'{size} worse' if compared.margin < 0 else 'no better'} than {mean}"
+        return Finding("open", start)
+    joined = {True: " and" if run.budgets else ",", False: ", but", None: ";"}[compared.better]
+    told = f"{start}{joined} {_margin(run, compared)} the mean of {len(compared.others)} random architectures"
+    return Finding(MARKS[compared.better], told + (", which may be chance" if compared.better is None else ""))
+
+
+def _margin(run: LoadedRun, compared: Comparison) -> str:
+    """How much better or worse the found network is, up to the word ``than``."""
+    if math.isclose(compared.found, compared.mean):
+        return "no better than"
+    return f"{run.score.difference(compared.margin)} {'better' if compared.margin > 0 else 'worse'} than"
 
 
 def tiles(run: LoadedRun) -> list[tuple[str, str, str]]:
@@ -91,11 +91,11 @@ def tiles(run: LoadedRun) -> list[tuple[str, str, str]]:
             told = f"{budget.cost}, budget {sign} {short(bound)}"
             found.append((short(value), told, "good" if budget.allows(value) else "bad"))
     if (compared := comparison(run)) is not None and len(compared.others) >= ENOUGH:
-        better = compared.margin > 0
-        told = f"{'points ' if run.score.share else ''}better than the mean of "
+        size, worse = run.score.difference(compared.margin).removesuffix(" points"), compared.margin < 0
+        told = f"{'points ' if run.score.share else ''}{'worse' if worse else 'better'} than the mean of "
         told += several(len(compared.others), "random architecture")
-        size = points(compared.margin) if run.score.share else run.score.difference(compared.margin)
-        found.append((("+" if better else "\u2212") + size, told, "good" if better else "bad"))
+        told += ", which may be chance" if compared.better is None else ""
+        found.append((size if worse else f"+{size}", told, MARKS[compared.better]))
     if run.done:
         found.append((seconds(sum(line.seconds for line in run.done)), "time of all finished stages", ""))
     return found
@@ -144,7 +144,7 @@ def _budget(budget: Budget, value: float | None) -> Finding:
 
 def _precision(run: LoadedRun) -> list[Finding]:
     """Whether the candidates were compared on few examples."""
-    flags, every = run.config.get("score"), sum(run.data.parts.get("val", ())) if run.data else 0
+    flags, every = run.config.get("score"), run.data.examples("val") if run.data else 0
     by, val = (flags.get("by"), flags.get("val")) if isinstance(flags, dict) else ("", 0)
     examples = min(val, every) if isinstance(val, int) and val > 0 else every
     told = imprecise(str(by or run.score.info.name), examples, len(run.candidates)) if examples else ""
@@ -188,14 +188,17 @@ def _against_random(run: LoadedRun) -> Finding:
         facts += f", standard deviation {run.score.difference(compared.deviation)}"
     facts += f", best {run.score.number(run.score.best(compared.others))}"
     as_good = sum(run.score.gain(other, compared.found) >= 0 for other in compared.others)
-    standing = f" {as_good or 'None'} of the {n} did as well or better."
-    size = run.score.difference(compared.margin)
-    if compared.margin > 0:
-        chance = compared.deviation is not None and compared.margin < compared.deviation
-        doubt = " The margin is less than one standard deviation, so it may be chance." if chance else ""
-        return Finding("good", f"Beats {group} by {size} ({facts}).{standing}{doubt}")
-    how = f"is {size} worse than" if compared.margin < 0 else "only equals"
-    return Finding("bad", f"Does not beat random architectures: it {how} {group} ({facts}).{standing}")
+    rest = f"({facts}). {as_good or 'None'} of the {n} did as well or better."
+    if compared.better:
+        return Finding("good", f"Beats {group} by {run.score.difference(compared.margin)} {rest}")
+    told = f"it is {_margin(run, compared)} {group} {rest}"
+    if compared.better is False:
+        return Finding("bad", f"Does not beat random architectures: {told}")
+    doubt = "The difference is less than one standard deviation, so it may be chance."
+    if compared.few_examples:
+        doubt = f"With {several(compared.examples or 0, 'test example')}, a difference of less than about "
+        doubt += f"{run.score.difference(compared.error)} may be chance."
+    return Finding("open", f"Cannot be told from random architectures: {told} {doubt}")
 
 
 def _exported(run: LoadedRun) -> list[Finding]:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from sparsenas.core.choice import Choice
+from sparsenas.searching.precision import SHARE
 
 Costs = dict[str, int | float]
 """Exact costs by name: multiply-adds (``flops``), parameters (``params``), ..., milliseconds (``latency_ms``)."""
@@ -91,6 +92,15 @@ class DataInfo(Struct, frozen=True, kw_only=True):
     """How an image becomes the network's input: resize, crop, mean, std; null for what is not done."""
     samples: list[Sample]
     """An image of each of the first classes; empty where examples are no labelled images."""
+
+    def examples(self, part: str) -> int:
+        """The number of examples of a part; 0 where it is not recorded."""
+        return sum(self.parts.get(part, ()))
+
+    @property
+    def test_examples(self) -> int | None:
+        """Test examples, where the score is the share of them that are right; else ``None``."""
+        return self.examples("test") or None if self.score.name == SHARE else None
 
 
 class SplitInfo(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -21,11 +20,11 @@ from sparsenas.job.trained import trained
 from sparsenas.objectives import Metrics, Objective
 from sparsenas.objectives.words import metric_words, told
 from sparsenas.reporting import report
-from sparsenas.reporting.findings import ENOUGH
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.records import Best
-from sparsenas.rundir.results import Evaluation, Results, results
+from sparsenas.rundir.records import Best, DataInfo
+from sparsenas.rundir.results import results
+from sparsenas.searching.chance import ENOUGH, Comparison, against_random
 from sparsenas.searching.config import Scoring
 
 
@@ -76,20 +75,27 @@ def summary(run: Run, budgets: Sequence[Budget], objective: Objective) -> Table:
     if tested.retrained is not None:
         how = "trained in one stage" if tested.retrained.one_stage else "retrained"
         table.add_row(f"test {name}, {how}", score(tested.retrained.metrics))
-        _add_random(table, tested, tested.retrained, objective)
+        if others := [other.metrics[objective.score] for other in tested.baselines]:
+            data, found = run.find(DataInfo), tested.retrained.metrics[objective.score]
+            examples = data.test_examples if data else None
+            _add_random(table, against_random(found, others, objective.score in objective.higher, examples), objective)
     for other in [*tested.compared, *([tested.original] if tested.original else [])]:
         table.add_row(f"test {name}, {other.name}", score(other.metrics))
     return table
 
 
-def _add_random(table: Table, tested: Results, found: Evaluation, objective: Objective) -> None:
-    """Adds the mean score of random networks."""
-    name = objective.score
-    others = [other.metrics[name] for other in tested.baselines]
-    if others:
-        mean, spread = statistics.mean(others), [statistics.stdev(others)] if len(others) > 1 else []
-        better = objective.oriented(name, found.metrics[name]) > objective.oriented(name, mean)
-        verdict = "too few to tell" if len(others) < ENOUGH else "beaten" if better else "NOT beaten"
-        values = [told(objective, name, n) for n in (mean, *spread)]
-        title = f"mean of {len(others)} random networks" if spread else "one random network"
-        table.add_row(title, f"{' +- '.join(values)}: {verdict}")
+def _add_random(table: Table, compared: Comparison, objective: Objective) -> None:
+    """Adds the mean score of random networks, and whether the found network is better."""
+    n, spread = len(compared.others), [] if compared.deviation is None else [compared.deviation]
+    values = [told(objective, objective.score, value) for value in (compared.mean, *spread)]
+    title = f"mean of {n} random networks" if spread else "one random network"
+    table.add_row(title, f"{' +- '.join(values)}: {_verdict(compared)}")
+
+
+def _verdict(compared: Comparison) -> str:
+    """Whether the found network is better than the random ones, in a few words."""
+    if len(compared.others) < ENOUGH:
+        return "too few to tell"
+    if compared.better is not None:
+        return "beaten" if compared.better else "NOT beaten"
+    return "too close to tell" + (f" with {compared.examples:,} test examples" if compared.few_examples else "")

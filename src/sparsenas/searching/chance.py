@@ -1,0 +1,89 @@
+"""Whether found networks are better than random ones by more than chance."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+ENOUGH = 3
+"""Random networks behind a mean with which a found network is compared."""
+
+
+class Comparison(NamedTuple):
+    """A found network and random ones that were trained in the same way, by their scores."""
+
+    found: float
+    others: list[float]
+    mean: float
+    deviation: float | None
+    """``None`` for a single random network."""
+    margin: float
+    """How much better the found network is than the mean."""
+    examples: int | None = None
+    """Test examples of which the scores are the shares that are right; ``None`` for any other score."""
+
+    @property
+    def error(self) -> float:
+        """Two standard errors of the margin by the choice of the test examples; 0 where these are not known."""
+        if not self.examples:
+            return 0.0
+        # One more right and one more wrong, so that the error is not 0 at 100 %.
+        share = (self.found * self.examples + 1) / (self.examples + 2)
+        # The random networks are tested on the same examples, so their deviation has their own error in it.
+        mean = (self.deviation or 0.0) ** 2 / len(self.others)
+        return 2 * math.sqrt(share * (1 - share) / self.examples + mean)
+
+    @property
+    def few_examples(self) -> bool:
+        """Whether the margin is within ``error``."""
+        return abs(self.margin) <= self.error > 0
+
+    @property
+    def better(self) -> bool | None:
+        """Whether the found network is better; ``None`` where that cannot be told.
+
+        So it is with few random networks, and for a margin that is within ``error`` or within one deviation.
+        """
+        clear = abs(self.margin) > max(self.error, self.deviation or 0.0)
+        return self.margin > 0 if clear and len(self.others) >= ENOUGH else None
+
+
+def against_random(found: float, others: Sequence[float], higher: bool, examples: int | None) -> Comparison:
+    """Compares the score of a found network with those of one random network or more.
+
+    ``higher`` is whether a higher score is better, ``examples`` as in ``Comparison``.
+    """
+    mean, deviation = statistics.fmean(others), statistics.stdev(others) if len(others) > 1 else None
+    return Comparison(found, [*others], mean, deviation, found - mean if higher else mean - found, examples)
+
+
+class Gap(NamedTuple):
+    """Found minus random: the difference of the means, its 95 % confidence interval, and p of Welch's t-test."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    p: float | None
+
+    @property
+    def better(self) -> bool | None:
+        """Whether the found are better, where higher is better; ``None`` where the interval has 0 in it, or is none."""
+        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+            return None
+        return self.low > 0
+
+
+def gap(found: Sequence[float], random: Sequence[float]) -> Gap:
+    """Compares the found of several seeds with random ones. No interval for a single seed or random architecture."""
+    from scipy import stats  # its import takes a second
+
+    mean = statistics.fmean(found) - statistics.fmean(random)
+    if min(len(found), len(random)) < 2 or len({*found}) == len({*random}) == 1:
+        return Gap(mean, None, None, None)
+    errors = [statistics.variance(values) / len(values) for values in (found, random)]
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (found, random), strict=True))
+    error = sum(errors) ** 0.5
+    half = float(stats.t.ppf(0.975, freedom)) * error
+    return Gap(mean, mean - half, mean + half, 2 * float(stats.t.sf(abs(mean) / error, freedom)))
