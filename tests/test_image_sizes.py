@@ -20,6 +20,7 @@ from tests.test_pictures import encoded
 from sparsenas.__main__ import main
 from sparsenas.data import Data, digits, imagefolder, parquet
 from sparsenas.data.fingerprint import in_words
+from sparsenas.data.image_code import image_code
 from sparsenas.data.loader import Size, resized
 from sparsenas.data.preprocessing import preparation
 from sparsenas.data.sources.cifar import cifar10
@@ -27,7 +28,6 @@ from sparsenas.data.transforms import MEAN, STD
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.sizes import tell_of_enlarged
-from sparsenas.reporting.image_code import image_code
 from sparsenas.rundir.folder import Run
 
 Made = Callable[[Path, Size], Data]

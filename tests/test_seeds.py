@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import statistics
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
+from scipy import stats
 from tests.real_runs import RealRun
 from tests.test_report import Page, narrow
 
 import sparsenas
-from sparsenas.reporting.comparing import named, warnings
+from sparsenas.reporting.comparing import warnings
 from sparsenas.reporting.loading import load_run
-from sparsenas.reporting.seeds import SeedGroup, seed_groups
+from sparsenas.reporting.seeds import SeedGroup, named, seed_groups
+from sparsenas.reporting.side_by_side import cells, told
 
 ACCURACIES = (0.90, 0.92, 0.97)
 
@@ -55,7 +58,7 @@ def grouped(runs: list[Path]) -> list[SeedGroup]:
     return seed_groups(named([load_run(run) for run in runs]))
 
 
-def told(runs: list[Path]) -> list[str]:
+def warned(runs: list[Path]) -> list[str]:
     return warnings(named([load_run(run) for run in runs]))
 
 
@@ -66,48 +69,68 @@ def test_seeds_stand_together(runs: list[Path], tmp_path: Path) -> None:
     first, second = grouped(order)
     assert [one.name for one in first.runs] == ["seed0", "seed1", "seed2"]
     assert [one.name for one in second.runs] == ["other"]
-    assert second.summary == []
-    name, score, found, *rest = map(narrow, first.summary)
-    assert name == "mean \u00b1 deviation over 3 seeds (0, 1, 2)"
-    assert score == "accuracy"
+    assert first.several
+    assert not second.several
+    found, random, gain, original, _ = cells([one.run for one in first.runs])
     deviation = 100 * statistics.stdev(ACCURACIES)
-    assert found == f"{100 * statistics.fmean(ACCURACIES):.1f} % \u00b1 {deviation:.1f} points"
-    assert len(rest) == 4
-    assert rest[0].endswith(" \u00b1 0.00 points"), "the random networks are the same"
-    assert rest[2] == "\u2013", "there is no original"
+    assert narrow(found.text) == f"{100 * statistics.fmean(ACCURACIES):.1f} % \u00b1 {deviation:.1f} points"
+    assert found.more == original.more == ""
+    assert narrow(random.more).startswith("2 networks, best"), "the random networks are the same"
+    assert gain.text == original.text == "\u2013", "two random networks are too few, and there is no original"
+    assert told(first)[0].text.endswith("2 random architectures of all seeds are too few to compare with.")
     page = Page(sparsenas.compare(*order, out=tmp_path / "page.html"))
+    name = "spos, tiny, digits, flops<=60000 mean \u00b1 deviation over 3 seeds (0, 1, 2)"
     assert name in page.text
     assert page.text.index("seed2 spos") < page.text.index(name) < page.text.index("other spos")
 
 
+@pytest.mark.parametrize(("random", "mark"), [([0.8, 0.82, 0.84, 0.83], "good"), ([0.9, 0.95, 0.8, 0.96], "open")])
+def test_the_gap_over_seeds_has_an_interval(runs: list[Path], random: list[float], mark: str) -> None:
+    results = json.loads((runs[1] / "results.json").read_text())
+    first = results["baselines"][0]
+    results["baselines"] = [{**first, "text": str(x), "metrics": {"accuracy": x, "loss": 1.0}} for x in random]
+    (runs[1] / "results.json").write_text(json.dumps(results))
+    for run in (runs[0], runs[2]):
+        other = json.loads((run / "results.json").read_text())
+        (run / "results.json").write_text(json.dumps({**other, "baselines": []}))
+    (group,) = grouped(runs)
+    gain, test = cells([one.run for one in group.runs])[2], stats.ttest_ind(ACCURACIES, random, equal_var=False)
+    low, high = (100 * x for x in test.confidence_interval(0.95))
+    numbers = [float(x) for x in re.findall(r"[+-]\d+\.\d+", f"{gain.text} {gain.more}".replace("\u2212", "-"))]
+    margin = 100 * (statistics.fmean(ACCURACIES) - statistics.fmean(random))
+    assert numbers == pytest.approx([margin, low, high], abs=0.05)
+    together = told(group)[0]
+    assert gain.mark == together.mark == mark
+    assert together.text.startswith("spos, tiny, digits, flops<=60000, 3 seeds: on average ")
+    assert together.text.endswith("which may be chance.") == (mark == "open")
+
+
 def test_what_is_not_known_does_not_count(runs: list[Path]) -> None:
-    (runs[0] / "results.json").unlink()
-    (group,) = grouped(runs)
-    assert narrow(group.summary[2]) == "94.5 % \u00b1 3.5 points (2 seeds)"
-    (runs[1] / "results.json").unlink()
-    (group,) = grouped(runs)
-    assert group.summary[2] == "\u2013"
+    for missing, found, more in ((0, "94.5 % \u00b1 3.5 points", "2 of 3 seeds"), (1, "97.0 %", "1 of 3 seeds")):
+        (runs[missing] / "results.json").unlink()
+        (first, *_) = cells([load_run(run) for run in runs])
+        assert (narrow(first.text), first.more) == (found, more)
 
 
 def test_the_same_seed_twice_has_no_deviation(runs: list[Path]) -> None:
     change(runs[1], seed=0)
     (group,) = grouped(runs)
-    assert group.summary == []
+    assert not group.several
 
 
 def test_other_trainings_are_told(runs: list[Path], tmp_path: Path) -> None:
     ends = ", so their scores are not comparable."
-    assert told(runs) == []
+    assert warned(runs) == []
     change(runs[1], lr=0.5)
-    assert told(runs) == [f"The found networks were trained with different settings (lr){ends}"]
+    assert warned(runs) == [f"The found networks were trained with different settings (lr){ends}"]
     change(runs[2], epochs=60)
-    lengths = "different numbers of epochs (seed0: 2, seed1: 2, seed2: 60)"
-    assert told(runs) == [f"The found networks were trained for {lengths}{ends}"]
+    lengths = "different numbers of epochs (2: seed0, seed1; 60: seed2)"
+    assert warned(runs) == [f"The found networks were trained for {lengths}{ends}"]
     assert f"{lengths}{ends}" in Page(sparsenas.compare(*runs, out=tmp_path / "page.html")).text
     assert len(grouped(runs)) == 3
     reach(runs[1], 0.9, inherit=True)
-    (sentence,) = told(runs)
-    assert "seed1: retrained from inherited weights" in sentence
+    (sentence,) = warned(runs)
+    assert "(retrained: seed0, seed2; retrained from inherited weights: seed1)" in sentence
     for run in runs[1:]:
         (run / "results.json").unlink()
-    assert told(runs) == [], "only tested networks have scores to compare"
+    assert warned(runs) == [], "only tested networks have scores to compare"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sparsenas.job.browser import show
 from sparsenas.reporting import compare as write_comparison
-from sparsenas.reporting.browser import show
 
 
 def compare(runs: list[Path], out: Path = Path("compare.html"), open: bool = False) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sparsenas.job.browser import show
 from sparsenas.reporting import report as write_report
-from sparsenas.reporting.browser import show
 
 
 def report(run: Path, open: bool = False) -> None:

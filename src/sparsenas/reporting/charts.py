@@ -8,18 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sparsenas.reporting.canvas import (
-    Chart,
-    Trace,
-    axis,
-    chart,
-    plain,
-    span,
-    thinned,
-    trace,
-    upright,
-    values,
-)
+from sparsenas.reporting.canvas import Chart, Trace, axis, chart, plain, span, thinned, trace, upright, values
 from sparsenas.reporting.colours import BLUE, FOUND, GENERATIONS, GREEN, LIMIT, OTHER, PARTS, SERIES, STAR
 from sparsenas.reporting.findings import limit
 from sparsenas.reporting.loading import LoadedRun
@@ -47,9 +36,8 @@ def tested(run: LoadedRun) -> Chart | None:
     places = list(range(len(rows) - 1, -1, -1))
     colours = [BLUE if "inherited" in name else FOUND for name, _ in known]
     marker = {"size": 15, "color": colours, "symbol": "diamond"}
-    traces = [
-        trace([x for _, x in known], places[: len(known)], f"%{{x:{score.hover}}}", mode="markers", marker=marker)
-    ]
+    xs, ys = [x for _, x in known], places[: len(known)]
+    traces = [trace(xs, ys, f"%{{x:{score.hover}}}", mode="markers", marker=marker)]
     traces += _random_scores(run, random) if random else []
     return chart(
         traces,
@@ -65,11 +53,9 @@ def _random_scores(run: LoadedRun, random: Sequence[Compared]) -> list[Trace]:
     """A point for each random architecture, and below them their mean and standard deviation."""
     score, scores = run.score, [run.score.of(one.metrics) for one in random]
     spread = [0.16 * ((i * 5) % 7 - 3) / 3 for i in range(len(scores))]
-    look: dict[str, Any] = {
-        "marker": {"size": 9, "color": OTHER, "opacity": 0.75},
-        "text": [one.text for one in random],
-    }
-    traces = [trace(scores, spread, f"%{{text}}<br>%{{x:{score.hover}}}", mode="markers", **look)]
+    look: dict[str, Any] = {"mode": "markers", "marker": {"size": 9, "color": OTHER, "opacity": 0.75}}
+    hover, texts = f"%{{text}}<br>%{{x:{score.hover}}}", [one.text for one in random]
+    traces = [trace(scores, spread, hover, text=texts, **look)]
     if len(scores) > 1:
         mean, deviation = statistics.fmean(scores), statistics.stdev(scores)
         bar = {"type": "data", "array": [deviation], "color": OTHER, "thickness": 1.5}
@@ -94,12 +80,8 @@ def search_history(run: LoadedRun, cost: str) -> Chart | None:
     hover = f"{plain(score.name)} %{{y:{score.hover}}}<br>{plain(cost)} %{{x:,}}"
 
     def points(scored: Sequence[Scored] | Sequence[FrontPoint], name: str, **look: Any) -> Trace:
-        xs, ys, texts = (
-            [one.costs[cost] for one in scored],
-            [score.of(one.metrics) for one in scored],
-            [one.text for one in scored],
-        )
-        return trace(xs, ys, "%{text}<br>" + hover, name, text=texts, **look)
+        xs, ys = [one.costs[cost] for one in scored], [score.of(one.metrics) for one in scored]
+        return trace(xs, ys, "%{text}<br>" + hover, name, text=[one.text for one in scored], **look)
 
     shown = known[:: thinned(len(known))]
     traces = [points(shown, "candidates", mode="markers", marker=_by_generation([one.generation for one in shown]))]
@@ -132,28 +114,17 @@ def _by_generation(generations: Sequence[int]) -> dict[str, Any]:
 
 def search_progress(run: LoadedRun) -> Chart | None:
     """The best score after so many candidates, of the search and of random search where there was one."""
-    searches = [
-        (run.flag("method"), BLUE, best_so_far(run, run.candidates)),
-        ("random search", OTHER, best_so_far(run, run.random)),
-    ]
-    traces = []
-    for name, colour, best in searches:
+    searches, traces = [(run.flag("method"), BLUE, run.candidates), ("random search", OTHER, run.random)], []
+    for name, colour, candidates in searches:
+        best = best_so_far(run, candidates)
         steps = [i for i, score in enumerate(best) if i in (0, len(best) - 1) or score != best[i - 1]]
         look: dict[str, Any] = {"line": {"color": colour, "shape": "hv"}, "showlegend": bool(run.random)}
-        traces.append(
-            trace(
-                [i + 1 for i in steps],
-                [best[i] for i in steps],
-                f"after %{{x}}: %{{y:{run.score.hover}}}",
-                name,
-                **look,
-            )
-        )
+        xs, ys, hover = [i + 1 for i in steps], [best[i] for i in steps], f"after %{{x}}: %{{y:{run.score.hover}}}"
+        traces.append(trace(xs, ys, hover, name, **look))
     if not values(traces):
         return None
-    return chart(
-        traces, axis("candidates scored"), run.score.axis(f"best {run.score.name} so far", values(traces), ".1%")
-    )
+    up = run.score.axis(f"best {run.score.name} so far", values(traces), ".1%")
+    return chart(traces, axis("candidates scored"), up)
 
 
 def best_so_far(run: LoadedRun, candidates: Sequence[Scored]) -> list[float]:
@@ -223,7 +194,7 @@ def balance(run: LoadedRun) -> Chart | None:
     for part, counts in run.data.parts.items():
         look = {
             "marker": {"color": PARTS.get(part, OTHER)},
-            "hovertemplate": "%{x}: %{y:,}<extra>" + plain(part) + "</extra>",
+            "hovertemplate": f"%{{x}}: %{{y:,}}<extra>{plain(part)}</extra>",
         }
         bars.append({"type": "bar", "x": list(range(len(counts))), "y": counts, "name": plain(part), **look})
     names = [plain(cut(name, 24)) for name in run.data.classes]

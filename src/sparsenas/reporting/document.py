@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from sparsenas.data.image_code import image_code
 from sparsenas.reporting import (
     arch_svg,
     charts,
@@ -23,11 +24,12 @@ from sparsenas.reporting import (
     option_names,
     original,
     ranking,
+    scatter,
     seeds,
+    side_by_side,
     tables,
     truth,
 )
-from sparsenas.reporting.image_code import image_code
 from sparsenas.reporting.loading import LoadedRun
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -40,7 +42,7 @@ def html(run: LoadedRun) -> str:
 
 def compared(runs: Sequence[LoadedRun]) -> str:
     """Several runs side by side, as such a document."""
-    return _document("compare.html.j2", runs=comparing.named(runs))
+    return _document("compare.html.j2", runs=seeds.named(runs))
 
 
 def _document(name: str, **shown: Any) -> str:
@@ -70,11 +72,23 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     shown = (numbers.count, numbers.percent, numbers.seconds, numbers.mebibytes, numbers.decimals, numbers.cut)
-    modules = (charts, comparing, findings, option_names, original, ranking, seeds, tables, truth)
+    modules = (
+        charts,
+        comparing,
+        findings,
+        option_names,
+        original,
+        ranking,
+        scatter,
+        seeds,
+        side_by_side,
+        tables,
+        truth,
+    )
     env.filters |= {show.__name__: show for show in (*shown, numbers.shape)}
-    env.filters |= {"python": repr, "plain": _plain, "code": _code}
+    env.filters |= {"python": repr, "plain": _plain, "code": _code, "zip": zip}
     env.tests["base64"] = lambda text: _BASE64.fullmatch(text) is not None
-    env.globals |= {module.__name__.rpartition(".")[2]: module for module in modules}
+    env.globals |= {module.__name__.rpartition(".")[2]: module for module in (*modules, tables, truth)}
     env.globals |= {"image_code": image_code, "several": numbers.several, "svg": arch_svg}
     return env
 

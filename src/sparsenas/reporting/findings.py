@@ -144,8 +144,8 @@ def _budget(budget: Budget, value: float | None) -> Finding:
 
 def _precision(run: LoadedRun) -> list[Finding]:
     """Whether the candidates were compared on few examples."""
-    flags, every = run.config.get("score"), run.data.examples("val") if run.data else 0
-    by, val = (flags.get("by"), flags.get("val")) if isinstance(flags, dict) else ("", 0)
+    flags, every = run.section("score"), run.data.examples("val") if run.data else 0
+    by, val = flags.get("by"), flags.get("val")
     examples = min(val, every) if isinstance(val, int) and val > 0 else every
     told = imprecise(str(by or run.score.info.name), examples, len(run.candidates)) if examples else ""
     return [Finding("open", f"{told}.")] if told else []

@@ -13,27 +13,12 @@ from sparsenas.costs.layer import COSTS
 from sparsenas.errors import UserError
 from sparsenas.reporting.numbers import decimals
 from sparsenas.reporting.score import ShownScore
+from sparsenas.rundir import records
 from sparsenas.rundir.config import read_config
 from sparsenas.rundir.drawing import ArchDrawing
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import EpochEnd, LogLine, StageEnd
 from sparsenas.rundir.ranking import Ranked, Ranking
-from sparsenas.rundir.records import (
-    ARCHS,
-    FINALISTS,
-    MEASURED,
-    RANDOM,
-    RANKED,
-    Best,
-    DataInfo,
-    Finalist,
-    Front,
-    MeasuredCandidate,
-    RunInfo,
-    Scored,
-    ScoreInfo,
-    SpaceInfo,
-)
 from sparsenas.rundir.results import Results
 from sparsenas.rundir.truth import Truth
 
@@ -44,17 +29,17 @@ class LoadedRun:
 
     folder: Path
     config: Mapping[str, Any]
-    info: RunInfo | None
-    space: SpaceInfo | None
-    data: DataInfo | None
+    info: records.RunInfo | None
+    space: records.SpaceInfo | None
+    data: records.DataInfo | None
     log: list[LogLine]
-    candidates: list[Scored]
-    random: list[Scored]
-    measured: list[MeasuredCandidate]
-    finalists: list[Finalist]
-    best: Best | None
+    candidates: list[records.Scored]
+    random: list[records.Scored]
+    measured: list[records.MeasuredCandidate]
+    finalists: list[records.Finalist]
+    best: records.Best | None
     drawing: ArchDrawing | None
-    front: Front | None
+    front: records.Front | None
     results: Results
     ranking: Ranking | None
     ranked: list[Ranked]
@@ -65,7 +50,8 @@ class LoadedRun:
     @property
     def score(self) -> ShownScore:
         """The metric by which networks are compared; the loss where no file says which."""
-        return ShownScore(self.data.score if self.data else ScoreInfo(name="loss", higher_is_better=False, shares=[]))
+        unknown = records.ScoreInfo(name="loss", higher_is_better=False, shares=[])
+        return ShownScore(self.data.score if self.data else unknown)
 
     @property
     def name(self) -> str:
@@ -94,6 +80,16 @@ class LoadedRun:
         """The flags of the run, with the recipe by which its network was retrained in the end."""
         tested = self.results.retrained
         return {**self.config, **({"retrain": tested.recipe} if tested and tested.recipe else {})}
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """The flags of a section such as ``score``; none where there is no such section."""
+        flags = self.settings.get(name)
+        return flags if isinstance(flags, Mapping) else {}
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The flags by which the found network was trained."""
+        return self.section("search" if self.results.retrained and self.results.retrained.one_stage else "retrain")
 
     @property
     def budget_texts(self) -> list[str]:
@@ -157,20 +153,20 @@ def load_run(folder: Path) -> LoadedRun:
     return LoadedRun(
         folder=folder,
         config=config,
-        info=run.find(RunInfo),
-        space=run.find(SpaceInfo),
-        data=run.find(DataInfo),
+        info=run.find(records.RunInfo),
+        space=run.find(records.SpaceInfo),
+        data=run.find(records.DataInfo),
         log=run.log(bad.append),
-        candidates=run.lines(ARCHS, Scored, bad.append),
-        random=run.lines(RANDOM, Scored, bad.append),
-        measured=run.lines(MEASURED, MeasuredCandidate, bad.append),
-        finalists=run.lines(FINALISTS, Finalist, bad.append),
-        best=run.find(Best),
+        candidates=run.lines(records.ARCHS, records.Scored, bad.append),
+        random=run.lines(records.RANDOM, records.Scored, bad.append),
+        measured=run.lines(records.MEASURED, records.MeasuredCandidate, bad.append),
+        finalists=run.lines(records.FINALISTS, records.Finalist, bad.append),
+        best=run.find(records.Best),
         drawing=run.find(ArchDrawing),
-        front=run.find(Front),
+        front=run.find(records.Front),
         results=run.find(Results) or Results(),
         ranking=run.find(Ranking),
-        ranked=run.lines(RANKED, Ranked, bad.append),
+        ranked=run.lines(records.RANKED, Ranked, bad.append),
         truth=run.find(Truth),
         damaged=bad,
     )

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 SPACE = "\u202f"
 """A narrow space at which no line is broken."""
-NONE = "\u2013"
-"""Stands for a number that is not known."""
+NONE, MINUS = "\u2013", "\u2212"
+"""What stands for a number that is not known, and the sign of a negative one."""
 _RAISED = str.maketrans("0123456789", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
 

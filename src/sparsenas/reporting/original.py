@@ -25,11 +25,7 @@ def measured(run: LoadedRun, original: Compared) -> list[Row]:
 
 def smoothing(run: LoadedRun) -> float:
     """The label smoothing of the recipe of the found network, where its loss is of classes; else 0."""
-    tested = run.results.retrained
-    if tested is None or run.score.name == LOSS:
-        return 0
-    recipe = run.settings.get("search" if tested.one_stage else "retrain")
-    value = recipe.get("smoothing") if isinstance(recipe, dict) else None
+    value = run.recipe.get("smoothing") if run.results.retrained and run.score.name != LOSS else 0
     return float(value) if isinstance(value, int | float) else 0
 
 

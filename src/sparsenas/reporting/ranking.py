@@ -15,7 +15,7 @@ def main_measure(run: LoadedRun, by: str = "") -> Measure | None:
     """Such a score with the calibration of the run's own search if it was ranked, else the last one."""
     name, every = by or run.score.info.name, first_column(run)
     known = [measure for measure in every if measure.by == name]
-    own = _score_flags(run).get("calibration")
+    own = run.section("score").get("calibration")
     return next((measure for measure in known if measure.calibration == own), known[-1] if known else None)
 
 
@@ -27,15 +27,10 @@ def first_column(run: LoadedRun) -> list[Measure]:
 
 def deciding_measure(run: LoadedRun) -> Measure | None:
     """The metric by which the run's search compares candidates if it was ranked, else the score."""
-    score = _score_flags(run)
+    score = run.section("score")
     by = str(score.get("by") or run.score.info.name)
     by = f"{by}, shrunk" if score.get("shrink") else by
     return main_measure(run, by) or main_measure(run)
-
-
-def _score_flags(run: LoadedRun) -> dict[str, object]:
-    flags = run.config.get("score")
-    return flags if isinstance(flags, dict) else {}
 
 
 def scatter(run: LoadedRun) -> Chart | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sparsenas.objectives.words import metric_words
 from sparsenas.reporting.canvas import axis, share_axis, span
-from sparsenas.reporting.numbers import NONE, finite, percent, points
+from sparsenas.reporting.numbers import MINUS, NONE, finite, percent, points
 from sparsenas.rundir.records import ScoreInfo
 
 
@@ -49,6 +49,10 @@ class ShownScore:
     def difference(self, value: float) -> str:
         """A difference of two values, without sign."""
         return f"{points(value)} points" if self.share else f"{abs(value):.3g}"
+
+    def signed(self, value: float) -> str:
+        """A difference of two values with its sign."""
+        return f"{'+' if value >= 0 else MINUS}{self.difference(value)}"
 
     def gain(self, value: float, other: float) -> float:
         """How much better a value is than another."""

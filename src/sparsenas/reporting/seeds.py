@@ -1,18 +1,22 @@
-"""Runs that differ in nothing but their seeds: their mean and deviation over the seeds."""
+"""Several runs by name, those that differ in nothing but their seeds together."""
 
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sparsenas.reporting.comparing import Named, scores
-from sparsenas.reporting.numbers import NONE
+from sparsenas.reporting.loading import LoadedRun
 
 INCIDENTAL = ("seed", "threads", "accelerator", "checkpoint_seconds")
 """Flags in which runs of one group may differ: besides the seed those that change a result by rounding at most."""
+
+
+class Named(NamedTuple):
+    """A run with the name by which the page tells it from the others."""
+
+    name: str
+    run: LoadedRun
 
 
 class SeedGroup(NamedTuple):
@@ -26,24 +30,30 @@ class SeedGroup(NamedTuple):
         return [str(one.run.config.get("seed")) for one in self.runs]
 
     @property
-    def summary(self) -> list[str]:
-        """What stands under the rows of a group: its name, and for each column of scores mean and deviation.
+    def several(self) -> bool:
+        """Whether there is a deviation over seeds: there is none where a seed occurs twice, the same run again."""
+        return 1 < len(self.runs) == len(set(self.seeds))
 
-        Empty for a single run, and where a seed occurs twice: the same run again says nothing of the deviation.
-        """
-        if len(self.runs) < 2 or len(set(self.seeds)) < len(self.runs):
-            return []
-        columns = zip(*(scores(one.run) for one in self.runs), strict=True)
-        name = f"mean \u00b1 deviation over {len(self.runs)} seeds ({', '.join(self.seeds)})"
-        return [name, self.runs[0].run.score.name, *map(self._told, columns)]
+    @property
+    def name(self) -> str:
+        """The name of its run, or of the first one with the number of the others."""
+        more = f" and {len(self.runs) - 1} more" if len(self.runs) > 1 else ""
+        return self.runs[0].name + more
 
-    def _told(self, column: Sequence[float]) -> str:
-        """Mean and deviation of the values that are known, with their number where some are not."""
-        score, known = self.runs[0].run.score, [value for value in column if math.isfinite(value)]
-        if len(known) < 2:
-            return NONE
-        number = f" ({len(known)} seeds)" if len(known) < len(column) else ""
-        return f"{score.number(statistics.fmean(known))} \u00b1 {score.difference(statistics.stdev(known))}{number}"
+    @property
+    def settings(self) -> str:
+        """Method, space, data and budgets."""
+        run = self.runs[0].run
+        return ", ".join([*map(run.flag, ("method", "space", "data")), *run.budget_texts])
+
+
+def named(runs: Sequence[LoadedRun]) -> list[Named]:
+    """The runs by the names of their folders; with as many folders above as tell them apart."""
+    parts = [run.folder.resolve().parts for run in runs]
+    depth = 1
+    while len({path[-depth:] for path in parts}) < len(set(parts)):
+        depth += 1
+    return [Named("/".join(path[-depth:]), run) for path, run in zip(parts, runs, strict=True)]
 
 
 def seed_groups(runs: Sequence[Named]) -> list[SeedGroup]:

@@ -99,15 +99,8 @@ def stages(run: LoadedRun) -> list[Stage]:
     for name, lines in run.training.items():
         epochs.setdefault(_PARTS.get(name.rstrip("0123456789"), name), []).extend(lines)
     rows = [
-        Stage(
-            line.stage,
-            line.seconds,
-            line.peak_memory_mib,
-            line.evaluations,
-            line.data_passes,
-            _speed(epochs, line.stage),
-        )
-        for line in run.done
+        Stage(end.stage, end.seconds, end.peak_memory_mib, end.evaluations, end.data_passes, _speed(epochs, end.stage))
+        for end in run.done
     ]
     for name in epochs.keys() - {line.stage for line in run.done}:
         last = epochs[name][-1]
