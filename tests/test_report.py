@@ -24,7 +24,9 @@ import sparsenas.reporting
 from sparsenas.__main__ import main
 from sparsenas.costs.budget import Budget
 from sparsenas.errors import UserError
+from sparsenas.job.stages.finish import summary
 from sparsenas.methods import METHODS
+from sparsenas.objectives.classification import Classification
 from sparsenas.reporting import report
 from sparsenas.reporting.charts import best_so_far
 from sparsenas.reporting.document import html as page_of
@@ -32,9 +34,10 @@ from sparsenas.reporting.findings import comparison, conclusion, findings, headl
 from sparsenas.reporting.loading import LoadedRun, load_run
 from sparsenas.reporting.numbers import count, decimals, mebibytes, percent, points, seconds, several, short
 from sparsenas.reporting.tables import settings
+from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.records import Scored
-from sparsenas.rundir.results import Compared, Evaluation, ExportCheck, Results
+from sparsenas.rundir.results import Compared, Evaluation, ExportCheck, Results, update_results
 from sparsenas.spaces import SPACES
 
 HOSTILE = '<script>alert("1")</script>&amp;<img src=http://evil.example/x onerror=alert(2)>'
@@ -460,14 +463,19 @@ def test_a_warning_of_the_method_is_a_finding(finished: LoadedRun) -> None:
 
 def test_findings_within_chance(finished: LoadedRun) -> None:
     deviation = "The difference is less than one standard deviation, so it may be chance."
-    few = "With 360 test examples, a difference of less than about 1.6 points may be chance."
+    few = "With 360 test examples, a score is known to about {} points, so the difference may be chance."
     for tested, accuracy, margin, told in (
-        (360, 0.9805, "1.6 points better than", few),
-        (360, 0.976, "1.1 points better than", "With 360 test examples, a difference of less than about 1.8 points"),
-        (360, 0.955, "1.0 points worse than", "With 360 test examples, a difference of less than about 2.3 points"),
+        (
+            360,
+            0.9805,
+            "1.6 points better than",
+            "The difference is less than two standard errors, so it may be chance.",
+        ),
+        (360, 0.976, "1.1 points better than", few.format("1.7")),
+        (360, 0.955, "1.0 points worse than", few.format("2.2")),
         (10**6, 0.971, "0.61 points better than", deviation),
         (10**6, 0.959, "0.59 points worse than", deviation),
-        (360, 0.964875, "no better than", "With 360 test examples, a difference of less than about 2.1 points"),
+        (360, 0.964875, "no better than", few.format("2.0")),
     ):
         run = with_accuracy(examples(finished, tested), accuracy)
         marks, last = said(run), conclusion(run)
@@ -477,6 +485,26 @@ def test_findings_within_chance(finished: LoadedRun) -> None:
         assert last.mark == "open"
         assert last.text.endswith(f", within budget; {margin} the mean of 8 random architectures, which may be chance")
         assert [mark for *_, told, mark in tiles(run) if "random" in told] == ["open"]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "others", "told"),
+    [
+        (0.98, (0.8, 0.81, 0.82), "81.00% +- 1.00%: beaten"),
+        (0.98, (0.97, 0.975, 0.985), "97.67% +- 0.76%: too close to tell with 360 test examples"),
+        (0.98, (0.5, 0.98, 0.99), "82.33% +- 28.01%: too close to tell"),
+        (0.8, (0.97, 0.975, 0.985), "97.67% +- 0.76%: NOT beaten"),
+        (0.8, (0.5, 0.5), "50.00% +- 0.00%: too few to tell"),
+    ],
+)
+def test_the_closing_table_says_when_random_networks_are_beaten(
+    spos: Path, accuracy: float, others: tuple[float, ...], told: str
+) -> None:
+    run = Run(spos)
+    tested = Evaluation(split="test", metrics={"accuracy": accuracy, "loss": 0.1})
+    update_results(run, retrained=tested, baselines=[compared(other) for other in others])
+    cells = list(summary(run, [], Classification()).columns[1].cells)
+    assert told in cells
 
 
 def test_marks_of_the_headline(finished: LoadedRun) -> None:

@@ -55,18 +55,18 @@ def conclusion(run: LoadedRun) -> Finding:
     """The headline: good only for a network within its budget that is better than random ones by more than chance."""
     if run.best is None:
         return Finding("open", "No architecture has been found yet")
-    start = "An architecture was found; it has not been tested yet"
+    start, untested = "An architecture was found", "; it has not been tested yet"
     if tested := run.results.retrained or run.results.inherited:
         network = "The found network" if run.results.retrained else "With inherited weights the found network"
-        start = f"{network} reaches {_score(run, tested.metrics)} on the {tested.split} set"
+        start, untested = f"{network} reaches {_score(run, tested.metrics)} on the {tested.split} set", ""
     if any(not budget.allows(run.costs[budget.cost]) for budget in run.budgets if budget.cost in run.costs):
-        return Finding("bad", f"{start}, over its budget")
+        return Finding("bad", f"{start}, over its budget{untested}")
     if any(budget.cost not in run.costs for budget in run.budgets):
-        return Finding("open", f"{start}, but its budget is not shown to be met")
+        return Finding("open", f"{start}, but its budget is not shown to be met{untested}")
     start += ", within budget" if run.budgets else ""
     compared = comparison(run)
     if compared is None or len(compared.others) < ENOUGH:
-        return Finding("open", start)
+        return Finding("open", start + untested)
     joined = {True: " and" if run.budgets else ",", False: ", but", None: ";"}[compared.better]
     told = f"{start}{joined} {_margin(run, compared)} the mean of {len(compared.others)} random architectures"
     return Finding(MARKS[compared.better], told + (", which may be chance" if compared.better is None else ""))
@@ -194,10 +194,11 @@ def _against_random(run: LoadedRun) -> Finding:
     told = f"it is {_margin(run, compared)} {group} {rest}"
     if compared.better is False:
         return Finding("bad", f"Does not beat random architectures: {told}")
-    doubt = "The difference is less than one standard deviation, so it may be chance."
+    within = "one standard deviation" if abs(compared.margin) <= (compared.deviation or 0.0) else "two standard errors"
+    doubt = f"The difference is less than {within}, so it may be chance."
     if compared.few_examples:
-        doubt = f"With {several(compared.examples or 0, 'test example')}, a difference of less than about "
-        doubt += f"{run.score.difference(compared.error)} may be chance."
+        doubt = f"With {several(compared.examples or 0, 'test example')}, a score is known to about "
+        doubt += f"{run.score.difference(compared.known_to)}, so the difference may be chance."
     return Finding("open", f"Cannot be told from random architectures: {told} {doubt}")
 
 

@@ -25,20 +25,27 @@ class Comparison(NamedTuple):
     """Test examples of which the scores are the shares that are right; ``None`` for any other score."""
 
     @property
-    def error(self) -> float:
-        """Two standard errors of the margin by the choice of the test examples; 0 where these are not known."""
+    def known_to(self) -> float:
+        """Two standard errors of the found network's score by the choice of the test examples; 0 for other scores."""
         if not self.examples:
             return 0.0
         # One more right and one more wrong, so that the error is not 0 at 100 %.
         share = (self.found * self.examples + 1) / (self.examples + 2)
-        # The random networks are tested on the same examples, so their deviation has their own error in it.
-        mean = (self.deviation or 0.0) ** 2 / len(self.others)
-        return 2 * math.sqrt(share * (1 - share) / self.examples + mean)
+        return 2 * math.sqrt(share * (1 - share) / self.examples)
+
+    @property
+    def error(self) -> float:
+        """Two standard errors of the margin, for scores on test examples whose number is known; else 0.
+
+        The random networks are tested on the same examples, so their deviation has their own errors in it.
+        """
+        mean = 2 * (self.deviation or 0.0) / math.sqrt(len(self.others))
+        return math.hypot(self.known_to, mean) if self.examples else 0.0
 
     @property
     def few_examples(self) -> bool:
-        """Whether the margin is within ``error``."""
-        return abs(self.margin) <= self.error > 0
+        """Whether the test examples alone are too few to tell the margin."""
+        return abs(self.margin) <= self.known_to > 0
 
     @property
     def better(self) -> bool | None:
