@@ -13,9 +13,14 @@ from sparsenas.core.gate import choices
 from sparsenas.costs import CostTable, Limits
 from sparsenas.costs.budget import read_bounds
 from sparsenas.costs.ends import budgets_at
+from sparsenas.job.plugin import Plugin
 from sparsenas.job.stages.candidates import architectures
+from sparsenas.job.stages.compare import random_band
+from sparsenas.job.task import make_task
+from sparsenas.searching.connection import Connection
 from sparsenas.searching.evolution import Evolution, RandomSearch, Score, Search
 from sparsenas.spaces import nasbench201
+from sparsenas.spaces.nasbench201 import EDGES
 from sparsenas.testing import check_space
 
 
@@ -48,6 +53,31 @@ def test_isomorphic_cells_are_those_of_the_benchmark() -> None:
     assert all(table.net.canonical(arch) == arch for arch in distinct)  # type: ignore[operator]
     costs, least = table(archs), table(same)
     assert all((least[cost] <= costs[cost]).all() for cost in ("flops", "params"))
+
+
+def _has_a_way(arch: Arch) -> bool:
+    """Whether a walk over edges that are not ``none`` leads from the first node to the last one."""
+    reached = {0}
+    for (pick,), (start, end) in zip(arch.values(), EDGES, strict=True):
+        reached |= {end} if pick and start in reached else set()
+    return 3 in reached
+
+
+def test_cells_are_connected_where_a_way_leads_through_them() -> None:
+    net = nasbench201(width=2, cells=1, shape=(3, 8, 8))
+    connected, archs = Connection(net, torch.rand(2, 3, 8, 8)), [*every_arch(choices(net))]
+    without = [arch for arch in archs if not _has_a_way(arch)]
+    assert len(without) == 341
+    assert not any(connected(arch) for arch in without[::5])
+    assert all(connected(arch) for arch in archs[3::97] if _has_a_way(arch))
+
+
+def test_no_random_network_is_without_a_way() -> None:
+    """At the cost of this cell every third one has none."""
+    space, data = Plugin("nasbench201", {"width": 2, "cells": 1}), Plugin("digits")
+    task = make_task(space, data, Plugin("classification"), [], 0, torch.device("cpu"))
+    best = Arch.from_text(task.choices, "000300")
+    assert all(map(_has_a_way, random_band(task, best, 12)))
 
 
 def test_isomorphic_cells_compute_the_same() -> None:

@@ -30,6 +30,7 @@ from sparsenas.opening.opened import OpenedNetwork
 from sparsenas.rundir.progress import told_if_slow
 from sparsenas.rundir.seeds import seed_of
 from sparsenas.searching.config import Scoring
+from sparsenas.searching.connection import Connection
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
 from sparsenas.searching.expressivity import Expressivity
 from sparsenas.searching.population_evaluator import Say, Scorer
@@ -119,6 +120,12 @@ class Task:
         inputs = make_eval_batches(self.data, PRIOR_EXAMPLES, 1, PRIOR_EXAMPLES, seed).calibration[0]
         expressivity = Expressivity(self.network(PRIOR).to(self.data.device), inputs)
         return lambda archs: np.array([self.limits.table(archs)[SIZE], expressivity(archs)])
+
+    def connection(self) -> Connection:
+        """Tells which architectures have outputs that depend on their inputs."""
+        inputs = make_eval_batches(self.data, 2, 1, 2, seed_of(self.seed, PRIOR)).calibration[0]
+        with torch.random.fork_rng(devices=[]):
+            return Connection(self.network(PRIOR).to(self.data.device), inputs)
 
     def check_scoring(self, scoring: Scoring) -> None:
         """Runs some architectures as a search will, before any training. Raises ``UserError``."""

@@ -49,7 +49,10 @@ class Standing(Struct, frozen=True, kw_only=True):
     """The best row within the budgets."""
     most_expensive: MostExpensive
     equal_cost: list[float]
-    """True accuracies of the rows that cost about the same, which a random choice of that cost would find."""
+    """True accuracies of the rows that cost about the same, which a random choice of that cost would find.
+
+    Without those whose outputs do not depend on their inputs.
+    """
 
 
 class Truth(Struct, frozen=True, kw_only=True):

@@ -122,17 +122,20 @@ def _train_each(
 def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
     """Legal random architectures that cost what ``best`` costs, within ``COST_TOLERANCE``.
 
-    Without a budget the cost is that of parameters. Fewer where no more are found.
+    Without a budget the cost is that of parameters. Fewer where no more are found. None has outputs that do not depend
+    on its inputs: better than those is no achievement.
     """
     rng = np.random.default_rng(seed_of(task.seed, "baselines"))
     costs = task.costs(best)
     compared = [budget.cost for budget in task.limits.budgets] or [SIZE]
-    canonicalizer, chosen = Canonicalizer(task.limits.table.net), list[Arch]()
+    canonicalizer, connected, chosen = Canonicalizer(task.limits.table.net), task.connection(), list[Arch]()
     taken = {canonicalizer.representative(best)}
     for _ in range(count):
         arch = task.limits.draw(
             rng,
-            lambda a: _costs_alike(task, a, costs, compared) and canonicalizer.representative(a) not in taken,
+            lambda a: (
+                _costs_alike(task, a, costs, compared) and canonicalizer.representative(a) not in taken and connected(a)
+            ),
         )
         if arch is None:
             break

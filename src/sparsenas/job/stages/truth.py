@@ -90,6 +90,7 @@ def truth_stage(run: Run, task: Task, known: Known) -> Truth | None:
     row = next((i for i in same if known.archs[i] == arch), same[0])
     cost = task.limits.budgets[0].cost if task.limits.budgets else "flops"
     costs, legal = task.limits.table(known.archs)[cost], np.flatnonzero(task.limits.legal(known.archs))
+    close = _random_choices(task, known, row, costs)
     truth = Truth(
         table=known.table,
         rows=len(known.archs),
@@ -97,17 +98,32 @@ def truth_stage(run: Run, task: Task, known: Known) -> Truth | None:
         text=arch.text(),
         cost=cost,
         within=EQUAL_COST,
-        standings=[_standing(known, column, row, costs, sorted({*legal.tolist(), row})) for column in known.columns],
+        standings=[
+            _standing(known, column, row, costs, sorted({*legal.tolist(), row}), close) for column in known.columns
+        ],
     )
     run.write(truth)
     return truth
 
 
-def _standing(known: Known, column: str, row: int, costs: NDArray[np.float64], legal: Sequence[int]) -> Standing:
+def _random_choices(task: Task, known: Known, row: int, costs: NDArray[np.float64]) -> list[int]:
+    """The other rows that cost what ``row`` costs, without networks whose outputs do not depend on their inputs."""
+    close = [i for i in np.flatnonzero(np.abs(costs - costs[row]) <= EQUAL_COST * costs[row]).tolist() if i != row]
+    connection = task.connection()
+    connected = {network: connection(network) for network in {known.networks[i] for i in close}}
+    return [i for i in close if connected[known.networks[i]]]
+
+
+def _standing(
+    known: Known,
+    column: str,
+    row: int,
+    costs: NDArray[np.float64],
+    legal: Sequence[int],
+    close: Sequence[int],
+) -> Standing:
     truth, network = known.columns[column], known.networks[row]
     others = [i for i in known.distinct() if known.networks[i] != network]
-    close = np.flatnonzero(np.abs(costs - costs[row]) <= EQUAL_COST * costs[row])
-
     best, most = max(legal, key=lambda i: truth[i]), max(costs[i] for i in legal)
     return Standing(
         column=column,
@@ -117,7 +133,7 @@ def _standing(known: Known, column: str, row: int, costs: NDArray[np.float64], l
         legal=place(truth[row], [truth[i] for i in legal]),
         best=KnownRow(text=known.archs[best].text(), accuracy=truth[best], cost=float(costs[best])),
         most_expensive=MostExpensive(cost=float(most), accuracies=[truth[i] for i in legal if costs[i] == most]),
-        equal_cost=[truth[i] for i in close if i != row],
+        equal_cost=[truth[i] for i in close],
     )
 
 
