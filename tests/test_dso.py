@@ -586,7 +586,7 @@ def test_needed_is_the_least_threshold(share: float, seed: int) -> None:
 def job(out: Path, resume: bool = False) -> None:
     flags = SearchFlags(
         space=Plugin("dso", {"width": 2, "depth": 1}), method=Plugin("dso", {"prune_every": 1}), budget=["flops<=60e3"],
-        out=out, search=Recipe(epochs=4, batch=256, lr=0.05), accelerator="cpu", resume=resume,
+        out=out, search=Recipe(epochs=3, batch=256, lr=0.05), accelerator="cpu", resume=resume,
     )  # fmt: skip
     search(flags)
 
@@ -598,7 +598,7 @@ def test_a_killed_search_ends_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     end_epoch = Dso.end_epoch
 
     def dies(self: Dso, epoch: int) -> bool:
-        if epoch == 3:
+        if epoch == 2:
             raise KeyboardInterrupt
         return end_epoch(self, epoch)
 

@@ -92,6 +92,8 @@ def wait(out: Path, process: Running, begun: Begun) -> None:
 PYTHON = (sys.executable, "-m", "sparsenas")
 SEARCHING, TRAINING = 5, 4
 """Epochs."""
+FEW = "--search.epochs=3"
+"""Where an epoch takes seconds."""
 SHORT = ("--accelerator=cpu", f"--search.epochs={SEARCHING}")
 EVOLUTION = (
     "--space.width=8", "--space.blocks=3", "--method.population=20", "--method.generations=4", "--method.parents=5",
@@ -135,15 +137,15 @@ JOBS = {
         "search",
     ),
     "IstaOneStage": Job(
-        (*SMALL_DARTS, "--method=ista_one_stage", "--search.drop_path=0.2", "--search.auxiliary=0.4"),
-        (inside("supernet", 2),),
+        (*SMALL_DARTS, "--method=ista_one_stage", "--search.drop_path=0.2", "--search.auxiliary=0.4", FEW),
+        (inside("supernet", 1),),
         (*SEARCHED, "net.pt"),
         "search",
         seconds=0.6,
     ),
     "Dso": Job(
-        (*SMALL_DSO, "--method.prune_every=1", "--method.pretrain=0.2", "--budget=flops<=200e3"),
-        (after("supernet", 3),),
+        (*SMALL_DSO, "--method.prune_every=1", "--method.pretrain=0.3", "--budget=flops<=200e3", FEW),
+        (after("supernet", 2),),
         SEARCHED,
         "search",
     ),

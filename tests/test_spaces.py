@@ -18,14 +18,14 @@ SMALL = (3, 32, 32)
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in SPACES if not name.startswith(("darts", "dso", "nasbench201", "vit"))]
+    "name", [name for name in SPACES if not name.startswith(("darts", "dso", "nasbench201", "resnet", "vit"))]
 )  # tested smaller
 def test_conformance(name: str) -> None:
-    """On 40 architectures; on 6, narrower and on small images for the spaces made for ImageNet, which are large."""
+    """On 40 architectures; on 2, narrower and on small images for the spaces made for ImageNet, which are large."""
     parameters = inspect.signature(SPACES[name]).parameters
     shape, width = parameters["shape"].default, {"width": 16} if "width" in parameters else {}
     if shape == IMAGENET:
-        check_space(lambda: SPACES[name](shape=SMALL, classes=10, **width), SMALL, archs=4)
+        check_space(lambda: SPACES[name](shape=SMALL, classes=10, **width), SMALL, archs=2)
     else:
         check_space(SPACES[name], shape, archs=40)
 

@@ -43,9 +43,13 @@ class Limits:
         self.choices = table.choices
         self._seed = seed
         if check:
-            for budget in budgets:
-                self._check_alone(budget)
-            _ = self.start  # raises where there is none
+            self.check()
+
+    def check(self) -> None:
+        """Raises ``UserError`` when the budgets cannot be met."""
+        for budget in self.budgets:
+            self._check_alone(budget)
+        _ = self.start  # raises where there is none
 
     @cached_property
     def start(self) -> Arch:

@@ -165,7 +165,6 @@ def open_task(
     place: DataPlace = HERE,
     how: Provenance | None = None,
     objects: Mapping[str, Plugin] = NONE,
-    check: bool = False,
 ) -> Opened:
     """An existing run folder; of its plug-ins, ``trusted`` ones may be called. Raises ``UserError`` when it is not one.
 
@@ -185,7 +184,7 @@ def open_task(
         flags.target,
         latency_table(run, ""),
         flags.cost,
-        check=check,
+        begun=True,
     )
     if place.root is not None:
         check_data(run, task.data)

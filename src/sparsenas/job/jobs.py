@@ -273,7 +273,8 @@ def _opened(
     objects: Mapping[str, Plugin],
     teacher: nn.Module | None,
 ) -> Opened:
-    opened = open_task(flags.run, device, flags.trust_plugins, flags.data, how, objects, check=True)
+    opened = open_task(flags.run, device, flags.trust_plugins, flags.data, how, objects)
+    opened.task.limits.check()
     check_teacher(flags.retrain, opened.task, not opened.run.has(ARCHS), teacher)
     return opened
 

@@ -152,12 +152,12 @@ def make_task(
     latency: LatencyTable | None = None,
     cost: Sequence[str] = (),
     say: Say = lambda line: None,
-    check: bool = True,
+    begun: bool = False,
 ) -> Task:
     """Builds the data, the objective and the space, and checks that the budgets can be met. Raises ``UserError``.
 
-    ``target`` are the flags of the space that differ in the final network; ``say`` takes lines of progress. Without
-    ``check`` the budgets are those of a run that has begun, which can be met.
+    ``target`` are the flags of the space that differ in the final network; ``say`` takes lines of progress. Of a
+    run that has ``begun`` it was checked before that its parts fit together and its budgets can be met.
     """
     own = more_costs(cost, budget)
     bounds = read_bounds(budget, dict.fromkeys([*COSTS, *ON_REQUEST, *own, *([] if latency is None else [LATENCY])]))
@@ -171,10 +171,10 @@ def make_task(
     if not searched:
         raise UserError(f"--space {space.name}: expected a network with at least one choice, found none; {PLAIN}")
     with told_if_slow(say, f"prepare: trying a batch in networks of the space {space.name}"):
-        examples = admitted(space, net, examples, task)
+        examples = admitted(space, net, examples, task, begun)
     final = replace(space, flags={**space.flags, **(target or {})})
     if final != space:
         admitted(final, build_space(final, examples, task.outputs), examples, task)
     with told_if_slow(say, "prepare: counting costs"):
-        limits = limits_at(final, examples, task.outputs, searched, bounds, latency, own, check)
+        limits = limits_at(final, examples, task.outputs, searched, bounds, latency, own, check=not begun)
     return Task(space, final, examples, searched, limits, task, seed, latency)
