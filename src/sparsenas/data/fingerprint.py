@@ -40,10 +40,14 @@ def summary(data: Data) -> dict[str, Any]:
 
 
 def in_words(data: Data) -> str:
-    """The classes and the number of examples of each part, with its origin where that is known, in one line."""
+    """The classes and the number of examples of each part, with its origin where that is known, in one line.
+
+    It says where there is no augmentation, which ``augment`` of ``--search`` and ``--retrain`` cannot turn on.
+    """
     val, test = (f" ({origin})" if origin else "" for origin in data.origins)
     counts = f"{len(data.train):,} training, {len(data.val):,} validation{val}, {len(data.test):,} test{test} examples"
-    return f"{len(data.classes)} classes; {counts}" if data.classes else counts
+    augmented = "" if data.augment else "; training examples are not augmented"
+    return (f"{len(data.classes)} classes; " if data.classes else "") + counts + augmented
 
 
 def split(data: Data) -> dict[str, Any]:
