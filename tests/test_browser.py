@@ -16,7 +16,7 @@ from sparsenas.reporting import compare, report
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs Chromium and chromedriver")
-WIDTHS = (1200, 400)
+WIDTHS = (1280, 400)
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,5 @@ def test_pages_in_a_browser(browser: Any, pages: list[Path], width: int) -> None
             f" && part.getBoundingClientRect().right > {width}).map(part => part.outerHTML.slice(0, 80))"
         )
         assert outside == []
+        wide = "return [...document.querySelectorAll('.stack')].filter(t => t.offsetWidth > t.parentNode.clientWidth)"
+        assert browser.execute_script(wide) == [], "tables of several runs are read without scrolling"
