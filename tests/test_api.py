@@ -316,3 +316,8 @@ def test_a_plug_in_from_anything() -> None:
 def test_plugins_to_trust_are_named_as_python_takes_them() -> None:
     told = argument_names("to run their code, add --trust-plugins m:a --trust-plugins n.m:b; --search.lr is another")
     assert told == "to run their code, add trust_plugins=['m:a', 'n.m:b']; search.lr is another"
+
+
+def test_command_lines_in_messages_stay_as_they_are() -> None:
+    told = argument_names("--search.lr: `sparsenas retrain RUN --retrain.lr 1` or `--space open` on the command line")
+    assert told == "search.lr: `sparsenas retrain RUN --retrain.lr 1` or `--space open` on the command line"

@@ -495,7 +495,7 @@ def test_budgets_are_read(text: str, budget: Budget) -> None:
         ("flops<=10T", "expected COST<=NUMBER"),
         ("flops<=1e6<=2", "expected COST<=NUMBER"),
         ("flop<=1e6", "expected one of the costs flops, params, memory_access, bitops, or your own by --cost, got"),
-        ("flop<=1e6", "got 'flop'"),
+        ("macs<=1e6", "got 'macs'; flops are multiply-adds"),
     ],
 )
 def test_unreadable_budgets_name_the_flag(text: str, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,12 +15,14 @@ import torch
 import sparsenas
 from opening_nets import Small, small
 from sparsenas.__main__ import main
+from sparsenas.errors import UserError
 from sparsenas.job.folder import open_task
 from sparsenas.job.stages.finish import summary
 from sparsenas.job.stages.original import tell_original
 from sparsenas.job.stages.retrain import NetworkTrainer
 from sparsenas.job.trained import found as found_arch
 from sparsenas.objectives import Classification
+from sparsenas.opening.weights import load_weights
 from sparsenas.reporting import report
 from sparsenas.rundir.folder import Run
 
@@ -88,7 +91,8 @@ def test_results_have_the_original(whole: Path) -> None:
 
 
 def test_an_original_that_only_guesses_is_told(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "hardly better than a guess, 10.00%: are they trained?" in str(read(whole, "best.json")["warning"])
+    warning = r"whose accuracy, \d+.\d\d%, is hardly better than that of a guess, 10.00%: either its weights are not "
+    assert re.search(warning, str(read(whole, "best.json")["warning"]))
     opened = open_task(whole, torch.device("cpu"), ["opening_nets:small"])
     capsys.readouterr()
     assert not tell_original(opened.run, opened.task, opened.flags.score, trains=True)
@@ -217,6 +221,18 @@ def test_mistakes(
     assert error.count("\n") == 1
     assert told in error
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_a_whole_module_are_refused(tmp_path: Path) -> None:
+    torch.save(small(), tmp_path / "whole.pt")
+    with pytest.raises(UserError, match=r"whole.pt: expected a state dict \(`torch.save.*got a file with pickled obj"):
+        load_weights(small(), str(tmp_path / "whole.pt"))
+
+
+def test_data_of_another_shape_than_the_example_are_told(tmp_path: Path) -> None:
+    space, data = sparsenas.open(small(), torch.zeros(2, 1, 8, 8)), (torch.zeros(60, 8, 8), torch.arange(60) % 10)
+    with pytest.raises(UserError, match=r"^data: expected examples of shape \(1, 8, 8\), as open was .* \(8, 8\); spa"):
+        sparsenas.search(space, data, out=tmp_path / "run")
 
 
 def test_only_opened_networks_have_an_original(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -279,13 +279,17 @@ def test_channels_that_the_code_takes_for_each_other_are_one_decision() -> None:
     assert plain.stem.out_channels == plain.reduce.out_channels == 4  # type: ignore[union-attr]
 
 
-def test_a_network_that_cannot_be_opened() -> None:
+def test_a_network_that_cannot_be_opened(capfd: pytest.CaptureFixture[str]) -> None:
     class Branch(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(UserError, match=r"open Branch: torch.export cannot read it"):
+    cannot = r"open Branch: torch.export cannot read it: .* on values of tensors.* \(test_opening.py, line \d+\)"
+    with pytest.raises(UserError, match=cannot):
         sparsenas.open(Branch(), torch.randn(2, 4))
+    assert not any(capfd.readouterr())
+    with pytest.raises(UserError, match=r"the inputs alone, got parts of shape \(2, 1, 8, 8\), \(2,\); it runs on"):
+        sparsenas.open(small(), [torch.zeros(2, 1, 8, 8), torch.zeros(2)])
     with pytest.raises(UserError, match=r"open Linear: does not run on the example, of shape \(2, 5\)"):
         sparsenas.open(nn.Linear(4, 2), torch.randn(2, 5))
     with pytest.raises(UserError, match=r"of shape \(1, 8, 8\): .*; the first dimension, of the examples"):
@@ -298,6 +302,25 @@ def test_a_network_that_cannot_be_opened() -> None:
         sparsenas.open(nn.Linear, torch.randn(2, 5))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"open: nothing of this network can vary: the output of the network"):
         sparsenas.open(nn.Linear(4, 2), torch.randn(2, 4))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_network_on_a_gpu_is_opened_on_the_cpu() -> None:
+    net = small().cuda()
+    space = sparsenas.open(net, torch.zeros(1, 1, 8, 8))
+    assert next(space.parameters()).device.type == "cpu"
+    assert next(net.parameters()).device.type == "cuda"
+
+
+def test_train_and_eval_mode_open_alike() -> None:
+    torch.manual_seed(0)
+    nets = small().train(), small().eval()
+    nets[1].load_state_dict(nets[0].state_dict())
+    spaces = [sparsenas.open(net, torch.zeros(1, 1, 8, 8)) for net in nets]
+    assert [net.training for net in nets] == [True, False]
+    plain = [derive(space, smallest(space).gates()).eval() for space in spaces]
+    x = torch.randn(2, 1, 8, 8)
+    torch.testing.assert_close(plain[0](x), plain[1](x), rtol=0, atol=0)
 
 
 def test_numbers_are_united_as_sets() -> None:

@@ -23,6 +23,7 @@ X = torch.linspace(-1, 1, 60).view(20, 3)
 WRONG: dict[str, tuple[Mapping[str, Any], str]] = {
     "budget of a number": ({"budget": 3}, "budget '3': expected COST<=NUMBER"),
     "budget of none": ({"budget": None}, "budget: expected text"),
+    "budget of a share": ({"budget": "flops<=0.5"}, "budget .* 12 flops; a share of .* is written flops<=50%"),
     "recipe of a number": ({"search": 3}, "search: expected a Recipe or a dictionary, got int"),
     "half an epoch": ({"search": {"epochs": 1.5}}, "search.epochs: expected an integer, got 1.5"),
     "half an epoch in a recipe": (

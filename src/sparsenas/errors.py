@@ -81,10 +81,14 @@ def first_line(error: BaseException) -> str:
 def told(error: BaseException) -> str:
     """An error of the user's own code in one line: its kind, what it says, and the line of that code that raised it."""
     kind, said = type(error).__name__, first_line(error)
+    return f"{kind if said == kind else f'{kind}: {said}'}{place(error)}"
+
+
+def place(error: BaseException) -> str:
+    """The line of the user's own code that raised an error, as `` (mine.py, line 19)``; empty where it is not known."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith("<") and not any(part in f.filename for part in LIBRARIES)]
-    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return f"{kind if said == kind else f'{kind}: {said}'}{place}"
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
 
 
 def check_extra(extra: str, where: str, *packages: str) -> None:

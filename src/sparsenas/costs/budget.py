@@ -105,7 +105,9 @@ def check_cost(flag: str, cost: str, costs: Collection[str]) -> None:
             f"{flag}: expected --latency FILE as well, a table of this device that `sparsenas latency` makes"
         )
     if cost not in costs:
-        raise UserError(f"{flag}: expected one of the costs {', '.join(costs)}, or your own by --cost, got {cost!r}")
+        told = "; flops are multiply-adds" if "flops" in costs else ""
+        known = f"expected one of the costs {', '.join(costs)}, or your own by --cost"
+        raise UserError(f"{flag}: {known}, got {cost!r}{told}")
 
 
 def _text(bound: float) -> str:

@@ -21,7 +21,7 @@ BLOCK = 256
 BLOCKS = 40
 WALK = 20
 """Sweeps of the walk that draws legal architectures where uniform draws hardly ever are legal."""
-OTHER_RANGES = "other spaces and sizes have other ranges: sparsenas profile --space NAME --space.shape C,H,W tells one"
+OTHER_RANGES = "other spaces and sizes have other ranges, which `sparsenas profile` tells"
 """What helps where a space is too large or too small for a budget."""
 TRIES, RARE = 4096, 0.3
 """Legal architectures are drawn by rejection where more than this share of some uniform draws is legal."""
@@ -193,7 +193,7 @@ class Limits:
                 return  # all architectures are looked at
             raise UserError(
                 f"--budget {budget}: this space reaches {format_cost(lowest)} to {format_cost(highest)} {budget.cost}"
-                f"{'' if exact else ', as far as a local search finds'}; {OTHER_RANGES}"
+                f"{'' if exact else ', as far as a local search finds'}; {_share_told(budget, lowest) or OTHER_RANGES}"
             )
 
     def _find_legal(self, rng: np.random.Generator) -> Arch:
@@ -229,3 +229,9 @@ class Limits:
             if left == 0:
                 return arch
         return None
+
+
+def _share_told(budget: Budget, lowest: float) -> str:
+    """How to write a share of the largest network, where a bound between 0 and 1 can be nothing else."""
+    share = 0 < budget.at_most < 1 < lowest
+    return f"a share of the largest network is written {budget.cost}<={budget.at_most * 100:g}%" if share else ""

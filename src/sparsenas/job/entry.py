@@ -25,6 +25,7 @@ from sparsenas.nn.tree import Tree, call, map_tensors, shapes, tensors
 from sparsenas.objectives import Objective
 from sparsenas.objectives.checks import check_counts, check_loss, check_mean, check_metrics, check_names
 from sparsenas.objectives.objective import LOSS
+from sparsenas.opening.opened import OpenedNetwork
 from sparsenas.training.loss import main_output
 
 EXAMPLES = 4
@@ -51,11 +52,22 @@ def admitted(space: Plugin, net: nn.Module, data: Data, objective: Objective, fi
             plain = replace(data, channels_last=False)
             if _failure(space, net, plain, objective, batch) is None:
                 return plain
+    if failure is not None and isinstance(net, OpenedNetwork):
+        _check_shapes(net, data, failure)
     if failure is not None or not fits:
         check_fit(net, data.shape, f"--space {space.name}: ", failure)
     if failure is not None:
         raise failure
     return data
+
+
+def _check_shapes(net: OpenedNetwork, data: Data, failure: UserError) -> None:
+    """Raises ``UserError`` where examples that do not run have another shape than the one that was opened."""
+    given, got = ([tuple(x.shape[1:]) for x in tensors(tree)] for tree in (net.example, data.example))
+    if given and given != got:
+        wanted, found = (", ".join(map(str, one)) for one in (given, got))
+        expected = f"expected examples of shape {wanted}, as open was given, got {found}"
+        raise UserError(f"--data: {expected}; {failure}") from failure
 
 
 def checked_targets(data: Data, objective: Objective) -> Data:

@@ -40,7 +40,8 @@ EVAL_IMAGES = "exam"
 """Purpose of the seed that picks the examples candidates are scored on. Another word would pick other examples."""
 PRIOR, PRIOR_EXAMPLES, SIZE = "prior", 64, "flops"
 """Purpose of the seed of the prior, its number of training examples (as published), and its cost."""
-PLAIN = "sparsenas.open(net, example), or --space open --space.net package.module:callable, opens a plain one"
+OPENS = "`--space open --space.net package.module:callable`"
+PLAIN = f"sparsenas.open(net, example), on the command line {OPENS}, opens a plain one"
 FEW = 16
 """Examples per batch on which a network is tried before it is trained."""
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 from torch.utils.hooks import RemovableHandle
 
-from sparsenas.errors import UserError, first_line
+from sparsenas.errors import UserError, first_line, place
+from sparsenas.nn.quiet import quiet
 from sparsenas.nn.tree import Tree, arguments, call, map_tensors, tensors
+
+DATA_DEPENDENT = "what its code does depends on values of tensors, as with an `if` on one"
+"""What torch says otherwise in the words of its symbolic shapes."""
 
 
 class FailingExample(NamedTuple):
@@ -42,7 +48,7 @@ def capture(net: nn.Module, example: Tree) -> Captured:
     args, kwargs = arguments(net, map_tensors(Tensor.clone, example))
     with_more, no_tensor, hooks = _noted_calls(net)
     try:
-        with torch.no_grad():
+        with quiet(), redirect_stderr(StringIO()), torch.no_grad():  # torch prints the graph of one that it cannot read
             program = torch.export.export(net.eval(), args, kwargs, strict=False)
     except Exception as error:  # torch.export raises whatever the network's own code does
         raise _failure(net, example, error) from error
@@ -87,11 +93,14 @@ def _failure(net: nn.Module, example: Tree, error: Exception) -> UserError:
     """Why a network cannot be exported."""
     name, said = f"open {type(net).__name__}", first_line(error)
     if not _fails(net, example):
-        return UserError(f"{name}: torch.export cannot read it: {said}")
+        said = DATA_DEPENDENT if "data-dependent" in said else said
+        return UserError(f"{name}: torch.export cannot read it: {said}{place(error)}")
     given = [tuple(tensor.shape) for tensor in tensors(example)]
+    shapes = ", ".join(map(str, given))
+    if isinstance(example, tuple | list) and len(given) > 1 and not _fails(net, example[0]):
+        return UserError(f"{name}: expected the inputs alone, got parts of shape {shapes}; it runs on the first part")
     one = map_tensors(lambda leaf: leaf[None], example)
     hint = "" if _fails(net, one) else "; the first dimension, of the examples of a batch, is missing"
-    shapes = ", ".join(map(str, given))
     return UserError(f"{name}: does not run on the example, of shape {shapes}: {said}{hint}", FailingExample(given))
 
 

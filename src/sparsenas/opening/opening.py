@@ -66,10 +66,10 @@ def open(
     groups: bool = False,
     freeze: Sequence[str] = (),
 ) -> OpenedNetwork:
-    """A copy of a plain network as a search space, with its weights. The network itself stays as it is.
+    """A copy of a plain network as a search space, with its weights, on the CPU. The network itself stays as it is.
 
     Args:
-        net: any ``nn.Module`` that ``torch.export`` can read.
+        net: any ``nn.Module`` that ``torch.export`` can read, in train or eval mode, on any device.
         example: a batch of inputs: a tensor, or a tree of them, with a first dimension of examples, as
             ``torch.zeros(2, 3, 32, 32)``.
         shares: of a layer's channels that may be kept.
@@ -94,7 +94,7 @@ def opened_with(net: nn.Module, example: Tree, options: Options) -> OpenedNetwor
     if not isinstance(net, nn.Module):
         raise UserError(f"open: expected an nn.Module, got an object of class {type(net).__name__}")
     _check_example(example)
-    net = copy.deepcopy(net)
+    net, example = copy.deepcopy(net).cpu(), map_tensors(lambda leaf: leaf.detach().cpu(), example)
     flow = walk(capture(net, example))
     tie_attention(flow, net)
     _freeze(flow, net, options.freeze)
@@ -113,7 +113,7 @@ def opened_with(net: nn.Module, example: Tree, options: Options) -> OpenedNetwor
                 closed[names[0]] = f"bound to {names[1]}"
     if not opened.decisions:
         raise UserError(f"open: nothing of this network can vary: {_why(flow, closed)}")
-    opened.example = map_tensors(lambda leaf: leaf[:1].detach().cpu(), example)
+    opened.example = map_tensors(lambda leaf: leaf[:1], example)
     return opened
 
 

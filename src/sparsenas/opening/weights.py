@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 
 FLAG = "--space.weights"
 """The flag that names such a file."""
+STATE_DICT = "expected a state dict (`torch.save(net.state_dict(), FILE)`)"
 FILES = ("model.safetensors", "pytorch_model.bin")
 """The weights in a folder of the Hugging Face hub."""
 
@@ -52,10 +54,13 @@ def _read(file: Path, path: str) -> Mapping[str, Any]:
 
             return dict(load_file(file))
         loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        got = "a file with pickled objects" if "GLOBAL" in str(error) else "a file that torch.load cannot read"
+        raise UserError(f"{FLAG} {path}: {STATE_DICT}, got {got}") from error
     except Exception as error:  # the file may be anything
         raise UserError(f"{FLAG} {path}: expected a state dict of tensors, got: {first_line(error)}") from error
     if not isinstance(loaded, Mapping):
-        raise UserError(f"{FLAG} {path}: expected a state dict, got an object of class {type(loaded).__name__}")
+        raise UserError(f"{FLAG} {path}: {STATE_DICT}, got an object of class {type(loaded).__name__}")
     return loaded
 
 

@@ -16,6 +16,8 @@ OWN = re.compile(rf"\b{OBJECT}:(\w+)")
 """The name of an object that was given itself."""
 TRUST = re.compile(r"--trust-plugins [\w.:]+(?: --trust-plugins [\w.:]+)*")
 FLAG = re.compile(r"(?<![\w-])--([a-z][\w.-]*)")
+COMMAND = re.compile(r"(`(?:sparsenas |--)[^`]*`)")
+"""Words of the command line alone, which stay as they are."""
 
 
 def in_python(function: Callable[P, T]) -> Callable[P, T]:
@@ -34,4 +36,8 @@ def in_python(function: Callable[P, T]) -> Callable[P, T]:
 def argument_names(message: str) -> str:
     """A message with arguments in place of flags, and the class of an object in place of its name."""
     message = TRUST.sub(lambda found: f"trust_plugins={found[0].replace('--trust-plugins', '').split()}", message)
-    return OWN.sub(r"(\1)", FLAG.sub(lambda flag: flag[1].replace("-", "_"), message))
+    parts = [
+        part if COMMAND.fullmatch(part) else FLAG.sub(lambda flag: flag[1].replace("-", "_"), part)
+        for part in COMMAND.split(message)
+    ]
+    return OWN.sub(r"(\1)", "".join(parts))

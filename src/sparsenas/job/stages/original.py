@@ -14,12 +14,17 @@ from sparsenas.training.evaluation import evaluate_batches
 
 LITTLE = 0.1
 """Up to this part of the way from a guess to perfection, and up to twice a guess, a score is hardly one."""
+REASONS = (
+    "either its weights are not trained or not loaded (on the command line `--space.weights FILE` loads them), "
+    "or inputs are prepared otherwise than in its training"
+)
+"""Why an original may be hardly better than a guess."""
 
 
 def tell_original(run: Run, task: Task, scoring: Scoring, trains: bool) -> str:
     """Prints the score of the original on validation examples, and returns a warning.
 
-    There is one where candidates are scored on its weights, which are hardly better than a guess: were they loaded?
+    There is one where candidates are scored on its weights, which are hardly better than a guess.
     """
     if task.opened is None:
         return ""
@@ -28,10 +33,11 @@ def tell_original(run: Run, task: Task, scoring: Scoring, trains: bool) -> str:
     logger.say(f"original: {score_told(task.objective, metrics)} on {examples.examples:,} validation examples")
     if trains or not _guesses(task, metrics[task.objective.score]):
         return ""
-    name, guess = metric_words(task.objective.score), told(task.objective, task.objective.score, _guess(task))
+    score = task.objective.score
+    its, guess = (told(task.objective, score, value) for value in (metrics[score], _guess(task)))
     warning = (
-        f"candidates are scored on the weights of the original, whose {name} is hardly better than a guess, {guess}: "
-        "are they trained? --space.weights FILE loads weights"
+        f"candidates are scored on the weights of the original, whose {metric_words(score)}, {its}, is hardly better "
+        f"than that of a guess, {guess}: {REASONS}"
     )
     logger.note("search", warning)
     return warning
