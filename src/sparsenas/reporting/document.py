@@ -88,7 +88,7 @@ def _environment() -> jinja2.Environment:
     env.filters |= {show.__name__: show for show in (*shown, numbers.shape)}
     env.filters |= {"python": repr, "plain": _plain, "code": _code, "zip": zip}
     env.tests["base64"] = lambda text: _BASE64.fullmatch(text) is not None
-    env.globals |= {module.__name__.rpartition(".")[2]: module for module in (*modules, tables, truth)}
+    env.globals |= {module.__name__.rpartition(".")[2]: module for module in modules}
     env.globals |= {"image_code": image_code, "several": numbers.several, "svg": arch_svg}
     return env
 
