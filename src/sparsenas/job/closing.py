@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sparsenas.costs.layer import format_cost
-from sparsenas.job.lookup import OBJECT
+from sparsenas.job.flags.plugins import code_of
+from sparsenas.job.flags.sources import GivenFlags
+from sparsenas.job.lookup import OBJECT, trust_flags
+from sparsenas.job.run_flags import SavedFlags
 from sparsenas.job.stages.original import share_told
 from sparsenas.job.task import Task
-from sparsenas.objectives.words import score_told
+from sparsenas.objectives import Objective
+from sparsenas.objectives.words import score_told, told
 from sparsenas.rundir.config import read_config
+from sparsenas.rundir.flag_names import spelled
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET
 from sparsenas.rundir.records import Best
+from sparsenas.rundir.results import results
 
 
 def say_next(run: Run) -> None:
     """The commands that make something of what a search has found; none where they lack the objects of the run."""
-    parts = [part for part in read_config(run).values() if isinstance(part, Mapping)]
-    if any(str(part.get("name")).startswith(f"{OBJECT}:") for part in parts):
+    code = code_of(SavedFlags, GivenFlags(read_config(run)))
+    if any(str(name).startswith(f"{OBJECT}:") for _, name in code):
         return
-    commands = ["export", "report"] if run.has(NET) else ["retrain", "export", "report"]
-    RunLogger(run).say(f"next: {', '.join(f'sparsenas {command} {run.path}' for command in commands)}")
+    trust = f" {trust_flags(code)}".rstrip()
+    commands = [
+        f"sparsenas {command} {run.path}{trust}" for command in ([] if run.has(NET) else ["retrain"]) + ["export"]
+    ]
+    RunLogger(run).say(f"next: {', '.join([*commands, f'sparsenas report {run.path}'])}")
+
+
+def say_if_worse(run: Run, objective: Objective) -> None:
+    """Says where training has made the found network worse than it was with inherited weights, by the test examples."""
+    tested, name = results(run), objective.score
+    before, after = (one.metrics.get(name) if one else None for one in (tested.inherited, tested.retrained))
+    if before is None or after is None or objective.oriented(name, before) <= objective.oriented(name, after):
+        return
+    RunLogger(run).say(
+        f"the retrained network is worse than with inherited weights, {told(objective, name, after)} instead of "
+        f"{told(objective, name, before)}: another {spelled('retrain.lr')}, or more {spelled('retrain.epochs')}, may "
+        "help; sparsenas retrain --no-training keeps the inherited weights"
+    )
 
 
 def say_found(run: Run, task: Task) -> None:

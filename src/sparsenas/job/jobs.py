@@ -15,7 +15,7 @@ from sparsenas.costs.budget import check_cost
 from sparsenas.distributed.collectives import rank
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import CONTINUES, UserError, check_extra, check_installed, told_when_stopped
-from sparsenas.job.closing import say_found, say_next
+from sparsenas.job.closing import say_found, say_if_worse, say_next
 from sparsenas.job.distillation import check_teacher, check_teacher_trusted, learns, make_teacher
 from sparsenas.job.flags.saved import plain, to_config
 from sparsenas.job.folder import (
@@ -197,6 +197,7 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
             own = None if flags.no_training or recipe == config.get("retrain") else recipe
             test_trained(Run(run.path), task, own)
             RunLogger(run).console.print(summary(Run(run.path), task.limits.budgets, task.objective))
+            say_if_worse(Run(run.path), task.objective)
             say_next(Run(run.path))
 
 

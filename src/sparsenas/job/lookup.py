@@ -110,9 +110,14 @@ def check_all_trusted(named: Iterable[tuple[str, object]], trusted: Iterable[str
     missing = [(kind, name) for kind, name in _canonical(named) if _needs_trust(kind, name, trusted, where)]
     if missing:
         told = " and ".join(f"{kind} {name}" for kind, name in missing)
-        flags = " ".join(dict.fromkeys(f"--trust-plugins {name}" for _, name in missing))
         built_in, theirs = ("is not built in", "its") if len(missing) == 1 else ("are not built in", "their")
-        raise UserError(f"{where}: {told} {built_in}; to run {theirs} code, add {flags}")
+        raise UserError(f"{where}: {told} {built_in}; to run {theirs} code, add {trust_flags(missing)}")
+
+
+def trust_flags(named: Iterable[tuple[str, object]]) -> str:
+    """The flags with which a command runs the code of plug-ins; empty where all are built in or installed."""
+    code = [name for kind, name in _canonical(named) if _needs_trust(kind, name, (), "")]
+    return " ".join(dict.fromkeys(f"--trust-plugins {name}" for name in code))
 
 
 def _canonical(named: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:

@@ -106,7 +106,7 @@ class SensitivitySearch(Search):
     @property
     def best_is(self) -> str:
         """Options are first measured in architectures over the budget."""
-        return "best within the budget" if self.scores else "none within the budget yet, best of the others"
+        return "best within the budget" if self.scores else "options one by one, all still over the budget: best"
 
     def ask(self) -> list[Arch]:
         """The changes of one decision, or the proposals."""

@@ -72,19 +72,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     shown = (numbers.count, numbers.percent, numbers.seconds, numbers.mebibytes, numbers.decimals, numbers.cut)
-    modules = (
-        charts,
-        comparing,
-        findings,
-        option_names,
-        original,
-        ranking,
-        scatter,
-        seeds,
-        side_by_side,
-        tables,
-        truth,
-    )
+    modules = [charts, comparing, findings, option_names, original, ranking]
+    modules += [scatter, seeds, side_by_side, tables, truth]
     env.filters |= {show.__name__: show for show in (*shown, numbers.shape)}
     env.filters |= {"python": repr, "plain": _plain, "code": _code, "zip": zip}
     env.tests["base64"] = lambda text: _BASE64.fullmatch(text) is not None

@@ -66,14 +66,18 @@ class LoadedRun:
         ]
 
     def flag(self, name: str) -> str:
-        """The name that a flag such as ``method`` gives."""
+        """The name that a flag such as ``method`` gives; of an object of Python its class."""
+        return self.given(name).removeprefix("object:")
+
+    def given(self, name: str) -> str:
+        """The name of a flag as ``config.yaml`` has it."""
         value = self.config.get(name)
         return str(value.get("name", value.get("class_path", "?")) if isinstance(value, dict) else value or "?")
 
     @property
     def has_objects(self) -> bool:
         """Whether the run was given objects of Python, which only Python can give again."""
-        return any(self.flag(kind).startswith("object:") for kind in ("space", "data", "objective"))
+        return any(self.given(kind).startswith("object:") for kind in ("space", "data", "objective"))
 
     @property
     def settings(self) -> dict[str, Any]:

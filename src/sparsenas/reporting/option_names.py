@@ -21,7 +21,7 @@ MEANINGS = {
 
 def meanings(run: LoadedRun) -> list[str]:
     """Of the names in a built-in space; none for others, whose names are their author's."""
-    if run.space is None or ":" in run.flag("space"):
+    if run.space is None or ":" in run.given("space"):
         return []
     names = {option for choice in run.space.choices for option in choice.options}
     return [told for pattern, told in MEANINGS.items() if any(re.fullmatch(pattern, name) for name in names)]

@@ -49,12 +49,17 @@ def names(
 
 def _check_plugins(make: Make, kept: GivenFlags, trusted: Iterable[str], given: Sequence[GivenFlags]) -> None:
     """Raises ``UserError`` with all code that a run folder names, that is not ``trusted`` and not ``given`` again."""
+    check_all_trusted(code_of(make, kept, given), trusted, kept.file)
+
+
+def code_of(make: Make, kept: GivenFlags, given: Sequence[GivenFlags] = ()) -> list[tuple[str, Any]]:
+    """The kinds and names of what a run folder names that a command calls, save what is ``given`` again."""
     named: list[tuple[str, Any]] = [("cost", cost) for cost in as_list(kept.values.get("cost", []))]
     for kind in default_names(make):
         if all(source.plugin(kind) is None for source in given):
             named.append((kind, kept.plugin(kind)))
     named += [(code, _code(kept, code)) for code in CODE if all(_code(source, code) is None for source in given)]
-    check_all_trusted([(kind, name) for kind, name in named if name is not None], trusted, kept.file)
+    return [(kind, name) for kind, name in named if name is not None]
 
 
 def _code(source: GivenFlags, flag: str) -> str | None:

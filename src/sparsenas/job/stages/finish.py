@@ -10,6 +10,7 @@ from sparsenas.costs import Budget
 from sparsenas.costs.layer import format_cost, shown_costs
 from sparsenas.distributed.collectives import rank
 from sparsenas.errors import UserError
+from sparsenas.job.closing import say_if_worse
 from sparsenas.job.stages.evaluate import evaluate_stage
 from sparsenas.job.stages.export import export_stage
 from sparsenas.job.stages.int8 import int8_stage
@@ -47,6 +48,7 @@ def finish(run: Run, task: Task, scoring: Scoring, int8: bool = False) -> None:
     latency_stage(run, task)
     page = report(run.path)
     logger.console.print(summary(run, task.limits.budgets, task.objective))
+    say_if_worse(run, task.objective)
     logger.say(f"report: {page}")
 
 
