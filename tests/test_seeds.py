@@ -17,8 +17,10 @@ from tests.test_report import Page, narrow
 
 import sparsenas
 from sparsenas.reporting.comparing import warnings
+from sparsenas.reporting.differences import differences
+from sparsenas.reporting.findings import Finding
 from sparsenas.reporting.loading import load_run
-from sparsenas.reporting.seeds import SeedGroup, named, seed_groups
+from sparsenas.reporting.seeds import SeedGroup, labels, named, seed_groups
 from sparsenas.reporting.side_by_side import cells, told
 
 ACCURACIES = (0.90, 0.92, 0.97)
@@ -35,6 +37,13 @@ def change(run: Path, **changes: Any) -> None:
     recipe = {name: changes.pop(name) for name in ("epochs", "lr") if name in changes}
     config["retrain"] |= recipe
     (run / "config.yaml").write_text(yaml.safe_dump({**config, **changes}))
+
+
+def bound(run: Path, flops: int) -> None:
+    """Changes the budget of a run."""
+    change(run, budget=[f"flops<={flops}"])
+    best = json.loads((run / "best.json").read_text())
+    (run / "best.json").write_text(json.dumps({**best, "budgets": [f"flops<={flops}"]}))
 
 
 def reach(run: Path, accuracy: float, **changes: Any) -> None:
@@ -58,13 +67,18 @@ def grouped(runs: list[Path]) -> list[SeedGroup]:
     return seed_groups(named([load_run(run) for run in runs]))
 
 
+def against(runs: list[Path]) -> list[Finding]:
+    groups = grouped(runs)
+    return differences(groups, labels(groups))
+
+
 def warned(runs: list[Path]) -> list[str]:
     return warnings(named([load_run(run) for run in runs]))
 
 
 def test_seeds_stand_together(runs: list[Path], tmp_path: Path) -> None:
     other = Path(shutil.copytree(runs[0], tmp_path / "other"))
-    change(other, budget=["flops<=50e3"])
+    bound(other, 50_000)
     order = [runs[0], other, *runs[1:]]
     first, second = grouped(order)
     assert [one.name for one in first.runs] == ["seed0", "seed1", "seed2"]
@@ -77,11 +91,11 @@ def test_seeds_stand_together(runs: list[Path], tmp_path: Path) -> None:
     assert found.more == original.more == ""
     assert narrow(random.more).startswith("2 networks, best"), "the random networks are the same"
     assert gain.text == original.text == "\u2013", "two random networks are too few, and there is no original"
-    assert told(first)[0].text.endswith("2 random architectures of all seeds are too few to compare with.")
+    assert labels([first, second]) == ["spos, flops<=60000", "spos, flops<=50000"]
+    assert told(first, "x")[0].text.endswith("2 random architectures of all seeds are too few to compare with.")
     page = Page(sparsenas.compare(*order, out=tmp_path / "page.html"))
-    name = "spos, tiny, digits, flops<=60000 mean \u00b1 deviation over 3 seeds (0, 1, 2)"
-    assert name in page.text
-    assert page.text.index("seed2 spos") < page.text.index(name) < page.text.index("other spos")
+    name = "spos, flops<=60000 mean \u00b1 deviation over 3 seeds (0, 1, 2)"
+    assert page.text.index(name) < page.text.index("seed2 seed 2") < page.text.index("other spos, flops<=50000")
 
 
 @pytest.mark.parametrize(("random", "mark"), [([0.8, 0.82, 0.84, 0.83], "good"), ([0.9, 0.95, 0.8, 0.96], "open")])
@@ -99,10 +113,44 @@ def test_the_gap_over_seeds_has_an_interval(runs: list[Path], random: list[float
     numbers = [float(x) for x in re.findall(r"[+-]\d+\.\d+", f"{gain.text} {gain.more}".replace("\u2212", "-"))]
     margin = 100 * (statistics.fmean(ACCURACIES) - statistics.fmean(random))
     assert numbers == pytest.approx([margin, low, high], abs=0.05)
-    together = told(group)[0]
+    (together,) = told(group, "spos")
     assert gain.mark == together.mark == mark
-    assert together.text.startswith("spos, tiny, digits, flops<=60000, 3 seeds: on average ")
+    assert together.text.startswith("spos, 3 seeds: on average ")
     assert together.text.endswith("which may be chance.") == (mark == "open")
+
+
+@pytest.mark.parametrize(
+    ("others", "mark", "sentence"),
+    [
+        ((0.85, 0.86, 0.92), "good", "spos found better networks than random, by 5.3 points on average over the same"),
+        ((0.95, 0.92, 0.91), "open", "spos found better networks than random, by 0.33 points on average over the same"),
+        ((0.97, 0.92, 0.90), "open", "spos and random found equally good networks on average."),
+    ],
+)
+def test_methods_against_each_other(
+    runs: list[Path], tmp_path: Path, others: tuple[float, ...], mark: str, sentence: str
+) -> None:
+    for seed, accuracy in enumerate(others):
+        other = Path(shutil.copytree(runs[seed], tmp_path / f"other{seed}"))
+        change(other, method="random")
+        reach(other, accuracy)
+        runs.append(other)
+    alone = Path(shutil.copytree(runs[0], tmp_path / "alone"))
+    change(alone, method="ista")
+    first, second = against([*runs, alone])
+    assert first.mark == mark
+    assert narrow(first.text).startswith(sentence)
+    assert second.text == "One seed tells too little to compare methods: ista."
+    if "equally" not in sentence:
+        interval = stats.ttest_rel(ACCURACIES, others).confidence_interval(0.95)
+        numbers = [float(x) for x in re.findall(r"[+-]\d+\.\d+", first.text.replace("\u2212", "-"))]
+        assert numbers == pytest.approx([100 * x for x in interval], rel=0.02)
+    assert first.text in Page(sparsenas.compare(*runs, alone, out=tmp_path / "page.html")).text
+    change(runs[0], lr=0.5)
+    assert len(against(runs)) == 2, "spos of two seeds; the third had another rate"
+    for run in runs[3:]:
+        bound(run, 50_000)
+    assert not [one for one in against(runs) if "better" in one.text]
 
 
 def test_what_is_not_known_does_not_count(runs: list[Path]) -> None:

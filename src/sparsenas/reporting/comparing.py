@@ -64,7 +64,7 @@ def warnings(runs: Sequence[Named]) -> list[str]:
     """Why the scores of some runs are not to be compared."""
     scores = {one.run.score.name for one in runs}
     told = [f"The runs have different scores: {', '.join(sorted(scores))}."] if len(scores) > 1 else []
-    if len({_data_of(one.run) for one in runs}) > 1:
+    if len({data_of(one.run) for one in runs}) > 1:
         told.append("The runs are not of the same examples, so their scores are not of the same test.")
     methods = {one.run.flag("method") for one in runs}
     if len(methods) > 1 and not any(one.run.results.retrained for one in runs):
@@ -77,7 +77,8 @@ def warnings(runs: Sequence[Named]) -> list[str]:
     return told + _training_warnings({one.name: one.run for one in runs if one.run.results.retrained})
 
 
-def _data_of(run: LoadedRun) -> str:
+def data_of(run: LoadedRun) -> str:
+    """The data and the test examples of a run, as a text that is equal for the same ones."""
     parts = run.data and (run.data.classes, run.data.shape, run.data.parts.get("test"))
     return json.dumps([run.flag("data"), parts], default=str)
 

@@ -19,6 +19,7 @@ from sparsenas.reporting import (
     arch_svg,
     charts,
     comparing,
+    differences,
     findings,
     numbers,
     option_names,
@@ -72,7 +73,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     shown = (numbers.count, numbers.percent, numbers.seconds, numbers.mebibytes, numbers.decimals, numbers.cut)
-    modules = [charts, comparing, findings, option_names, original, ranking]
+    modules = [charts, comparing, differences, findings, option_names, original, ranking]
     modules += [scatter, seeds, side_by_side, tables, truth]
     env.filters |= {show.__name__: show for show in (*shown, numbers.shape)}
     env.filters |= {"python": repr, "plain": _plain, "code": _code, "zip": zip}

@@ -59,7 +59,7 @@ def conclusion(run: LoadedRun) -> Finding:
     if tested := run.results.retrained or run.results.inherited:
         network = "The found network" if run.results.retrained else "With inherited weights the found network"
         start, untested = f"{network} reaches {_score(run, tested.metrics)} on the {tested.split} set", ""
-    if any(not budget.allows(run.costs[budget.cost]) for budget in run.budgets if budget.cost in run.costs):
+    if over_budget(run):
         return Finding("bad", f"{start}, over its budget{untested}")
     if any(budget.cost not in run.costs for budget in run.budgets):
         return Finding("open", f"{start}, but its budget is not shown to be met{untested}")
@@ -70,6 +70,11 @@ def conclusion(run: LoadedRun) -> Finding:
     joined = {True: " and" if run.budgets else ",", False: ", but", None: ";"}[compared.better]
     told = f"{start}{joined} {_margin(run, compared)} the mean of {len(compared.others)} random architectures"
     return Finding(MARKS[compared.better], told + (", which may be chance" if compared.better is None else ""))
+
+
+def over_budget(run: LoadedRun) -> bool:
+    """Whether the found network breaks a budget."""
+    return any(not budget.allows(run.costs[budget.cost]) for budget in run.budgets if budget.cost in run.costs)
 
 
 def _margin(run: LoadedRun, compared: Comparison) -> str:

@@ -15,7 +15,7 @@ _SIZES: dict[str, dict[str, Any]] = {
     "random": {"size": 8, "opacity": 0.55},
     "compared": {"size": 10},
     "original": {"size": 12},
-    "found": {"size": 16, "line": {"color": "#1b2330", "width": 1}},
+    "found": {"size": 16, "opacity": 0.8, "line": {"color": "#1b2330", "width": 1}},
 }
 """By the kind of network; later ones are drawn above earlier ones."""
 

@@ -35,16 +35,11 @@ class SeedGroup(NamedTuple):
         return 1 < len(self.runs) == len(set(self.seeds))
 
     @property
-    def name(self) -> str:
-        """The name of its run, or of the first one with the number of the others."""
-        more = f" and {len(self.runs) - 1} more" if len(self.runs) > 1 else ""
-        return self.runs[0].name + more
-
-    @property
-    def settings(self) -> str:
+    def settings(self) -> tuple[str, ...]:
         """Method, space, data and budgets."""
         run = self.runs[0].run
-        return ", ".join([*map(run.flag, ("method", "space", "data")), *run.budget_texts])
+        budgets = map(str, run.budgets or run.budget_texts)
+        return *map(run.flag, ("method", "space", "data")), ", ".join(budgets) or "no budget"
 
 
 def named(runs: Sequence[LoadedRun]) -> list[Named]:
@@ -64,3 +59,23 @@ def seed_groups(runs: Sequence[Named]) -> list[SeedGroup]:
         key = json.dumps([settings, one.run.how_trained, one.run.score.name], sort_keys=True, default=str)
         found.setdefault(key, []).append(one)
     return [SeedGroup(some) for some in found.values()]
+
+
+def shared(groups: Sequence[SeedGroup]) -> str:
+    """The settings in which all groups are alike, save the method."""
+    columns = [*zip(*(group.settings for group in groups), strict=True)][1:]
+    return ", ".join(column[0] for column in columns if len(set(column)) == 1)
+
+
+def labels(groups: Sequence[SeedGroup]) -> list[str]:
+    """What tells each group from the others: its method, and those settings in which not all are alike.
+
+    Where groups differ in other flags the names of their first runs do.
+    """
+    columns = [*zip(*(group.settings for group in groups), strict=True)]
+    kept = [column for i, column in enumerate(columns) if i == 0 or len(set(column)) > 1]
+    told = [", ".join(words) for words in zip(*kept, strict=True)]
+    return [
+        label if told.count(label) == 1 else f"{label} ({group.runs[0].name})"
+        for label, group in zip(told, groups, strict=True)
+    ]

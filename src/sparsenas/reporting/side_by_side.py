@@ -6,9 +6,10 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sparsenas.reporting.findings import MARKS, Finding, comparison, conclusion, verdict
+from sparsenas.reporting.findings import MARKS, Finding, comparison, conclusion, over_budget, verdict
 from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.numbers import NONE, several
+from sparsenas.reporting.score import ShownScore
 from sparsenas.reporting.seeds import Named, SeedGroup
 from sparsenas.rundir.records import Metrics
 from sparsenas.searching.chance import ENOUGH, Gap, gap
@@ -24,14 +25,18 @@ class ResultCell(NamedTuple):
     mark: str = ""
 
 
-def cells(runs: Sequence[LoadedRun]) -> list[ResultCell]:
-    """The scores of one run, or of several over their seeds, in the order of ``HEAD``."""
+def cells(runs: Sequence[LoadedRun], member: bool = False) -> list[ResultCell]:
+    """The scores of one run, or of several over their seeds, in the order of ``HEAD``.
+
+    The verdict on a ``member`` of a group of seeds is that of the group.
+    """
     score, random = runs[0].score, random_scores(runs)
     more = f"{several(len(random), 'network')}, best {score.number(score.best(random))}" if random else ""
     original = _known(runs, [run.results.original.metrics for run in runs if run.results.original])
     inherited = _known(runs, [run.best.val for run in runs if run.best and run.best.val])
     found, *others = (_over_seeds(runs, values) for values in (found_scores(runs), original, inherited))
     against = _against_random(runs[0]) if len(runs) == 1 else _gap(runs)
+    against = ResultCell(against.text) if member else against
     return [found, ResultCell(_spread(runs[0], random), more), against, *others]
 
 
@@ -85,21 +90,24 @@ def seed_gap(runs: Sequence[LoadedRun]) -> Gap | None:
 def _gap(runs: Sequence[LoadedRun]) -> ResultCell:
     if (difference := seed_gap(runs)) is None:
         return ResultCell()
-    return ResultCell(runs[0].score.signed(difference.mean), _interval(runs[0], difference), MARKS[difference.better])
+    chance = ", may be chance" if difference.better is None and difference.low is not None else ""
+    interval = interval_told(runs[0].score, difference) + chance
+    return ResultCell(runs[0].score.signed(difference.mean), interval, MARKS[difference.better])
 
 
-def _interval(run: LoadedRun, difference: Gap) -> str:
+def interval_told(score: ShownScore, difference: Gap) -> str:
     """Its 95 % confidence interval."""
     if difference.low is None or difference.high is None:
         return "too few to tell"
-    low, high = (run.score.signed(value).removesuffix(" points") for value in (difference.low, difference.high))
+    low, high = (score.signed(value).removesuffix(" points") for value in (difference.low, difference.high))
     return f"95 %: {low} to {high}"
 
 
-def told(group: SeedGroup) -> list[Finding]:
-    """What each run of a group found, below what they found together."""
+def told(group: SeedGroup, label: str) -> list[Finding]:
+    """What the runs of a group found together, and which of them are over their budgets; or what its one run found."""
     each = [Finding(mark, f"{one.name}: {text}") for one in group.runs for mark, text in [_alone(one.run)]]
-    return [_together(group), *each] if group.several else each
+    over = [finding for finding, one in zip(each, group.runs, strict=True) if over_budget(one.run)]
+    return [_together(group, label), *over] if group.several else each
 
 
 def _alone(run: LoadedRun) -> Finding:
@@ -109,13 +117,13 @@ def _alone(run: LoadedRun) -> Finding:
     return Finding(mark, f"{text}. {verdict(run)}" if few else f"{text}.")
 
 
-def _together(group: SeedGroup) -> Finding:
+def _together(group: SeedGroup, label: str) -> Finding:
     runs = [one.run for one in group.runs]
-    n, difference, start = len(random_scores(runs)), seed_gap(runs), f"{group.settings}, {len(runs)} seeds: "
+    n, difference, start = len(random_scores(runs)), seed_gap(runs), f"{label}, {len(runs)} seeds: "
     if difference is None:
         few = f"{several(n, 'random architecture')} of all seeds are too few to compare with." if n else ""
         return Finding("open", start + (few or "not yet compared with random architectures."))
     how = f"{runs[0].score.difference(difference.mean)} {'better' if difference.mean > 0 else 'worse'}"
     chance = ", which may be chance" if difference.better is None else ""
-    mean = f"than the mean of {n} random architectures ({_interval(runs[0], difference)}){chance}."
+    mean = f"than the mean of {n} random architectures ({interval_told(runs[0].score, difference)}){chance}."
     return Finding(MARKS[difference.better], f"{start}on average {how} {mean}")

@@ -84,13 +84,28 @@ class Gap(NamedTuple):
 
 def gap(found: Sequence[float], random: Sequence[float]) -> Gap:
     """Compares the found of several seeds with random ones. No interval for a single seed or random architecture."""
-    from scipy import stats  # its import takes a second
-
     mean = statistics.fmean(found) - statistics.fmean(random)
     if min(len(found), len(random)) < 2 or len({*found}) == len({*random}) == 1:
         return Gap(mean, None, None, None)
     errors = [statistics.variance(values) / len(values) for values in (found, random)]
     freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (found, random), strict=True))
-    error = sum(errors) ** 0.5
+    return _interval(mean, sum(errors) ** 0.5, freedom)
+
+
+def paired_gap(first: Sequence[float], second: Sequence[float]) -> Gap:
+    """The mean difference of pairs, such as the scores of two methods with the same seed, by the paired t-test.
+
+    No interval for a single pair, or where all pairs differ alike.
+    """
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    mean = statistics.fmean(differences)
+    if len({*differences}) == 1:
+        return Gap(mean, None, None, None)
+    return _interval(mean, statistics.stdev(differences) / math.sqrt(len(differences)), len(differences) - 1)
+
+
+def _interval(mean: float, error: float, freedom: float) -> Gap:
+    from scipy import stats  # its import takes a second
+
     half = float(stats.t.ppf(0.975, freedom)) * error
     return Gap(mean, mean - half, mean + half, 2 * float(stats.t.sf(abs(mean) / error, freedom)))
