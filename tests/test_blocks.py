@@ -103,8 +103,10 @@ def test_python_runs(page: Path, modules: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delitem(sys.modules, "net", raising=False)
     scope = dict[str, Any](sparsenas=sparsenas, net=small(), example=torch.zeros(2, 1, 8, 8), make=small)
     scope["data"] = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
-    if page == TRAINED:  # its first block is that of the README
-        scope["space"] = sparsenas.open(scope["net"], scope["example"])
+    if page == TRAINED:
+        torch.save(small().state_dict(), "mine.pt")
+        for part in ("train", "val", "test"):
+            scope[f"x_{part}"], scope[f"y_{part}"] = scope["data"]
     elsewhere = set() if page in (README, OPENING) else {*blocks(README, "python"), *blocks(OPENING, "python")}
     for block in (block for block in blocks(page, "python") if block not in elsewhere):
         if "runs/demo" in block:
