@@ -140,7 +140,7 @@ def test_one_stage_has_the_size_of_its_search(capsys: pytest.CaptureFixture[str]
 
 FLAGS = [
     *("--space=dso", "--space.width=4", "--space.depth=1", "--space.share=true", "--method=dso", "--search.epochs=2"),
-    *("--search.batch=256", "--retrain.batch=256", "--budget=flops<=200e3", "--baselines=1", "--accelerator=cpu"),
+    *("--search.batch=512", "--retrain.batch=512", "--budget=flops<=200e3", "--baselines=1", "--accelerator=cpu"),
     *("--retrain.schedule=restarts", "--retrain.lr_end=1e-4", "--retrain.drop_path=0.5", "--retrain.auxiliary=0.4"),
     *("--retrain.cutout=2", "--target.dropout=0.4", "--retrain.epochs=2", "--checkpoint_seconds=0.5"),
 ]
@@ -192,7 +192,7 @@ def test_a_run_fits_and_ends_the_same_after_a_kill(
     assert all(0.9 * best["costs"][cost] <= other[cost] <= most for cost, most in (("params", 12e3), ("flops", 9e6)))
     assert "params, budget \u2264 12" in report(whole).read_text()
 
-    again = ["retrain", str(whole), "--retrain.epochs=1", "--retrain.batch=256", "--accelerator=cpu"]
+    again = ["retrain", str(whole), "--retrain.epochs=1", "--retrain.batch=512", "--accelerator=cpu"]
     capsys.readouterr()
     before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
     for wrong in (["--inherit=true"], ["--no-training"], ["--target.width=3"]):
