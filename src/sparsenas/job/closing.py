@@ -16,8 +16,9 @@ from sparsenas.rundir.flag_names import spelled
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET
-from sparsenas.rundir.records import Best
+from sparsenas.rundir.records import Best, DataInfo
 from sparsenas.rundir.results import results
+from sparsenas.searching.chance import against_random
 
 
 def say_next(run: Run) -> None:
@@ -33,10 +34,14 @@ def say_next(run: Run) -> None:
 
 
 def say_if_worse(run: Run, objective: Objective) -> None:
-    """Says where training has made the found network worse than it was with inherited weights, by the test examples."""
+    """Says where training has made the found network worse than with inherited weights, as far as the test can tell."""
     tested, name = results(run), objective.score
     before, after = (one.metrics.get(name) if one else None for one in (tested.inherited, tested.retrained))
-    if before is None or after is None or objective.oriented(name, before) <= objective.oriented(name, after):
+    if before is None or after is None:
+        return
+    data = run.find(DataInfo)
+    compared = against_random(before, [after], name in objective.higher, data.test_examples if data else None)
+    if compared.margin <= compared.known_to:
         return
     RunLogger(run).say(
         f"the retrained network is worse than with inherited weights, {told(objective, name, after)} instead of "
