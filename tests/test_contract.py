@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
@@ -28,7 +29,7 @@ from sparsenas.testing import check_method
 
 SHAPE = (1, 8, 8)
 PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
-EXAMPLE, SEARCH, CHECK = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+EXAMPLE, SEARCH, FLAGS, CHECK = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 SPACE = """
 from torch import nn
 from sparsenas import Join
@@ -237,6 +238,14 @@ def test_the_search_of_the_page_runs(module: Callable[[str, str], None], tmp_pat
     assert len(lines) == len({line["text"] for line in lines}) == 5
     assert all(line["costs"]["flops"] <= 3000 for line in lines)
     assert best["val"]["accuracy"] == max(line["metrics"]["accuracy"] for line in lines)
+
+
+def test_a_flag_of_a_search_of_ones_own(module: Callable[[str, str], None], tmp_path: Path) -> None:
+    module("myflags", FLAGS)
+    method = ("--method=myflags:FlaggedSearch", "--method.first=3", "--method.evaluations=4")
+    assert main(["search", COMMON[0], *COMMON[2:], *method]) == 0
+    flags = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["method"]
+    assert (flags["first"], flags["evaluations"]) == (3, 4)
 
 
 class Climbing(Random):

@@ -95,7 +95,7 @@ def searched(budget: float, seed: int, flags: SensitivityFlags) -> tuple[Limits,
         assert not set(archs) & told.keys()
         told |= dict(zip(archs, scores, strict=True))
         search.tell(archs, scores)
-        assert ("none within" in search.best_is) == (not any(limits.legal(list(told))))
+        assert ("still over" in search.best_is) == (not any(limits.legal(list(told))))
         assert len(told) <= search.planned <= planned
         planned = search.planned
     assert len(told) == search.planned
