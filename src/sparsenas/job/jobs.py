@@ -61,7 +61,7 @@ from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.loggers import attach_loggers, check_loggers
 from sparsenas.rundir.networks import INT8, NET, ONNX, PT2, SAFETENSORS, SUPERNET
 from sparsenas.rundir.progress import told_if_slow
-from sparsenas.rundir.records import ARCHS, Best, Provenance
+from sparsenas.rundir.records import ARCHS, Best, Provenance, Trainings
 from sparsenas.rundir.results import update_results
 from sparsenas.rundir.stage_clock import forget
 
@@ -184,14 +184,12 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
         trainer.check_interrupted(flags.restart)
         attach_loggers(run, flags.logger)
-        teaches = Path(flags.retrain.distill).resolve()  # stays, for the same command again
-        for name in (NET, SAFETENSORS, PT2, ONNX, INT8):
-            if teaches != (run / name).resolve():
-                run.remove(name)
-        update_results(run, retrained=None, baselines=[], compared=[], export=None, int8=None)
-        forget(run, [BASELINES, COMPARE])
+        if not trainer.goes_on(flags.restart):
+            _forget_networks(run, Path(flags.retrain.distill).resolve())
+        run.write(Trainings(settings=trainer.settings))
         retrain_stage(trainer, trainings(flags.baselines, len(flags.compare)), flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
+        run.remove(Trainings.FILE)
         if rank() == 0:
             recipe = plain(flags.retrain)
             own = None if flags.no_training or recipe == config.get("retrain") else recipe
@@ -199,6 +197,15 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
             RunLogger(run).console.print(summary(Run(run.path), task.limits.budgets, task.objective))
             say_if_worse(Run(run.path), task.objective)
             say_next(Run(run.path))
+
+
+def _forget_networks(run: Run, teacher: Path) -> None:
+    """Removes all that earlier trainings left, save a teacher, which stays for the same command again."""
+    for name in (NET, SAFETENSORS, PT2, ONNX, INT8):
+        if teacher != (run / name).resolve():
+            run.remove(name)
+    update_results(run, retrained=None, baselines=[], compared=[], export=None, int8=None)
+    forget(run, [BASELINES, COMPARE])
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:

@@ -103,6 +103,14 @@ class DataInfo(Struct, frozen=True, kw_only=True):
         return self.examples("test") or None if self.score.name == SHARE else None
 
 
+class Trainings(Struct, frozen=True, kw_only=True):
+    """``trainings.json``: while the found network and others beside it are trained, the settings of all of them."""
+
+    FILE: ClassVar[str] = "trainings.json"
+    settings: dict[str, Any]
+    """Values by the names of flags."""
+
+
 class SplitInfo(Struct, frozen=True, kw_only=True):
     """``split.json``: which examples serve for what. A resumed run compares it with the data set."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 from torch import nn
 
@@ -22,7 +23,7 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.networks import NET, provenance, save_net
 from sparsenas.rundir.progress import Following
-from sparsenas.rundir.records import ARCHS, Provenance
+from sparsenas.rundir.records import ARCHS, Provenance, Trainings
 from sparsenas.rundir.results import update_results
 from sparsenas.rundir.stage_clock import StageClock, forget
 from sparsenas.training.loops import train_network
@@ -81,6 +82,12 @@ class NetworkTrainer:
                     f"{spelled(name)}: expected {before[name]}, as the interrupted training in {files} has, got "
                     f"{now.get(name)}; --restart begins anew"
                 )
+
+    def goes_on(self, restart: bool) -> bool:
+        """Whether the found network was trained with these settings by a job that was interrupted afterwards."""
+        before = self.run.find(Trainings)
+        now = msgspec.json.decode(msgspec.json.encode(self.settings))
+        return not restart and self.run.has(NET) and before is not None and before.settings == now
 
     def train(self, net: nn.Module, stage: str, following: Following, clock: StageClock) -> Checkpoint:
         """Trains on all examples but those of the test split; ``following`` trainings come after it.
