@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from sparsenas.searching.chance import ENOUGH, against_random, gap
+from sparsenas.searching.chance import ENOUGH, against_random, gap, paired_gap
 
 shares = st.floats(0, 1)
 some = st.lists(shares, min_size=1, max_size=8)
@@ -38,6 +39,21 @@ def test_better_is_the_opposite_of_worse(found: float, others: list[float], high
         assert compared.better is not opposite.better
         assert compared.better == (compared.margin > 0)
     assert against_random(found, others, higher, None).error == 0
+
+
+def test_intervals_are_those_of_the_t_tests() -> None:
+    """Against the formulas: Welch's for two groups, and that of pairs."""
+    first, second = np.array([0.93, 0.945, 0.935]), np.array([0.9, 0.91, 0.925])
+    errors, n = np.array([first.var(ddof=1), second.var(ddof=1)]) / 3, 2
+    pairs = first - second
+    for found, error, freedom in (
+        (gap(list(first), list(second)), errors.sum() ** 0.5, errors.sum() ** 2 / (errors**2 / n).sum()),
+        (paired_gap(list(first), list(second)), pairs.std(ddof=1) / 3**0.5, n),
+    ):
+        half = stats.t.ppf(0.975, freedom) * error
+        assert found[:3] == pytest.approx((pairs.mean(), pairs.mean() - half, pairs.mean() + half))
+        assert found.p == pytest.approx(2 * stats.t.sf(pairs.mean() / error, freedom))
+    assert paired_gap([0.5, 0.75], [0.25, 0.5])[1:] == paired_gap([0.5], [0.4])[1:] == (None, None, None)
 
 
 def test_marks_of_a_gap() -> None:

@@ -18,10 +18,20 @@ FLAGS = ("--retrain.epochs=1", "--baselines=2", "--accelerator=cpu")
 
 
 @pytest.mark.parametrize(
-    ("more", "again"), [((), ["baseline2"]), (("--retrain.lr=0.3",), ["retrain", "baseline1", "baseline2"])]
+    ("before", "after", "again"),
+    [
+        ((), (), ["baseline2"]),
+        ((), ("--retrain.lr=0.3",), ["retrain", "baseline1", "baseline2"]),
+        (("--no-training",), (), ["retrain", "baseline1", "baseline2"]),
+    ],
 )
 def test_only_what_is_left_is_trained(
-    real_run: RealRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], again: list[str]
+    real_run: RealRun,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[str, ...],
+    after: tuple[str, ...],
+    again: list[str],
 ) -> None:
     run, trained, dies = Path(shutil.copytree(real_run("spos"), tmp_path / "run")), list[str](), True
     train = NetworkTrainer.train
@@ -33,15 +43,12 @@ def test_only_what_is_left_is_trained(
         return train(self, net, stage, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(NetworkTrainer, "train", counted)
-    assert main(["retrain", str(run), *FLAGS]) == 130
-    assert trained == ["retrain", "baseline1"]
+    assert main(["retrain", str(run), *FLAGS, *before]) == 130
+    assert trained == [*([] if before else ["retrain"]), "baseline1"]
     found, dies = (run / "net.pt").read_bytes(), False
     trained.clear()
-    assert main(["retrain", str(run), *FLAGS, *more]) == 0
+    assert main(["retrain", str(run), *FLAGS, *after]) == 0
     assert trained == again
-    assert ((run / "net.pt").read_bytes() == found) == (not more)
+    assert ((run / "net.pt").read_bytes() == found) == (before == () and after in ((), ("--restart",)))
     assert len(results(Run(run)).baselines) == 2
-    assert not Run(run).has(Trainings.FILE)
-    trained.clear()
-    assert main(["retrain", str(run), *FLAGS, *more]) == 0
-    assert trained == ["retrain", "baseline1", "baseline2"], "nothing was interrupted, so it begins anew"
+    assert not Run(run).has(Trainings.FILE), "the same command again begins anew"

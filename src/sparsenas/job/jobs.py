@@ -37,7 +37,7 @@ from sparsenas.job.run_flags import EvolveFlags, RetrainFlags, RunFlags, SearchF
 from sparsenas.job.settings import check_settings
 from sparsenas.job.sizes import tell_of_enlarged, tell_of_sizes
 from sparsenas.job.stages.choose import choose_stage
-from sparsenas.job.stages.compare import BASELINES, COMPARE, compare_stages, named, tell_trainings, trainings
+from sparsenas.job.stages.compare import compare_stages, forget_networks, named, tell_trainings, trainings
 from sparsenas.job.stages.evaluate import test_trained
 from sparsenas.job.stages.evolve import search_again
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
@@ -59,11 +59,9 @@ from sparsenas.rundir.folder import Run
 from sparsenas.rundir.lock import locked
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.loggers import attach_loggers, check_loggers
-from sparsenas.rundir.networks import INT8, NET, ONNX, PT2, SAFETENSORS, SUPERNET
+from sparsenas.rundir.networks import NET, SUPERNET
 from sparsenas.rundir.progress import told_if_slow
 from sparsenas.rundir.records import ARCHS, Best, Provenance, Trainings
-from sparsenas.rundir.results import update_results
-from sparsenas.rundir.stage_clock import forget
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -184,9 +182,10 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
         trainer = NetworkTrainer(task, run, fabric, flags.retrain, every, taught, inherit)
         trainer.check_interrupted(flags.restart)
         attach_loggers(run, flags.logger)
-        if not trainer.goes_on(flags.restart):
-            _forget_networks(run, Path(flags.retrain.distill).resolve())
-        run.write(Trainings(settings=trainer.settings))
+        record = trainer.record(flags.no_training)
+        if flags.restart or not run.has(NET) or run.find(Trainings) != record:  # else an interrupted job goes on
+            forget_networks(run, Path(flags.retrain.distill).resolve())
+        run.write(record)
         retrain_stage(trainer, trainings(flags.baselines, len(flags.compare)), flags.no_training)
         compare_stages(trainer, flags.baselines, flags.compare)
         run.remove(Trainings.FILE)
@@ -197,15 +196,6 @@ def retrain_job(flags: RetrainFlags, objects: Mapping[str, Plugin] = NONE, teach
             RunLogger(run).console.print(summary(Run(run.path), task.limits.budgets, task.objective))
             say_if_worse(Run(run.path), task.objective)
             say_next(Run(run.path))
-
-
-def _forget_networks(run: Run, teacher: Path) -> None:
-    """Removes all that earlier trainings left, save a teacher, which stays for the same command again."""
-    for name in (NET, SAFETENSORS, PT2, ONNX, INT8):
-        if teacher != (run / name).resolve():
-            run.remove(name)
-    update_results(run, retrained=None, baselines=[], compared=[], export=None, int8=None)
-    forget(run, [BASELINES, COMPARE])
 
 
 def _prepare(run: Run, flags: RunFlags | SearchFlags, fabric: Fabric) -> tuple[Task, Method]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from typing import NamedTuple
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 ENOUGH = 3
 """Random networks behind a mean with which a found network is compared."""
@@ -87,9 +88,7 @@ def gap(found: Sequence[float], random: Sequence[float]) -> Gap:
     mean = statistics.fmean(found) - statistics.fmean(random)
     if min(len(found), len(random)) < 2 or len({*found}) == len({*random}) == 1:
         return Gap(mean, None, None, None)
-    errors = [statistics.variance(values) / len(values) for values in (found, random)]
-    freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (found, random), strict=True))
-    return _interval(mean, sum(errors) ** 0.5, freedom)
+    return _tested(mean, lambda stats: stats.ttest_ind(found, random, equal_var=False))
 
 
 def paired_gap(first: Sequence[float], second: Sequence[float]) -> Gap:
@@ -101,11 +100,15 @@ def paired_gap(first: Sequence[float], second: Sequence[float]) -> Gap:
     mean = statistics.fmean(differences)
     if len({*differences}) == 1:
         return Gap(mean, None, None, None)
-    return _interval(mean, statistics.stdev(differences) / math.sqrt(len(differences)), len(differences) - 1)
+    return _tested(mean, lambda stats: stats.ttest_1samp(differences, 0.0))
 
 
-def _interval(mean: float, error: float, freedom: float) -> Gap:
+def _tested(mean: float, test: Callable[[Any], Any]) -> Gap:
+    """The mean with what a test of ``scipy.stats`` tells of it."""
     from scipy import stats  # its import takes a second
 
-    half = float(stats.t.ppf(0.975, freedom)) * error
-    return Gap(mean, mean - half, mean + half, 2 * float(stats.t.sf(abs(mean) / error, freedom)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy's, of scores that are all alike on one side
+        result = test(stats)
+        low, high = result.confidence_interval(0.95)
+    return Gap(mean, float(low), float(high), float(result.pvalue))

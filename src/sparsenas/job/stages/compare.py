@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from sparsenas.job.task import Task
 from sparsenas.job.trained import found
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
+from sparsenas.rundir.networks import INT8, NET, ONNX, PT2, SAFETENSORS
 from sparsenas.rundir.progress import Following
 from sparsenas.rundir.results import Compared, results, update_results
 from sparsenas.rundir.seeds import seed_of
-from sparsenas.rundir.stage_clock import StageClock
+from sparsenas.rundir.stage_clock import StageClock, forget
 from sparsenas.training.evaluation import evaluate
 from sparsenas.training.recipe import Recipe
 
@@ -38,6 +40,15 @@ def compare_stages(trainer: NetworkTrainer, baselines: int, compare: Sequence[st
     """Trains other architectures in the same way: random ones, and named ones."""
     baselines_stage(trainer, baselines, len(compare))
     named_stage(trainer, compare)
+
+
+def forget_networks(run: Run, teacher: Path) -> None:
+    """Removes all that earlier trainings left, save a teacher, which stays for the same command again."""
+    for name in (NET, SAFETENSORS, PT2, ONNX, INT8):
+        if teacher != (run / name).resolve():
+            run.remove(name)
+    update_results(run, retrained=None, baselines=[], compared=[], export=None, int8=None)
+    forget(run, [BASELINES, COMPARE])
 
 
 def trainings(random: int, named: int) -> Following:
@@ -125,6 +136,8 @@ def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
     Without a budget the cost is that of parameters. Fewer where no more are found. None has outputs that do not depend
     on its inputs: better than those is no achievement.
     """
+    if count == 0:
+        return []
     rng = np.random.default_rng(seed_of(task.seed, "baselines"))
     costs = task.costs(best)
     compared = [budget.cost for budget in task.limits.budgets] or [SIZE]

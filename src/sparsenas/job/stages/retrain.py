@@ -83,11 +83,10 @@ class NetworkTrainer:
                     f"{now.get(name)}; --restart begins anew"
                 )
 
-    def goes_on(self, restart: bool) -> bool:
-        """Whether the found network was trained with these settings by a job that was interrupted afterwards."""
-        before = self.run.find(Trainings)
-        now = msgspec.json.decode(msgspec.json.encode(self.settings))
-        return not restart and self.run.has(NET) and before is not None and before.settings == now
+    def record(self, no_training: bool) -> Trainings:
+        """The settings of all networks to come, as a file keeps them; ``no_training`` is of the found one."""
+        settings = {**self.settings, "no_training": no_training}
+        return Trainings(settings=msgspec.json.decode(msgspec.json.encode(settings)))
 
     def train(self, net: nn.Module, stage: str, following: Following, clock: StageClock) -> Checkpoint:
         """Trains on all examples but those of the test split; ``following`` trainings come after it.
