@@ -64,8 +64,7 @@ def checkpoints(args: argparse.Namespace) -> None:
 
 def searches(args: argparse.Namespace) -> None:
     """Runs every tool in a process of its own, several at once."""
-    jobs = [(tool, net, 0) for tool in UNSEEDED for net in NETS]
-    jobs += [(tool, net, seed) for seed in SEEDS for tool in SEEDED for net in NETS]
+    jobs = [(tool, net, seed) for tool in args.tools for seed in (SEEDS if tool in SEEDED else (0,)) for net in NETS]
     known = {(line["tool"], line["net"], line["seed"]) for line in _lines(args.out / "finished.jsonl")}
     script = str(Path(__file__).with_name("searches.py"))
     flags = ["--images", str(args.images), "--out", str(args.out), "--batch", str(args.batch)]
@@ -169,6 +168,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--epochs", type=int, help="for a trial")
     parser.add_argument("--most", type=int, help="images of each part, for a trial")
+    parser.add_argument("--tools", nargs="+", choices=SEEDED + UNSEEDED, default=UNSEEDED + SEEDED)
     parser.add_argument("--workers", type=int, default=2, help="processes that search at the same time")
     parser.add_argument("--together", type=int, default=16, help="networks that are trained at the same time on a GPU")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing new after this time")

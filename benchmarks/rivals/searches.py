@@ -19,7 +19,7 @@ from task import Images, costs, images, network, say, shrunk
 from torch import nn
 from training import Settings
 
-BUDGETS = (0.5, 0.25)
+BUDGETS = (0.25, 0.5)
 """Shares of the multiply-adds of the trained network."""
 RANDOM = 4
 Result = tuple[float, str, nn.Module, dict[str, Any]]

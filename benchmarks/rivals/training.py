@@ -36,6 +36,7 @@ class Settings:
     smoothing: float = 0.0
     shift: int = 2
     """Pixels that an image may be shifted each way; 2 for images of 16x16."""
+    flip: bool = True
 
 
 class Training:
@@ -68,7 +69,8 @@ class Training:
         self.order.copy_(order[: self.steps * batch].view(self.steps, batch))
         size = 2 * self.settings.shift + 1
         self.moves[..., :2] = torch.randint(size, self.moves[..., :2].shape, device=device, generator=self.rng)
-        self.moves[..., 2] = torch.randint(2, self.moves[..., 2].shape, device=device, generator=self.rng)
+        if self.settings.flip:
+            self.moves[..., 2] = torch.randint(2, self.moves[..., 2].shape, device=device, generator=self.rng)
         self.at.zero_()
         self.losses.zero_()
 
