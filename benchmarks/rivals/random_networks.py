@@ -24,6 +24,8 @@ from sparsenas.job.stages.compare import random_band
 from sparsenas.job.stand_in import open_with_or_without_data
 from sparsenas.job.trained import found
 
+TOLERANCE = 0.05
+"""By which share of the cost of the found network that of random ones may differ."""
 Job = tuple[dict[str, Any], nn.Module]
 
 
@@ -32,7 +34,7 @@ def networks(folder: Path, random: int, repeats: int) -> Iterator[Job]:
     opened = open_with_or_without_data(folder, [])
     task, best = opened.task, found(opened.run, opened.task.choices)
     kinds = [(f"found {i}", best) for i in range(repeats)]
-    kinds += [(f"random {i}", arch) for i, arch in enumerate(random_band(task, best, random))]
+    kinds += [(f"random {i}", arch) for i, arch in enumerate(random_band(task, best, random, TOLERANCE))]
     for name, arch in kinds:
         line = {"run": folder.name, "seed": task.seed, "name": name, "arch": arch.text(), **task.costs(arch)}
         yield line, task.plain(arch, name)

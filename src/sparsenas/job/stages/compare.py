@@ -130,8 +130,8 @@ def _train_each(
         checkpoint.finish()
 
 
-def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
-    """Legal random architectures that cost what ``best`` costs, within ``COST_TOLERANCE``.
+def random_band(task: Task, best: Arch, count: int, tolerance: float = COST_TOLERANCE) -> list[Arch]:
+    """Legal random architectures that cost what ``best`` costs, within a share of it.
 
     Without a budget the cost is that of parameters. Fewer where no more are found. None has outputs that do not depend
     on its inputs: better than those is no achievement.
@@ -147,7 +147,9 @@ def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
         arch = task.limits.draw(
             rng,
             lambda a: (
-                _costs_alike(task, a, costs, compared) and canonicalizer.representative(a) not in taken and connected(a)
+                _costs_alike(task, a, costs, compared, tolerance)
+                and canonicalizer.representative(a) not in taken
+                and connected(a)
             ),
         )
         if arch is None:
@@ -157,7 +159,7 @@ def random_band(task: Task, best: Arch, count: int) -> list[Arch]:
     return chosen
 
 
-def _costs_alike(task: Task, arch: Arch, costs: Mapping[str, float], compared: Sequence[str]) -> bool:
+def _costs_alike(task: Task, arch: Arch, costs: Mapping[str, float], compared: Sequence[str], tolerance: float) -> bool:
     ours = task.limits.table([arch])
-    enough = all(ours[cost][0] >= (1 - COST_TOLERANCE) * costs[cost] for cost in compared)
-    return enough and bool(ours[compared[0]][0] <= (1 + COST_TOLERANCE) * costs[compared[0]])
+    enough = all(ours[cost][0] >= (1 - tolerance) * costs[cost] for cost in compared)
+    return enough and bool(ours[compared[0]][0] <= (1 + tolerance) * costs[compared[0]])
