@@ -153,6 +153,19 @@ def test_methods_against_each_other(
     assert not [one for one in against(runs) if "better" in one.text]
 
 
+def test_a_difference_in_cost_is_told_with_that_in_accuracy(runs: list[Path], tmp_path: Path) -> None:
+    for seed in range(3):
+        other = Path(shutil.copytree(runs[seed], tmp_path / f"other{seed}"))
+        change(other, method="random")
+        reach(other, 0.5)
+        best = json.loads((other / "best.json").read_text())
+        best["costs"]["flops"] *= 1.25
+        (other / "best.json").write_text(json.dumps(best))
+        runs.append(other)
+    (finding,) = against(runs)
+    assert finding.text.endswith("). They have 20% fewer multiply-adds.")
+
+
 def test_what_is_not_known_does_not_count(runs: list[Path]) -> None:
     for missing, found, more in ((0, "94.5 % \u00b1 3.5 points", "2 of 3 seeds"), (1, "97.0 %", "1 of 3 seeds")):
         (runs[missing] / "results.json").unlink()

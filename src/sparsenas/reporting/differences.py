@@ -9,10 +9,14 @@ from typing import NamedTuple
 
 from sparsenas.reporting.comparing import data_of
 from sparsenas.reporting.findings import MARKS, Finding
+from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.score import ShownScore
 from sparsenas.reporting.seeds import SeedGroup
 from sparsenas.reporting.side_by_side import found_scores, interval_told
 from sparsenas.searching.chance import Gap, gap, paired_gap
+
+COST_DIFFERENCE = 0.05
+"""Share of the multiply-adds by which networks may differ without a word about it."""
 
 
 class _Side(NamedTuple):
@@ -20,6 +24,8 @@ class _Side(NamedTuple):
 
     label: str
     gains: dict[str, float]
+    flops: float
+    """Of its found networks, on average."""
 
     @property
     def mean(self) -> float:
@@ -36,7 +42,8 @@ def differences(groups: Sequence[SeedGroup], labels: Sequence[str]) -> list[Find
         runs = [one.run for one in group.runs]
         if group.several and len(scores := found_scores(runs)) == len(runs):
             gains = [runs[0].score.gain(value, 0.0) for value in scores]
-            tasks.setdefault(_task(group), []).append(_Side(label, dict(zip(group.seeds, gains, strict=True))))
+            side = _Side(label, dict(zip(group.seeds, gains, strict=True)), _flops(runs))
+            tasks.setdefault(_task(group), []).append(side)
         elif len(runs) == 1:
             single.append(label)
     score = groups[0].runs[0].run.score
@@ -54,6 +61,10 @@ def _task(group: SeedGroup) -> str:
     return json.dumps(facts, sort_keys=True, default=str)
 
 
+def _flops(runs: Sequence[LoadedRun]) -> float:
+    return statistics.fmean(run.best.costs.get("flops", 0.0) if run.best else 0.0 for run in runs)
+
+
 def _against_the_best(score: ShownScore, sides: Sequence[_Side]) -> list[Finding]:
     first, *others = sorted(sides, key=lambda side: side.mean, reverse=True)
     return [_difference(score, first, other) for other in others]
@@ -67,7 +78,18 @@ def _difference(score: ShownScore, first: _Side, second: _Side) -> Finding:
     seeds = f"the same {len(first.gains)} seeds" if same else f"{len(first.gains)} and {len(second.gains)} seeds"
     chance = ", which may be chance" if found.better is None else ""
     told = f"{first.label} found better networks than {second.label}, by {score.difference(found.mean)} on average"
-    return Finding(MARKS[found.better], f"{told} over {seeds} ({interval_told(score, found)}){chance}.")
+    return Finding(
+        MARKS[found.better], f"{told} over {seeds} ({interval_told(score, found)}){chance}.{_cost_told(first, second)}"
+    )
+
+
+def _cost_told(first: _Side, second: _Side) -> str:
+    """By how much the networks of the first side cost more or less, where that is much."""
+    if min(first.flops, second.flops) <= 0:
+        return ""
+    more = first.flops / second.flops - 1
+    told = f" They have {abs(more):.0%} {'more' if more > 0 else 'fewer'} multiply-adds."
+    return told if abs(more) > COST_DIFFERENCE else ""
 
 
 def _paired(first: _Side, second: _Side) -> Gap:
