@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -93,17 +94,39 @@ def test_flops_are_multiply_adds(layer: nn.Module, shape: tuple[int, ...] | None
     assert costs(net, shape)["params"] == sum(p.numel() for p in layer.parameters())
 
 
-@pytest.mark.parametrize("name", ["random", "cells", "transformer"])
+class Activated(nn.Module):
+    """Convolutions between activations, which may overwrite their input, and between sums and products."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        kinds = (nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.ELU, nn.LeakyReLU, nn.SiLU, nn.GELU)
+        acts = [kind(**({"inplace": in_place} if kind is not nn.GELU else {})) for kind in kinds]
+        self.layers = nn.ModuleList(nn.Sequential(nn.Conv2d(n, n + 1, 3, padding=1), a) for n, a in enumerate(acts, 4))
+        self.join = Join.of("last", {"pool": nn.AvgPool2d(2), "one": nn.Conv2d(11, 11, 2, stride=2)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            y = layer(x)
+            y = y + y * y.mean((2, 3), keepdim=True) if y.shape[1] % 2 else y.clamp(-1, 1) * 2.0
+            x = y.clamp_(min=0) + x[:, :1].expand_as(y)
+        out: Tensor = self.join(x)
+        return out
+
+
+@pytest.mark.parametrize("name", ["random", "cells", "transformer", "activated", "activated in place"])
 def test_results_known_beforehand_are_those_of_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     net, shape = {
         "random": lambda: (random_net(1), SHAPE),
         "cells": lambda: (darts(2, 3), (3, 8, 8)),
+        "activated": lambda: (Activated(False), SHAPE),
+        "activated in place": lambda: (Activated(True), SHAPE),
         "transformer": lambda: (vit((8, 12), (2, 3), (1.0, 2.0), (1, 2), 4, 2, shape=(3, 8, 8)), (3, 8, 8)),
     }[name]()
     found: list[list[Layer]] = []
     for arch in (Arch.sample(choices(net), np.random.default_rng(seed)) for seed in (0, 0, 1, 1)):
         if len(found) % 2:
             monkeypatch.setattr(recorder, "_SHORTCUTS", {})
+        monkeypatch.setattr(sys.modules[trace.__module__], "with_numbers", None)  # a wrong shape is not tried again
         set_gates(net, arch.gates())
         found.append(trace(net, shape))
         monkeypatch.undo()

@@ -25,9 +25,10 @@ from sparsenas.costs import COSTS, CostTable, Layer, Limits, parse_budgets
 from sparsenas.costs.factors import FactorCosts
 from sparsenas.costs.layer_tables import layer_tables
 from sparsenas.costs.space import TracedSpace
-from sparsenas.costs.trace import on_meta, trace_origins
+from sparsenas.costs.trace import trace_origins
 from sparsenas.errors import UserError
 from sparsenas.nn.blocks import Sum
+from sparsenas.nn.clone import on_meta
 from sparsenas.testing import check_space
 
 IMAGE = (3, 8, 8)

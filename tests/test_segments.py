@@ -13,8 +13,9 @@ from sparsenas.core.gate import choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs import COSTS, CostTable, total, trace
 from sparsenas.costs.segments import SegmentCosts
-from sparsenas.costs.trace import on_meta, trace_through
+from sparsenas.costs.trace import trace_through
 from sparsenas.errors import UserError
+from sparsenas.nn.clone import on_meta
 
 SHAPE = (2, 6, 6)
 

@@ -19,9 +19,9 @@ from sparsenas.costs import CostTable, Limits, parse_budgets, segments, select, 
 from sparsenas.costs.layer import flops, params
 from sparsenas.costs.layer_tables import layer_tables
 from sparsenas.costs.segments import SegmentCosts
-from sparsenas.costs.trace import on_meta
 from sparsenas.errors import UserError
 from sparsenas.exporting import export_network
+from sparsenas.nn.clone import on_meta
 from sparsenas.objectives import Regression
 from sparsenas.rundir.folder import Run
 from sparsenas.spaces.published import read_arch

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from sparsenas.core.arch import Arch
 from sparsenas.core.join import Join
 from sparsenas.costs import COSTS, CostTable, Limits, parse_budgets, recorder, total, trace
-from sparsenas.costs.trace import on_meta
 from sparsenas.errors import UserError
+from sparsenas.nn.clone import on_meta
 
 
 class Call(nn.Module):

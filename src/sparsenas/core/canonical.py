@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -14,6 +13,7 @@ from sparsenas.core.choice import Choice, Picks
 from sparsenas.core.derive import active_choices
 from sparsenas.core.gate import Gated, gated_modules, set_gates_of
 from sparsenas.nn.blocks import Concat, Sum
+from sparsenas.nn.clone import on_meta
 
 
 @runtime_checkable
@@ -74,7 +74,7 @@ def _canonicalized(net: nn.Module, gated: Sequence[Gated], arch: Arch) -> Arch:
 
 def _skeleton(net: nn.Module) -> nn.Module:
     """A copy of ``net``: choices and wiring, without weights."""
-    small = copy.deepcopy(net).to("meta")
+    small = on_meta(net)
     for module in list(small.modules()):
         for name, child in module.named_children():
             has_choice = any(isinstance(part, Gated) for part in child.modules())

@@ -17,8 +17,9 @@ from sparsenas.costs.layer import Layer, Shape
 from sparsenas.costs.layer_tables import layer_tables
 from sparsenas.costs.segments import SegmentCosts
 from sparsenas.costs.space import TracedSpace
-from sparsenas.costs.trace import is_shape, on_meta, trace, trace_through
+from sparsenas.costs.trace import is_shape, trace, trace_through
 from sparsenas.errors import UserError
+from sparsenas.nn.clone import on_meta
 from sparsenas.nn.tree import Tree
 
 MOST_COMBINATIONS = 20_000

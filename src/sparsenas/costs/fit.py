@@ -14,8 +14,9 @@ from sparsenas.core.gate import Gate, Gated, choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs.layer import Shape
 from sparsenas.costs.misfit import misfit
-from sparsenas.costs.trace import batch_of_one, check_traceable, on_meta, trace_through
+from sparsenas.costs.trace import batch_of_one, check_traceable, trace_through
 from sparsenas.errors import UserError
+from sparsenas.nn.clone import on_meta
 from sparsenas.nn.tree import Tree
 
 FEW = 2

@@ -146,9 +146,11 @@ def _normed(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
     return x.new_empty(x.shape), x.new_empty(0), x.new_empty(0)
 
 
-def _added(args: Sequence[Any]) -> Tensor:
-    """The result of an addition."""
+def _combined(args: Sequence[Any]) -> Tensor:
+    """The result of an addition or of a product, number by number."""
     x, y = (part if isinstance(part, Tensor) else torch.tensor(part) for part in args[:2])
+    if x.shape == y.shape and x.dtype == y.dtype and x.is_contiguous():
+        return x.new_empty(x.shape)  # most of them; to broadcast shapes takes ten times as long
     return torch.empty(torch.broadcast_shapes(x.shape, y.shape), dtype=torch.result_type(x, y), device="meta")
 
 
@@ -174,17 +176,27 @@ def _alike(args: Sequence[Any]) -> Tensor | None:
     return _like(args[0]) if args[0].is_floating_point() else None
 
 
+def _in_place(args: Sequence[Any]) -> Tensor | None:
+    """The result of such an operation that overwrites its input."""
+    return args[0] if args[0].is_floating_point() else None
+
+
 _SHORTCUTS: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.convolution.default: _convolved,
     aten.native_batch_norm.default: _normed,
     aten.native_layer_norm.default: _layer_normed,
     aten.relu.default: lambda args: _like(args[0]),
     aten.relu_.default: lambda args: args[0],
-    aten.gelu.default: _alike,
+    **dict.fromkeys((aten.gelu.default, aten.silu.default, aten.elu.default, aten.leaky_relu.default), _alike),
+    **dict.fromkeys((aten.hardtanh.default, aten.hardswish.default, aten.hardsigmoid.default), _alike),
+    **dict.fromkeys((aten.hardtanh_.default, aten.hardswish_.default, aten.hardsigmoid_.default), _in_place),
+    aten.clamp.default: _alike,
+    aten.clamp_.default: _in_place,
     aten.mul.Scalar: _alike,
     aten._safe_softmax.default: _alike,
     aten.addmm.default: _multiplied,
-    aten.add.Tensor: _added,
+    aten.add.Tensor: _combined,
+    aten.mul.Tensor: _combined,
 }
 """The results of some operations; ``None`` where torch has to say. On the meta device torch takes up to milliseconds
 for each of them, which would be most of the time of a trace."""

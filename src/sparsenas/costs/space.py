@@ -16,8 +16,9 @@ from sparsenas.costs.encoding import Encoding
 from sparsenas.costs.layer import Cost, Layer, Shape, sees_trace, totals
 from sparsenas.costs.misfit import misfit
 from sparsenas.costs.model import CostModel
-from sparsenas.costs.trace import batch_of_one, check_traceable, on_meta, trace_through
+from sparsenas.costs.trace import batch_of_one, check_traceable, trace_through
 from sparsenas.errors import UserError
+from sparsenas.nn.clone import on_meta
 from sparsenas.nn.tree import Tree
 
 Matrix = NDArray[np.float64]

@@ -112,16 +112,6 @@ def _find_origins(
             _find_origins(child, Origin(here.module, f"{here.path}.{name}"), stands_for, origins)
 
 
-def on_meta(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` that has shapes but no numbers; parameters used in several places stay one."""
-    shells: dict[int, Any] = {}
-    for tensor in (*net.parameters(), *net.buffers()):
-        shell = torch.empty_like(tensor, device="meta", requires_grad=False)
-        is_parameter = isinstance(tensor, nn.Parameter)
-        shells[id(tensor)] = nn.Parameter(shell, tensor.requires_grad) if is_parameter else shell
-    return copy_with(net, shells)
-
-
 def _gates(net: nn.Module) -> Gates:
     return {module.choice.name: module.gate for module in net.modules() if isinstance(module, Gated)}
 

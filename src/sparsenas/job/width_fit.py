@@ -6,10 +6,11 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sparsenas.core.arch import Arch
 from sparsenas.core.gate import set_gates
@@ -22,11 +23,14 @@ from sparsenas.job.build import build_space
 from sparsenas.job.limits import limits_at
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.task import Task
+from sparsenas.nn.function_overrides import FunctionOverrides
 
 WIDTH = "width"
 """The flag of a space that is a number of channels; all other channel numbers are proportional to it."""
 NARROW, WIDE = 64, 1 << 14
 """The narrowest network of a space must be narrower than ``NARROW``; none is made wider than ``WIDE``."""
+UNFILLED = dict.fromkeys((Tensor.uniform_, Tensor.normal_), lambda x, *args, **flags: x)
+"""No initial weights are drawn on the meta device, where that takes most of the time of building a network."""
 
 
 def check_target(target: Mapping[str, Any]) -> None:
@@ -51,15 +55,15 @@ def fitted(task: Task, arch: Arch, scale_to: Sequence[str]) -> Task:
     budgets, least = _budgets(task, scale_to), _narrowest(task)
     uppers = [replace(budget, at_least=0.0) for budget in budgets]
     counted = _bounded(task, budgets)
-    narrow = _costs(task, arch, least, counted)
+    costs_at = cache(lambda width: _costs(task, arch, width, counted))
     for budget in uppers:
-        _refuse_above(budget, least, narrow)
-    width = widest(lambda width: _keeps(uppers, _costs(task, arch, width, counted)), least)
+        _refuse_above(budget, least, costs_at(least))
+    width = widest(lambda width: _keeps(uppers, costs_at(width)), least)
     if width is None:
         raise UserError(
             f"--scale-to: expected limits that grow with the width, a width of {WIDE} keeps {_names(budgets)}"
         )
-    costs = _costs(task, arch, width, counted)
+    costs = costs_at(width)
     for budget in budgets:
         if not budget.allows(costs[budget.cost]):
             raise UserError(
@@ -117,7 +121,7 @@ def _at(task: Task, width: int) -> Plugin:
 
 def _network(task: Task, width: int) -> nn.Module:
     """The space at another width, on the meta device, for it may be very large."""
-    with torch.device("meta"):
+    with torch.device("meta"), FunctionOverrides(UNFILLED):
         return build_space(_at(task, width), task.data, task.objective.outputs)
 
 

@@ -22,6 +22,16 @@ def deep_copy(module: nn.Module) -> nn.Module:
     return copy_with(module, {id(t): t.detach() for t in kept if isinstance(t, Tensor) and not t.is_leaf})
 
 
+def on_meta(net: nn.Module) -> nn.Module:
+    """A copy of ``net`` that has shapes but no numbers; parameters used in several places stay one."""
+    shells: dict[int, Any] = {}
+    for tensor in (*net.parameters(), *net.buffers()):
+        shell = torch.empty_like(tensor, device="meta", requires_grad=False)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        shells[id(tensor)] = nn.Parameter(shell, tensor.requires_grad) if is_parameter else shell
+    return copy_with(net, shells)
+
+
 def copy_with(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     """As ``copy.deepcopy`` with this memo, but several times as fast: dictionaries of modules are mostly empty."""
     if id(module) not in memo:

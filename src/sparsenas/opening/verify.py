@@ -13,8 +13,8 @@ from torch import nn
 
 from sparsenas.core.choice import Picks
 from sparsenas.core.gate import Gate, choices, set_gates
-from sparsenas.costs.trace import on_meta
 from sparsenas.errors import first_line
+from sparsenas.nn.clone import on_meta
 from sparsenas.nn.tree import Tree, call, map_tensors, tensors
 from sparsenas.opening.opened import OpenedNetwork
 
