@@ -9,18 +9,18 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
+Program = Callable[[Sequence[str]], int]
+"""Takes the words of a command line, returns the exit code."""
 PATIENCE = 300
 """Seconds that no process of the tests needs."""
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    ["sparsenas.commands.run", "lightning_fabric", "sklearn.datasets", "kornia.augmentation", "onnxscript"]
-)
+FORKS.set_forkserver_preload(["tests.preloaded"])
 
 
 class Running(ABC):
@@ -68,11 +68,12 @@ class Launched(Running):
 
 
 class Forked(Running):
-    """``sparsenas`` in a process that is ready at once, for PyTorch is imported already."""
+    """``sparsenas`` in a process that is ready at once, for PyTorch is imported already; or what starts it."""
 
-    def __init__(self, words: Sequence[str], output: Path) -> None:
+    def __init__(self, words: Sequence[str], output: Path, program: Program | None = None) -> None:
         output.touch()
-        self.process: ForkServerProcess = FORKS.Process(target=_main, args=(list(words), str(output)))
+        arguments = program or sparsenas, list(words), str(output)
+        self.process: ForkServerProcess = FORKS.Process(target=_main, args=arguments)
         self.process.start()
         assert self.process.pid is not None
         super().__init__(self.process.pid, output)
@@ -90,15 +91,41 @@ class Forked(Running):
             return False
 
 
-def _main(words: list[str], output: str) -> None:
+def _main(program: Program, words: list[str], output: str) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
     file = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    sys.exit(program(words))
+
+
+def sparsenas(words: Sequence[str]) -> int:
+    """The command line."""
     import torch
 
     from sparsenas.__main__ import main
 
     torch.set_num_threads(1)
-    sys.exit(main(words))
+    return main(words)
+
+
+def torchrun(words: Sequence[str]) -> int:
+    """What torchrun does for two processes, which are forked; one that is killed is restarted with the other one."""
+    from torch.distributed.launcher.api import elastic_launch
+    from torch.distributed.run import config_from_args, parse_args
+
+    flags = (
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=127.0.0.1:0",
+        "--rdzv-id=tests",
+        "--local-addr=127.0.0.1",
+        "--nproc-per-node=2",
+        "--max-restarts=2",
+        "-m",
+        "sparsenas",
+    )
+    config = config_from_args(parse_args(flags))[0]
+    config.start_method = "fork"
+    ended = elastic_launch(config, sparsenas)(words)
+    return max(ended.values())
