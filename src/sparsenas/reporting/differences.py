@@ -9,23 +9,18 @@ from typing import NamedTuple
 
 from sparsenas.reporting.comparing import data_of
 from sparsenas.reporting.findings import MARKS, Finding
-from sparsenas.reporting.loading import LoadedRun
 from sparsenas.reporting.score import ShownScore
 from sparsenas.reporting.seeds import SeedGroup
 from sparsenas.reporting.side_by_side import found_scores, interval_told
-from sparsenas.searching.chance import Gap, gap, paired_gap
-
-COST_DIFFERENCE = 0.05
-"""Share of the multiply-adds by which networks may differ without a word about it."""
+from sparsenas.searching.chance import gap, paired_gap
 
 
 class _Side(NamedTuple):
-    """A group of several seeds, with how good its found networks are by seed; higher is better."""
+    """A group of several seeds: how good its networks are by seed, higher is better, and their mean multiply-adds."""
 
     label: str
     gains: dict[str, float]
     flops: float
-    """Of its found networks, on average."""
 
     @property
     def mean(self) -> float:
@@ -42,8 +37,8 @@ def differences(groups: Sequence[SeedGroup], labels: Sequence[str]) -> list[Find
         runs = [one.run for one in group.runs]
         if group.several and len(scores := found_scores(runs)) == len(runs):
             gains = [runs[0].score.gain(value, 0.0) for value in scores]
-            side = _Side(label, dict(zip(group.seeds, gains, strict=True)), _flops(runs))
-            tasks.setdefault(_task(group), []).append(side)
+            flops = statistics.fmean(run.best.costs["flops"] for run in runs if run.best)
+            tasks.setdefault(_task(group), []).append(_Side(label, dict(zip(group.seeds, gains, strict=True)), flops))
         elif len(runs) == 1:
             single.append(label)
     score = groups[0].runs[0].run.score
@@ -61,36 +56,19 @@ def _task(group: SeedGroup) -> str:
     return json.dumps(facts, sort_keys=True, default=str)
 
 
-def _flops(runs: Sequence[LoadedRun]) -> float:
-    return statistics.fmean(run.best.costs.get("flops", 0.0) if run.best else 0.0 for run in runs)
-
-
 def _against_the_best(score: ShownScore, sides: Sequence[_Side]) -> list[Finding]:
     first, *others = sorted(sides, key=lambda side: side.mean, reverse=True)
     return [_difference(score, first, other) for other in others]
 
 
 def _difference(score: ShownScore, first: _Side, second: _Side) -> Finding:
-    same = first.gains.keys() == second.gains.keys()
-    found = _paired(first, second) if same else gap([*first.gains.values()], [*second.gains.values()])
+    one, other = first.gains, second.gains
+    same, more = one.keys() == other.keys(), first.flops / second.flops - 1
+    found = paired_gap([*one.values()], [other[s] for s in one]) if same else gap([*one.values()], [*other.values()])
     if found.mean == 0:
         return Finding("open", f"{first.label} and {second.label} found equally good networks on average.")
-    seeds = f"the same {len(first.gains)} seeds" if same else f"{len(first.gains)} and {len(second.gains)} seeds"
+    seeds = f"the same {len(one)} seeds" if same else f"{len(one)} and {len(other)} seeds"
     chance = ", which may be chance" if found.better is None else ""
+    cost = f" They have {abs(more):.0%} {'more' if more > 0 else 'fewer'} multiply-adds." if abs(more) > 0.05 else ""
     told = f"{first.label} found better networks than {second.label}, by {score.difference(found.mean)} on average"
-    return Finding(
-        MARKS[found.better], f"{told} over {seeds} ({interval_told(score, found)}){chance}.{_cost_told(first, second)}"
-    )
-
-
-def _cost_told(first: _Side, second: _Side) -> str:
-    """By how much the networks of the first side cost more or less, where that is much."""
-    if min(first.flops, second.flops) <= 0:
-        return ""
-    more = first.flops / second.flops - 1
-    told = f" They have {abs(more):.0%} {'more' if more > 0 else 'fewer'} multiply-adds."
-    return told if abs(more) > COST_DIFFERENCE else ""
-
-
-def _paired(first: _Side, second: _Side) -> Gap:
-    return paired_gap([*first.gains.values()], [second.gains[seed] for seed in first.gains])
+    return Finding(MARKS[found.better], f"{told} over {seeds} ({interval_told(score, found)}){chance}.{cost}")
