@@ -58,6 +58,8 @@ def _copied_by_state(kind: type[nn.Module]) -> bool:
 
 def _copy_value(value: Any, memo: dict[int, Any]) -> Any:
     kind = type(value)
+    if (kind is dict or kind is OrderedDict) and not value and id(value) not in memo:  # most of what modules hold
+        return memo.setdefault(id(value), kind())
     if kind in ATOMS or (kind is tuple and ATOMS.issuperset(map(type, value))):
         return value
     if id(value) in memo:
