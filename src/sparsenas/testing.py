@@ -31,6 +31,7 @@ from sparsenas.data import Examples, Split, as_data
 from sparsenas.errors import UserError
 from sparsenas.methods import Method
 from sparsenas.methods.contract import check_contract, check_final, check_gates, search_of
+from sparsenas.nn.clone import deep_copy
 from sparsenas.nn.tree import Tree, call_on_copy, concatenated, map_tensors, tensors
 from sparsenas.objectives import Objective
 from sparsenas.searching.eval_batches import EvalBatches
@@ -102,10 +103,10 @@ def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:
 
 def _check_training(net: nn.Module, arch: Arch, x: Tree, tolerance: float) -> None:
     """In train mode, unless two runs of the supernet differ, as with dropout; networks that keep state are copied."""
-    first, second = (_outputs(copy.deepcopy(net).train(), arch, x) for _ in range(2))
+    first, second = (_outputs(deep_copy(net).train(), arch, x) for _ in range(2))
     if all(torch.equal(a, b) for a, b in zip(tensors(first), tensors(second), strict=True)):
         with torch.no_grad():
-            found = call_on_copy(derive(copy.deepcopy(net).train(), arch.gates()).train(), x)
+            found = call_on_copy(derive(deep_copy(net).train(), arch.gates()).train(), x)
         _check_same(arch, first, found, tolerance, " in train mode")
 
 
