@@ -22,7 +22,7 @@ settings.register_profile(
 settings.register_profile("long", parent=settings.get_profile("default"), max_examples=1000, derandomize=False)
 settings.load_profile("default")
 
-LONGEST = ("test_resume.py", "test_processes.py")
+LONGEST = ("test_resume.py", "test_processes.py", "test_examples.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,7 +34,7 @@ def pytest_collection_finish() -> None:
     """Modules stay; to search all of them for garbage, again and again, took an eighth of the time of the tests."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(200_000, 20, 50)
 
 
 @pytest.fixture(scope="session", autouse=True)
