@@ -164,6 +164,9 @@ def test_a_difference_in_cost_is_told_with_that_in_accuracy(runs: list[Path], tm
         runs.append(other)
     (finding,) = against(runs)
     assert finding.text.endswith("). They have 20% fewer multiply-adds.")
+    best["costs"]["flops"] = 0.0
+    (other / "best.json").write_text(json.dumps(best))
+    assert against(runs)[0].text.endswith(")."), "where one is not known no mean is"
 
 
 def test_what_is_not_known_does_not_count(runs: list[Path]) -> None:

@@ -37,7 +37,7 @@ def differences(groups: Sequence[SeedGroup], labels: Sequence[str]) -> list[Find
         runs = [one.run for one in group.runs]
         if group.several and len(scores := found_scores(runs)) == len(runs):
             gains = [runs[0].score.gain(value, 0.0) for value in scores]
-            flops = statistics.fmean(run.best.costs["flops"] for run in runs if run.best)
+            flops = statistics.fmean((run.best and run.best.costs.get("flops")) or float("nan") for run in runs)
             tasks.setdefault(_task(group), []).append(_Side(label, dict(zip(group.seeds, gains, strict=True)), flops))
         elif len(runs) == 1:
             single.append(label)
