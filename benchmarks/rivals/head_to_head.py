@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from originals import NETS
-from searches import SEEDED, UNSEEDED
+from searches import BUDGETS, SEEDED, UNSEEDED
 from task import images, say
 from training import Settings, accuracy, train_all
 
@@ -45,7 +45,7 @@ def checkpoints(args: argparse.Namespace) -> None:
     """Trains both networks; the validation images are left out."""
     args.out.mkdir(parents=True, exist_ok=True)
     data = images(args.images, args.device, args.most)
-    names = [name for name in NETS if not (args.out / f"{name}.pt").exists()]
+    names = [name for name in args.nets if not (args.out / f"{name}.pt").exists()]
     nets = []
     for name in names:
         torch.manual_seed(0)
@@ -64,7 +64,8 @@ def checkpoints(args: argparse.Namespace) -> None:
 
 def searches(args: argparse.Namespace) -> None:
     """Runs every tool in a process of its own, several at once."""
-    jobs = [(tool, net, seed) for tool in args.tools for seed in (SEEDS if tool in SEEDED else (0,)) for net in NETS]
+    seeds = {tool: SEEDS if tool in SEEDED else (0,) for tool in args.tools}
+    jobs = [(tool, net, seed) for net in args.nets for tool in args.tools for seed in seeds[tool]]
     known = {(line["tool"], line["net"], line["seed"]) for line in _lines(args.out / "finished.jsonl")}
     script = str(Path(__file__).with_name("searches.py"))
     flags = ["--images", str(args.images), "--out", str(args.out), "--batch", str(args.batch)]
@@ -92,8 +93,9 @@ def trainings(args: argparse.Namespace) -> None:
     """Trains all found networks, those of the same number of epochs together."""
     data = images(args.images, args.device, args.most)
     known = {(line["file"], line["training_seed"]) for line in _lines(args.out / "trainings.jsonl")}
-    jobs = [(line, seed) for line in _lines(args.out / "searches.jsonl") for seed in _seeds(line)]
-    jobs = [(line, seed) for line, seed in jobs if (line["file"], seed) not in known]
+    lines = [line for line in _lines(args.out / "searches.jsonl") if line["net"] in args.nets]
+    lines = [line for line in lines if line["budget"] in args.budgets]
+    jobs = [(line, seed) for line in lines for seed in _seeds(line) if (line["file"], seed) not in known]
     jobs.sort(key=_order)
     for group in _groups(jobs, args.together):
         if time.time() > args.stop:
@@ -169,6 +171,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="for a trial")
     parser.add_argument("--most", type=int, help="images of each part, for a trial")
     parser.add_argument("--tools", nargs="+", choices=SEEDED + UNSEEDED, default=UNSEEDED + SEEDED)
+    parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
+    parser.add_argument("--budgets", nargs="+", type=float, choices=BUDGETS, default=BUDGETS, help="of trainings")
     parser.add_argument("--workers", type=int, default=2, help="processes that search at the same time")
     parser.add_argument("--together", type=int, default=16, help="networks that are trained at the same time on a GPU")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing new after this time")

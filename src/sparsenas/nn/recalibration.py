@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from sparsenas.errors import UserError
+from sparsenas.nn.hooks import Forward, replace_forward
 from sparsenas.nn.tree import Tree, call
 
 
@@ -30,23 +31,16 @@ def use_batch_statistics(module: nn.Module) -> None:
 
 
 def before_calls(module: nn.Module, action: Callable[[Tensor], object]) -> Callable[[], None]:
-    """Lets a module call ``action`` with its input before each run; returns the function that ends it.
+    """Lets a module call ``action`` with its input before each run; returns the function that ends it."""
 
-    ``forward`` is replaced, so that runs count that pass by the module's ``__call__``, where hooks are.
-    """
-    before, forward = vars(module).get("forward"), module.forward
+    def watched(forward: Forward) -> Forward:
+        def run(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+            action(input)
+            return forward(input, *args, **kwargs)
 
-    def watched(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        action(input)
-        return forward(input, *args, **kwargs)
+        return run
 
-    def restore() -> None:
-        del module.forward
-        if before is not None:
-            module.forward = before
-
-    module.forward = watched
-    return restore
+    return replace_forward(module, watched)
 
 
 def check_batch(x: Tensor) -> None:

@@ -63,6 +63,7 @@ class OpenedNetwork(Derivable):
         """How the network is built without sparsenas."""
         self._needs = _needs(decisions, cuts)
         self._held = _held(net, {cut.name for cut in cuts})
+        self._changed = {d.choice.name: self._modules_of(i, d) for i, d in enumerate(decisions)}
         self._indices: dict[tuple[int, tuple[State, ...]], Tensor | None] = {}
         self._sized: dict[tuple[int, tuple[State, ...]], int | tuple[int, ...]] = {}
 
@@ -108,6 +109,10 @@ class OpenedNetwork(Derivable):
         """The paths of the blocks that do not run now."""
         return [block.path for block in self._skipped()]
 
+    def changed_by(self, choice: str) -> frozenset[str]:
+        """The paths of the modules that differ where this decision does."""
+        return self._changed[choice]
+
     def largest(self) -> dict[str, Picks]:
         """The picks of the network itself."""
         return {decision.choice.name: decision.largest for decision in self._decisions()}
@@ -122,6 +127,12 @@ class OpenedNetwork(Derivable):
         for decision, needs in zip(self._decisions(), self._needs, strict=True):
             if not needs or not all(any(path.startswith(s) for s in skipped) for path in needs):
                 yield decision.choice.name, decision.gate.picks
+
+    def _modules_of(self, index: int, decision: Decider) -> frozenset[str]:
+        cut = {cut.name for cut in self.cuts if index in cut.positions.decisions()}
+        sized = {size.path for size in self.sizes for positions in size.of if index in positions.decisions()}
+        block = {decision.path} if isinstance(decision, Block) else set()
+        return frozenset({path for path, _, name in self._held if name in cut} | sized | block)
 
     def _decisions(self) -> list[Decider]:
         return list(self.decisions)  # type: ignore[arg-type]
