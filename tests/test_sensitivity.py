@@ -119,6 +119,14 @@ def test_more_rounds_measure_around_the_best() -> None:
     assert search.generation == 5
 
 
+def test_later_rounds_measure_only_options_of_good_architectures() -> None:
+    limits, search, told = searched(0.5, 3, SensitivityFlags(rounds=1, proposals=4))
+    again = searched(0.5, 3, SensitivityFlags(rounds=2, proposals=4))[2]
+    options = sum(len(choice.options) - 1 for choice in limits.choices.values())
+    assert len(told) < len(again) < len(told) + options
+    assert again.items() >= told.items()
+
+
 def test_choices_that_keep_several_options_are_refused() -> None:
     space = sparsenas.open(ResNet(8), torch.randn(1, 1, 8, 8), groups=True, depth=False, kernels=False)
     limits = Limits(CostTable(space, (1, 8, 8), checks=2))

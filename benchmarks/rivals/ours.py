@@ -58,9 +58,10 @@ class Searches:
         self.device = {"accelerator": "cuda" if images.train[0].is_cuda else "cpu", "threads": 1}
         self.flags: dict[str, Any] = {"seed": seed, "score": SCORE, **self.device}
 
-    def sensitivity(self, share: float) -> tuple[nn.Module, dict[str, Any]]:
-        """Trains nothing."""
-        return self._searched("sensitivity", share, _recipe(self.settings, 0), _opened(self.net, shares=SHARES))
+    def sensitivity(self, share: float, depth: bool = True) -> tuple[nn.Module, dict[str, Any]]:
+        """Trains nothing; ``depth`` tells whether blocks may be left out."""
+        space = _opened(self.net, shares=SHARES, depth=depth)
+        return self._searched("sensitivity", share, _recipe(self.settings, 0), space)
 
     def dso(self, share: float) -> tuple[nn.Module, dict[str, Any]]:
         """Trains scales on all channels and prunes them."""

@@ -25,7 +25,7 @@ RANDOM = 4
 Result = tuple[float, str, nn.Module, dict[str, Any]]
 """Budget, name of the network, network, what it took."""
 SEEDED = ("autonas", "spos", "dso")
-UNSEEDED = ("hand", "fastnas", "sensitivity", "pruned", "random")
+UNSEEDED = ("hand", "fastnas", "sensitivity", "channels", "pruned", "random")
 
 
 def found(
@@ -61,6 +61,8 @@ def found(
         if tool == "spos":
             for share, (small, told) in zip(BUDGETS, ours.spos(list(BUDGETS)), strict=True):
                 yield share, "sparsenas spos", small, told
+        for share in BUDGETS if tool == "channels" else ():
+            yield share, "sparsenas sensitivity, channels", *ours.sensitivity(share, depth=False)
         for share in BUDGETS if tool in ("sensitivity", "dso") else ():
             yield share, f"sparsenas {tool}", *getattr(ours, tool)(share)
         for share in BUDGETS if tool == "random" else ():

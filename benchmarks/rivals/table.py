@@ -1,4 +1,4 @@
-"""The table of ``head_to_head.py``: means and deviations of test accuracies, in Markdown.
+"""The table of ``head_to_head.py``: means and deviations of test accuracies, in Markdown, and gaps with their p.
 
 python table.py FOLDER
 """
@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from scipy import stats
 
 Line = dict[str, Any]
 
@@ -28,12 +30,17 @@ def spread(numbers: Iterable[float]) -> str:
     return f"{statistics.mean(found):.2f}{deviation} ({len(found)})"
 
 
-def rows(found: list[Line]) -> Iterable[str]:
-    """Of one network and budget, the best first."""
+def by_tool(found: list[Line]) -> dict[str, list[Line]]:
+    """The lines of each tool, the best first."""
     of: dict[str, list[Line]] = defaultdict(list)
     for line in found:
         of["random" if line["name"].startswith("random") else line["name"]].append(line)
-    for name, some in sorted(of.items(), key=lambda item: -statistics.mean(line["test"] for line in item[1])):
+    return dict(sorted(of.items(), key=lambda item: -statistics.mean(line["test"] for line in item[1])))
+
+
+def rows(of: dict[str, list[Line]]) -> Iterable[str]:
+    """One for each tool."""
+    for name, some in of.items():
         used = ", ".join(sorted({f"{100 * line['used']:.1f}" for line in some}))
         seconds = statistics.mean(line.get("search_s", 0.0) for line in some)
         training = statistics.mean(line.get("train_s", 0.0) for line in some)
@@ -41,6 +48,15 @@ def rows(found: list[Line]) -> Iterable[str]:
         params = statistics.mean(line["params"] for line in some)
         before = spread(line["inherited_val"] for line in some)
         yield f"| {name} | {spread(line['test'] for line in some)} | {before} | {used} | {params:,.0f} | {took} |"
+
+
+def gaps(of: dict[str, list[Line]]) -> Iterable[str]:
+    """How far this library's tools are ahead of the others, by Welch's t-test."""
+    for ours in (name for name in of if name.startswith("sparsenas")):
+        for other in (name for name in of if not name.startswith("sparsenas")):
+            a, b = ([line["test"] for line in of[name]] for name in (ours, other))
+            p = stats.ttest_ind(a, b, equal_var=False).pvalue if min(len(a), len(b)) > 1 else float("nan")
+            yield f"| {ours} | {other} | {statistics.mean(a) - statistics.mean(b):+.2f} | {p:.2g} |"
 
 
 def main(folder: Path) -> None:
@@ -52,10 +68,13 @@ def main(folder: Path) -> None:
     found = lines(folder / "trainings.jsonl")
     for net, budget in sorted({(line["net"], line["budget"]) for line in found}):
         print(f"\n**{net}, {100 * budget:.0f} % of the multiply-adds**\n")
+        of = by_tool([line for line in found if (line["net"], line["budget"]) == (net, budget)])
         print("| tool | test accuracy, % | validation accuracy before | share used, % | parameters | search, s |")
         print("|---|---|---|---|---|---|")
-        for row in rows([line for line in found if (line["net"], line["budget"]) == (net, budget)]):
-            print(row)
+        print("\n".join(rows(of)))
+        print("\n| ours | other | gap, points | p |")
+        print("|---|---|---|---|")
+        print("\n".join(gaps(of)))
 
 
 if __name__ == "__main__":

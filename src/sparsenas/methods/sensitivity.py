@@ -23,6 +23,8 @@ from sparsenas.searching.evolution import Parents, Score, Search, SearchProblem
 Vector = NDArray[np.float64]
 MOST_PAIRS = 30_000
 """So many changes of two decisions at once are compared by the model."""
+LIKELY = 200
+"""Best architectures by the sum of the losses, whose options are worth measuring again."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class SensitivityFlags:
     """Flags of the method ``sensitivity``."""
 
     rounds: int = 2
-    """Sensitivities are measured around the complete network, and again around the best architecture; how often"""
+    """How often sensitivities are measured: around the complete network, then around the best architecture, there only
+    of the options that the best sums of losses have"""
     proposals: int = 24
     """Best architectures by the sum of the losses that are scored after each round"""
 
@@ -42,7 +45,8 @@ class Sensitivity(Method):
     """Searches a trained network without training it as a supernet. Trains the complete network, if anything.
 
     Every option of every decision is scored alone. The losses are added up, and the architectures of least sum within
-    all budgets are scored; the best of these is the result. Further rounds measure around the best one.
+    all budgets are scored; the best of these is the result. Further rounds measure around the best one, where options
+    of good architectures matter otherwise than in the complete network.
     """
 
     def __init__(
@@ -89,6 +93,8 @@ class SensitivitySearch(Search):
         """The architecture around which sensitivities are measured."""
         self.measured: dict[Arch, Score] = {}
         """All scores, also of architectures over the budget."""
+        self.losses: dict[str, Vector] = {}
+        """By decision, how much worse each option alone is than the one in the middle, as measured last."""
 
     @property
     def planned(self) -> int:
@@ -127,42 +133,46 @@ class SensitivitySearch(Search):
         self.scores.update({arch: score for arch, score, ok in zip(archs, scores, legal, strict=True) if ok})
 
     def _changes(self) -> list[Arch]:
-        """The architecture in the middle, and all with one other option."""
-        others = [
-            self.around.replace({name: (option,)})
-            for name, choice in self.problem.choices.items()
-            for option in range(len(choice.options))
-        ]
+        """The architecture in the middle, and those with one other option that is worth measuring."""
+        options: dict[str, Sequence[int]] = {n: range(len(c.options)) for n, c in self.problem.choices.items()}
+        if self.losses:
+            good = self._best_near(self.around, LIKELY)
+            options = {name: sorted({arch[name][0] for arch in good}) for name in options}
+        others = [self._with(name, option) for name, some in options.items() for option in some]
         return list(dict.fromkeys([self.around, *others]))
 
-    def losses(self) -> dict[str, Vector]:
-        """How much worse each option of each decision alone is than the one in the middle."""
-        known = [self.measured[arch] for arch in map(self.problem.canonical, self._changes())]
-        column = max((1, 0), key=lambda i: len({score[i] for score in known}))  # the finer one: the loss
-        middle = self.measured[self.problem.canonical(self.around)][column]
-        return {
-            name: np.array([middle - self._score(name, option)[column] for option in range(len(choice.options))])
-            for name, choice in self.problem.choices.items()
-        }
+    def _with(self, name: str, option: int) -> Arch:
+        return self.around.replace({name: (option,)})
 
-    def _score(self, name: str, option: int) -> Score:
-        return self.measured[self.problem.canonical(self.around.replace({name: (option,)}))]
+    def _learn(self) -> None:
+        """Brings the losses up to date with what was measured around the architecture in the middle."""
+        column = max((1, 0), key=lambda i: len({s[i] for s in self.measured.values()}))  # the finer one: the loss
+        middle = self.measured[self.problem.canonical(self.around)][column]
+        for name, choice in self.problem.choices.items():
+            before = self.losses.get(name, np.zeros(len(choice.options)))
+            self.losses[name] = before - before[self.around[name][0]]
+            for option in range(len(choice.options)):
+                score = self.measured.get(self.problem.canonical(self._with(name, option)))
+                if score is not None:
+                    self.losses[name][option] = middle - score[column]
 
     def _proposals(self) -> list[Arch]:
         """The best architecture by the sum of the losses, and the best of its neighbours, all within the budget."""
-        losses = self.losses()
-        vector, table = np.concatenate(list(losses.values())), self.limits.table
-        best = best_by_sum(self.limits, losses)
-        row = table.encoding.encode([best])[0]
-        found = [best]
+        self._learn()
+        best = best_by_sum(self.limits, self.losses)
         while True:
-            rows = self._near(row)
-            sums = rows @ vector
-            order = np.argsort(sums, kind="stable")
-            archs = self._legal(rows[order], self.flags.proposals)
-            if not archs or float(table.encoding.encode(archs[:1])[0] @ vector) >= float(row @ vector) - 1e-12:
-                return [*found, *archs][: self.flags.proposals]
-            row, found = table.encoding.encode(archs[:1])[0], archs[:1]
+            archs = self._best_near(best, self.flags.proposals)
+            if not archs or self._sum(archs[0]) >= self._sum(best) - 1e-12:
+                return [best, *archs][: self.flags.proposals]
+            best = archs[0]
+
+    def _sum(self, arch: Arch) -> float:
+        return float(sum(losses[arch[name][0]] for name, losses in self.losses.items()))
+
+    def _best_near(self, arch: Arch, count: int) -> list[Arch]:
+        """The best by the sum of the losses among those with one or two other options, within the budget."""
+        rows = self._near(self.limits.table.encoding.encode([arch])[0])
+        return self._legal(rows[np.argsort(rows @ np.concatenate(list(self.losses.values())), kind="stable")], count)
 
     def _legal(self, rows: Vector, count: int) -> list[Arch]:
         """The first ``count`` architectures within the budget."""
