@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -210,13 +213,58 @@ def test_an_empty_class_is_refused_or_skipped(tmp_path: Path) -> None:
     assert load(tmp_path, on_bad="skip").classes == ("ant", "bee")
 
 
+def test_a_part_without_a_class_is_refused_or_taken_as_it_is(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        fill(tmp_path / part)
+    for path in (tmp_path / "test" / "bee").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"test: expected images of every class .* none of bee; --data.on_bad skip"):
+        load(tmp_path)
+    assert set(load(tmp_path, on_bad="skip").test.targets.tolist()) == {0}
+
+
+def test_folders_of_parts_have_several_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part in ("Training", "valid", "TEST"):
+        fill(tmp_path / part)
+    (tmp_path / "drafts").mkdir()
+    data = load(tmp_path)
+    assert (data.classes, data.origins) == (("ant", "bee"), ("folder valid", "folder TEST"))
+    assert f"{tmp_path}: not used: drafts; the folders of images are named train" in capsys.readouterr().err
+    fill(tmp_path / "train")
+    with pytest.raises(UserError, match="expected one folder of train images, got Training and train"):
+        load(tmp_path)
+
+
+def test_parts_without_training_images_are_refused(tmp_path: Path) -> None:
+    for part in ("val", "test"):
+        fill(tmp_path / part)
+    with pytest.raises(UserError, match="expected a folder train, got test, val"):
+        load(tmp_path)
+
+
+def test_a_folder_too_far_up_is_noticed(tmp_path: Path) -> None:
+    fill(tmp_path / "photos")
+    with pytest.raises(UserError, match=r"got 1, photos, and 0 files; did you mean .*/photos\?"):
+        load(tmp_path)
+
+
+def test_workers_leave_sigterm_to_the_main_process(tmp_path: Path) -> None:
+    fill(tmp_path)
+    batches = imagefolder(tmp_path, size=14, memory=0, workers=1).train.batches(2)
+    first = next(batches)
+    for worker in multiprocessing.active_children():
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGTERM)
+    assert len(first) + sum(map(len, batches)) > 4
+
+
 def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: expected a folder, found none"):
         load(tmp_path / "nowhere")
     fill(tmp_path, ("ant",))
     with pytest.raises(UserError, match="none; did you mean .*/ant[?]$"):
         load(tmp_path / "ants")
-    with pytest.raises(UserError, match=r"two classes, got 1; the one is ant \(and 0 files\); each class is a folder"):
+    with pytest.raises(UserError, match=r"two classes, got 1, ant, and 0 files; each class is a folder"):
         load(tmp_path)
 
 

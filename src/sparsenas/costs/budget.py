@@ -14,6 +14,7 @@ from sparsenas.errors import UserError
 
 _NUMBER = r"[0-9]+(?:_[0-9]+)*\.?[0-9]*(?:[eE][+-]?[0-9]+)?"
 _BOUND = re.compile(rf"\s*([A-Za-z_][A-Za-z_0-9]*)\s*(<=|>=)\s*({_NUMBER})\s*([kMG%]?)\s*")
+_ANY_BOUND = re.compile(r"\s*([^<>=]*?)\s*([<>]?=?|=[<>])\s*([^<>=]*?)\s*")
 _UNIT = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 AND = " and "
 """Between the bounds of a budget in print."""
@@ -34,7 +35,7 @@ class Bound(NamedTuple):
         """Reads a bound, such as ``flops<=330e6``, ``params>=100k`` or ``flops<=50%``. Raises ``UserError``."""
         where, match = f"{flag} {text!r}", _BOUND.fullmatch(text)
         if match is None:
-            raise UserError(f"{where}: expected COST<=NUMBER or COST>=NUMBER, as in flops<=330e6 or flops<=50%")
+            raise UserError(f"{where}: {_mistake(where, text, costs, flag)}")
         cost, relation, number, unit = match.groups()
         check_cost(where, cost, costs)
         if unit == "%" and not 0 < float(number) <= 100:
@@ -108,6 +109,21 @@ def check_cost(flag: str, cost: str, costs: Collection[str]) -> None:
         told = "; flops are multiply-adds" if "flops" in costs else ""
         known = f"expected one of the costs {', '.join(costs)}, or your own by --cost"
         raise UserError(f"{flag}: {known}, got {cost!r}{told}")
+
+
+def _mistake(where: str, text: str, costs: Collection[str], flag: str) -> str:
+    """What is wrong with a bound that cannot be read. Raises ``UserError`` for an unknown cost."""
+    form = "expected COST<=NUMBER or COST>=NUMBER, as in flops<=330e6, flops<=330M or flops<=50%"
+    match = _ANY_BOUND.fullmatch(text)
+    if "," in text or match is None:
+        return f"{form}; every bound needs a {flag} of its own"
+    cost, relation, number = match.groups()
+    if not (cost and relation and number):
+        return form
+    check_cost(where, cost, costs)
+    if relation in ("<=", ">="):
+        return f"{form}; a number such as 330e6, with k, M or G for thousands, millions and billions, or %"
+    return f"{form}; did you mean {cost}{'>=' if '>' in relation else '<='}{number}?"
 
 
 def _text(bound: float) -> str:

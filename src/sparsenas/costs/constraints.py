@@ -21,7 +21,7 @@ BLOCK = 256
 BLOCKS = 40
 WALK = 20
 """Sweeps of the walk that draws legal architectures where uniform draws hardly ever are legal."""
-OTHER_RANGES = "other spaces and sizes have other ranges, which `sparsenas profile` tells"
+OTHER_RANGES = "other spaces and sizes of inputs have other ranges, which `sparsenas profile` tells"
 """What helps where a space is too large or too small for a budget."""
 TRIES, RARE = 4096, 0.3
 """Legal architectures are drawn by rejection where more than this share of some uniform draws is legal."""
@@ -42,6 +42,8 @@ class Limits:
         self.budgets = tuple(budgets)
         self.choices = table.choices
         self._seed = seed
+        self.idle: list[Budget] = []
+        """Those that were checked, and that every architecture keeps."""
         if check:
             self.check()
 
@@ -193,8 +195,12 @@ class Limits:
                 return  # all architectures are looked at
             raise UserError(
                 f"--budget {budget}: this space reaches {format_cost(lowest)} to {format_cost(highest)} {budget.cost}"
-                f"{'' if exact else ', as far as a local search finds'}; {_share_told(budget, lowest) or OTHER_RANGES}"
+                f"{_at(self.table.shape)}{'' if exact else ', as far as a local search finds'}; "
+                f"{_share_told(budget, lowest) or OTHER_RANGES}"
             )
+
+        if exact and budget.at_least <= lowest and highest <= budget.at_most:
+            self.idle.append(budget)
 
     def _find_legal(self, rng: np.random.Generator) -> Arch:
         """An architecture that meets all budgets: by local search on the violations, else from all sums of costs."""
@@ -229,6 +235,12 @@ class Limits:
             if left == 0:
                 return arch
         return None
+
+
+def _at(shape: object) -> str:
+    """The size of images, for a message."""
+    image = isinstance(shape, tuple) and len(shape) == 3 and all(isinstance(n, int) for n in shape)
+    return f" with inputs of {'x'.join(map(str, shape))}" if image else ""  # type: ignore[call-overload]
 
 
 def _share_told(budget: Budget, lowest: float) -> str:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sparsenas.data.dataset import ALL, Split, order_of
 from sparsenas.data.decode import Pixels, UnreadableImage, decode
+from sparsenas.data.workers import Begin
 from sparsenas.errors import UserError
 
 OnBad = Literal["refuse", "skip"]
@@ -160,6 +161,7 @@ class EncodedImages:
             batch_sampler=[part.tolist() for part in rows.split(size)],
             num_workers=self.workers,
             collate_fn=_collate,
+            worker_init_fn=Begin(),
             pin_memory=self.device.type == "cuda",
         )
         yield from loader

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -29,6 +28,8 @@ from sparsenas.data.encoded import EncodedImages
 from sparsenas.data.huggingface import is_huggingface, rows
 from sparsenas.data.items import as_targets, as_tensors, is_array, pair, stacked_pairs
 from sparsenas.data.lazy import LazyExamples, own_generators
+from sparsenas.data.telling import tell
+from sparsenas.data.workers import Begin
 from sparsenas.errors import UserError
 from sparsenas.nn.tree import concatenated, tensors
 
@@ -54,7 +55,7 @@ def part_of(value: Any) -> Part:
     if isinstance(value, DataLoader):
         return _of_loader(value)
     if isinstance(value, IterableDataset):
-        _say(f"{type(value).__name__} has no order of its own; its examples are read once and kept in memory")
+        tell(f"{type(value).__name__} has no order of its own; its examples are read once and kept in memory")
         pairs = list(map(pair, value))
         if not pairs:
             raise UserError("expected at least one example, got none")
@@ -142,7 +143,7 @@ def _listed(dataset: Any) -> Tensor | None:
 def _of_loader(loader: DataLoader[Any]) -> Part:
     """The data set of a loader, read in the order that a run decides; the loader's own code makes batches of items."""
     if isinstance(loader.dataset, IterableDataset) or loader.batch_size is None and loader.batch_sampler is None:
-        _say("a DataLoader without an order of its own; its examples are read once and kept in memory")
+        tell("a DataLoader without an order of its own; its examples are read once and kept in memory")
         batches = [(as_tensors(x), as_targets(y)) for x, y in map(pair, loader)]
         return Part(Split(concatenated([x for x, _ in batches]), concatenated([y for _, y in batches])))
     examples, classes = part_of(loader.dataset)
@@ -161,7 +162,7 @@ def _of_loader(loader: DataLoader[Any]) -> Part:
 def _loading(loader: DataLoader[Any]) -> dict[str, Any]:
     return {
         "num_workers": loader.num_workers,
-        "worker_init_fn": loader.worker_init_fn,
+        "worker_init_fn": Begin(loader.worker_init_fn),
         "multiprocessing_context": loader.multiprocessing_context,
     }
 
@@ -178,9 +179,5 @@ def _chosen(loader: DataLoader[Any]) -> Tensor | None:
         with own_generators():
             picked = {i for batch in loader.batch_sampler for i in batch} if own_batches else set(sampler)  # type: ignore[union-attr]
     rows_ = torch.tensor(sorted(picked), dtype=torch.long)
-    _say(f"of the DataLoader's sampler only the choice of {len(rows_)} examples is used, not its order or weights")
+    tell(f"of the DataLoader's sampler only the choice of {len(rows_)} examples is used, not its order or weights")
     return rows_
-
-
-def _say(note: str) -> None:
-    print(f"sparsenas: {note}", file=sys.stderr)

@@ -152,6 +152,8 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
     RunLogger(run).say(f"data: {in_words(task.data)}")
     if in_percent(config["budget"]):
         RunLogger(run).say(f"budget {', '.join(config['budget'])}: {', '.join(map(str, task.limits.budgets))}")
+    for budget in task.limits.idle:
+        RunLogger(run).say(f"budget {budget}: it limits nothing, since every architecture keeps it")
     for line in task.opened.notes if task.opened else ():
         RunLogger(run).say(line)
     code = code_checksum(task.space, task.limits.table.net)

@@ -30,7 +30,7 @@ class Recipe:
     """How a network is trained."""
 
     epochs: int = 60
-    """Passes over the training examples; 0 for the search of an opened network on its own weights"""
+    """Passes over the training examples; 0 only in the search of an opened network, on its own weights"""
     batch: int = 64
     """Examples per forward pass, of all processes together; at least 2"""
     accumulate: int = 1

@@ -14,11 +14,15 @@ from sparsenas.data.dataset import Data
 from sparsenas.data.encoded import OnBad
 from sparsenas.data.loader import SIDE, ImageLoader, Size
 from sparsenas.data.splits import origins, split_parts
+from sparsenas.data.telling import tell
 from sparsenas.errors import UserError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 LISTS = ("LOC_val_solution.csv", "val_annotations.txt", "val.txt")
 """Label files of ImageNet's validation images, for a folder without class folders."""
+
+PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""Names of folders that hold a part of the images, in any case."""
 
 MOST_NAMED = 10
 """Classes that a message names."""
@@ -60,15 +64,16 @@ def imagefolder(
     """Loads image files from class folders, in one of three layouts.
 
     With folders train and val, as in ImageNet, val is the test split and the validation split is split off train. With
-    a folder test as well, val is the validation split. With class folders alone both are split off.
+    a folder test as well, val is the validation split. With class folders alone both are split off. Other names of
+    these folders: training, valid, validation, testing, also with capitals.
     Validation images of ImageNet without class folders need one of its label files beside them. Training images are
     random crops, mirrored at random; other images are centre crops. Images that have the size already are used whole:
     in training shifted by up to an eighth of it and mirrored.
 
     Args:
         root: folder of the data set: CLASS/IMAGE, of which validation and test images are split off; or
-            train/CLASS/IMAGE and val/CLASS/IMAGE, which is the test split; or both and test/CLASS/IMAGE, where val is
-            the validation split.
+            train/CLASS/IMAGE and val/CLASS/IMAGE or test/CLASS/IMAGE, which is the test split; or all three, where val
+            is the validation split.
         seed: seed of the validation split.
         size: height,width of the network's input in pixels; one number is a square. Default: 224, or what a
             network of another library wants.
@@ -79,26 +84,55 @@ def imagefolder(
         jitter: largest change of brightness, contrast and saturation in training, as a share; 0 = none.
         memory: MiB. Decoded images are kept in memory if all fit into it; otherwise each batch is decoded anew.
         workers: processes that decode images; 0 = the main process decodes.
-        on_bad: refuse = unreadable images and empty classes stop the run with their path; skip = they are left out.
+        on_bad: refuse = unreadable images, and classes without images in any of the folders, stop the run with their
+            path; skip = it goes on without them.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"--data.root {root}: expected a folder, found none{_place(root)}")
     loader = ImageLoader(SIDE if size is None else size, smallest_crop, jitter, memory, workers, on_bad)
-    top = root / "train" if (root / "train").is_dir() else root
-    classes = class_names(top, on_bad)
-    folders = {"train": top} | ({} if top == root else _others(root))
+    folders = _parts(root)
+    classes = class_names(folders["train"], on_bad)
     parts = {}
     for part, folder in folders.items():
         paths, labels = listed(folder, root, classes)
+        if on_bad == "refuse":
+            _check_classes(folder, classes, labels)
         parts[part] = loader.encoded(ImageFiles(tuple(paths)), torch.tensor(labels))
     names = {part: f"folder {folder.name}" for part, folder in folders.items()}
     return loader.data(classes, split_parts(parts, val_share, test_share, seed), origins(names))
 
 
-def _others(root: Path) -> dict[str, Path]:
-    names = {"val": ("val", "valid", "validation"), "test": ("test",)}
-    return {part: root / name for part, tried in names.items() for name in tried if (root / name).is_dir()}
+def _parts(root: Path) -> dict[str, Path]:
+    """The folders of the parts; the root alone where it has class folders. Raises ``UserError``."""
+    found: dict[str, Path] = {}
+    unused = []
+    for folder in _folders(root):
+        part = next((part for part, names in PARTS.items() if folder.name.lower() in names), "")
+        if part in found:
+            raise UserError(
+                f"--data.root {root}: expected one folder of {part} images, got {found[part].name} and {folder.name}"
+            )
+        if part:
+            found[part] = folder
+        else:
+            unused.append(folder.name)
+    if found and "train" not in found and not unused:
+        raise UserError(f"--data.root {root}: expected a folder train, got {_some([f.name for f in found.values()])}")
+    if "train" not in found:
+        return {"train": root}
+    if unused:
+        tell(f"{root}: not used: {_some(unused)}; the folders of images are named train, val and test")
+    return {part: found[part] for part in PARTS if part in found}
+
+
+def _check_classes(folder: Path, classes: Sequence[str], labels: Sequence[int]) -> None:
+    missing = sorted(set(range(len(classes))) - set(labels))
+    if missing:
+        raise UserError(
+            f"{folder}: expected images of every class of the training images, found none of "
+            f"{_some([classes[label] for label in missing])}; --data.on_bad skip goes on without them"
+        )
 
 
 def class_names(top: Path, on_bad: OnBad) -> tuple[str, ...]:
@@ -109,10 +143,12 @@ def class_names(top: Path, on_bad: OnBad) -> tuple[str, ...]:
         raise UserError(f"{top / empty[0]}: expected images, found none; --data.on_bad skip leaves the class out")
     names = tuple(path.name for path in folders if path.name not in empty)
     if len(names) < 2:
-        files, one = len(list(filter(Path.is_file, top.iterdir()))), f"; the one is {names[0]}" if names else ""
+        files, one = len(list(filter(Path.is_file, top.iterdir()))), f", {names[0]}," if names else ""
+        below = top / names[0] if names and len(_folders(top / names[0])) > 1 else None
         raise UserError(
-            f"--data.root {top}: expected folders of at least two classes, got {len(names)}{one} (and {files} files); "
-            "each class is a folder: CLASS/IMAGE, or train/CLASS/IMAGE beside val and test"
+            f"--data.root {top}: expected folders of at least two classes, got {len(names)}{one} and {files} files; "
+            + (f"did you mean {below}? " if below else "")
+            + "each class is a folder: CLASS/IMAGE, or train/CLASS/IMAGE beside val and test"
         )
     return names
 

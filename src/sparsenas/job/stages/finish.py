@@ -97,7 +97,7 @@ def _add_random(table: Table, compared: Comparison, objective: Objective) -> Non
 def _verdict(compared: Comparison) -> str:
     """Whether the found network is better than the random ones, in a few words."""
     if len(compared.others) < ENOUGH:
-        return "too few to tell"
+        return "too few to tell; --baselines 8 tells more"
     if compared.better is not None:
         return "beaten" if compared.better else "NOT beaten"
     return "too close to tell" + (f" with {compared.examples:,} test examples" if compared.few_examples else "")
