@@ -494,7 +494,7 @@ def test_findings_within_chance(finished: LoadedRun) -> None:
         (0.98, (0.97, 0.975, 0.985), "97.67% +- 0.76%: too close to tell with 360 test examples"),
         (0.98, (0.5, 0.98, 0.99), "82.33% +- 28.01%: too close to tell"),
         (0.8, (0.97, 0.975, 0.985), "97.67% +- 0.76%: NOT beaten"),
-        (0.8, (0.5, 0.5), "50.00% +- 0.00%: too few to tell"),
+        (0.8, (0.5, 0.5), "50.00% +- 0.00%: too few to tell; --baselines 8 tells more"),
     ],
 )
 def test_the_closing_table_says_when_random_networks_are_beaten(
