@@ -93,6 +93,8 @@ class SensitivitySearch(Search):
         """The architecture around which sensitivities are measured."""
         self.measured: dict[Arch, Score] = {}
         """All scores, also of architectures over the budget."""
+        self.written: dict[Arch, Arch] = {}
+        """By canonical architecture, what was proposed: it also tells the width of a block that does not run."""
         self.losses: dict[str, Vector] = {}
         """By decision, how much worse each option alone is than the one in the middle, as measured last."""
 
@@ -119,10 +121,10 @@ class SensitivitySearch(Search):
         while (generation := self.generation + 1) < 2 * self.flags.rounds:
             self.generation = generation
             if generation and generation % 2 == 0:
-                self.around = self.best
-            archs = self._changes() if generation % 2 == 0 else self._proposals()
-            archs = [arch for arch in dict.fromkeys(map(self.problem.canonical, archs)) if arch not in self._proposed]
-            if archs:
+                self.around = self.written[self.best]
+            for arch in self._changes() if generation % 2 == 0 else self._proposals():
+                self.written.setdefault(self.problem.canonical(arch), arch)
+            if archs := [arch for arch in self.written if arch not in self._proposed]:
                 return [self._propose(arch) for arch in archs]
         return []
 
@@ -147,14 +149,14 @@ class SensitivitySearch(Search):
     def _learn(self) -> None:
         """Brings the losses up to date with what was measured around the architecture in the middle."""
         column = max((1, 0), key=lambda i: len({s[i] for s in self.measured.values()}))  # the finer one: the loss
-        middle = self.measured[self.problem.canonical(self.around)][column]
+        middle = self.problem.canonical(self.around)
         for name, choice in self.problem.choices.items():
             before = self.losses.get(name, np.zeros(len(choice.options)))
             self.losses[name] = before - before[self.around[name][0]]
             for option in range(len(choice.options)):
-                score = self.measured.get(self.problem.canonical(self._with(name, option)))
-                if score is not None:
-                    self.losses[name][option] = middle - score[column]
+                arch = self.problem.canonical(self._with(name, option))
+                if arch in self.measured:  # in a block that does not run all widths are alike, until it runs
+                    self.losses[name][option] = self.measured[middle][column] - self.measured[arch][column]
 
     def _proposals(self) -> list[Arch]:
         """The best architecture by the sum of the losses, and the best of its neighbours, all within the budget."""
@@ -175,14 +177,15 @@ class SensitivitySearch(Search):
         return self._legal(rows[np.argsort(rows @ np.concatenate(list(self.losses.values())), kind="stable")], count)
 
     def _legal(self, rows: Vector, count: int) -> list[Arch]:
-        """The first ``count`` architectures within the budget."""
-        archs: list[Arch] = []
+        """The first ``count`` architectures within the budget that are different networks."""
+        archs: dict[Arch, Arch] = {}
         for start in range(0, len(rows), 1024):
             block = self.limits.table.encoding.decode_all(rows[start : start + 1024])
-            archs += [arch for arch, ok in zip(block, self.problem.legal(block), strict=True) if ok]
-            if len(archs) >= count:
-                break
-        return archs[:count]
+            for arch in (arch for arch, ok in zip(block, self.problem.legal(block), strict=True) if ok):
+                archs.setdefault(self.problem.canonical(arch), arch)
+                if len(archs) == count:
+                    return list(archs.values())
+        return list(archs.values())
 
     def _near(self, row: Vector) -> Vector:
         """The encoded architectures with one or two other options, of many pairs a random part."""
