@@ -130,7 +130,7 @@ def runs(space: nn.Module, archs: Sequence[Arch], some: EvalBatches, limit: int 
     forward = nn.Conv2d.forward
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nn.Conv2d, "forward", lambda self, x: (ran.append(1), forward(self, x))[1])
-        way = Replaying(space, some, limit, alone=True)
+        way = Replaying(space, some, limit, folds=True, alone=True)
         outputs(way, archs)
     return way, len(ran)
 
@@ -141,7 +141,7 @@ def test_outputs_are_those_of_candidates_that_run_alone(make: Callable[[], nn.Mo
     archs, rng = changed_alone(space), np.random.default_rng(0)
     archs += [Arch.sample(choices(space), rng) for _ in range(6)]
     for limit in (PLENTY, 20_000, 0):
-        agree(Replaying(space, some, limit, alone=True), list(dict.fromkeys(archs)), space, some)
+        agree(Replaying(space, some, limit, folds=True, alone=True), list(dict.fromkeys(archs)), space, some)
 
 
 @given(seeds)
@@ -154,7 +154,7 @@ def test_any_population_gives_what_its_candidates_give(seed: int) -> None:
         name = str(rng.choice(list(parent)))
         archs.append(archs[int(rng.integers(len(archs)))].replace({name: parent.choices[name].sample(rng)}))
     agree(
-        Replaying(space, some, int(rng.choice([0, 20_000, PLENTY])), alone=True),
+        Replaying(space, some, int(rng.choice([0, 20_000, PLENTY])), folds=True, alone=True),
         list(dict.fromkeys(archs)),
         space,
         some,

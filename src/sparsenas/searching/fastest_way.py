@@ -45,10 +45,10 @@ class _Trial(NamedTuple):
 
 
 def _sharing(net: nn.Module, batches: EvalBatches, cache: Cache, alone: bool) -> Way:
-    if isinstance(net, OwnCode):
-        return Replaying(net, batches, cache.limit, alone)
     # Rounding in front of a quantizer may tip an activation to its next level, which is more than rounding.
     folds = not any(isinstance(module, Bits) for module in net.modules())
+    if isinstance(net, OwnCode):
+        return Replaying(net, batches, cache.limit, folds, alone)
     return PrefixSharing(segments_of(net), batches, cache, folds, alone)
 
 

@@ -53,12 +53,13 @@ class Replaying(Way):
         net: the supernet.
         batches: those of all processes.
         limit: bytes of the outputs that are kept for the next candidate.
+        folds: whether batch norms are folded into the convolutions before them on validation examples.
         alone: run all batches in this process, without the others.
     """
 
-    def __init__(self, net: OwnCode, batches: EvalBatches, limit: int, alone: bool = False) -> None:
+    def __init__(self, net: OwnCode, batches: EvalBatches, limit: int, folds: bool, alone: bool = False) -> None:
         assert isinstance(net, nn.Module)
-        self.supernet, self.limit, self.alone = net, limit, alone
+        self.supernet, self.limit, self.folds, self.alone = net, limit, folds, alone
         self.batches = batches if alone else batches.part(rank_slice())
         self.order = CallOrder(net.net, batches.first(1, 1).val_batches[0][0])
         names = tuple(choices(net))
@@ -79,7 +80,8 @@ class Replaying(Way):
         turns = self._turns(archs)
         every = nn.ModuleList(turn.net for turn in turns)
         self._calibrate(turns, every, tick)
-        fold_batch_norms(every)
+        if self.folds:
+            fold_batch_norms(every)
         for batch, (x, _) in enumerate(self.batches.val_batches):
             for turn, output in self._run(turns, x):
                 yield batch, turn.index, output
