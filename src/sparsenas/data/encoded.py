@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sparsenas.data.dataset import ALL, Split, order_of
 from sparsenas.data.decode import Pixels, UnreadableImage, decode
+from sparsenas.data.telling import tell
 from sparsenas.data.workers import Begin
 from sparsenas.errors import UserError
 
@@ -172,7 +172,7 @@ class EncodedImages:
                 message = f"{self.source.name(row)}: {reason}"
                 if self.on_bad == "refuse":
                     raise UserError(f"{message}; --data.on_bad skip leaves such files out")
-                print(f"sparsenas: skipped {message}", file=sys.stderr)
+                tell(f"skipped {message}")
             if good:
                 yield Split(pixels.to(self.device, non_blocking=True), self.source_labels[good].to(self.device))
 
@@ -195,7 +195,7 @@ def decode_all(parts: Sequence[EncodedImages]) -> list[Split]:
         message = f"{len(bad)} of {sum(map(len, parts))} images are unreadable: {named}"
         if any(part.on_bad == "refuse" for part in parts):
             raise UserError(f"{message}; --data.on_bad skip leaves them out")
-        print(f"sparsenas: skipped: {message}", file=sys.stderr)
+        tell(f"skipped: {message}")
     return splits
 
 

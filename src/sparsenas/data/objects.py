@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +14,7 @@ from sparsenas.data.items import TARGETS, is_array
 from sparsenas.data.lazy import Kept, LazyExamples
 from sparsenas.data.parts import Part, checked_counts, part_of
 from sparsenas.data.splits import stratified
+from sparsenas.data.telling import tell
 from sparsenas.errors import UserError, told
 from sparsenas.nn.tree import Tree, tensors
 
@@ -165,7 +165,7 @@ def _read(part: LazyExamples) -> tuple[LazyExamples, int]:
     """The examples with their targets, if those are one number each, and the largest target."""
     if len(part) >= TOLD:
         note = f"reads all {len(part)} examples once to learn their classes; attributes `classes` and `targets` save it"
-        print(f"sparsenas: {note}", file=sys.stderr)
+        tell(note)
     targets = [batch.targets for batch in part.batches(64)]
     largest = max(map(_largest, targets))
     if not all(map(_is_numbers, targets)):
