@@ -24,13 +24,15 @@ from typing import Any
 import torch
 from originals import NETS
 from searches import BUDGETS, SEEDED, UNSEEDED
-from task import images, say
+from task import images, network, say
+from torch import nn
 from training import Settings, accuracy, train_all
 
 CHECKPOINT, AFTER, SUPERNET = 30, 12, 5
 """Epochs."""
 SEEDS = (0, 1, 2)
 SCRATCH = "hand-shrunk"
+TAUGHT, UNTAUGHT = ", taught", (SCRATCH, "random")
 TRAINS_SUPERNET = ("autonas", "sparsenas spos", "sparsenas dso")
 
 
@@ -38,7 +40,7 @@ def epochs(name: str) -> int:
     """Of the last training of a network."""
     if name == SCRATCH:
         return CHECKPOINT + AFTER
-    return AFTER - SUPERNET if name in TRAINS_SUPERNET else AFTER
+    return AFTER - SUPERNET if name.removesuffix(TAUGHT) in TRAINS_SUPERNET else AFTER
 
 
 def checkpoints(args: argparse.Namespace) -> None:
@@ -92,10 +94,14 @@ def searches(args: argparse.Namespace) -> None:
 def trainings(args: argparse.Namespace) -> None:
     """Trains all found networks, those of the same number of epochs together."""
     data = images(args.images, args.device, args.most)
-    known = {(line["file"], line["training_seed"]) for line in _lines(args.out / "trainings.jsonl")}
+    known = {(line["name"], line["file"], line["training_seed"]) for line in _lines(args.out / "trainings.jsonl")}
     lines = [line for line in _lines(args.out / "searches.jsonl") if line["net"] in args.nets]
     lines = [line for line in lines if line["budget"] in args.budgets]
-    jobs = [(line, seed) for line in lines for seed in _seeds(line) if (line["file"], seed) not in known]
+    if args.found:
+        lines = [line for line in lines if line["name"] in args.found]
+    if args.taught:
+        lines = [{**line, "name": line["name"] + TAUGHT} for line in lines if not line["name"].startswith(UNTAUGHT)]
+    jobs = [(line, seed) for line in lines for seed in _seeds(line) if (line["name"], line["file"], seed) not in known]
     jobs.sort(key=_order)
     for group in _groups(jobs, args.together):
         if time.time() > args.stop:
@@ -103,10 +109,11 @@ def trainings(args: argparse.Namespace) -> None:
             continue
         nets = [torch.load(args.out / line["file"], weights_only=False).to(args.device) for line, _ in group]
         before = [accuracy(net, *data.val) for net in nets]
+        teachers = [_original(args, line["net"]) if args.taught else None for line, _ in group]
         first = group[0][0]["name"]
         settings = Settings(args.epochs or epochs(first), args.batch, lr=_rate(first))
         started = time.time()
-        train_all(nets, *data.train_val, settings, [seed for _, seed in group], args.together)
+        train_all(nets, *data.train_val, settings, [seed for _, seed in group], args.together, teachers)
         for (line, seed), net, inherited in zip(group, nets, before, strict=True):
             told = {"training_seed": seed, "inherited_val": inherited, "test": accuracy(net, *data.test)}
             told |= {"epochs": settings.epochs, "group_s": time.time() - started, "group": len(group)}
@@ -120,13 +127,17 @@ def _order(job: tuple[dict[str, Any], int]) -> tuple[Any, ...]:
     return name.startswith("random"), rank, epochs(name), line["net"], line["budget"]
 
 
+def _original(args: argparse.Namespace, name: str) -> nn.Module:
+    return network(name, args.out / f"{name}.pt", args.device)
+
+
 def _rate(name: str) -> float:
     return 0.2 if name == SCRATCH else 0.1
 
 
 def _seeds(line: dict[str, Any]) -> tuple[int, ...]:
     """Of the trainings of a found network: together with the seeds of the search they are three."""
-    if line["name"] in TRAINS_SUPERNET:
+    if line["name"].removesuffix(TAUGHT) in TRAINS_SUPERNET:
         return (line["seed"],)
     return SEEDS if not line["name"].startswith("random") else (int(line["name"].split()[1]),)
 
@@ -173,6 +184,8 @@ def main() -> None:
     parser.add_argument("--tools", nargs="+", choices=SEEDED + UNSEEDED, default=UNSEEDED + SEEDED)
     parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
     parser.add_argument("--budgets", nargs="+", type=float, choices=BUDGETS, default=BUDGETS, help="of trainings")
+    parser.add_argument("--found", nargs="+", metavar="NAME", help="of trainings; all by default")
+    parser.add_argument("--taught", action="store_true", help="trainings with the original network as the teacher")
     parser.add_argument("--workers", type=int, default=2, help="processes that search at the same time")
     parser.add_argument("--together", type=int, default=16, help="networks that are trained at the same time on a GPU")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing new after this time")

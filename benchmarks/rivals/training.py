@@ -37,13 +37,26 @@ class Settings:
     shift: int = 2
     """Pixels that an image may be shifted each way; 2 for images of 16x16."""
     flip: bool = True
+    teaching: float = 0.5
+    """Share of the loss against the teacher, if there is one; the rest is the cross-entropy of the classes."""
+    temperature: float = 1.0
+    """By which the logits of both are divided in that loss."""
 
 
 class Training:
     """One network and its training; ``step`` is what a graph captures: it reads and advances counters on the device."""
 
-    def __init__(self, net: nn.Module, images: Tensor, targets: Tensor, settings: Settings, seed: int) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        settings: Settings,
+        seed: int,
+        teacher: nn.Module | None = None,
+    ) -> None:
         self.net, self.images, self.targets, self.settings = net.train(), images, targets, settings
+        self.teacher = teacher and teacher.eval()
         device = images.device
         self.steps = len(images) // settings.batch
         self.rng = torch.Generator(device).manual_seed(seed)
@@ -86,10 +99,22 @@ class Training:
         x = x.gather(3, across[:, None, None, :].expand(-1, x.shape[1], size, -1))
         return x.contiguous(memory_format=torch.channels_last), self.targets.index_select(0, index)
 
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Cross-entropy; with a teacher, a share of it is the divergence from the teacher's output."""
+        logits = self.net(x)
+        loss = F.cross_entropy(logits, y, label_smoothing=self.settings.smoothing)
+        if self.teacher is None:
+            return loss
+        share, t = self.settings.teaching, self.settings.temperature
+        with torch.no_grad():
+            taught = F.log_softmax(self.teacher(x) / t, 1)
+        apart = F.kl_div(F.log_softmax(logits / t, 1), taught, reduction="batchmean", log_target=True)
+        return (1 - share) * loss + share * t**2 * apart
+
     def step(self) -> None:
         """Forward, backward, update."""
         x, y = self.batch()
-        loss = F.cross_entropy(self.net(x), y, label_smoothing=self.settings.smoothing)
+        loss = self.loss(x, y)
         grads = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         lr = self.rates.index_select(0, self.rate_at.view(1))[0]
         with torch.no_grad():
@@ -159,6 +184,7 @@ def train_all(
     settings: Settings,
     seeds: Sequence[int],
     together: int = 8,
+    teachers: Sequence[nn.Module | None] | None = None,
     stop: float = math.inf,
 ) -> list[bool]:
     """Trains plain networks in place; says of each whether its training was finished.
@@ -170,15 +196,17 @@ def train_all(
         settings: of all trainings.
         seeds: of each network: order, shifts and flips.
         together: networks that run at the same time on a GPU.
+        teachers: of each network, or none.
         stop: ``time.time()`` after which no further group of networks is begun.
     """
     done: list[bool] = []
-    for first in range(0, len(nets), together):
-        group, of = nets[first : first + together], seeds[first : first + together]
+    jobs = list(zip(nets, seeds, teachers or [None] * len(nets), strict=True))
+    for first in range(0, len(jobs), together):
+        group = jobs[first : first + together]
         if time.time() > stop:
             done += [False] * len(group)
             continue
-        trainings = [Training(net, images, targets, settings, seed) for net, seed in zip(group, of, strict=True)]
+        trainings = [Training(net, images, targets, settings, seed, teacher) for net, seed, teacher in group]
         runners = [Captured(t) for t in trainings] if images.is_cuda else trainings
         for _ in range(settings.epochs):
             for runner in runners:
