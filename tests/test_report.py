@@ -30,7 +30,7 @@ from sparsenas.objectives.classification import Classification
 from sparsenas.reporting import report
 from sparsenas.reporting.charts import best_so_far
 from sparsenas.reporting.document import html as page_of
-from sparsenas.reporting.findings import comparison, conclusion, findings, headline, tiles
+from sparsenas.reporting.findings import comparison, conclusion, findings, tiles
 from sparsenas.reporting.loading import LoadedRun, load_run
 from sparsenas.reporting.numbers import count, decimals, mebibytes, percent, points, seconds, several, short
 from sparsenas.reporting.tables import settings
@@ -147,7 +147,7 @@ def test_complete_run(real_run: RealRun) -> None:
     run, page = load_run(real_run("spos")), Page(real_run("spos") / "report.html")
     assert run.results.retrained is not None
     assert narrow(percent(run.results.retrained.metrics["accuracy"])) in page.text
-    assert narrow(headline(run)) in page.text
+    assert narrow(conclusion(run).text) in page.text
     for snippet in ("torch.export.load", "onnxruntime.InferenceSession", "sparsenas.load", "conv3", "10 classes"):
         assert snippet in page.text
     assert list(page.charts) == [
@@ -438,7 +438,7 @@ def test_findings_when_it_beats_random(finished: LoadedRun) -> None:
     ):
         assert expected in marks["good"]
     assert marks["bad"] == ""
-    told = narrow(headline(finished))
+    told = narrow(conclusion(finished).text)
     assert told.startswith(
         "The found network reaches 98.1 % accuracy on the test set, within budget and 1.6 points better than the mean"
     )
@@ -449,9 +449,9 @@ def test_findings_when_it_does_not(finished: LoadedRun) -> None:
     bad = said(run)["bad"]
     assert "Does not beat random architectures: it is 1.0 points worse than the mean of 8" in bad
     assert "7 of the 8 did as well or better." in bad
-    assert "1.0 points worse than the mean of 8 random architectures" in headline(run)
+    assert "1.0 points worse than the mean of 8 random architectures" in conclusion(run).text
     equal = replace(run, results=changed(run.results, baselines=[compared(0.955)]))
-    assert headline(equal).endswith("within budget")  # one is too few
+    assert conclusion(equal).text.endswith("within budget")  # one is too few
     assert "1 random architecture of about the same cost has 95.5 %: too few to compare with." in said(equal)["open"]
 
 
@@ -518,16 +518,24 @@ def test_marks_of_the_headline(finished: LoadedRun) -> None:
     assert conclusion(replace(finished, best=None)).mark == "open"
 
 
+def test_a_network_that_retraining_made_worse_is_bad_news(finished: LoadedRun) -> None:
+    for tested, accuracy, worse in ((360, 0.7, True), (360, 0.92, False), (10**6, 0.92, True)):
+        run = with_accuracy(examples(finished, tested), accuracy)
+        assert conclusion(run).text.endswith("worse than the 93.1\u202f% with inherited weights") == worse
+        assert ("Retraining made the network worse" in said(run)["bad"]) == worse
+        assert conclusion(run).mark == "bad"
+
+
 def test_findings_without_random_architectures(finished: LoadedRun) -> None:
     alone = replace(finished, results=changed(finished.results, baselines=[]))
     assert comparison(alone) is None
     assert "no random architectures were trained" in said(alone)["open"]
-    assert headline(alone).endswith("on the test set, within budget")
+    assert conclusion(alone).text.endswith("on the test set, within budget")
     assert "No random architectures have been trained" in page_of(alone)
     early = replace(finished, results=changed(finished.results, retrained=None))
     assert "It has not been retrained" not in said(early)["good"]
     assert "with inherited weights: 93.1 %. The network has not been retrained yet." in said(early)["open"]
-    assert headline(early).startswith("With inherited weights the found network reaches")
+    assert conclusion(early).text.startswith("With inherited weights the found network reaches")
 
 
 def test_usage_of_several_inputs(finished: LoadedRun) -> None:
@@ -585,10 +593,10 @@ def test_budget_not_met(finished: LoadedRun) -> None:
     assert "Budget NOT met: flops \u2264 600 000, but it is 660 000, 10.0 % above the limit." in said(run)["bad"]
     assert "Budget met: params \u2265 4, and it is 5, 25.0 % above the limit." in said(run)["good"]
     assert "Budget met: params \u2264 5, and it is exactly 5." in said(run)["good"]
-    assert headline(run).endswith("over its budget")
+    assert conclusion(run).text.endswith("over its budget")
     unknown = replace(run, best=changed(best, costs={}))
     assert "Budget params \u2265 4: the cost of the found network is not recorded." in said(unknown)["open"]
-    assert headline(unknown).endswith("but its budget is not shown to be met")
+    assert conclusion(unknown).text.endswith("but its budget is not shown to be met")
     strange = replace(run, best=changed(best, budgets=["few<=3", HOSTILE]))
     assert f"The budget cannot be read: few<=3, {HOSTILE}." in said(strange)["open"]
     assert "No budget was set." in said(replace(run, best=changed(best, budgets=[]), config={}))["open"]

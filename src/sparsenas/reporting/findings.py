@@ -30,10 +30,12 @@ MARKS: dict[bool | None, Mark] = {True: "good", False: "bad", None: "open"}
 def comparison(run: LoadedRun) -> Comparison | None:
     """The comparison with random architectures, once both sides were trained."""
     others = list(filter(math.isfinite, (run.score.of(baseline.metrics) for baseline in run.results.baselines)))
-    if run.results.retrained is None or not others:
-        return None
-    found, higher = run.score.of(run.results.retrained.metrics), run.score.info.higher_is_better
-    return against_random(found, others, higher, run.data.test_examples if run.data else None)
+    return _retrained_against(others, run) if others and run.results.retrained else None
+
+
+def _retrained_against(others: list[float], run: LoadedRun) -> Comparison:
+    found = run.score.of(run.results.retrained.metrics) if run.results.retrained else math.nan
+    return against_random(found, others, run.score.info.higher_is_better, run.data.test_examples if run.data else None)
 
 
 def _score(run: LoadedRun, metrics: Metrics) -> str:
@@ -46,11 +48,6 @@ def limit(budget: Budget) -> tuple[str, float]:
     return ("\u2264", budget.at_most) if budget.at_most < math.inf else ("\u2265", budget.at_least)
 
 
-def headline(run: LoadedRun) -> str:
-    """The one sentence to remember."""
-    return conclusion(run).text
-
-
 def conclusion(run: LoadedRun) -> Finding:
     """The headline: good only for a network within its budget that is better than random ones by more than chance."""
     if run.best is None:
@@ -61,6 +58,8 @@ def conclusion(run: LoadedRun) -> Finding:
         start, untested = f"{network} reaches {_score(run, tested.metrics)} on the {tested.split} set", ""
     if over_budget(run):
         return Finding("bad", f"{start}, over its budget{untested}")
+    if harm := _harm(run):
+        return Finding("bad", f"{start}, {harm}")
     if any(budget.cost not in run.costs for budget in run.budgets):
         return Finding("open", f"{start}, but its budget is not shown to be met{untested}")
     start += ", within budget" if run.budgets else ""
@@ -75,6 +74,15 @@ def conclusion(run: LoadedRun) -> Finding:
 def over_budget(run: LoadedRun) -> bool:
     """Whether the found network breaks a budget."""
     return any(not budget.allows(run.costs[budget.cost]) for budget in run.budgets if budget.cost in run.costs)
+
+
+def _harm(run: LoadedRun) -> str:
+    """What retraining did to a network that it left worse than it was, by more than chance."""
+    if (before := run.results.inherited) is None:
+        return ""
+    compared = _retrained_against([run.score.of(before.metrics)], run)
+    harmed = compared.margin < 0 and not compared.few_examples
+    return f"worse than the {run.score.text(before.metrics)} with inherited weights" if harmed else ""
 
 
 def _margin(run: LoadedRun, compared: Comparison) -> str:
@@ -115,7 +123,7 @@ def findings(run: LoadedRun) -> list[Finding]:
         given = ", ".join(run.budget_texts)
         found.append(Finding("open", f"The budget cannot be read: {given}." if given else "No budget was set."))
     found += [Finding("bad", run.best.warning)] if run.best.warning else []
-    return [*found, *_precision(run), _tested(run), _against_random(run), *_exported(run), *_int8(run)]
+    return [*found, *_precision(run), _tested(run), verdict(run), *_exported(run), *_int8(run)]
 
 
 def _searching(run: LoadedRun) -> Finding:
@@ -164,7 +172,8 @@ def _tested(run: LoadedRun) -> Finding:
         how = f"({run.how_trained})" if retrained.one_stage else after
         before = f" (with inherited weights {run.score.text(inherited.metrics)})" if inherited else ""
         text = f"{name} on the {retrained.split} set {how}: {run.score.text(retrained.metrics)}{before}."
-        return Finding("good", text)
+        harm = " Retraining made the network worse; a lower learning rate may help." if _harm(run) else ""
+        return Finding("bad" if harm else "good", text + harm)
     if inherited:
         text = f"{name} on the {inherited.split} set with inherited weights: {run.score.text(inherited.metrics)}."
         return Finding("open", f"{text} The network has not been retrained yet.")
@@ -173,12 +182,8 @@ def _tested(run: LoadedRun) -> Finding:
     return Finding("open", f"The found network has not been tested yet.{scored}")
 
 
-def verdict(run: LoadedRun) -> str:
+def verdict(run: LoadedRun) -> Finding:
     """How the found network stands among random ones."""
-    return _against_random(run).text
-
-
-def _against_random(run: LoadedRun) -> Finding:
     compared = comparison(run)
     if compared is None:
         reason = "it has not been retrained" if run.results.baselines else "no random architectures were trained"

@@ -114,7 +114,7 @@ def _alone(run: LoadedRun) -> Finding:
     """The headline, with the reason where the found network could not be compared with random ones."""
     (mark, text), compared = conclusion(run), comparison(run)
     few = mark == "open" and run.results.retrained and (compared is None or len(compared.others) < ENOUGH)
-    return Finding(mark, f"{text}. {verdict(run)}" if few else f"{text}.")
+    return Finding(mark, f"{text}. {verdict(run).text}" if few else f"{text}.")
 
 
 def _together(group: SeedGroup, label: str) -> Finding:
