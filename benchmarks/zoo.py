@@ -215,7 +215,7 @@ def _hooked(net: nn.Module, x: Tensor) -> tuple[int, int]:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        net.eval()(x)
+        net.eval().requires_grad_(False)(x)  # the counter cannot follow a parameter that is an input
     torch.backends.mha.set_fastpath_enabled(fast)
     return counter.get_total_flops() // 2, sum(p.numel() for p in net.parameters())
 

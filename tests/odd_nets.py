@@ -316,6 +316,18 @@ def volume() -> nn.Sequential:
     return nn.Sequential(*body, nn.Flatten(), nn.Linear(8, 10))
 
 
+class Recurrent(nn.Module):
+    """Reads the rows of an image one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3), pick("a"), pick("b"))
+        self.rows, self.head = nn.GRU(8 * 6, 8, batch_first=True), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rows(self.body(x).transpose(1, 2).flatten(2))[0][:, -1])
+
+
 class Viewed(nn.Module):
     """Flattens by ``view``, which takes no channels_last."""
 

@@ -204,7 +204,7 @@ class Words(nn.Module):
         self.head = nn.Linear(16, 4)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        x = self.table(tokens)
+        x = self.table(tokens).to(tokens.device)  # in the graph a statement about its type comes before it
         x = x + self.attention(x, x, x, need_weights=False)[0]
         return self.head((x + self.mlp(x)).mean(1))
 
@@ -222,6 +222,19 @@ class Series(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.norm(self.first(x)))
         return self.head((x + self.gamma * self.second(x)).mean(-1))
+
+
+class Recurrent(nn.Module):
+    """An LSTM, which keeps references to its own weights, between layers that may be cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lstm = nn.Conv1d(3, 8, 4, 4), nn.LSTM(8, 4, batch_first=True, bidirectional=True)
+        self.hidden, self.head = nn.Linear(8, 256), nn.Linear(256, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, _ = self.lstm(F.relu(self.conv(x)).transpose(1, 2))
+        return self.head(F.relu(self.hidden(x[:, -1])))
 
 
 class Volume(nn.Module):
@@ -345,6 +358,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "standardized": (Standardized, lambda: torch.randn(IMAGE)),
     "words": (Words, lambda: torch.randint(20, (2, 5))),
     "series": (Series, lambda: torch.randn(2, 3, 16)),
+    "recurrent": (Recurrent, lambda: torch.randn(2, 3, 16)),
     "volume": (Volume, lambda: torch.randn(2, 1, 4, 4, 4)),
     "called": (Called, lambda: torch.randn(IMAGE)),
     "twice": (Twice, lambda: torch.randn(4, 8)),

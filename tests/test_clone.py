@@ -36,6 +36,7 @@ SERVED = [
     odd.more_than_a_tensor,
     odd.scripted,
     odd.volume,
+    odd.Recurrent,
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -288,6 +289,16 @@ def test_a_network_that_cannot_be_opened(capfd: pytest.CaptureFixture[str]) -> N
     with pytest.raises(UserError, match=cannot):
         sparsenas.open(Branch(), torch.randn(2, 4))
     assert not any(capfd.readouterr())
+
+    class DecoderCache:
+        pass
+
+    class Decoder(nn.Linear):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x), DecoderCache()
+
+    with pytest.raises(UserError, match=r"open Decoder: .* a cache, which net.config.use_cache = False leaves out"):
+        sparsenas.open(Decoder(4, 2), torch.randn(2, 4))
     with pytest.raises(UserError, match=r"the inputs alone, got parts of shape \(2, 1, 8, 8\), \(2,\); it runs on"):
         sparsenas.open(small(), [torch.zeros(2, 1, 8, 8), torch.zeros(2)])
     with pytest.raises(UserError, match=r"open Linear: does not run on the example, of shape \(2, 5\)"):

@@ -53,7 +53,7 @@ def _copied_by_state(kind: type[nn.Module]) -> bool:
     codes = ("__deepcopy__", "__reduce__", "__reduce_ex__", "__setstate__")
     if any(own.get("__slots__") or any(name in own for name in codes) for own in ours):
         return False
-    return not issubclass(kind, torch.jit.ScriptModule)
+    return not issubclass(kind, torch.jit.ScriptModule | nn.RNNBase)  # an LSTM keeps references to its own weights
 
 
 def _copy_value(value: Any, memo: dict[int, Any]) -> Any:

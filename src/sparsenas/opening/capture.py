@@ -18,6 +18,8 @@ from sparsenas.nn.tree import Tree, arguments, call, map_tensors, tensors
 
 DATA_DEPENDENT = "what its code does depends on values of tensors, as with an `if` on one"
 """What torch says otherwise in the words of its symbolic shapes."""
+CACHE = "its output has a cache, which net.config.use_cache = False leaves out"
+"""Of decoders of transformers, whose cache torch.export does not know."""
 
 
 class FailingExample(NamedTuple):
@@ -94,6 +96,7 @@ def _failure(net: nn.Module, example: Tree, error: Exception) -> UserError:
     name, said = f"open {type(net).__name__}", first_line(error)
     if not _fails(net, example):
         said = DATA_DEPENDENT if "data-dependent" in said else said
+        said = CACHE if "Cache'> in output" in said else said
         return UserError(f"{name}: torch.export cannot read it: {said}{place(error)}")
     given = [tuple(tensor.shape) for tensor in tensors(example)]
     shapes = ", ".join(map(str, given))

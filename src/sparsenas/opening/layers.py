@@ -219,6 +219,10 @@ def embedding(flow: Flow, node: fx.Node) -> Any:
     return along(flow.dims[name, 1], -1, sizes)
 
 
+def asserted(flow: Flow, node: fx.Node) -> None:
+    """A statement about a tensor, such as its type: it carries nothing on."""
+
+
 def unknown(flow: Flow, node: fx.Node) -> Any:
     """Closes whatever an operation reads; its results are fixed."""
     for part in flow.tensors(node):

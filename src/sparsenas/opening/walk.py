@@ -29,6 +29,7 @@ RULES: dict[str, Rule] = {
     "group_norm": layers.group_norm,
     **dict.fromkeys(("layer_norm", "rms_norm"), layers.layer_norm),
     "embedding": layers.embedding,
+    "_assert_tensor_metadata": layers.asserted,
     **dict.fromkeys(("cat", "concat"), shaping.concatenated),
     **dict.fromkeys(("new_zeros", "new_ones", "new_full", "new_empty"), shaping.made),
     "stack": shaping.stacked,
