@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sparsenas.core.choice import Picks
 from sparsenas.core.derive import Derivable
+from sparsenas.nn.calls import put_at
 from sparsenas.nn.clone import clone_sharing_parameters
 from sparsenas.nn.tree import Tree
 from sparsenas.opening.choices import Block, Decider, Groups
@@ -102,7 +103,7 @@ class OpenedNetwork(Derivable):
                 _held_in(small.get_submodule(path), own)[own] = made[name]
         self._resize(small, states)
         for block in self._skipped():
-            _put(small, block.path, block.instead())
+            put_at(small, block.path, block.instead())
         return small.train(self.training)
 
     def skipped(self) -> list[str]:
@@ -192,11 +193,11 @@ class OpenedNetwork(Derivable):
             for place, own, name in held:
                 place[own] = parts[name]
             for block in skipped:
-                _put(self.net, block.path, block.instead())
+                put_at(self.net, block.path, block.instead())
             yield
         finally:
             for block, module in zip(skipped, gone, strict=True):
-                _put(self.net, block.path, module)
+                put_at(self.net, block.path, module)
             for (place, own, _), tensor in zip(held, whole, strict=True):
                 place[own] = tensor
             self._resize(self.net, [None] * len(states))
@@ -236,11 +237,6 @@ def _bounded(cache: dict[Any, Any], entries: int) -> None:
 def _held_in(module: nn.Module, name: str) -> dict[str, Any]:
     """The parameters or the buffers of a module, whichever has this name."""
     return module._parameters if name in module._parameters else module._buffers
-
-
-def _put(net: nn.Module, path: str, module: nn.Module) -> None:
-    parent, _, name = path.rpartition(".")
-    net.get_submodule(parent)._modules[name] = module
 
 
 def _held(net: nn.Module, cut: set[str]) -> list[tuple[str, str, str]]:
