@@ -57,13 +57,32 @@ OTHERS = {
     "torchvision": "resnet18 mobilenet_v2 mobilenet_v3_small densenet121 vit_b_16 swin_t shufflenet_v2_x0_5 "
     "convnext_tiny googlenet regnet_x_400mf",
 }
+FAMILIES = (
+    "starnet_s050 edgenext_xx_small mobilenetv3_small_050 ese_vovnet19b_slim_dw tinynet_e repghostnet_050 "
+    "efficientvit_m0 ghostnet_050 cspnext_tiny iformer_t xcit_nano_12_p8_224 cs3darknet_focus_s "
+    "efficientvit_b0 swiftformer_xs efficientformerv2_s0 pvt_v2_b0 convnext_atto_rms fasternet_t0 "
+    "lcnetv2_small inception_next_atto rexnet_100 mobileone_s1 hardcorenas_a repvit_m0_9 coat_tiny "
+    "convit_tiny deit_tiny_patch16_224 eva02_tiny_patch14_336 hgnetv2_b0 shvit_s1 vit_tiny_r_s16_p8_224 "
+    "cpubone_nano efficientvim_m1 crossvit_tiny_240 maxvit_pico_rw_256 fastvit_t12 densenet121 "
+    "vit_xsmall_patch16_clip_224 nf_regnet_b0 dpn48b levit_128 resnet14t visformer_tiny "
+    "eca_botnext26ts_256 resnest14d csatv2 resnetv2_18 legacy_seresnet18 poolformerv2_s12 skresnet18 "
+    "gcvit_xxtiny tiny_vit_5m_224 gmixer_12_224 hrnet_w18_small lowformer_b0 dla34 nest_tiny_jx "
+    "regnetv_040 convmixer_768_32 vit_srelpos_small_patch16_224 vitamin_small_224 legacy_xception "
+    "tnt_s_legacy_patch16_224 inception_v3 rdnet_tiny twins_svt_small mvitv2_tiny res2next50 "
+    "mambaout_tiny volo_d1_224 xception41 hiera_tiny_224 swinv2_cr_tiny_224 swinv2_tiny_window16_256 "
+    "davit_tiny focalnet_tiny_srf selecsls42 nextvit_small hieradet_small inception_v4 "
+    "inception_resnet_v2 tresnet_l mobilenetv5_base beit_base_patch16_224 naflexvit_base_patch16_gap "
+    "pit_xs_distilled_224 cait_xxs24_224 sequencer2d_s vgg11"
+)
+"""The smallest network of every other family of timm 1.0.31."""
 ARCHS = 20
 
 
 def names() -> list[str]:
     """All networks, as library:name."""
     found = [f"pytorchcv:{name}_cifar10" for name in CIFAR.split()] + [f"pytorchcv:{name}" for name in LARGE.split()]
-    return found + [f"{library}:{name}" for library, listed in OTHERS.items() for name in listed.split()]
+    found += [f"{library}:{name}" for library, listed in OTHERS.items() for name in listed.split()]
+    return found + [f"timm:{name}" for name in FAMILIES.split()]
 
 
 def build(name: str) -> tuple[nn.Module, Tensor]:
