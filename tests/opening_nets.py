@@ -118,6 +118,26 @@ class Dividing(Attention):
         return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, tokens, channels))
 
 
+class Affine(nn.Module):
+    """A layer of one's own, as in GPT-2: its weight has the inputs first, and its code reshapes to ``outputs``."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+        self.weight, self.bias = nn.Parameter(torch.randn(inputs, outputs) / 4), nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x.reshape(-1, x.size(-1)), self.weight).view(*x.shape[:-1], self.outputs)
+
+
+class OwnLayers(Attention):
+    """One of its layers has as many outputs as inputs, so its attributes do not tell which is which."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__(channels, heads)
+        self.qkv, self.out = Affine(channels, 3 * channels), Affine(channels, channels)
+
+
 class FourHeads(Attention):
     """Has its heads in its code."""
 
@@ -353,6 +373,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "mobile": (Mobile, lambda: torch.randn(IMAGE)),
     "shuffle": (Shuffle, lambda: torch.randn(IMAGE)),
     "transformer": (Transformer, lambda: torch.randn(IMAGE)),
+    "own_layers": (lambda: Transformer(attention=OwnLayers), lambda: torch.randn(IMAGE)),
     "windows": (Windows, lambda: torch.randn(IMAGE)),
     "reduced": (Reduced, lambda: torch.randn(IMAGE)),
     "standardized": (Standardized, lambda: torch.randn(IMAGE)),

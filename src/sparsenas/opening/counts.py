@@ -22,10 +22,12 @@ class Guesses:
     """A number of channels or heads itself."""
     multiple: list[Size] = field(default_factory=list)
     """All channels of some heads, or three times as many."""
+    last: dict[tuple[str, str], Size] = field(default_factory=dict)
+    """Of each attribute the last that fits: the outputs of a layer may be as many as its inputs."""
 
     def ways(self) -> list[list[Size]]:
         """What to try, the likeliest first."""
-        return [self.exact + self.multiple, self.exact, self.multiple, []]
+        return [self.exact + self.multiple, self.exact, self.multiple, [], [*self.last.values()]]
 
 
 def guess_sizes(flow: Flow, net: nn.Module, place: Callable[[Tensor], Positions]) -> list[Guesses]:
@@ -43,9 +45,10 @@ def guess_sizes(flow: Flow, net: nn.Module, place: Callable[[Tensor], Positions]
         if not any(positions.decisions() for positions in parts):
             continue
         for size, exact in _sizes(counted, parts, module):
-            if (counted.owner, size.attribute) not in done:
-                done.add((counted.owner, size.attribute))
-                guesses = found[type(module)]
+            guesses, key = found[type(module)], (counted.owner, size.attribute)
+            guesses.last[key] = size
+            if key not in done:
+                done.add(key)
                 (guesses.exact if exact else guesses.multiple).append(size)
     return list(found.values())
 

@@ -176,7 +176,8 @@ class _Draft:
         cuts = list(self._cuts())
         guesses, before = guess_sizes(self.flow, self.net, self.place), self._sizes()
         # A network may need the likeliest guesses of several classes at once.
-        sizes = self._told(cuts, before, [[size for guess in guesses for size in guess.ways()[0]]])
+        likely = [[size for guess in guesses for size in guess.ways()[way]] for way in (0, -1)]
+        sizes = self._told(cuts, before, likely)
         for guess in guesses if sizes is before else ():
             sizes = self._told(cuts, sizes, guess.ways())
         return self._with(cuts, sizes)
@@ -232,14 +233,22 @@ class _Draft:
         return sizes
 
     def _told(self, cuts: Sequence[Cut], sizes: list[Size], ways: Sequence[list[Size]]) -> list[Size]:
-        """The sizes with the first guess at attributes with which the network runs."""
+        """The sizes with the first guess at attributes with which the network runs.
+
+        All decisions are cut at once. Two numbers can be alike by chance then, so of the guesses with which that runs
+        one is preferred with which each half of the decisions may be cut.
+        """
         concerned = {d for way in ways for size in way for positions in size.of for d in positions.decisions()}
+        runs = []
         for way in ways:
             opened = self._with(cuts, [*sizes, *way])
-            picks = {name: pick for i, (name, pick) in enumerate(opened.smallest().items()) if i in concerned}
-            if not runner(opened, self.example)(picks):
-                return [*sizes, *way]
-        return sizes
+            run, smallest = runner(opened, self.example), [*opened.smallest().items()]
+            picks = [smallest[i] for i in sorted(concerned)]
+            if not run(dict(picks)):
+                runs.append(way)
+                if not run(dict(picks[::2])) and not run(dict(picks[1::2])):
+                    return [*sizes, *way]
+        return [*sizes, *runs[0]] if runs else sizes
 
 
 def _kernel_choice(kernel: Kernel) -> Units:
