@@ -38,7 +38,6 @@ def guess_sizes(flow: Flow, net: nn.Module, place: Callable[[Tensor], Positions]
     Which of them do cannot be known, so it has to be tried.
     """
     found: defaultdict[type, Guesses] = defaultdict(Guesses)
-    done: set[tuple[str, str]] = set()
     # Heads first: their attributes are rarely anything else.
     for counted in sorted(flow.counted, key=lambda counted: -counted.each):
         module, parts = net.get_submodule(counted.owner), tuple(map(place, counted.parts))
@@ -46,10 +45,9 @@ def guess_sizes(flow: Flow, net: nn.Module, place: Callable[[Tensor], Positions]
             continue
         for size, exact in _sizes(counted, parts, module):
             guesses, key = found[type(module)], (counted.owner, size.attribute)
-            guesses.last[key] = size
-            if key not in done:
-                done.add(key)
+            if key not in guesses.last:
                 (guesses.exact if exact else guesses.multiple).append(size)
+            guesses.last[key] = size
     return list(found.values())
 
 
