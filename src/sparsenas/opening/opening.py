@@ -240,7 +240,7 @@ class _Draft:
         """
         concerned = {d for way in ways for size in way for positions in size.of for d in positions.decisions()}
         runs = []
-        for way in ways:
+        for way in ways if concerned else ():
             opened = self._with(cuts, [*sizes, *way])
             run, smallest = runner(opened, self.example), [*opened.smallest().items()]
             picks = [smallest[i] for i in sorted(concerned)]
