@@ -32,6 +32,7 @@ from sparsenas.job.run_flags import EvolveFlags, RunFlags, SavedFlags, SearchFla
 from sparsenas.methods import Spos
 from sparsenas.rundir.config import begin_run
 from sparsenas.rundir.folder import Run
+from sparsenas.rundir.records import RunInfo
 from sparsenas.searching.config import Scoring
 from sparsenas.spaces import tiny
 from sparsenas.training.recipe import Recipe
@@ -235,6 +236,13 @@ def begun(path: Path, flags: RunFlags) -> Path:
     folder.create()
     begin_run(folder, "run", to_config(flags))
     return path
+
+
+def test_a_run_begins_where_a_package_is_on_the_path_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparsenas.rundir.config.PACKAGES", ("torch", "no-such-package"))
+    info = Run(begun(tmp_path / "run", run_flags())).find(RunInfo)
+    assert info is not None
+    assert info.versions["no-such-package"] == "unknown" != info.versions["torch"]
 
 
 def test_resuming_takes_the_flags_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

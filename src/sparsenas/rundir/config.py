@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -32,11 +32,19 @@ def begin_run(run: Run, command: str, flags: Mapping[str, Any], **checksums: str
 
     Raises ``UserError``.
     """
-    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
     machine = f"{platform.machine()} {platform.system()}"
     info = RunInfo(format=FORMAT, command=command, versions=versions, machine=machine, **checksums)
     run.write(info)
     run.write_yaml(CONFIG, dict(flags))
+
+
+def _version(package: str) -> str:
+    """The installed one; unknown where a package is on the path alone, as from a checkout."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def has_begun(run: Run) -> bool:
