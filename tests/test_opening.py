@@ -17,6 +17,7 @@ from opening_nets import NETS, ResNet, Transformer, small
 from sparsenas import Arch, UserError, choices, derive, set_gates, trace
 from sparsenas.core.gate import Gate
 from sparsenas.costs.layer import COSTS
+from sparsenas.nn.tree import call
 from sparsenas.opening.choices import Block, Groups, Units
 from sparsenas.opening.importance import by_weights
 from sparsenas.opening.numbers import ChannelNumbers
@@ -165,6 +166,77 @@ def test_blocks_called_by_keyword_may_be_skipped() -> None:
     assert type(plain.blocks[2]) is nn.Identity  # type: ignore[index]
     program = torch.export.export(plain, (x,))
     torch.testing.assert_close(program.module()(x), expected)
+
+
+class Masked(nn.Module):
+    """Residual blocks with a second input."""
+
+    def __init__(self, order: tuple[str, ...] = ("x", "mask")) -> None:
+        super().__init__()
+        self.order, self.stem, self.head = order, nn.Linear(8, 16), nn.Linear(16, 4)
+        self.blocks = nn.ModuleList(MaskedBlock(order) for _ in range(2))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(*({"x": x, "mask": mask}[name] for name in self.order))
+        return self.head(x)
+
+
+class MaskedBlock(nn.Module):
+    """Adds what is not masked."""
+
+    def __init__(self, order: tuple[str, ...]) -> None:
+        super().__init__()
+        self.order, self.inner, self.outer = order, nn.Linear(16, 32), nn.Linear(32, 16)
+
+    def forward(self, *args: Tensor) -> Tensor:
+        given = dict(zip(self.order, args, strict=True))
+        return given["x"] + self.outer(F.relu(self.inner(given["x"]))) * given["mask"]
+
+
+def test_blocks_with_a_mask_may_be_skipped() -> None:
+    net, given = Masked().eval(), {"x": torch.randn(3, 5, 8), "mask": torch.ones(3, 5, 1)}
+    space = sparsenas.open(net, given).eval()
+    assert [d.path for d in space.decisions if isinstance(d, Block)] == ["blocks.0", "blocks.1"]
+    arch = largest(space).replace({"blocks.0.depth": (1,)})
+    expected = net.head(net.blocks[1](net.stem(given["x"]), given["mask"]))
+    torch.testing.assert_close(derive(space, arch.gates())(**given), expected)
+    set_gates(space, arch.gates())
+    torch.testing.assert_close(space(**given), expected)
+
+
+@pytest.mark.parametrize(("order", "size"), [(("mask", "x"), 1), (("x", "mask"), 16)])
+def test_blocks_whose_input_is_not_certain_stay(order: tuple[str, ...], size: int) -> None:
+    """The mask comes first, or has the shape of the input."""
+    space = sparsenas.open(Masked(order), {"x": torch.randn(3, 5, 8), "mask": torch.ones(3, 5, size)})
+    assert not any(isinstance(d, Block) for d in space.decisions)
+
+
+class OneDictionary(nn.Module):
+    """Its one argument is a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 4)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.last(F.relu(self.first(batch["x"]))) * batch["scale"]
+
+
+def test_a_network_of_one_dictionary_is_called_as_it_takes_it() -> None:
+    net, batch = OneDictionary().eval(), {"x": torch.randn(3, 8), "scale": torch.ones(3, 1)}
+    for example in (batch, (batch,)):
+        space = sparsenas.open(net, example).eval()
+        set_gates(space, largest(space).gates())
+        torch.testing.assert_close(call(space, batch), net(batch))
+        torch.testing.assert_close(call(space, (batch,)), net(batch))
+
+
+def test_coverage_is_that_of_one_example() -> None:
+    one, many = (sparsenas.open(OneDictionary(), {"x": torch.randn(n, 8), "scale": torch.ones(n, 1)}) for n in (1, 6))
+    assert one.coverage == many.coverage
+    assert many.coverage.whole == 8 * 16 + 16 * 4
 
 
 class Giving(nn.Module):

@@ -37,7 +37,7 @@ from sparsenas.reporting.tables import settings
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import EpochEnd
 from sparsenas.rundir.records import Scored
-from sparsenas.rundir.results import Compared, Evaluation, ExportCheck, Results, update_results
+from sparsenas.rundir.results import Compared, Evaluation, ExportCheck, Results, Usage, update_results
 from sparsenas.spaces import SPACES
 
 HOSTILE = '<script>alert("1")</script>&amp;<img src=http://evil.example/x onerror=alert(2)>'
@@ -409,7 +409,11 @@ def finished(real_run: RealRun) -> LoadedRun:
     """A run of eight random architectures with accuracies that are known, of 4000 test examples."""
     run = examples(load_run(real_run("spos")), 4000)
     others = [compared(accuracy) for accuracy in (0.953, 0.958, 0.961, 0.964, 0.967, 0.969, 0.972, 0.975)]
-    export = ExportCheck(examples=64, pt2_max_difference=0.0, onnx_max_difference=1e-6, same_predictions=64)
+    feeds = "{'x': numpy.zeros((1, 1, 8, 8), numpy.float32)}"
+    usage = Usage(call="torch.zeros(1, 1, 8, 8)", feeds=feeds, outputs=["linear"], tensor=True)
+    export = ExportCheck(
+        examples=64, pt2_max_difference=0.0, onnx_max_difference=1e-6, same_predictions=64, usage=usage
+    )
     return with_accuracy(replace(run, results=Results(baselines=others, export=export)), 0.981)
 
 
@@ -538,16 +542,20 @@ def test_findings_without_random_architectures(finished: LoadedRun) -> None:
     assert conclusion(early).text.startswith("With inherited weights the found network reaches")
 
 
-def test_usage_of_several_inputs(finished: LoadedRun) -> None:
-    assert finished.space is not None
-    for shape, torch_call in (
-        ({"left": [5], "right": [3, 4]}, "net(left=torch.zeros(1, 5), right=torch.zeros(1, 3, 4))"),
-        ([[5], [3, 4]], "net(torch.zeros(1, 5), torch.zeros(1, 3, 4))"),
-        ([], "net(torch.zeros(1))"),
-    ):
-        page = unescape(page_of(replace(finished, space=changed(finished.space, shape=shape))))
-        assert torch_call in page
-        assert shape == [] or "[numpy.zeros((1, 5), dtype=numpy.float32), numpy.zeros((1, 3, 4), dtype" in page
+def test_usage_is_that_of_the_export(finished: LoadedRun) -> None:
+    assert "net(torch.zeros(1, 1, 8, 8))" in page_of(finished)
+    assert finished.results.export is not None
+    assert "scores.argmax(dim=1)" in page_of(finished)
+    feeds = "{'left': numpy.zeros((1, 5), numpy.float32)}"
+    usage = Usage(call="{'left': torch.zeros(1, 5)}", feeds=feeds, outputs=["topic", "count"], tensor=False)
+    check = changed(finished.results.export, usage=usage)
+    page = unescape(page_of(replace(finished, results=changed(finished.results, export=check))))
+    assert "output = net({'left': torch.zeros(1, 5)})" in page
+    assert f"inputs = {feeds}" in page
+    assert "argmax" not in page
+    trusted = changed(finished.info, code=["mine:make"])
+    assert "trust_plugins=['mine:make'])" in unescape(page_of(replace(finished, info=trusted)))
+    assert "trust_plugins" not in page
 
 
 def test_usage_prepares_an_image_where_images_are_resized(finished: LoadedRun) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from msgspec.structs import replace
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sparsenas.errors import UserError, check_extra, first_line, told
@@ -24,7 +24,7 @@ from sparsenas.objectives import Objective
 from sparsenas.rundir.files import write_atomic
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.networks import INT8, ONNX, PT2
-from sparsenas.rundir.results import ExportCheck
+from sparsenas.rundir.results import ExportCheck, Usage
 
 TOLERANCE = 1e-3
 """Largest difference of an output between PyTorch and an exported file that counts as rounding."""
@@ -41,29 +41,80 @@ def export_network(
 
     ``facts`` become metadata of ``net.onnx``, each as JSON; those that are ``None`` are left out.
 
-    Returns the comparison. Raises ``UserError`` when an exported file differs by more than rounding; none is left then.
+    Returns the comparison. Raises ``UserError`` when the network cannot be exported; and when an exported file differs
+    by more than rounding: none is left then.
     """
     net = net.cpu().eval()
     inputs = map_tensors(lambda leaf: leaf.cpu().contiguous(), inputs)
     few = map_tensors(lambda leaf: torch.cat([leaf, leaf])[:2], inputs)  # a batch of one would be a constant
     args, kwargs = arguments(net, few)
     buffer = io.BytesIO()
-    with quiet(), _exporting(run):
+    with _exporting(f"{run.path}: the network cannot be exported"), quiet():
         program = torch.export.export(net, args, kwargs, dynamic_shapes=_any_batch(net, few))
         _forget_source(program.graph_module)
         torch.export.save(program, buffer)
+    write_atomic(run / PT2, lambda file: file.write(buffer.getbuffer()))
+    with _exporting(f"{run.path}: {PT2} is written, {ONNX} cannot be"), quiet():
         floats = onnx_model(net, few, any_batch=True)
         model = with_integer_weights(floats, net) if _has_bits(net) else floats
         model = _with_facts(model, facts or {})
-    write_atomic(run / PT2, lambda file: file.write(buffer.getbuffer()))
     write_atomic(run / ONNX, lambda file: file.write(model))
     try:
         check = _compared(run, net, inputs, objective, buffer)
-        return replace(check, onnx_bytes=len(model), onnx_bytes_as_floats=len(floats))
     except UserError:
         for name in (PT2, ONNX):
             (run / name).unlink(missing_ok=True)
         raise
+    return replace(check, onnx_bytes=len(model), onnx_bytes_as_floats=len(floats), usage=_usage(model, net, inputs))
+
+
+def _output_names(net: nn.Module, example: Tree) -> list[str] | None:
+    """The names of outputs in a dictionary of tensors; ``None`` where they have none of their own."""
+    with torch.no_grad():
+        output = call(net, example)
+    args, kwargs = arguments(net, example)
+    taken = {*inspect.signature(net.forward).bind(*args, **kwargs).arguments, *_names(args), *kwargs}
+    named = isinstance(output, dict) and all(isinstance(value, Tensor) for value in output.values())
+    return [str(name) for name in output] if named and not taken & set(output) else None
+
+
+def _names(args: Sequence[Any]) -> set[str]:
+    """The names of inputs in dictionaries."""
+    return {str(name) for arg in args if isinstance(arg, dict) for name in arg}
+
+
+def _usage(model: bytes, net: nn.Module, inputs: Tree) -> Usage:
+    """How the files are called, shown on an input of zeros."""
+    one = map_tensors(lambda leaf: torch.zeros_like(leaf[:1]), inputs)
+    args, kwargs = arguments(net, one)
+    session = _session(model)
+    feeds = onnx_feeds([given.name for given in session.get_inputs()], one)
+    with torch.no_grad():
+        output = call(net, one)
+    return Usage(
+        call=", ".join([*map(_code, args), *(f"{name}={_code(arg)}" for name, arg in kwargs.items())]),
+        feeds="{" + ", ".join(f"{name!r}: {_array_code(array)}" for name, array in feeds.items()) + "}",
+        outputs=[given.name for given in session.get_outputs()],
+        tensor=isinstance(output, Tensor),
+    )
+
+
+def _code(tree: Tree) -> str:
+    """Python code for a tree of zeros, with torch."""
+    if isinstance(tree, Tensor):
+        dtype = "" if tree.dtype == torch.float32 else f", dtype={tree.dtype}"
+        return f"torch.zeros({', '.join(map(str, tree.shape))}{dtype})"
+    if isinstance(tree, dict):
+        return "{" + ", ".join(f"{name!r}: {_code(value)}" for name, value in tree.items()) + "}"
+    if isinstance(tree, list | tuple):
+        parts = ", ".join(map(_code, tree))
+        return f"[{parts}]" if isinstance(tree, list) else f"({parts},)"
+    return repr(tree)
+
+
+def _array_code(array: Any) -> str:
+    """Python code for an array of zeros, with numpy."""
+    return f"numpy.zeros({array.shape}, numpy.{'bool_' if array.dtype == bool else array.dtype})"
 
 
 def _with_facts(model: bytes, facts: Mapping[str, Any]) -> bytes:
@@ -107,12 +158,18 @@ def _has_bits(net: nn.Module) -> bool:
 
 
 @contextmanager
-def _exporting(run: Run) -> Iterator[None]:
-    """Makes any error of an exporter a ``UserError``: what a network may do in Python has no end."""
+def _exporting(failed: str) -> Iterator[None]:
+    """Makes any error of an exporter a ``UserError``: what a network may do in Python has no end.
+
+    It tells the first error, since those of exporters that follow from it tell of their own steps.
+    """
     try:
         yield
     except Exception as error:
-        raise UserError(f"{run.path}: the network cannot be exported: {told(error)}") from error
+        first: BaseException = error
+        while first.__cause__ is not None:
+            first = first.__cause__
+        raise UserError(f"{failed}: {told(first)}") from error
 
 
 def _any_batch(net: nn.Module, example: Tree) -> dict[str, Any]:
@@ -130,8 +187,16 @@ def onnx_model(net: nn.Module, example: Tree, any_batch: bool = False) -> bytes:
     with quiet(), sdpa_kernel(SDPBackend.MATH):
         varying = _any_batch(net, example) if any_batch else None
         opset = OPSET if _has_bits(net) else None
+        # The exporter takes a dictionary at the end of the arguments for arguments by name, so one of those ends them.
         program = torch.onnx.export(
-            net, args, kwargs=kwargs, dynamo=True, dynamic_shapes=varying, verbose=False, opset_version=opset
+            net,
+            args if kwargs else (*args, {}),
+            kwargs=kwargs,
+            dynamo=True,
+            dynamic_shapes=varying,
+            output_names=_output_names(net, example),
+            verbose=False,
+            opset_version=opset,
         )
     assert program is not None
     model = program.model_proto

@@ -26,7 +26,7 @@ from sparsenas.job.flag_groups import HERE, DataPlace
 from sparsenas.job.flags.saved import check_unchanged, check_whole, flatten, from_config, plain, saved_names
 from sparsenas.job.plugin import Plugin
 from sparsenas.job.run_flags import SavedFlags
-from sparsenas.job.space_code import code_checksum
+from sparsenas.job.space_code import code_checksum, own_code_of
 from sparsenas.job.space_facts import reach
 from sparsenas.job.task import Task, make_task
 from sparsenas.nn.tree import shapes
@@ -156,8 +156,8 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
         RunLogger(run).say(f"budget {budget}: it limits nothing, since every architecture keeps it")
     for line in task.opened.notes if task.opened else ():
         RunLogger(run).say(line)
-    code = code_checksum(task.space, task.limits.table.net)
-    begin_run(run, command, config, space_sha256=code, weights_sha256=task.weights_checksum())
+    space, weights = code_checksum(task.space, task.limits.table.net), task.weights_checksum()
+    begin_run(run, command, config, space_sha256=space, weights_sha256=weights, code=own_code_of(config))
 
 
 def open_task(

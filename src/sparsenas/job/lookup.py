@@ -116,8 +116,13 @@ def check_all_trusted(named: Iterable[tuple[str, object]], trusted: Iterable[str
 
 def trust_flags(named: Iterable[tuple[str, object]]) -> str:
     """The flags with which a command runs the code of plug-ins; empty where all are built in or installed."""
-    code = [name for kind, name in _canonical(named) if _needs_trust(kind, name, (), "")]
-    return " ".join(dict.fromkeys(f"--trust-plugins {name}" for name in code))
+    return " ".join(f"--trust-plugins {name}" for name in own_code(named))
+
+
+def own_code(named: Iterable[tuple[str, object]]) -> list[str]:
+    """The plug-ins that are neither built in nor installed nor objects: a command calls them only where trusted."""
+    names = [(kind, name) for kind, name in _canonical(named) if not name.startswith(f"{OBJECT}:")]
+    return list(dict.fromkeys(name for kind, name in names if _needs_trust(kind, name, (), "")))
 
 
 def _canonical(named: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:

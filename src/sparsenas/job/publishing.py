@@ -27,6 +27,7 @@ from sparsenas.reporting.loading import LoadedRun, load_run
 from sparsenas.rundir.files import Write, write_together
 from sparsenas.rundir.lock import locked
 from sparsenas.rundir.networks import NET, ONNX, PT2, SCRIPT
+from sparsenas.rundir.results import results
 from sparsenas.rundir.tensors import as_safetensors
 
 CONFIG, CARD, LOAD = "config.json", "README.md", "load.py"
@@ -103,7 +104,8 @@ def _contents(opened: Opened, license: str) -> dict[str, Write]:
         weights = as_safetensors(net.state_dict())
     except UserError as error:
         raise UserError(f"{run / NET}: cannot be published: {error}") from error
-    if not (run.has(PT2) and run.has(ONNX)):
+    check = results(run).export
+    if not (run.has(PT2) and run.has(ONNX) and check and check.usage):
         check_extra("onnx", "publish")
         export_stage(run, task, net)
     script = script_of(run, task, PUBLISHED)

@@ -1,4 +1,4 @@
-"""A checksum of a space's code, which shows whether it has changed since a run began."""
+"""The user's own code of a run: its names, and a checksum that shows whether a space has changed since a run began."""
 
 from __future__ import annotations
 
@@ -7,13 +7,22 @@ import hashlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
+from sparsenas.job.flags.plugins import code_of
+from sparsenas.job.flags.sources import GivenFlags
+from sparsenas.job.lookup import own_code
 from sparsenas.job.plugin import Plugin
+from sparsenas.job.run_flags import SavedFlags
 from sparsenas.spaces.open import imported, open_space
+
+
+def own_code_of(config: Mapping[str, Any]) -> list[str]:
+    """What a run with these flags calls that is neither built in nor installed, as package.module:callable."""
+    return own_code(code_of(SavedFlags, GivenFlags(config)))
 
 
 def code_checksum(space: Plugin, net: nn.Module) -> str:

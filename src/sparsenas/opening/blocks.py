@@ -16,13 +16,13 @@ PASSING = {
 
 
 def residual_blocks(flow: Flow, net: nn.Module) -> list[str]:
-    """The paths of the innermost modules that add to their only input; without them the network runs as well."""
+    """The paths of the innermost modules that add to one of their inputs; without them the network runs as well."""
     runs = _runs(flow.captured)
     found: list[str] = []
     for path in sorted(runs, key=lambda path: -path.count(".")):
         module = net.get_submodule(path)
         inner = any(other.startswith(f"{path}.") for other in found)
-        if not inner and any(True for _ in module.parameters()) and _residual(flow, runs[path]):
+        if not inner and any(True for _ in module.parameters()) and _residual(flow, path, runs[path]):
             found.append(path)
     order = {path: i for i, (path, _) in enumerate(net.named_modules())}
     return sorted(found, key=lambda path: order[path])
@@ -37,16 +37,22 @@ def _runs(captured: Captured) -> dict[str, list[fx.Node]]:
     return runs
 
 
-def _residual(flow: Flow, nodes: list[fx.Node]) -> bool:
+def _residual(flow: Flow, path: str, nodes: list[fx.Node]) -> bool:
     inside = set(nodes)
     inputs = {part for node in nodes for part in node.all_input_nodes if part not in inside}
-    entries = [part for part in inputs if part.name not in flow.captured.parameters]
+    inputs = {part for part in inputs if part.name not in flow.captured.parameters}
     exits = [node for node in nodes if any(user not in inside for user in node.users)]
-    if len(entries) != 1 or len(exits) != 1 or shape(entries[0]) != shape(exits[0]) or not shape(exits[0]):
+    if len(exits) != 1 or not shape(exits[0]) or not isinstance(flow.env[exits[0]], Tensor):
         return False
-    if not isinstance(flow.env[entries[0]], Tensor) or not isinstance(flow.env[exits[0]], Tensor):
-        return False
-    return _passes(entries[0], exits[0], inside)
+    alike = [part for part in inputs if "val" in part.meta and shape(part) == shape(exits[0])]
+    entries = [part for part in alike if isinstance(flow.env[part], Tensor) and _passes(part, exits[0], inside)]
+    return len(entries) == 1 and (len(inputs) == 1 or _is_first(flow, path, shape(exits[0])))
+
+
+def _is_first(flow: Flow, path: str, size: tuple[int, ...]) -> bool:
+    """Whether the first tensor that a module is called with has this shape, and no other one, as a mask has not."""
+    given = flow.captured.given[path]
+    return given[:1] == [size] and given.count(size) == 1
 
 
 def _passes(entry: fx.Node, exit_: fx.Node, inside: set[fx.Node]) -> bool:

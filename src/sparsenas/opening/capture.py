@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
@@ -41,6 +41,8 @@ class Captured:
     """The paths of the modules that are called otherwise than with one argument by its place."""
     no_tensor: frozenset[str]
     """The paths of the modules that return anything but one tensor."""
+    given: Mapping[str, Sequence[tuple[int, ...]]]
+    """The shapes of the tensors among the arguments of each module that is called, by its path."""
 
 
 def capture(net: nn.Module, example: Tree) -> Captured:
@@ -48,7 +50,7 @@ def capture(net: nn.Module, example: Tree) -> Captured:
     was_training, fast = net.training, torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     args, kwargs = arguments(net, map_tensors(Tensor.clone, example))
-    with_more, no_tensor, hooks = _noted_calls(net)
+    with_more, no_tensor, given, hooks = _noted_calls(net)
     try:
         with quiet(), redirect_stderr(StringIO()), torch.no_grad():  # torch prints the graph of one that it cannot read
             program = torch.export.export(net.eval(), args, kwargs, strict=False)
@@ -70,15 +72,18 @@ def capture(net: nn.Module, example: Tree) -> Captured:
     constants = {**signature.inputs_to_lifted_tensor_constants}
     known: dict[str, Tensor] = dict((*net.named_parameters(), *net.named_buffers()))
     known |= {name: value for name, value in program.constants.items() if isinstance(value, Tensor)}
-    return Captured(program.graph, {**named, **constants}, known, frozenset(with_more), frozenset(no_tensor))
+    return Captured(program.graph, {**named, **constants}, known, frozenset(with_more), frozenset(no_tensor), given)
 
 
-def _noted_calls(net: nn.Module) -> tuple[set[str], set[str], list[RemovableHandle]]:
-    """Notes ``with_more`` and ``no_tensor`` of ``Captured``, until the hooks are removed."""
-    with_more, no_tensor = set[str](), set[str]()
+def _noted_calls(
+    net: nn.Module,
+) -> tuple[set[str], set[str], dict[str, list[tuple[int, ...]]], list[RemovableHandle]]:
+    """Notes ``with_more``, ``no_tensor`` and ``given`` of ``Captured``, until the hooks are removed."""
+    with_more, no_tensor, given = set[str](), set[str](), dict[str, list[tuple[int, ...]]]()
 
     def noted(path: str) -> Callable[..., None]:
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            given[path] = [tuple(x.shape) for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
             if len(args) != 1 or kwargs:
                 with_more.add(path)
             if not isinstance(output, Tensor):
@@ -88,7 +93,7 @@ def _noted_calls(net: nn.Module) -> tuple[set[str], set[str], list[RemovableHand
 
     inner = [(path, module) for path, module in net.named_modules(remove_duplicate=False) if path]
     hooks = [module.register_forward_hook(noted(path), with_kwargs=True) for path, module in inner]
-    return with_more, no_tensor, hooks
+    return with_more, no_tensor, given, hooks
 
 
 def _failure(net: nn.Module, example: Tree, error: Exception) -> UserError:

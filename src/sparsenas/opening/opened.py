@@ -15,7 +15,7 @@ from sparsenas.core.choice import Picks
 from sparsenas.core.derive import Derivable
 from sparsenas.nn.calls import put_at
 from sparsenas.nn.clone import clone_sharing_parameters
-from sparsenas.nn.tree import Tree
+from sparsenas.nn.tree import Tree, arguments
 from sparsenas.opening.choices import Block, Decider, Groups
 from sparsenas.opening.coverage import Coverage
 from sparsenas.opening.positions import Positions, State
@@ -73,7 +73,9 @@ class OpenedNetwork(Derivable):
         return [decision.state() for decision in self._decisions()]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The output of the user's network under the gates that are set."""
+        """The output of the user's network under the gates that are set; called as the network takes it."""
+        if kwargs and not args:
+            args, kwargs = arguments(self.net, kwargs)
         states = self.states()
         parts = self.slices(states)
         with self._arranged(states, parts):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sparsenas.costs.trace import is_shape
 from sparsenas.errors import UserError
-from sparsenas.nn.tree import Tree, map_tensors, tensors
+from sparsenas.nn.tree import Tree, count, map_tensors, tensors
 from sparsenas.opening.blocks import residual_blocks
 from sparsenas.opening.capture import capture
 from sparsenas.opening.choices import Block, Decider, Groups, Units
@@ -207,7 +207,8 @@ class _Draft:
                 open_ += product.flops
             elif product.owner not in self.closed:
                 closed[product.owner] = self.flow.numbers.reason(product.ids)
-        return Coverage(open_, whole, closed)
+        examples = count(self.example)
+        return Coverage(open_ // examples, whole // examples, closed)
 
     def _choice(self, decision: Decision) -> Units | Groups:
         if self.options.groups:

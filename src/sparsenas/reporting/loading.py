@@ -66,8 +66,9 @@ class LoadedRun:
         ]
 
     def flag(self, name: str) -> str:
-        """The name that a flag such as ``method`` gives; of an object of Python its class."""
-        return self.given(name).removeprefix("object:")
+        """The name that a flag such as ``method`` gives, with that of an opened network; of an object its class."""
+        opened = self.section(name).get("net", "")
+        return f"{self.given(name).removeprefix('object:')} {opened}".strip()
 
     def given(self, name: str) -> str:
         """The name of a flag as ``config.yaml`` has it."""

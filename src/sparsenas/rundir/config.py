@@ -27,14 +27,14 @@ class _Format(Struct):
     format: int
 
 
-def begin_run(run: Run, command: str, flags: Mapping[str, Any], **checksums: str | None) -> None:
-    """Writes ``run.json``, with ``checksums`` of its names, and ``config.yaml``, which marks the run as begun.
+def begin_run(run: Run, command: str, flags: Mapping[str, Any], **facts: Any) -> None:
+    """Writes ``run.json``, with more ``facts`` of its names, and ``config.yaml``, which marks the run as begun.
 
     Raises ``UserError``.
     """
     versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
     machine = f"{platform.machine()} {platform.system()}"
-    info = RunInfo(format=FORMAT, command=command, versions=versions, machine=machine, **checksums)
+    info = RunInfo(format=FORMAT, command=command, versions=versions, machine=machine, **facts)
     run.write(info)
     run.write_yaml(CONFIG, dict(flags))
 

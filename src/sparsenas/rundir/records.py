@@ -40,6 +40,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """SHA-256 of the source code of the space; null where an earlier version began the run."""
     weights_sha256: str | None = None
     """SHA-256 of the weights of the network that was opened; null for any other space."""
+    code: list[str] = []
+    """The user's own code that the run calls, as package.module:callable; it has to be trusted to be called again."""
 
 
 class SpaceInfo(Struct, frozen=True, kw_only=True):

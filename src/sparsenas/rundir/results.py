@@ -43,6 +43,19 @@ class Compared(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """As given on the command line; empty for a random architecture."""
 
 
+class Usage(Struct, frozen=True, kw_only=True):
+    """How exported files are called, with an input of zeros."""
+
+    call: str
+    """The arguments of ``net.pt2``, as Python code with torch."""
+    feeds: str
+    """The inputs of ``net.onnx`` by name, as Python code with numpy."""
+    outputs: list[str]
+    """The names of the outputs of ``net.onnx``."""
+    tensor: bool
+    """Whether the network returns one tensor."""
+
+
 class ExportCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The exported files compared with the PyTorch network."""
 
@@ -58,6 +71,8 @@ class ExportCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Size of ``net.onnx``."""
     onnx_bytes_as_floats: int | None = None
     """What the size would be with all weights as 32-bit numbers."""
+    usage: Usage | None = None
+    """How the files are called."""
 
 
 class OnnxFile(Struct, frozen=True, kw_only=True):

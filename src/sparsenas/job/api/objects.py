@@ -38,7 +38,8 @@ def plugin(kind: str, value: object) -> Plugin:
         return Plugin(canonical(kind, value["name"]), {name: flag for name, flag in value.items() if name != "name"})
     make = _maker(kind, value)
     if make is not None:
-        return Plugin(f"{OBJECT}:{type(value).__name__}", {}, make)
+        made_of = value.net if isinstance(value, OpenedNetwork) else value
+        return Plugin(f"{OBJECT}:{type(made_of).__name__}", {}, make)
     try:
         return Plugin.of(value)
     except UserError as error:
