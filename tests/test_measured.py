@@ -18,6 +18,8 @@ from sparsenas.__main__ import main
 from sparsenas.core.arch import Arch, every_arch
 from sparsenas.core.choice import Choice
 from sparsenas.costs import Budget, Limits
+from sparsenas.costs.budget import Bound
+from sparsenas.costs.ends import smallest_and_largest
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.errors import UserError
 from sparsenas.job.flag_groups import Finalists
@@ -27,7 +29,7 @@ from sparsenas.job.stages.latency import engine_of
 from sparsenas.job.stages.measured import check_measured, measured_first, next_turn
 from sparsenas.job.task import Task, make_task
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.records import MEASURED, MeasuredCandidate
+from sparsenas.rundir.records import MEASURED, MeasuredCandidate, MeasuredLargest
 from sparsenas.rundir.results import results
 from sparsenas.spaces import tiny
 from sparsenas.timing import Timer, read_table, write_table
@@ -102,6 +104,26 @@ def test_the_best_one_that_keeps_the_budget_when_it_runs_is_found(search: Search
     assert measured_first(run, task, Finalists(), order, scores(order)) == (found, "")
     assert engine.networks == before
     assert run.lines(MEASURED, MeasuredCandidate) == lines
+
+
+def test_a_percentage_is_one_of_the_largest_network_when_it_runs(search: Search, tmp_path: Path) -> None:
+    task, order, engine = search(3, 1.0)
+    largest = smallest_and_largest(task.limits.table)[1]
+    most = whole_ms(task, largest, 3)
+    part, wide = (Bound.parse(text, [LATENCY]) for text in ("latency_ms<=70%", "latency_ms<=1000"))
+    limits = Limits(task.limits.table, [part.budget(task.costs(largest))])
+    order = [arch for arch in order if limits.legal([arch])[0]]
+    task, run = replace(task, limits=limits, bounds=(part, wide)), Run(tmp_path)
+    found, warning = measured_first(run, task, Finalists(count=3), order, scores(order))
+    assert (found, warning) == (order[:3], "")
+    kept, told = run.read(MeasuredLargest), results(run).table_error
+    assert told is not None
+    assert kept.measured_ms == pytest.approx(most, abs=1e-5)
+    assert kept.table_ms == task.costs(largest)[LATENCY]
+    assert told.budget_ms == pytest.approx(0.7 * most, abs=1e-5)
+    networks = engine.networks
+    assert measured_first(run, task, Finalists(count=3), order, scores(order)) == (found, "")
+    assert engine.networks == networks
 
 
 def test_as_many_are_found_as_are_trained_then(search: Search, tmp_path: Path) -> None:

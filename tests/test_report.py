@@ -36,8 +36,8 @@ from sparsenas.reporting.numbers import count, decimals, mebibytes, percent, poi
 from sparsenas.reporting.tables import settings
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.log import EpochEnd
-from sparsenas.rundir.records import Scored
-from sparsenas.rundir.results import Compared, Evaluation, ExportCheck, Results, Usage, update_results
+from sparsenas.rundir.records import MeasuredCandidate, Scored
+from sparsenas.rundir.results import Compared, Evaluation, ExportCheck, Results, TableError, Usage, update_results
 from sparsenas.spaces import SPACES
 
 HOSTILE = '<script>alert("1")</script>&amp;<img src=http://evil.example/x onerror=alert(2)>'
@@ -540,6 +540,32 @@ def test_findings_without_random_architectures(finished: LoadedRun) -> None:
     assert "It has not been retrained" not in said(early)["good"]
     assert "with inherited weights: 93.1 %. The network has not been retrained yet." in said(early)["open"]
     assert conclusion(early).text.startswith("With inherited weights the found network reaches")
+
+
+@pytest.mark.parametrize("slowest_ms", [0.3, 0.5])
+def test_a_budget_of_latency_is_met_when_the_network_runs(finished: LoadedRun, slowest_ms: float) -> None:
+    """The table says 0.08 ms, and 70 % of the largest network by the table are 0.09; it takes 0.4 ms when it runs."""
+    assert finished.best is not None
+    best = changed(finished.best, budgets=["latency_ms<=0.09"], costs={**finished.best.costs, "latency_ms": 0.08})
+    error = TableError(
+        budget_ms=0.4, networks=1, within=1, mean_absolute_percentage_error=80.0, median_absolute_percentage_error=80.0,
+        mean_percentage_error=-80.0, rank_correlation=None, kendall_tau=None,
+    )  # fmt: skip
+    one = MeasuredCandidate(
+        arch=best.arch,
+        text=best.text,
+        metrics={},
+        table_ms=0.08,
+        rounds_ms=[0.2, slowest_ms],
+        spread_ms=0.0,
+        within=True,
+    )
+    run = replace(finished, best=best, measured=[one], results=changed(finished.results, table_error=error))
+    told = [finding.text for finding in findings(run) if "latency" in finding.text]
+    met = "Budget met: latency_ms \u2264 0.4, and it is 0.3, 25.0\u202f% below the limit."
+    missed = "Budget NOT met: latency_ms \u2264 0.4, but it is 0.5, 25.0\u202f% above the limit."
+    assert told == [met if slowest_ms == 0.3 else missed]
+    assert ("over its budget" in conclusion(run).text) == (slowest_ms == 0.5)
 
 
 def test_usage_is_that_of_the_export(finished: LoadedRun) -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from sparsenas.core.arch import MOST_TOLD, space_size
 from sparsenas.core.choice import Choice, Choices
 from sparsenas.costs.budget import AND, in_percent
-from sparsenas.costs.latency import LatencyTable
+from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.data.fingerprint import changed, in_words, split, summary
 from sparsenas.distributed.collectives import broadcast_from_rank0, rank
@@ -153,7 +153,8 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
     if in_percent(config["budget"]):
         RunLogger(run).say(f"budget {', '.join(config['budget'])}: {', '.join(map(str, task.limits.budgets))}")
     for budget in task.limits.idle:
-        RunLogger(run).say(f"budget {budget}: it limits nothing, since every architecture keeps it")
+        by = " by the latency table" if budget.cost == LATENCY else ""
+        RunLogger(run).say(f"budget {budget}: it limits nothing, since every architecture keeps it{by}")
     for line in task.opened.notes if task.opened else ():
         RunLogger(run).say(line)
     space, weights = code_checksum(task.space, task.limits.table.net), task.weights_checksum()

@@ -16,7 +16,7 @@ from sparsenas.core.choice import Choices
 from sparsenas.core.derive import derive
 from sparsenas.core.gate import Gates, choices
 from sparsenas.costs import COSTS, ON_REQUEST, Limits
-from sparsenas.costs.budget import read_bounds
+from sparsenas.costs.budget import Bound, read_bounds
 from sparsenas.costs.latency import LATENCY, LatencyTable
 from sparsenas.data import Data
 from sparsenas.errors import UserError
@@ -59,6 +59,8 @@ class Task:
     objective: Objective
     seed: int
     latency: LatencyTable | None = None
+    bounds: tuple[Bound, ...] = ()
+    """The budgets as they were written, of which some may be in percent."""
 
     def network(self, purpose: str, space: Plugin | None = None) -> nn.Module:
         """A supernet, of ``target`` say, with fresh weights that follow from the seed and the purpose."""
@@ -178,4 +180,4 @@ def make_task(
         admitted(final, build_space(final, examples, task.outputs), examples, task)
     with told_if_slow(say, "prepare: counting costs"):
         limits = limits_at(final, examples, task.outputs, searched, bounds, latency, own, check=not begun)
-    return Task(space, final, examples, searched, limits, task, seed, latency)
+    return Task(space, final, examples, searched, limits, task, seed, latency, tuple(bounds))

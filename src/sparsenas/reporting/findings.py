@@ -73,7 +73,7 @@ def conclusion(run: LoadedRun) -> Finding:
 
 def over_budget(run: LoadedRun) -> bool:
     """Whether the found network breaks a budget."""
-    return any(not budget.allows(run.costs[budget.cost]) for budget in run.budgets if budget.cost in run.costs)
+    return any(value is not None and not budget.allows(value) for budget, value in run.limited)
 
 
 def _harm(run: LoadedRun) -> str:
@@ -98,8 +98,8 @@ def tiles(run: LoadedRun) -> list[tuple[str, str, str]]:
     if tested := run.results.retrained or run.results.inherited:
         weights = run.how_trained if run.results.retrained else "inherited weights"
         found.append((run.score.text(tested.metrics), f"{tested.split} {run.score.name}, {weights}", ""))
-    for budget in run.budgets[:2]:
-        if (value := run.costs.get(budget.cost)) is not None:
+    for budget, value in run.limited[:2]:
+        if value is not None:
             sign, bound = limit(budget)
             told = f"{budget.cost}, budget {sign} {short(bound)}"
             found.append((short(value), told, "good" if budget.allows(value) else "bad"))
@@ -118,7 +118,7 @@ def findings(run: LoadedRun) -> list[Finding]:
     """All findings, most important first."""
     if run.best is None:
         return [_searching(run)]
-    found = [_found(run, run.best.text)] + [_budget(budget, run.costs.get(budget.cost)) for budget in run.budgets]
+    found = [_found(run, run.best.text)] + [_budget(budget, value) for budget, value in run.limited]
     if not run.budgets:
         given = ", ".join(run.budget_texts)
         found.append(Finding("open", f"The budget cannot be read: {given}." if given else "No budget was set."))

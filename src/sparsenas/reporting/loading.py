@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,19 @@ class LoadedRun:
     def budgets(self) -> list[Budget]:
         """The budgets of the final network, each of one bound."""
         return self._budgets(self.budget_texts)
+
+    @property
+    def limited(self) -> list[tuple[Budget, float | None]]:
+        """Each budget of the final network with what it limits: its cost, or the time by which it was chosen."""
+        pairs = [(budget, self.costs.get(budget.cost)) for budget in self.budgets]
+        timed = [one.slowest_ms for one in self.measured if self.best and one.arch == self.best.arch]
+        if not timed or self.results.table_error is None:
+            return pairs
+        whole = Budget(LATENCY, at_most=self.results.table_error.budget_ms)
+        return [
+            (whole, timed[0]) if budget.cost == LATENCY and budget.at_most < inf else (budget, cost)
+            for budget, cost in pairs
+        ]
 
     @property
     def search_budgets(self) -> list[Budget]:

@@ -222,6 +222,16 @@ class MeasuredCandidate(Struct, frozen=True, kw_only=True):
         return statistics.median(self.rounds_ms)
 
 
+class MeasuredLargest(Struct, frozen=True, kw_only=True):
+    """``measured_largest.json``: the largest network, where a budget of latency is in percent of it."""
+
+    FILE: ClassVar[str] = "measured_largest.json"
+    table_ms: float
+    """Sum of the latency table's entries."""
+    measured_ms: float
+    """The median of the rounds, as of a candidate."""
+
+
 class FrontPoint(Struct, frozen=True, kw_only=True):
     """An architecture of a Pareto front."""
 

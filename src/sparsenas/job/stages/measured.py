@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from msgspec import convert
 from torch import nn
 
 from sparsenas.core.arch import Arch
+from sparsenas.costs.ends import smallest_and_largest
 from sparsenas.costs.latency import LATENCY, Timing
 from sparsenas.errors import UserError
 from sparsenas.job.flag_groups import Finalists
@@ -18,7 +20,7 @@ from sparsenas.job.task import Task
 from sparsenas.objectives import Metrics
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
-from sparsenas.rundir.records import MEASURED, Best, MeasuredCandidate
+from sparsenas.rundir.records import MEASURED, Best, MeasuredCandidate, MeasuredLargest
 from sparsenas.rundir.results import TableError, update_results
 from sparsenas.timing import Checked, Timer, plain_network, using_threads, verdict
 
@@ -46,7 +48,7 @@ def measures(flags: Finalists, task: Task) -> bool:
 
 
 def bound_of(task: Task) -> float:
-    """The most milliseconds that the budgets allow."""
+    """The most milliseconds that the budgets allow by the table."""
     return min((budget.at_most for budget in task.limits.budgets if budget.cost == LATENCY), default=math.inf)
 
 
@@ -67,7 +69,8 @@ def measured_first(
     """
     if not measures(flags, task):
         return list(order), ""
-    measurer, table, bound = Measurer(run, task, flags), _table_ms(task, order), bound_of(task)
+    measurer, table = Measurer(run, task, flags), _table_ms(task, order)
+    bound = measurer.bound
     logger, done, wanted = RunLogger(run), dict[Arch, MeasuredCandidate](), max(1, flags.count)
     with logger.stage("latency finalists") as counts, logger.bar("latency", len(order)) as bar:
         while len(_within(done)) < wanted and (turn := next_turn(order, table, done, bound, measurer.size)):
@@ -128,6 +131,31 @@ class Measurer:
         """Candidates that take turns."""
         self._net = task.network("supernet", task.target).cpu()
 
+    @cached_property
+    def bound(self) -> float:
+        """The most milliseconds of a network that runs: a percentage is one of the largest network's measured time."""
+        upper = [bound for bound in self.task.bounds if bound.cost == LATENCY and bound.relation == "<="]
+        if not any(bound.percent for bound in upper):
+            return bound_of(self.task)
+        largest: MeasuredLargest = self.run.find(MeasuredLargest) or self._measure_largest()
+        limits = [bound.budget({LATENCY: largest.measured_ms}).at_most for bound in upper]
+        return min(limits)
+
+    def _measure_largest(self) -> MeasuredLargest:
+        arch = smallest_and_largest(self.task.limits.table)[1]
+        rounds = self.run.do(lambda: self._rounds([arch]))
+        measured_ms = statistics.median(timings[0].median_ms for timings in rounds)
+        largest = MeasuredLargest(table_ms=self.task.costs(arch)[LATENCY], measured_ms=measured_ms)
+        self.run.write(largest)
+        budget, by_table = (
+            ", ".join(bound.text for bound in self.task.bounds),
+            f"{largest.table_ms:.4g} ms by the table",
+        )
+        RunLogger(self.run).say(
+            f"budget {budget}: the largest network takes {measured_ms:.4g} ms when it runs, {by_table}"
+        )
+        return largest
+
     def network(self, arch: Arch) -> nn.Module:
         """The network of an architecture as it is deployed, on weights that do not matter."""
         return plain_network(self._net, arch)
@@ -140,7 +168,6 @@ class Measurer:
             Arch.from_json(self.task.choices, line.arch): line for line in self.run.lines(MEASURED, MeasuredCandidate)
         }
         if fresh := [arch for arch in archs if arch not in lines]:
-            bound = bound_of(self.task)
             rounds = self.run.do(lambda: self._rounds(fresh))
             made = {
                 arch: MeasuredCandidate(
@@ -150,7 +177,7 @@ class Measurer:
                     table_ms=table[arch],
                     rounds_ms=[timings[i].median_ms for timings in rounds],
                     spread_ms=statistics.median(timings[i].spread_ms for timings in rounds),
-                    within=all(timings[i].median_ms <= bound for timings in rounds),
+                    within=all(timings[i].median_ms <= self.bound for timings in rounds),
                 )
                 for i, arch in enumerate(fresh)
             }
