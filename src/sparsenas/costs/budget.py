@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from sparsenas.costs.latency import LATENCY
@@ -107,6 +108,8 @@ def check_cost(flag: str, cost: str, costs: Collection[str]) -> None:
         )
     if cost not in costs:
         told = "; flops are multiply-adds" if "flops" in costs else ""
+        near = get_close_matches(cost, [*costs, LATENCY], 1)
+        told += f"; did you mean {near[0]}?" if near else ""
         known = f"expected one of the costs {', '.join(costs)}, or your own by --cost"
         raise UserError(f"{flag}: {known}, got {cost!r}{told}")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sparsenas.core.arch import Arch, space_size
 from sparsenas.costs.budget import Budget
 from sparsenas.costs.budget_sampler import BudgetSampler
+from sparsenas.costs.latency import LATENCY
 from sparsenas.costs.layer import format_cost
 from sparsenas.costs.local_search import local_search, neighbours
 from sparsenas.costs.table import CostTable
@@ -42,8 +43,8 @@ class Limits:
         self.budgets = tuple(budgets)
         self.choices = table.choices
         self._seed = seed
-        self.idle: list[Budget] = []
-        """Those that were checked, and that every architecture keeps."""
+        self.notes: list[str] = []
+        """Tells of each budget that was checked, and that every architecture keeps."""
         if check:
             self.check()
 
@@ -200,7 +201,8 @@ class Limits:
             )
 
         if exact and budget.at_least <= lowest and highest <= budget.at_most:
-            self.idle.append(budget)
+            by = " by the latency table" if budget.cost == LATENCY else ""
+            self.notes.append(f"budget {budget}: it limits nothing, since every architecture keeps it{by}")
 
     def _find_legal(self, rng: np.random.Generator) -> Arch:
         """An architecture that meets all budgets: by local search on the violations, else from all sums of costs."""

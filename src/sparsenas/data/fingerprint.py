@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparsenas.data.dataset import Data, Examples
 from sparsenas.data.preprocessing import preparation
@@ -42,12 +42,18 @@ def summary(data: Data) -> dict[str, Any]:
 def in_words(data: Data) -> str:
     """The classes and the number of examples of each part, with its origin where that is known, in one line.
 
-    It says where there is no augmentation, which ``augment`` of ``--search`` and ``--retrain`` cannot turn on.
+    It names the augmentation; where there is none, ``augment`` of ``--search`` and ``--retrain`` cannot turn one on.
     """
     val, test = (f" ({origin})" if origin else "" for origin in data.origins)
     counts = f"{len(data.train):,} training, {len(data.val):,} validation{val}, {len(data.test):,} test{test} examples"
-    augmented = "" if data.augment else "; training examples are not augmented"
-    return (f"{len(data.classes)} classes; " if data.classes else "") + counts + augmented
+    augmented = f"augmented by {_names(data.augment)}" if data.augment else "not augmented"
+    return (f"{len(data.classes)} classes; " if data.classes else "") + f"{counts}; training examples are {augmented}"
+
+
+def _names(augment: Callable[..., Any]) -> str:
+    """The steps of an augmentation, as RandomCrop."""
+    steps = augment if isinstance(augment, nn.Sequential) else [augment]
+    return ", ".join(getattr(step, "__name__", type(step).__name__) for step in steps)
 
 
 def split(data: Data) -> dict[str, Any]:

@@ -56,6 +56,6 @@ def say_found(run: Run, task: Task) -> None:
     original = task.costs(task.largest()) if task.opened else None
     named = [budget.cost for budget in task.limits.budgets] or ["flops"]
     costs = ", ".join(f"{format_cost(best.costs[cost])} {cost}" for cost in named)
-    size = share_told(best.costs, original) if original else costs
+    size = share_told(best.costs, original, task.limits.budgets) if original else costs
     told = f"{score_told(task.objective, best.val)} on validation examples, " if best.val else ""
     RunLogger(run).say(f"found {best.text}: {told}{size}")

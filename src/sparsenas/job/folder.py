@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from sparsenas.core.arch import MOST_TOLD, space_size
 from sparsenas.core.choice import Choice, Choices
 from sparsenas.costs.budget import AND, in_percent
-from sparsenas.costs.latency import LATENCY, LatencyTable
+from sparsenas.costs.latency import LatencyTable
 from sparsenas.data import Data
 from sparsenas.data.fingerprint import changed, in_words, split, summary
 from sparsenas.distributed.collectives import broadcast_from_rank0, rank
@@ -120,6 +120,8 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 def check_resumable(run: Run, config: Mapping[str, Any], resume: bool) -> None:
     """Raises ``UserError`` for a folder that has a run, unless that run is to be resumed and has the same flags."""
     if not has_begun(run):
+        if resume:
+            RunLogger(run).say(f"--resume: {run.path} has no run, a new one begins")
         return
     if not resume:
         raise UserError(f"--out {run.path}: expected a new folder, this one has a run; --resume continues it")
@@ -152,10 +154,7 @@ def begin(run: Run, task: Task, command: str, config: Mapping[str, Any]) -> None
     RunLogger(run).say(f"data: {in_words(task.data)}")
     if in_percent(config["budget"]):
         RunLogger(run).say(f"budget {', '.join(config['budget'])}: {', '.join(map(str, task.limits.budgets))}")
-    for budget in task.limits.idle:
-        by = " by the latency table" if budget.cost == LATENCY else ""
-        RunLogger(run).say(f"budget {budget}: it limits nothing, since every architecture keeps it{by}")
-    for line in task.opened.notes if task.opened else ():
+    for line in (*task.limits.notes, *(task.opened.notes if task.opened else ())):
         RunLogger(run).say(line)
     space, weights = code_checksum(task.space, task.limits.table.net), task.weights_checksum()
     begin_run(run, command, config, space_sha256=space, weights_sha256=weights, code=own_code_of(config))

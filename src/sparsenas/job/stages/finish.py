@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from sparsenas.costs import Budget
+from sparsenas.costs.latency import LATENCY
 from sparsenas.costs.layer import format_cost, shown_costs
 from sparsenas.distributed.collectives import rank
 from sparsenas.errors import UserError
@@ -61,7 +62,7 @@ def summary(run: Run, budgets: Sequence[Budget], objective: Objective) -> Table:
             raise UserError(f"{run.path}: expected {name} among the metrics of best.json and results.json, found none")
         return told(objective, objective.score, metrics[objective.score])
 
-    flops = f": {share_told(best.costs, tested.original.costs)}" if tested.original else ""
+    flops = f": {share_told(best.costs, tested.original.costs, budgets)}" if tested.original else ""
     table = Table(title=f"Found {best.text} in {run.path}{flops}", show_header=False, title_justify="left")
     for cost in shown_costs([best.costs]):
         value = best.costs[cost]
@@ -70,7 +71,8 @@ def summary(run: Run, budgets: Sequence[Budget], objective: Objective) -> Table:
     latency = tested.latency
     if latency is not None and latency.measured_ms is not None and latency.spread_ms is not None:
         whole = format_cost(latency.measured_ms), format_cost(latency.spread_ms)
-        table.add_row("latency_ms, measured whole", " +- ".join(whole))
+        most = f"  (budget {LATENCY}<={tested.table_error.budget_ms:.4g})" if tested.table_error else ""
+        table.add_row(f"{LATENCY}, measured whole", " +- ".join(whole) + most)
     if tested.inherited is not None and best.val is not None:
         table.add_row(f"validation {name}, inherited weights", score(best.val))
         table.add_row(f"test {name}, inherited weights", score(tested.inherited.metrics))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from sparsenas.costs import Budget
+from sparsenas.costs.latency import LATENCY
+from sparsenas.costs.layer import format_cost
 from sparsenas.job.task import SIZE, Task
 from sparsenas.objectives.words import metric_words, score_told, told
 from sparsenas.rundir.folder import Run
@@ -43,9 +46,12 @@ def tell_original(run: Run, task: Task, scoring: Scoring, trains: bool) -> str:
     return warning
 
 
-def share_told(costs: Mapping[str, float], original: Mapping[str, float]) -> str:
-    """The multiply-adds of a network, and their share of the original's."""
-    return f"{costs[SIZE]:,} multiply-adds, {costs[SIZE] / (original[SIZE] or 1):.1%} of the original"
+def share_told(costs: Mapping[str, float], original: Mapping[str, float], budgets: Iterable[Budget] = ()) -> str:
+    """The costs of a network with budgets, else its multiply-adds, and their shares of the original's."""
+    limited = dict.fromkeys(budget.cost for budget in budgets if budget.cost in original and budget.cost != LATENCY)
+    words = {name: "multiply-adds" if name == SIZE else name for name in limited or [SIZE]}
+    shares = (f"{format_cost(costs[n])} {word}, {costs[n] / (original[n] or 1):.1%}" for n, word in words.items())
+    return f"{'; '.join(shares)} of the original"
 
 
 def _guess(task: Task) -> float:
