@@ -10,7 +10,8 @@ from sparsenas.opening.capture import Captured, owners, shape
 from sparsenas.opening.flow import Flow, name_of
 
 PASSING = {
-    *("add", "add_", "relu", "relu_", "dropout", "gelu", "relu6", "relu6_", "clone", "contiguous", "view", "reshape"),
+    *("add", "add_", "relu", "relu_", "dropout", "gelu", "relu6", "relu6_"),
+    *("clone", "contiguous", "view", "reshape", "to"),
 }
 """Operations through which a residual path may lead: they keep the order of the elements."""
 
