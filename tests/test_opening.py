@@ -214,6 +214,34 @@ def test_blocks_whose_input_is_not_certain_stay(order: tuple[str, ...], size: in
     assert not any(isinstance(d, Block) for d in space.decisions)
 
 
+class Upscaling(nn.Module):
+    """Super-resolution: pixel shuffles, also in a residual block, and the way back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.up = nn.Conv2d(1, 6, 3, padding=1), nn.Conv2d(6, 24, 3, padding=1)
+        self.inner, self.outer = nn.Conv2d(6, 8, 3, padding=1), nn.Conv2d(8, 6, 3, padding=1)
+        self.down, self.last = nn.Conv2d(24, 12, 1), nn.Conv2d(12, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(F.pixel_shuffle(self.up(self.stem(x)), 2))
+        x = x + self.outer(F.relu(self.inner(x)))
+        return F.pixel_shuffle(self.last(F.relu(self.down(F.pixel_unshuffle(x, 2)))), 2)
+
+
+def test_pixel_shuffles_cut_the_channels_of_a_channel_together() -> None:
+    torch.manual_seed(0)
+    net, x = Upscaling().eval(), torch.randn(2, 1, 8, 8)
+    space = sparsenas.open(net, x, multiple=1, shares=(0.5, 1.0)).eval()
+    assert {"stem", "up", "inner", "down"} <= choices(space).keys()
+    for arch in sample(space, 6):
+        small = derive(space, arch.gates())
+        set_gates(space, arch.gates())
+        torch.testing.assert_close(space(x), small(x))
+    small = derive(space, smallest(space).gates())
+    assert [small.up.out_channels, small.down.in_channels, small.inner.in_channels] == [12, 12, 3]
+
+
 class OneDictionary(nn.Module):
     """Its one argument is a dictionary."""
 

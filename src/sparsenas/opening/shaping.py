@@ -18,6 +18,8 @@ from sparsenas.opening.layers import unknown
 
 QKV = 3
 """Parts of a fused projection of attention."""
+UPSCALING = "pixel_shuffle"
+"""Moves the elements of several channels to the positions of one."""
 
 
 def pointwise(flow: Flow, node: fx.Node) -> Tensor:
@@ -59,7 +61,7 @@ def _settled(flow: Flow, node: fx.Node, ids: Tensor) -> Tensor:
     dims = varying(flow.numbers, ids)
     if len(dims) > 1:
         cut = _cut(node, dims)
-        if not _shuffled(node):
+        if not (_shuffled(node) or name_of(node) == UPSCALING):
             each = math.prod(ids.shape[dim] for dim in dims if dim > cut)
             flow.counted.append(Counted(owner(node), (vector(ids, cut),), each))
         return settled(flow.numbers, ids, cut)
@@ -86,6 +88,8 @@ def _cut(node: fx.Node, dims: Sequence[int]) -> int:
     """
     if _shuffled(node):
         return dims[-1]
+    if name_of(node) == UPSCALING:  # the channels that it makes, each of several
+        return dims[0]
     parts = name_of(node) == "unflatten" and shape(node)[dims[0]] == QKV
     return dims[1] if len(dims) > 2 or parts else dims[0]
 
