@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -240,6 +241,23 @@ def test_pixel_shuffles_cut_the_channels_of_a_channel_together() -> None:
         torch.testing.assert_close(space(x), small(x))
     small = derive(space, smallest(space).gates())
     assert [small.up.out_channels, small.down.in_channels, small.inner.in_channels] == [12, 12, 3]
+
+
+@pytest.mark.parametrize("normed", [torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.weight_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_attributes_follow_where_weights_are_computed(normed: Callable[[nn.Module], nn.Module]) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv1d(3, 8, 3), nn.Conv1d(8, 8, 3, groups=8), nn.Conv1d(8, 16, 1), nn.Conv1d(16, 2, 1)]
+    net, x = nn.Sequential(*map(normed, layers)).eval(), torch.randn(2, 3, 16)
+    space = sparsenas.open(net, x, shares=(0.5, 1.0)).eval()
+    assert list(choices(space)) == ["0", "2"]
+    small = derive(space, smallest(space).gates())
+    set_gates(space, smallest(space).gates())
+    torch.testing.assert_close(space(x), small(x))
+    convs = [layer for layer in small.modules() if isinstance(layer, nn.Conv1d)]
+    assert [(conv.in_channels, conv.out_channels, conv.groups) for conv in convs] == [
+        *((3, 4, 1), (4, 4, 4), (4, 8, 1), (8, 2, 1))
+    ]
 
 
 class OneDictionary(nn.Module):

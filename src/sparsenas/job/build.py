@@ -13,6 +13,7 @@ from sparsenas.data import DATA, Data, as_data
 from sparsenas.data.preprocessing import Preprocessing
 from sparsenas.errors import UserError
 from sparsenas.job.plugin import Plugin
+from sparsenas.nn.clone import deep_copy
 from sparsenas.nn.tree import shapes, tensors
 from sparsenas.objectives import LossObjective, Objective, is_loss
 from sparsenas.opening.opened import OpenedNetwork
@@ -85,7 +86,7 @@ def build_space(space: Plugin, data: Data, outputs: int) -> nn.Module:
         if not isinstance(net, OpenedNetwork):
             return net
         space.opened[key] = net
-    return copy.deepcopy(space.opened[key])
+    return deep_copy(space.opened[key])
 
 
 def _checked(space: Plugin, net: Any) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from sparsenas.job.lookup import OBJECT
 from sparsenas.job.stages.evaluate import recalibrated
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
+from sparsenas.nn.clone import deep_copy
 from sparsenas.nn.quiet import quiet
 from sparsenas.nn.tree import Tree, call
 from sparsenas.opening.importing import import_callable
@@ -130,7 +130,7 @@ def _object(distill: str, given: nn.Module | None) -> nn.Module:
             f"{FLAG}: the teacher was an object of Python ({distill}), which a run folder cannot keep; go on from "
             "Python, with teacher=net"
         )
-    return copy.deepcopy(given).eval().requires_grad_(False)
+    return deep_copy(given).eval().requires_grad_(False)
 
 
 def _exported(path: Path) -> Any:

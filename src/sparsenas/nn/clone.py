@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from collections.abc import Iterator
 from types import MethodType
 from typing import Any, cast
 
@@ -17,14 +18,19 @@ ATOMS = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device)
 
 def deep_copy(module: nn.Module) -> nn.Module:
     """As ``copy.deepcopy``; tensors of a graph that a module keeps, such as its last output, are detached."""
+    return copy_with(module, {id(tensor): tensor.detach() for tensor in _of_graphs(module)})
+
+
+def _of_graphs(module: nn.Module) -> Iterator[Tensor]:
+    """The tensors of a graph that a module keeps: its last output, or a weight that the older weight norm computes."""
     held = (value for part in module.modules() for value in vars(part).values() if type(value) not in ATOMS)
     kept = (leaf for value in held if not (isinstance(value, dict | set) and not value) for leaf in tree_leaves(value))
-    return copy_with(module, {id(t): t.detach() for t in kept if isinstance(t, Tensor) and not t.is_leaf})
+    return (leaf for leaf in kept if isinstance(leaf, Tensor) and not leaf.is_leaf)
 
 
 def on_meta(net: nn.Module) -> nn.Module:
     """A copy of ``net`` that has shapes but no numbers; parameters used in several places stay one."""
-    shells: dict[int, Any] = {}
+    shells: dict[int, Any] = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in _of_graphs(net)}
     for tensor in (*net.parameters(), *net.buffers()):
         shell = torch.empty_like(tensor, device="meta", requires_grad=False)
         is_parameter = isinstance(tensor, nn.Parameter)

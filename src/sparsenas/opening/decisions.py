@@ -14,6 +14,12 @@ from sparsenas.opening.numbers import FIXED, Labels
 from sparsenas.opening.positions import Positions
 
 Key = tuple[str, int]
+PARAMETRIZED = ".parametrizations."
+"""In the name of a parameter from which ``torch.nn.utils.parametrizations`` compute a weight of a layer."""
+COMPUTED = ("_g", "_v", "_orig")
+"""Ends of the names of such parameters, by the older weight norm and by pruning."""
+OWN = ("weight", "bias", *(f"weight{end}" for end in COMPUTED))
+"""Names of parameters by which a decision is named after their layer."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,10 @@ def _producer(flow: Flow, keys: list[Key], signature: tuple[tuple[int, int], ...
 
 def _name(flow: Flow, keys: list[Key], signature: tuple[tuple[int, int], ...]) -> str:
     (parameter, _), _ = _producer(flow, keys, signature)
-    return parameter.rpartition(".")[0] if parameter.endswith((".weight", ".bias")) else parameter
+    if PARAMETRIZED in parameter:
+        return parameter.partition(PARAMETRIZED)[0]
+    layer, _, own = parameter.rpartition(".")
+    return layer if own in OWN else parameter
 
 
 def _distinct(decisions: list[Decision]) -> list[Decision]:

@@ -55,7 +55,7 @@ def large_kernels(net: nn.Module) -> list[Kernel]:
         for parameter in module._parameters.values():
             uses[id(parameter)] = uses.get(id(parameter), 0) + 1
     for path, conv in net.named_modules():
-        if type(conv) in CONVOLUTIONS and isinstance(conv, CONVOLUTIONS) and uses[id(conv.weight)] == 1:
+        if type(conv) in CONVOLUTIONS and isinstance(conv, CONVOLUTIONS) and uses.get(id(conv.weight)) == 1:
             size, padding, dilation = conv.kernel_size, conv.padding, conv.dilation
             alike = all(len(set(values)) == 1 for values in (size, padding, dilation)) and not isinstance(padding, str)
             if alike and size[0] > SMALLEST and size[0] % 2 and conv.padding_mode == "zeros":

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sparsenas.costs.trace import is_shape
 from sparsenas.errors import UserError
+from sparsenas.nn.clone import deep_copy
 from sparsenas.nn.tree import Tree, count, map_tensors, tensors
 from sparsenas.opening.blocks import residual_blocks
 from sparsenas.opening.capture import capture
@@ -94,7 +95,7 @@ def opened_with(net: nn.Module, example: Tree, options: Options) -> OpenedNetwor
     if not isinstance(net, nn.Module):
         raise UserError(f"open: expected an nn.Module, got an object of class {type(net).__name__}")
     _check_example(example)
-    net, example = copy.deepcopy(net).cpu(), map_tensors(lambda leaf: leaf.detach().cpu(), example)
+    net, example = deep_copy(net).cpu(), map_tensors(lambda leaf: leaf.detach().cpu(), example)
     flow = walk(capture(net, example))
     tie_attention(flow, net)
     _freeze(flow, net, options.freeze)

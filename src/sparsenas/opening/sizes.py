@@ -9,7 +9,9 @@ from fractions import Fraction
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils.parametrize import is_parametrized
 
+from sparsenas.opening.decisions import COMPUTED
 from sparsenas.opening.flow import Flow
 from sparsenas.opening.positions import Positions, State
 
@@ -43,15 +45,24 @@ def layer_sizes(flow: Flow, net: nn.Module, place: Callable[[Tensor], Positions]
     for path, module in net.named_modules():
 
         def find(attribute: str, dim: int, module: nn.Module = module) -> Positions | None:
-            tensor = getattr(module, attribute, None)
-            ids = flow.dims.get((names.get(id(tensor), ""), dim))
-            return None if ids is None else place(ids)
+            known = [flow.dims.get((names.get(id(tensor), ""), dim)) for tensor in _held(module, attribute)]
+            return next((place(ids) for ids in known if ids is not None), None)
 
         sizes += _sizes(flow, path, module, find)
         normalized = [ids for (owner, _), ids in sorted(flow.normalized.items(), key=lambda kv: kv[0]) if owner == path]
         if normalized and len(normalized) == len(vars(module).get("normalized_shape", ())):
             sizes.append(Size(path, "normalized_shape", tuple(map(place, normalized)), several=True))
     return sizes
+
+
+def _held(module: nn.Module, attribute: str) -> list[Tensor]:
+    """The parameter or buffer behind an attribute of a layer, or those that it is computed from, as by weight norm."""
+    if is_parametrized(module, attribute):
+        computed: nn.Module = module.parametrizations[attribute]  # type: ignore[index, assignment]
+        return list(computed.parameters(recurse=False))
+    every = {**module._parameters, **module._buffers}
+    found = (every.get(attribute + end) for end in ("", *COMPUTED))
+    return [tensor for tensor in found if tensor is not None]
 
 
 def _sizes(flow: Flow, path: str, module: nn.Module, find: Find) -> Iterator[Size]:

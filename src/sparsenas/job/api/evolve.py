@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from sparsenas.job.lookup import AGAIN
 from sparsenas.job.space_facts import example_shape
 from sparsenas.job.stages.candidates import architectures
 from sparsenas.methods import Method
+from sparsenas.nn.clone import deep_copy
 from sparsenas.nn.recalibration import recalibrate
 from sparsenas.nn.tree import Tree
 from sparsenas.searching.evolution import Score, Search
@@ -127,7 +127,7 @@ def limits_of(
     texts = [budget] if isinstance(budget, str) else budget
     costs = {**COSTS, **more_costs(cost, texts)}
     bounds = read_bounds(texts, costs)
-    table = CostTable(copy.deepcopy(space), example_shape(example), costs)
+    table = CostTable(deep_copy(space), example_shape(example), costs)
     return Limits(table, budgets_at(table, bounds))
 
 

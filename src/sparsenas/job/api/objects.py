@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from sparsenas.errors import UserError
 from sparsenas.job.lookup import OBJECT, canonical
 from sparsenas.job.plugin import Plugin
 from sparsenas.methods import Method
+from sparsenas.nn.clone import deep_copy
 from sparsenas.nn.fresh import reset
 from sparsenas.objectives import Objective
 from sparsenas.opening.opened import OpenedNetwork
@@ -63,5 +63,5 @@ def _maker(kind: str, value: object) -> Callable[[], Any] | None:
 
 def fresh(net: nn.Module) -> nn.Module:
     """A copy of a network, initialised anew by ``reset``; one that was opened keeps its weights."""
-    made = copy.deepcopy(net)
+    made = deep_copy(net)
     return made if isinstance(made, OpenedNetwork) else reset(made)
