@@ -260,6 +260,31 @@ def test_attributes_follow_where_weights_are_computed(normed: Callable[[nn.Modul
     ]
 
 
+class Decoder(nn.Module):
+    """A linear layer gives the channels of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(5, 8 * 4 * 4), nn.ConvTranspose2d(8, 6, 4, 2, 1)
+        self.image = nn.Unflatten(1, (8, 4, 4))
+        self.last = nn.Conv2d(6, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.last(F.relu(self.second(self.image(F.relu(self.first(x))))))
+        return y
+
+
+def test_channels_of_a_linear_layer_that_become_an_image_are_cut() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 5)
+    space = sparsenas.open(Decoder(), x, shares=(0.5, 1.0)).eval()
+    assert list(choices(space)) == ["first", "second"]
+    small = derive(space, smallest(space).gates())
+    set_gates(space, smallest(space).gates())
+    torch.testing.assert_close(space(x), small(x))
+    assert [small.first.out_features, small.second.in_channels] == [4 * 16, 4]
+
+
 class OneDictionary(nn.Module):
     """Its one argument is a dictionary."""
 

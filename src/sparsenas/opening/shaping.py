@@ -16,7 +16,7 @@ from sparsenas.opening.companion import along, channels, fixed, meet, settled, v
 from sparsenas.opening.flow import Counted, Flow, argument, name_of
 from sparsenas.opening.layers import unknown
 
-QKV = 3
+KV, QKV = 2, 3
 """Parts of a fused projection of attention."""
 UPSCALING = "pixel_shuffle"
 """Moves the elements of several channels to the positions of one."""
@@ -84,14 +84,16 @@ def _count(flow: Flow, node: fx.Node, ids: Tensor) -> None:
 def _cut(node: fx.Node, dims: Sequence[int]) -> int:
     """Of a channel shuffle the channels of each group; of attention the heads; else the first dimension.
 
-    A fused projection has queries, keys and values before the heads: three rows. PyTorch's own parts them first.
+    A fused projection has queries, keys and values before the heads: three rows, or two of keys and values. PyTorch's
+    own parts them first.
     """
     if _shuffled(node):
         return dims[-1]
     if name_of(node) == UPSCALING:  # the channels that it makes, each of several
         return dims[0]
-    parts = name_of(node) == "unflatten" and shape(node)[dims[0]] == QKV
-    return dims[1] if len(dims) > 2 or parts else dims[0]
+    parts = shape(node)[dims[0]]
+    fused = parts in (KV, QKV) if len(dims) > 2 else parts == QKV and name_of(node) == "unflatten"
+    return dims[1] if fused else dims[0]
 
 
 def _shuffled(node: fx.Node) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
@@ -13,6 +15,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from sparsenas.opening.decisions import COMPUTED
 from sparsenas.opening.flow import Flow
+from sparsenas.opening.numbers import FIXED
 from sparsenas.opening.positions import Positions, State
 
 
@@ -52,7 +55,18 @@ def layer_sizes(flow: Flow, net: nn.Module, place: Callable[[Tensor], Positions]
         normalized = [ids for (owner, _), ids in sorted(flow.normalized.items(), key=lambda kv: kv[0]) if owner == path]
         if normalized and len(normalized) == len(vars(module).get("normalized_shape", ())):
             sizes.append(Size(path, "normalized_shape", tuple(map(place, normalized)), several=True))
+        if isinstance(module, nn.Unflatten):
+            sizes += _unflattened(flow, path, module.unflattened_size, place)
     return sizes
+
+
+def _unflattened(flow: Flow, path: str, shape: Sequence[Any], place: Callable[[Tensor], Positions]) -> Iterator[Size]:
+    """The shape into which channels are unflattened, of which one number is that of the channels."""
+    if all(type(size) is int and size > 0 for size in shape):
+        for ids in (counted.parts[0] for counted in flow.counted if counted.owner == path):
+            parts = [torch.full((size,), FIXED) for size in shape]
+            parts[[*shape].index(len(ids))] = ids
+            yield Size(path, "unflattened_size", tuple(map(place, parts)), several=True)
 
 
 def _held(module: nn.Module, attribute: str) -> list[Tensor]:
