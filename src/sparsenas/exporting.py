@@ -85,7 +85,7 @@ def _names(args: Sequence[Any]) -> set[str]:
 
 def _usage(model: bytes, net: nn.Module, inputs: Tree) -> Usage:
     """How the files are called, shown on an input of zeros."""
-    one = map_tensors(lambda leaf: torch.zeros_like(leaf[:1]), inputs)
+    one = map_tensors(lambda leaf: leaf[:1], inputs)
     args, kwargs = arguments(net, one)
     session = _session(model)
     feeds = onnx_feeds([given.name for given in session.get_inputs()], one)
