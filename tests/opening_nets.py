@@ -245,16 +245,20 @@ class Series(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """An LSTM, which keeps references to its own weights, between layers that may be cut."""
+    """LSTMs of two layers and directions, of which one begins with the states of the other, and a GRU."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.lstm = nn.Conv1d(3, 8, 4, 4), nn.LSTM(8, 4, batch_first=True, bidirectional=True)
-        self.hidden, self.head = nn.Linear(8, 256), nn.Linear(256, 2)
+        self.conv = nn.Conv1d(3, 8, 4, 4)
+        self.lstm = nn.LSTM(8, 4, 2, batch_first=True, bidirectional=True)
+        self.next = nn.LSTM(8, 4, 2, batch_first=True, bidirectional=True)
+        self.gru, self.hidden, self.head = nn.GRU(8, 6, bias=False), nn.Linear(10, 256), nn.Linear(256, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        x, _ = self.lstm(F.relu(self.conv(x)).transpose(1, 2))
-        return self.head(F.relu(self.hidden(x[:, -1])))
+        x, states = self.lstm(F.relu(self.conv(x)).transpose(1, 2))
+        x, (last, _) = self.next(x, states)
+        y, _ = self.gru(x.transpose(0, 1))
+        return self.head(F.relu(self.hidden(torch.cat([y[-1], last[0]], 1))))
 
 
 class Volume(nn.Module):

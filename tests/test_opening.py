@@ -243,6 +243,16 @@ def test_pixel_shuffles_cut_the_channels_of_a_channel_together() -> None:
     assert [small.up.out_channels, small.down.in_channels, small.inner.in_channels] == [12, 12, 3]
 
 
+def test_recurrent_layers_have_one_number_of_hidden_channels() -> None:
+    _, space, _ = opened("recurrent")
+    assert {"conv", "lstm", "gru", "hidden"} == choices(space).keys()
+    assert choices(space)["lstm"].options[-1] == "4"
+    small = derive(space, smallest(space).gates())
+    assert isinstance(small.next, nn.LSTM)
+    assert (small.lstm.hidden_size, small.next.hidden_size, small.next.input_size) == (1, 1, 2)
+    assert small.lstm.weight_hh_l1_reverse.shape == (4, 1)
+
+
 @pytest.mark.parametrize("normed", [torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.weight_norm])
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
 def test_attributes_follow_where_weights_are_computed(normed: Callable[[nn.Module], nn.Module]) -> None:

@@ -20,6 +20,8 @@ COMPUTED = ("_g", "_v", "_orig")
 """Ends of the names of such parameters, by the older weight norm and by pruning."""
 OWN = ("weight", "bias", *(f"weight{end}" for end in COMPUTED))
 """Names of parameters by which a decision is named after their layer."""
+RECURRENT = ("weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l")
+"""The parameters of an LSTM or GRU, which have the hidden channels once for each gate."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,20 @@ def _producer(flow: Flow, keys: list[Key], signature: tuple[tuple[int, int], ...
     """The first parameter whose outputs the units are, and its channels for each. Layers come first."""
     made = [(keys[i], count) for i, count in signature if keys[i] not in flow.inputs]
     made.sort(key=lambda key_count: key_count[0] in flow.loose)
-    return made[0] if made else (keys[signature[0][0]], signature[0][1])
+    key, count = made[0] if made else (keys[signature[0][0]], signature[0][1])
+    return key, 1 if _own(key[0]).startswith(RECURRENT) else count
 
 
 def _name(flow: Flow, keys: list[Key], signature: tuple[tuple[int, int], ...]) -> str:
     (parameter, _), _ = _producer(flow, keys, signature)
     if PARAMETRIZED in parameter:
         return parameter.partition(PARAMETRIZED)[0]
-    layer, _, own = parameter.rpartition(".")
-    return layer if own in OWN else parameter
+    named = _own(parameter) in OWN or _own(parameter).startswith(RECURRENT)
+    return parameter.rpartition(".")[0] if named else parameter
+
+
+def _own(parameter: str) -> str:
+    return parameter.rpartition(".")[2]
 
 
 def _distinct(decisions: list[Decision]) -> list[Decision]:

@@ -219,6 +219,36 @@ def embedding(flow: Flow, node: fx.Node) -> Any:
     return along(flow.dims[name, 1], -1, sizes)
 
 
+def recurrent(flow: Flow, node: fx.Node) -> Any:
+    """LSTM, GRU and the plain one: all their layers and directions have the same hidden channels, one set a gate.
+
+    The numbers of hidden channels stand for the same rows of each gate. Projections (``proj_size``) are not followed.
+    """
+    x, states = node.args[:2]
+    weights, layers = argument(node, 2, "params"), argument(node, 4, "num_layers")
+    directions, each = 1 + argument(node, 7, "bidirectional"), 4 if argument(node, 3, "has_biases") else 2
+    packed = getattr(node.target, "_overloadname", "") != "input"
+    if packed or len(weights) != layers * directions * each:
+        return unknown(flow, node)
+    rows, size = shape(weights[1])
+    hidden = flow.numbers.fresh(size)
+    read, given = flow.channels_at(node, flow.ids(x), -1), hidden.repeat(rows // size)
+    steps = math.prod(shape(x)[:-1])
+    for i in range(0, len(weights), each):
+        inputs = read if i < directions * each else hidden.repeat(directions)
+        flow.note_all(weights[i : i + each], 0, given)
+        for weight, ids in ((weights[i], inputs), (weights[i + 1], hidden)):
+            _note(flow, weight, 1, ids, reads=True)
+        macs = steps * rows * (len(inputs) + size)
+        flow.products.append(Products(owner(node), macs, torch.cat([inputs, hidden])))
+    for state in states if isinstance(states, list | tuple) else (states,):
+        ids = flow.ids(state)
+        if channels(flow.numbers, ids) is not None:
+            flow.numbers.unite(flow.channels_at(node, ids, -1), hidden)
+    sizes = [part.shape for part in node.meta["val"]]
+    return (along(hidden.repeat(directions), -1, sizes[0]), *(along(hidden, -1, size) for size in sizes[1:]))
+
+
 def asserted(flow: Flow, node: fx.Node) -> None:
     """A statement about a tensor, such as its type: it carries nothing on."""
 

@@ -64,6 +64,7 @@ class OpenedNetwork(Derivable):
         """How the network is built without sparsenas."""
         self._needs = _needs(decisions, cuts)
         self._held = _held(net, {cut.name for cut in cuts})
+        self._recurrent = [path for path, module in net.named_modules() if isinstance(module, nn.RNNBase)]
         self._changed = {d.choice.name: self._modules_of(i, d) for i, d in enumerate(decisions)}
         self._indices: dict[tuple[int, tuple[State, ...]], Tensor | None] = {}
         self._sized: dict[tuple[int, tuple[State, ...]], int | tuple[int, ...]] = {}
@@ -104,6 +105,7 @@ class OpenedNetwork(Derivable):
             if name in made:
                 _held_in(small.get_submodule(path), own)[own] = made[name]
         self._resize(small, states)
+        self._relink(small)
         for block in self._skipped():
             put_at(small, block.path, block.instead())
         return small.train(self.training)
@@ -194,6 +196,7 @@ class OpenedNetwork(Derivable):
         try:
             for place, own, name in held:
                 place[own] = parts[name]
+            self._relink(self.net)
             for block in skipped:
                 put_at(self.net, block.path, block.instead())
             yield
@@ -202,7 +205,14 @@ class OpenedNetwork(Derivable):
                 put_at(self.net, block.path, module)
             for (place, own, _), tensor in zip(held, whole, strict=True):
                 place[own] = tensor
+            self._relink(self.net)
             self._resize(self.net, [None] * len(states))
+
+    def _relink(self, net: nn.Module) -> None:
+        """LSTMs and GRUs run on a list of their parameters, which follows those that they hold now."""
+        for path in self._recurrent:
+            module = net.get_submodule(path)
+            module._flat_weights = [module._parameters[name] for name in module._flat_weights_names]  # type: ignore[union-attr, assignment]
 
     def _resize(self, net: nn.Module, states: Sequence[State]) -> None:
         """Sets the attributes of modules that hold numbers of channels."""

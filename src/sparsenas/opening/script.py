@@ -55,12 +55,11 @@ def shrink(net, weights=Path(__file__).with_name("{weights}")):
         module = net.get_submodule(path)
         old = getattr(module, own)
         if old is None or old.shape != tensor.shape:
+            fresh = torch.empty_like(tensor)
             if own in module._parameters:
-                learns = old is None or old.requires_grad
-                fresh = nn.Parameter(torch.empty_like(tensor), requires_grad=learns)
-                module._parameters[own] = made.setdefault(name if old is None else id(old), fresh)
-            else:
-                module._buffers[own] = torch.empty_like(tensor)
+                fresh = nn.Parameter(fresh, requires_grad=old is None or old.requires_grad)
+                fresh = made.setdefault(name if old is None else id(old), fresh)
+            setattr(module, own, fresh)
     net.load_state_dict(state)
     return net.eval()
 '''
