@@ -253,6 +253,23 @@ def test_recurrent_layers_have_one_number_of_hidden_channels() -> None:
     assert small.lstm.weight_hh_l1_reverse.shape == (4, 1)
 
 
+class Packing(nn.Module):
+    """Packs its sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.gru, self.head = nn.Embedding(9, 8), nn.GRU(8, 8, batch_first=True), nn.Linear(8, 2)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(self.table(ids), lengths.cpu(), True, False)
+        return self.head(self.gru(packed)[1][0])
+
+
+def test_packed_sequences_are_told() -> None:
+    with pytest.raises(UserError, match="open Packing: torch.export cannot read it: it packs sequences for an LSTM"):
+        sparsenas.open(Packing(), (torch.randint(9, (3, 5)), torch.tensor([5, 3, 4])))
+
+
 @pytest.mark.parametrize("normed", [torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.weight_norm])
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
 def test_attributes_follow_where_weights_are_computed(normed: Callable[[nn.Module], nn.Module]) -> None:

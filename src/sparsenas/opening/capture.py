@@ -20,6 +20,7 @@ DATA_DEPENDENT = "what its code does depends on values of tensors, as with an `i
 """What torch says otherwise in the words of its symbolic shapes."""
 CACHE = "its output has a cache, which net.config.use_cache = False leaves out"
 """Of decoders of transformers, whose cache torch.export does not know."""
+PACKED = "it packs sequences for an LSTM or GRU, which torch.export does not know; padded ones can be read"
 
 
 class FailingExample(NamedTuple):
@@ -102,6 +103,8 @@ def _failure(net: nn.Module, example: Tree, error: Exception) -> UserError:
     if not _fails(net, example):
         said = DATA_DEPENDENT if "data-dependent" in said else said
         said = CACHE if "Cache'> in output" in said else said
+        recurrent = any(isinstance(module, nn.RNNBase) for module in net.modules())
+        said = PACKED if recurrent and "failed to unpack" in said else said
         return UserError(f"{name}: torch.export cannot read it: {said}{place(error)}")
     given = [tuple(tensor.shape) for tensor in tensors(example)]
     shapes = ", ".join(map(str, given))
