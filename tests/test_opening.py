@@ -253,6 +253,35 @@ def test_recurrent_layers_have_one_number_of_hidden_channels() -> None:
     assert small.lstm.weight_hh_l1_reverse.shape == (4, 1)
 
 
+class Stepwise(nn.Module):
+    """Cells that the code calls step by step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.lstm, self.gru = nn.Linear(3, 8), nn.LSTMCell(8, 6), nn.GRUCell(6, 4)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, last = None, None
+        for step in F.relu(self.inner(x)).unbind(1):
+            states = self.lstm(step, states)
+            last = self.gru(states[0], last)
+        return self.head(last)
+
+
+def test_recurrent_cells_are_cut() -> None:
+    torch.manual_seed(0)
+    net, x = Stepwise().eval(), torch.randn(2, 5, 3)
+    space = sparsenas.open(net, x, multiple=1, shares=(0.5, 1.0)).eval()
+    assert list(choices(space)) == ["inner", "lstm", "gru"]
+    assert space.coverage.whole == 5 * (3 * 8 + 4 * 6 * (8 + 6) + 3 * 4 * (6 + 4)) + 4 * 2
+    for arch in sample(space, 4):
+        small = derive(space, arch.gates())
+        set_gates(space, arch.gates())
+        torch.testing.assert_close(space(x), small(x))
+        assert sum(map(COSTS["flops"], trace(space, x[:1]))) <= space.coverage.whole
+
+
 class Packing(nn.Module):
     """Packs its sequences."""
 

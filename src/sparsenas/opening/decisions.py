@@ -20,7 +20,7 @@ COMPUTED = ("_g", "_v", "_orig")
 """Ends of the names of such parameters, by the older weight norm and by pruning."""
 OWN = ("weight", "bias", *(f"weight{end}" for end in COMPUTED))
 """Names of parameters by which a decision is named after their layer."""
-RECURRENT = ("weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l")
+RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 """The parameters of an LSTM or GRU, which have the hidden channels once for each gate."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -220,9 +221,9 @@ def embedding(flow: Flow, node: fx.Node) -> Any:
 
 
 def recurrent(flow: Flow, node: fx.Node) -> Any:
-    """LSTM, GRU and the plain one: all their layers and directions have the same hidden channels, one set a gate.
+    """LSTM, GRU and the plain one: all their layers and directions have the same hidden channels.
 
-    The numbers of hidden channels stand for the same rows of each gate. Projections (``proj_size``) are not followed.
+    The number of a hidden channel stands for a row of each gate. Projections (``proj_size``) are not followed.
     """
     x, states = node.args[:2]
     weights, layers = argument(node, 2, "params"), argument(node, 4, "num_layers")
@@ -230,23 +231,44 @@ def recurrent(flow: Flow, node: fx.Node) -> Any:
     packed = getattr(node.target, "_overloadname", "") != "input"
     if packed or len(weights) != layers * directions * each:
         return unknown(flow, node)
-    rows, size = shape(weights[1])
-    hidden = flow.numbers.fresh(size)
-    read, given = flow.channels_at(node, flow.ids(x), -1), hidden.repeat(rows // size)
-    steps = math.prod(shape(x)[:-1])
+    hidden = flow.numbers.fresh(shape(weights[1])[1])
+    read, steps = flow.channels_at(node, flow.ids(x), -1), math.prod(shape(x)[:-1])
     for i in range(0, len(weights), each):
         inputs = read if i < directions * each else hidden.repeat(directions)
-        flow.note_all(weights[i : i + each], 0, given)
-        for weight, ids in ((weights[i], inputs), (weights[i + 1], hidden)):
-            _note(flow, weight, 1, ids, reads=True)
-        macs = steps * rows * (len(inputs) + size)
-        flow.products.append(Products(owner(node), macs, torch.cat([inputs, hidden])))
+        _gated(flow, node, weights[i : i + each], inputs, hidden, steps)
+    _begun(flow, node, states, hidden)
+    sizes = [part.shape for part in node.meta["val"]]
+    return (along(hidden.repeat(directions), -1, sizes[0]), *(along(hidden, -1, size) for size in sizes[1:]))
+
+
+def cell(flow: Flow, node: fx.Node) -> Any:
+    """One step of a recurrent layer."""
+    (x, states), weights = node.args[:2], node.args[2:]
+    hidden = flow.numbers.fresh(shape(weights[1])[1])
+    read, steps = flow.channels_at(node, flow.ids(x), -1), math.prod(shape(x)[:-1])
+    _gated(flow, node, weights, read, hidden, steps)
+    _begun(flow, node, states, hidden)
+    results = node.meta["val"]
+    if isinstance(results, Tensor):
+        return along(hidden, -1, results.shape)
+    return tuple(along(hidden, -1, result.shape) for result in results)
+
+
+def _gated(flow: Flow, node: fx.Node, weights: Sequence[Any], read: Tensor, hidden: Tensor, steps: int) -> None:
+    """The weights of the inputs and of the hidden channels, and the biases, with the rows of all gates."""
+    rows, size = shape(weights[1])
+    flow.note_all(weights, 0, hidden.repeat(rows // size))
+    for weight, ids in zip(weights[:2], (read, hidden), strict=True):
+        _note(flow, weight, 1, ids, reads=True)
+    flow.products.append(Products(owner(node), steps * rows * (len(read) + size), torch.cat([read, hidden])))
+
+
+def _begun(flow: Flow, node: fx.Node, states: Any, hidden: Tensor) -> None:
+    """The states with which a recurrent layer begins have its hidden channels, unless they are constants."""
     for state in states if isinstance(states, list | tuple) else (states,):
         ids = flow.ids(state)
         if channels(flow.numbers, ids) is not None:
             flow.numbers.unite(flow.channels_at(node, ids, -1), hidden)
-    sizes = [part.shape for part in node.meta["val"]]
-    return (along(hidden.repeat(directions), -1, sizes[0]), *(along(hidden, -1, size) for size in sizes[1:]))
 
 
 def asserted(flow: Flow, node: fx.Node) -> None:

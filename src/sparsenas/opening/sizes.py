@@ -95,6 +95,8 @@ def _sizes(flow: Flow, path: str, module: nn.Module, find: Find) -> Iterator[Siz
         yield from _named(path, ("embedding_dim", find("weight", 1)))
     elif isinstance(module, nn.RNNBase):
         yield from _named(path, ("input_size", find("weight_ih_l0", 1)), ("hidden_size", find("weight_hh_l0", 1)))
+    elif isinstance(module, nn.RNNCellBase):
+        yield from _named(path, ("input_size", find("weight_ih", 1)), ("hidden_size", find("weight_hh", 1)))
     elif isinstance(module, nn.PReLU):
         yield from _named(path, ("num_parameters", find("weight", 0)))
 

@@ -30,6 +30,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("layer_norm", "rms_norm"), layers.layer_norm),
     "embedding": layers.embedding,
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), layers.recurrent),
+    **dict.fromkeys(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"), layers.cell),
     "_assert_tensor_metadata": layers.asserted,
     **dict.fromkeys(("cat", "concat"), shaping.concatenated),
     **dict.fromkeys(("new_zeros", "new_ones", "new_full", "new_empty"), shaping.made),
@@ -103,8 +104,8 @@ def _is_layer_argument(flow: Flow, node: fx.Node, user: fx.Node) -> bool:
     rule = _rule(user)
     if rule in (layers.matmul, layers.linear, layers.convolution, layers.transposed, layers.embedding):
         return node in user.args[1:] or rule is layers.embedding and node is user.args[0]
-    if rule is layers.recurrent:
-        return any(node is weight for weight in tree_leaves(user.args[2]))
+    if rule is layers.recurrent or rule is layers.cell:
+        return any(node is weight for weight in tree_leaves(user.args[2:]))
     if rule is layers.added_product:
         return node is user.args[0] or node is user.args[2]
     return rule in (layers.channel_norm, layers.group_norm, layers.layer_norm) and node is not user.args[0]
