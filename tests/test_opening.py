@@ -282,6 +282,32 @@ def test_recurrent_cells_are_cut() -> None:
         assert sum(map(COSTS["flops"], trace(space, x[:1]))) <= space.coverage.whole
 
 
+class Messages(nn.Module):
+    """A network of a graph, whose nodes add up what they get along the edges; then gates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(3, 8), nn.Linear(8, 12), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor, edges: Tensor) -> Tensor:
+        x = self.first(x)
+        x = torch.zeros_like(x).index_add(0, edges[1], x[edges[0]]) + x
+        return self.last(F.glu(self.second(F.relu(x)), -1))
+
+
+def test_messages_of_a_graph_and_gates_are_followed() -> None:
+    torch.manual_seed(0)
+    net, x, edges = Messages().eval(), torch.randn(5, 3), torch.randint(5, (2, 9))
+    space = sparsenas.open(net, (x, edges), multiple=1, shares=(0.5, 1.0)).eval()
+    assert list(choices(space)) == ["first", "second"]
+    for arch in sample(space, 4):
+        small = derive(space, arch.gates())
+        set_gates(space, arch.gates())
+        torch.testing.assert_close(space(x, edges), small(x, edges))
+    small = derive(space, smallest(space).gates())
+    assert [small.first.out_features, small.second.out_features, small.last.in_features] == [4, 6, 3]
+
+
 class Packing(nn.Module):
     """Packs its sequences."""
 

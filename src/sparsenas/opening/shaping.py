@@ -177,6 +177,22 @@ def parted(flow: Flow, node: fx.Node) -> Any:
     return result
 
 
+def gated(flow: Flow, node: fx.Node) -> Tensor:
+    """``glu``: the halves of the channels are cut alike."""
+    ids, place = flow.ids(argument(node, 0, "self")), argument(node, 1, "dim", -1)
+    first, second = ids.chunk(2, place)
+    return meet(flow.numbers, first, second, f"glu ({owner(node) or 'forward'})")
+
+
+def scattered(flow: Flow, node: fx.Node) -> Any:
+    """Entries that are added or copied to places along a dimension without channels."""
+    ids, place, source = flow.ids(node.args[0]), argument(node, 1, "dim"), flow.ids(node.args[3])
+    if place % ids.ndim in {channels(flow.numbers, part) for part in (ids, source)}:
+        return unknown(flow, node)
+    one, other = (part.narrow(place, 0, 1) for part in (ids, source))
+    return meet(flow.numbers, one, other, f"{name_of(node)} ({owner(node) or 'forward'})").expand(*shape(node))
+
+
 def taken(flow: Flow, node: fx.Node) -> Any:
     """Entries by index: known indices are taken from the companion; others must not be along the channels."""
     ids, indices = flow.ids(argument(node, 0, "self")), argument(node, 1, "indices")
@@ -184,6 +200,10 @@ def taken(flow: Flow, node: fx.Node) -> Any:
     known = [flow.concrete.get(i) if isinstance(i, fx.Node) else i for i in indices]
     if dim is None:
         return fixed(shape(node))
+    places = [place for place, index in enumerate(indices) if index is not None]
+    if len(places) == 1 and places[0] != dim and indices[places[0]].meta["val"].dtype != torch.bool:
+        more = len(shape(indices[places[0]])) - 1
+        return along(vector(ids, dim), dim + more * (dim > places[0]), shape(node))
     if all(i is None or isinstance(i, Tensor) for i in known) and all(
         k is not None for k, i in zip(known, indices, strict=True) if isinstance(i, fx.Node)
     ):

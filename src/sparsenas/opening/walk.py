@@ -37,6 +37,8 @@ RULES: dict[str, Rule] = {
     "stack": shaping.stacked,
     **dict.fromkeys(("split", "chunk", "split_with_sizes", "unbind", "unsafe_chunk", "unsafe_split"), shaping.parted),
     "index": shaping.taken,
+    "glu": shaping.gated,
+    **dict.fromkeys(("index_add", "index_copy", "scatter_add", "scatter_reduce"), shaping.scattered),
     "pad": shaping.spatial,
     "constant_pad_nd": shaping.spatial,
     **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var", "std", "linalg_vector_norm"), shaping.reduced),
