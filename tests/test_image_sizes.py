@@ -186,16 +186,15 @@ def test_images_of_the_size_are_used_whole_unless_a_crop_is_given(tmp_path: Path
 
 
 def test_the_line_about_the_data_says_where_the_parts_are_from(tmp_path: Path) -> None:
-    folder(tmp_path / "train", "a", "b")
-    data = imagefolder(tmp_path, size=8, workers=0)
-    parts = "2 classes; 28 training, 4 validation (split off), 8 test (split off) examples"
-    assert in_words(data) == f"{parts}; training examples are augmented by RandomResizedCrop, RandomHorizontalFlip"
-    folder(tmp_path / "val", "a", "b")
-    data = imagefolder(tmp_path, size=8, workers=0)
-    assert in_words(data) == "2 classes; 36 training, 4 validation (split off), 40 test (folder val) examples"
-    folder(tmp_path / "test", "a", "b")
-    data = imagefolder(tmp_path, size=8, workers=0)
-    assert in_words(data) == "2 classes; 40 training, 40 validation (folder val), 40 test (folder test) examples"
+    augmented = "; training examples are augmented by RandomResizedCrop, RandomHorizontalFlip"
+    for part, parts in (
+        ("train", "28 training, 4 validation (split off), 8 test (split off)"),
+        ("val", "36 training, 4 validation (split off), 40 test (folder val)"),
+        ("test", "40 training, 40 validation (folder val), 40 test (folder test)"),
+    ):
+        folder(tmp_path / part, "a", "b")
+        data = imagefolder(tmp_path, size=8, workers=0)
+        assert in_words(data) == f"2 classes; {parts} examples{augmented}"
 
 
 @pytest.mark.parametrize("size", [24, 40])
