@@ -367,6 +367,12 @@ def test_channels_of_a_linear_layer_that_become_an_image_are_cut() -> None:
     assert [small.first.out_features, small.second.in_channels] == [4 * 16, 4]
 
 
+def test_examples_that_are_unflattened_are_no_channels() -> None:
+    net = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Unflatten(0, (2, 3)), nn.Linear(8, 2))
+    space = sparsenas.open(net, torch.randn(6, 3))
+    assert list(choices(space)) == ["0"]
+
+
 class OneDictionary(nn.Module):
     """Its one argument is a dictionary."""
 

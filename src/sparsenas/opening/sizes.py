@@ -63,7 +63,8 @@ def layer_sizes(flow: Flow, net: nn.Module, place: Callable[[Tensor], Positions]
 def _unflattened(flow: Flow, path: str, shape: Sequence[Any], place: Callable[[Tensor], Positions]) -> Iterator[Size]:
     """The shape into which channels are unflattened, of which one number is that of the channels."""
     if all(type(size) is int and size > 0 for size in shape):
-        for ids in (counted.parts[0] for counted in flow.counted if counted.owner == path):
+        here = [counted.parts[0] for counted in flow.counted if counted.owner == path]
+        for ids in (ids for ids in here if len(ids) in shape):
             parts = [torch.full((size,), FIXED) for size in shape]
             parts[[*shape].index(len(ids))] = ids
             yield Size(path, "unflattened_size", tuple(map(place, parts)), several=True)
