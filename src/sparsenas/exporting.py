@@ -53,6 +53,7 @@ def export_network(
         program = torch.export.export(net, args, kwargs, dynamic_shapes=_any_batch(net, few))
         _forget_source(program.graph_module)
         torch.export.save(program, buffer)
+    (run / ONNX).unlink(missing_ok=True)  # it may be of other weights, and the new one may fail
     write_atomic(run / PT2, lambda file: file.write(buffer.getbuffer()))
     with _exporting(f"{run.path}: {PT2} is written, {ONNX} cannot be"), quiet():
         floats = onnx_model(net, few, any_batch=True)
@@ -84,7 +85,7 @@ def _names(args: Sequence[Any]) -> set[str]:
 
 
 def _usage(model: bytes, net: nn.Module, inputs: Tree) -> Usage:
-    """How the files are called, shown on an input of zeros."""
+    """How the files are called, with an input of zeros."""
     one = map_tensors(lambda leaf: leaf[:1], inputs)
     args, kwargs = arguments(net, one)
     session = _session(model)
@@ -100,7 +101,7 @@ def _usage(model: bytes, net: nn.Module, inputs: Tree) -> Usage:
 
 
 def _code(tree: Tree) -> str:
-    """Python code for a tree of zeros, with torch."""
+    """Python code, with torch, for a tree of zeros of the same form."""
     if isinstance(tree, Tensor):
         dtype = "" if tree.dtype == torch.float32 else f", dtype={tree.dtype}"
         return f"torch.zeros({', '.join(map(str, tree.shape))}{dtype})"
@@ -113,7 +114,7 @@ def _code(tree: Tree) -> str:
 
 
 def _array_code(array: Any) -> str:
-    """Python code for an array of zeros, with numpy."""
+    """Python code, with numpy, for zeros of the same shape."""
     return f"numpy.zeros({array.shape}, numpy.{'bool_' if array.dtype == bool else array.dtype})"
 
 

@@ -52,8 +52,8 @@ def _residual(flow: Flow, path: str, nodes: list[fx.Node]) -> bool:
 
 def _is_first(flow: Flow, path: str, size: tuple[int, ...]) -> bool:
     """Whether the first tensor that a module is called with has this shape, and no other one, as a mask has not."""
-    given = flow.captured.given.get(path, ())
-    return [*given[:1]] == [size] and given.count(size) == 1
+    given = flow.captured.calls.given.get(path, [])
+    return given[:1] == [size] and given.count(size) == 1
 
 
 def _passes(entry: fx.Node, exit_: fx.Node, inside: set[fx.Node]) -> bool:

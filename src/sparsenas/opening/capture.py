@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any, NamedTuple
 
@@ -30,6 +30,18 @@ class FailingExample(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Calls:
+    """How the modules of a network are called, by their paths."""
+
+    with_more: set[str] = field(default_factory=set)
+    """Those that are called otherwise than with one argument by its place."""
+    no_tensor: set[str] = field(default_factory=set)
+    """Those that return anything but one tensor."""
+    given: dict[str, list[tuple[int, ...]]] = field(default_factory=dict)
+    """The shapes of the tensors among the arguments."""
+
+
+@dataclass(frozen=True)
 class Captured:
     """The graph of a network."""
 
@@ -38,12 +50,7 @@ class Captured:
     """The first name of the parameter or buffer behind each of the graph's placeholders."""
     tensors: dict[str, Tensor]
     """Parameters, buffers and constants by name."""
-    with_more: frozenset[str]
-    """The paths of the modules that are called otherwise than with one argument by its place."""
-    no_tensor: frozenset[str]
-    """The paths of the modules that return anything but one tensor."""
-    given: Mapping[str, Sequence[tuple[int, ...]]]
-    """The shapes of the tensors among the arguments of each module that is called, by its path."""
+    calls: Calls
 
 
 def capture(net: nn.Module, example: Tree) -> Captured:
@@ -51,7 +58,7 @@ def capture(net: nn.Module, example: Tree) -> Captured:
     was_training, fast = net.training, torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     args, kwargs = arguments(net, map_tensors(Tensor.clone, example))
-    with_more, no_tensor, given, hooks = _noted_calls(net)
+    calls, hooks = _noted_calls(net)
     try:
         with quiet(), redirect_stderr(StringIO()), torch.no_grad():  # torch prints the graph of one that it cannot read
             program = torch.export.export(net.eval(), args, kwargs, strict=False)
@@ -73,28 +80,26 @@ def capture(net: nn.Module, example: Tree) -> Captured:
     constants = {**signature.inputs_to_lifted_tensor_constants}
     known: dict[str, Tensor] = dict((*net.named_parameters(), *net.named_buffers()))
     known |= {name: value for name, value in program.constants.items() if isinstance(value, Tensor)}
-    return Captured(program.graph, {**named, **constants}, known, frozenset(with_more), frozenset(no_tensor), given)
+    return Captured(program.graph, {**named, **constants}, known, calls)
 
 
-def _noted_calls(
-    net: nn.Module,
-) -> tuple[set[str], set[str], dict[str, list[tuple[int, ...]]], list[RemovableHandle]]:
-    """Notes ``with_more``, ``no_tensor`` and ``given`` of ``Captured``, until the hooks are removed."""
-    with_more, no_tensor, given = set[str](), set[str](), dict[str, list[tuple[int, ...]]]()
+def _noted_calls(net: nn.Module) -> tuple[Calls, list[RemovableHandle]]:
+    """Notes the calls until the hooks are removed."""
+    calls = Calls()
 
     def noted(path: str) -> Callable[..., None]:
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            given[path] = [tuple(x.shape) for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+            calls.given[path] = [tuple(x.shape) for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
             if len(args) != 1 or kwargs:
-                with_more.add(path)
+                calls.with_more.add(path)
             if not isinstance(output, Tensor):
-                no_tensor.add(path)
+                calls.no_tensor.add(path)
 
         return note
 
     inner = [(path, module) for path, module in net.named_modules(remove_duplicate=False) if path]
     hooks = [module.register_forward_hook(noted(path), with_kwargs=True) for path, module in inner]
-    return with_more, no_tensor, given, hooks
+    return calls, hooks
 
 
 def _failure(net: nn.Module, example: Tree, error: Exception) -> UserError:

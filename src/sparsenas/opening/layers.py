@@ -236,7 +236,7 @@ def recurrent(flow: Flow, node: fx.Node) -> Any:
     for i in range(0, len(weights), each):
         inputs = read if i < directions * each else hidden.repeat(directions)
         _gated(flow, node, weights[i : i + each], inputs, hidden, steps)
-    _begun(flow, node, states, hidden)
+    _first_states(flow, node, states, hidden)
     sizes = [part.shape for part in node.meta["val"]]
     return (along(hidden.repeat(directions), -1, sizes[0]), *(along(hidden, -1, size) for size in sizes[1:]))
 
@@ -247,7 +247,7 @@ def cell(flow: Flow, node: fx.Node) -> Any:
     hidden = flow.numbers.fresh(shape(weights[1])[1])
     read, steps = flow.channels_at(node, flow.ids(x), -1), math.prod(shape(x)[:-1])
     _gated(flow, node, weights, read, hidden, steps)
-    _begun(flow, node, states, hidden)
+    _first_states(flow, node, states, hidden)
     results = node.meta["val"]
     if isinstance(results, Tensor):
         return along(hidden, -1, results.shape)
@@ -263,7 +263,7 @@ def _gated(flow: Flow, node: fx.Node, weights: Sequence[Any], read: Tensor, hidd
     flow.products.append(Products(owner(node), steps * rows * (len(read) + size), torch.cat([read, hidden])))
 
 
-def _begun(flow: Flow, node: fx.Node, states: Any, hidden: Tensor) -> None:
+def _first_states(flow: Flow, node: fx.Node, states: Any, hidden: Tensor) -> None:
     """The states with which a recurrent layer begins have its hidden channels, unless they are constants."""
     for state in states if isinstance(states, list | tuple) else (states,):
         ids = flow.ids(state)

@@ -138,7 +138,7 @@ class _Draft:
         kernels = large_kernels(net) if options.kernels and not options.groups else []
         self.kernels = [k for k in kernels if f"{k.path}.kernel" not in closed and k.path not in frozen]
         blocks = residual_blocks(flow, net) if options.depth and not options.groups else []
-        whole = {f"{path}.depth": NO_TENSOR for path in blocks if path in flow.captured.no_tensor}
+        whole = {f"{path}.depth": NO_TENSOR for path in blocks if path in flow.captured.calls.no_tensor}
         self.closed = {**closed, **whole}
         self.blocks = [path for path in blocks if f"{path}.depth" not in self.closed and path not in frozen]
         self.place = Places(flow.numbers.labels(), dict(enumerate(self.found))).of
@@ -186,7 +186,7 @@ class _Draft:
     def _with(self, cuts: Sequence[Cut], sizes: Sequence[Size]) -> OpenedNetwork:
         if not self.scores:
             self.scores = by_weights(self.tensors, cuts, {i: d.units for i, d in enumerate(self.found)})
-        called = self.flow.captured.with_more
+        called = self.flow.captured.calls.with_more
         ordered = [
             replace(d, order=tuple(map(int, np.argsort(-self.scores[i], kind="stable"))))
             for i, d in enumerate(self.found)
