@@ -21,12 +21,13 @@ from sparsenas.methods import Darts, DartsFlags, Gdas, GdasFlags
 from sparsenas.methods.constrained_argmax import sources
 from sparsenas.methods.relaxed import grouped_softmax
 from sparsenas.nn.blocks import conv_bn
-from sparsenas.spaces import darts, nasbench_macro
+from sparsenas.spaces import darts, nasbench201, nasbench_macro
 from sparsenas.testing import check_method
 
 SHAPE = (1, 8, 8)
 MACRO = CostTable(nasbench_macro(shape=SHAPE), SHAPE)
 CELLS = CostTable(darts(width=4, cells=3, shape=SHAPE), SHAPE)
+EDGES = CostTable(nasbench201(width=4, cells=1, shape=SHAPE), SHAPE)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -128,6 +129,64 @@ def test_the_temperature_falls_linearly() -> None:
 def test_logits_wait_for_the_end_of_the_pretraining() -> None:
     method = Gdas(MACRO.choices, Limits(MACRO), 0, GdasFlags(pretrain=0.5), epochs=4)
     assert [method.takes_arch_step(epoch, 7) for epoch in range(4)] == [False, False, True, True]
+
+
+@given(seeds)
+@settings(max_examples=10)
+def test_gdas_without_an_operation_is_gdas_on_the_other_logits(seed: int) -> None:
+    method = Gdas(EDGES.choices, Limits(EDGES), seed % 1000, GdasFlags(tau_start=2.0, without="none"))
+    twin = Gdas(EDGES.choices, Limits(EDGES), seed % 1000)
+    shake(method, seed)
+    shake(twin, seed)
+    for (name, gate), full, alpha in zip(method.gates().items(), method.alphas.each, twin.alphas.each, strict=True):
+        assert gate.weights is not None
+        gate.weights.sum().backward()
+        noisy = (alpha + torch.tensor(twin.rng.gumbel(size=5), dtype=torch.float32))[1:] / 2.0
+        soft = noisy.exp() / noisy.exp().sum()
+        soft[gate.picks[0] - 1].backward()
+        assert gate.picks == (1 + int(noisy.argmax()),)
+        torch.testing.assert_close(full.grad, alpha.grad)
+        assert method.final().arch[name] == (1 + int(alpha[1:].argmax()),)
+        assert method.alphas.facts()["probabilities"][name][0] == 0
+
+
+def test_an_operation_that_is_left_out_does_not_count_for_the_entropy() -> None:
+    method = Gdas(EDGES.choices, Limits(EDGES), 0, GdasFlags(without="none"))
+    assert method.alphas.entropy() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_budget_may_keep_an_operation_that_is_left_out() -> None:
+    low, high = (EDGES.exact(arch)["flops"] for arch in EDGES.extremes("flops"))
+    for share in (0.0, 0.3):
+        limits = Limits(EDGES, [Budget("flops", at_most=low + share * (high - low))])
+        method = Gdas(EDGES.choices, limits, 0, GdasFlags(without="nor_conv_3x3"))
+        shake(method, 1)
+        arch = method.final().arch
+        assert limits.legal([arch])[0]
+        assert all(picks != (3,) for picks in arch.values())
+    flops = EDGES.exact(EDGES.extremes("flops")[1])["flops"]
+    needed = Gdas(EDGES.choices, Limits(EDGES, [Budget("flops", at_least=flops)]), 0, GdasFlags(without="nor_conv_3x3"))
+    assert all(picks == (3,) for picks in needed.final().arch.values())
+
+
+@pytest.mark.parametrize(
+    ("table", "flags", "message"),
+    [
+        (EDGES, GdasFlags(without="zero"), "--method.without: expected an operation of the space .none, skip_connect,"),
+        (CELLS, GdasFlags(without="1:skip_connect"), "--method.without: expected an operation of the space"),
+    ],
+)
+def test_what_is_left_out_is_checked(table: CostTable, flags: GdasFlags, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Gdas(table.choices, Limits(table), 0, flags)
+
+
+def test_a_choice_that_needs_what_is_left_out_is_refused() -> None:
+    net = nn.Sequential(Join.of("edge", {"0:a": nn.Identity(), "0:b": nn.Identity(), "1:a": nn.Identity()}))
+    table = CostTable(net, SHAPE)
+    Gdas(table.choices, Limits(table), 0, GdasFlags(without="a"))
+    with pytest.raises(UserError, match="--method.without: choice 'edge' needs 'a': too few options are left"):
+        Gdas(table.choices, Limits(table), 0, GdasFlags(without="a", distinct_sources=True))
 
 
 def test_only_the_sampled_operation_runs() -> None:

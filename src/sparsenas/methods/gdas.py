@@ -33,6 +33,8 @@ class GdasFlags:
     """Temperature in the last epoch, above 0"""
     pretrain: float = 0.0
     """Share of the epochs in which the weights learn alone, on sampled options; from 0 to below 1"""
+    without: str = ""
+    """Operation that is left out, such as none: never sampled, and kept only where a budget leaves nothing else"""
     distinct_sources: bool = False
     """DARTS's rule for options such as 1:skip_connect: one operation is sampled for each predecessor, and the options
     that a node keeps in the end read distinct predecessors"""
@@ -62,10 +64,10 @@ class Gdas(Method):
     def __init__(self, choices: Choices, limits: Limits, seed: int, flags: GdasFlags = GDAS, epochs: int = 1) -> None:
         """``epochs`` of the training, over which the temperature falls.
 
-        Raises ``UserError`` for choices of varying size or whose modules take no weights.
+        Raises ``UserError`` for choices of varying size, whose modules take no weights, or that need what is left out.
         """
         super().__init__(choices, limits, seed)
-        self.alphas, self.flags = Alphas(limits, seed, "GDAS", flags.distinct_sources), flags
+        self.alphas, self.flags = Alphas(limits, seed, "GDAS", flags.distinct_sources, flags.without), flags
         self.epochs, self.epoch, self.rng = epochs, 0, np.random.default_rng([seed, len(choices)])
 
     @property

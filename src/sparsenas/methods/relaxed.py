@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from sparsenas.core.choice import Choice, Choices
 from sparsenas.core.gate import unweighted
 from sparsenas.costs import Limits
 from sparsenas.errors import UserError
@@ -25,11 +27,15 @@ BETAS = (0.5, 0.999)
 class Alphas(nn.Module):
     """The logits alpha of every option; a softmax makes them probabilities.
 
-    The softmax is over all options of a choice, or over those that read one predecessor.
+    The softmax is over all options of a choice, or over those that read one predecessor. An operation may be left out:
+    its options then have the probability 0.
     """
 
-    def __init__(self, limits: Limits, seed: int, method: str, distinct_sources: bool) -> None:
-        """Draws the first logits. Raises ``UserError`` for choices that ``method`` cannot learn."""
+    def __init__(self, limits: Limits, seed: int, method: str, distinct_sources: bool, without: str = "") -> None:
+        """Draws the first logits; ``without`` names the operation that is left out.
+
+        Raises ``UserError`` for choices that ``method`` cannot learn, or that need what is left out.
+        """
         super().__init__()
         self.limits, constant = limits, unweighted(limits.table.net)
         for name, choice in limits.choices.items():
@@ -45,6 +51,8 @@ class Alphas(nn.Module):
                     "spos"
                 )
         self.groups = {n: sources(choice) for n, choice in limits.choices.items()} if distinct_sources else {}
+        self.without = {name: _options_of(without, choice) for name, choice in limits.choices.items()}
+        _check_without(without, self.without, limits.choices, self.groups)
         draws = (np.random.default_rng([seed, i]) for i in range(len(limits.choices)))
         counts = (len(choice.options) for choice in limits.choices.values())
         self.each = nn.ParameterList(
@@ -54,17 +62,26 @@ class Alphas(nn.Module):
         self.start = self.final().arch
 
     def items(self) -> Iterator[tuple[str, Tensor]]:
-        """The logits by the names of their choices."""
-        yield from zip(self.limits.choices, self.each, strict=True)
+        """The logits by the names of their choices; those of options that are left out are minus infinity."""
+        for (name, without), alpha in zip(self.without.items(), self.each, strict=True):
+            index = torch.tensor(without, dtype=torch.long, device=alpha.device)
+            yield name, alpha.index_fill(0, index, -math.inf) if without else alpha
 
     def softmax(self, name: str, logits: Tensor) -> Tensor:
         """The probabilities of logits of a choice, of shape (options,)."""
         return grouped_softmax(logits, self.groups.get(name, (0,) * len(logits)))
 
     def final(self) -> Final:
-        """The options of the highest probabilities within the budgets; they run with weight 1."""
+        """The options of the highest probabilities within the budgets; they run with weight 1.
+
+        An option that is left out is kept only where a budget leaves nothing else.
+        """
         with torch.no_grad():
             strengths = {n: self.softmax(n, alpha).cpu().double().numpy() for n, alpha in self.items()}
+        most = sum(choice.most for choice in self.limits.choices.values())
+        for name, without in self.without.items():
+            if without:  # each of the others counts more than all probabilities together
+                strengths[name][np.delete(np.arange(len(strengths[name])), without)] += 1 + most
         arch = best_arch_within_budget(self.limits, strengths, groups=self.groups)
         return Final(arch, arch.gates())
 
@@ -95,7 +112,8 @@ class Alphas(nn.Module):
         shares = []
         for name, alpha in self.items():
             p = self.softmax(name, alpha.detach()).double().cpu()
-            sizes = np.unique(self.groups.get(name, (0,) * len(p)), return_counts=True)[1]
+            group = np.delete(self.groups.get(name, (0,) * len(p)), self.without[name])
+            sizes = np.unique(group, return_counts=True)[1]
             highest = float(np.log(sizes).sum())
             shares.append(float(torch.special.entr(p).sum()) / highest if highest > 0 else 0.0)
         return fmean(shares)
@@ -108,6 +126,26 @@ def grouped_softmax(logits: Tensor, groups: Sequence[int]) -> Tensor:
         index = torch.tensor([i for i, g in enumerate(groups) if g == group], device=logits.device)
         found = found.index_put((index,), logits[index].softmax(0))
     return found
+
+
+def _options_of(operation: str, choice: Choice) -> list[int]:
+    """The options of an operation, from labels such as none or 1:none."""
+    return [i for i, label in enumerate(choice.options) if operation and label.rpartition(":")[2] == operation]
+
+
+def _check_without(
+    operation: str, without: Mapping[str, Sequence[int]], choices: Choices, groups: Mapping[str, Sequence[int]]
+) -> None:
+    """Raises ``UserError`` unless some choice has the operation, and every choice and group has enough others."""
+    if operation and not any(without.values()):
+        operations = dict.fromkeys(label.rpartition(":")[2] for c in choices.values() for label in c.options)
+        raise UserError(
+            f"--method.without: expected an operation of the space ({', '.join(operations)}), got {operation!r}"
+        )
+    for name, choice in choices.items():
+        others = np.delete(groups.get(name, (0,) * len(choice.options)), without[name])
+        if len(others) < choice.most or len(set(others)) < len(set(groups.get(name, (0,)))):
+            raise UserError(f"--method.without: choice {name!r} needs {operation!r}: too few options are left")
 
 
 def _listed(labels: str | list[str]) -> list[str]:
