@@ -20,6 +20,8 @@ from sparsenas.core.choice import Choice
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.errors import UserError
+from sparsenas.job.plugin import Plugin
+from sparsenas.job.task import make_task
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.ranking import Ranking
 from sparsenas.rundir.records import ARCHS as SCORES
@@ -100,6 +102,15 @@ def test_a_run_searches_and_ranks_with_the_prior(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("arch,accuracy\n" + "".join(f"{s.text},{i}\n" for i, s in enumerate(scored)))
     command("rank", out, "--table", tmp_path / "table.csv", "--calibration=64", *CPU)
     assert "loss, with the prior" in {measure.by for measure in Run(out).read(Ranking).measures}
+
+
+def test_the_prior_may_have_multiply_adds_alone() -> None:
+    task = make_task(Plugin("nasbench_macro"), Plugin("digits"), Plugin("classification"), [], 0, torch.device("cpu"))
+    archs = [Arch.sample(task.choices, np.random.default_rng(i)) for i in range(5)]
+    both = task.prior(Scoring(prior=1.0))(archs)
+    alone = task.prior(Scoring(prior=1.0, expressivity=False))(archs)
+    assert both.shape == (2, 5)
+    assert alone.tolist() == both[:1].tolist() == [[task.limits.table.exact(arch)["flops"] for arch in archs]]
 
 
 def test_a_wrong_weight_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,12 +113,14 @@ class Task:
         return Scorer(net, self.eval_batches(scoring), self.objective, scoring.cache_memory * 2**20, say)
 
     def prior(self, scoring: Scoring) -> Prior:
-        """What is expected of candidates without any training: their multiply-adds and their expressivity.
+        """What is expected of candidates without any training: their multiply-adds and, if wanted, their expressivity.
 
         Raises ``UserError`` for a network whose features cannot be looked at.
         """
         if scoring.prior == 0:
             return no_prior
+        if not scoring.expressivity:
+            return lambda archs: self.limits.table(archs)[SIZE][None]
         seed = seed_of(self.seed, PRIOR)
         inputs = make_eval_batches(self.data, PRIOR_EXAMPLES, 1, PRIOR_EXAMPLES, seed).calibration[0]
         expressivity = Expressivity(self.network(PRIOR).to(self.data.device), inputs)
