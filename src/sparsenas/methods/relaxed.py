@@ -64,8 +64,10 @@ class Alphas(nn.Module):
     def items(self) -> Iterator[tuple[str, Tensor]]:
         """The logits by the names of their choices; those of options that are left out are minus infinity."""
         for (name, without), alpha in zip(self.without.items(), self.each, strict=True):
-            index = torch.tensor(without, dtype=torch.long, device=alpha.device)
-            yield name, alpha.index_fill(0, index, -math.inf) if without else alpha
+            if without:
+                yield name, alpha.index_fill(0, torch.tensor(without, device=alpha.device), -math.inf)
+            else:
+                yield name, alpha
 
     def softmax(self, name: str, logits: Tensor) -> Tensor:
         """The probabilities of logits of a choice, of shape (options,)."""
