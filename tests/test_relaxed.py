@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sparsenas.core.arch import Arch
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.costs import Budget, CostTable, Limits
@@ -167,6 +168,21 @@ def test_a_budget_may_keep_an_operation_that_is_left_out() -> None:
     flops = EDGES.exact(EDGES.extremes("flops")[1])["flops"]
     needed = Gdas(EDGES.choices, Limits(EDGES, [Budget("flops", at_least=flops)]), 0, GdasFlags(without="nor_conv_3x3"))
     assert all(picks == (3,) for picks in needed.final().arch.values())
+
+
+def test_a_strong_option_is_no_reason_to_keep_an_operation_that_is_left_out() -> None:
+    def through(channels: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(8, channels, 1), nn.Conv2d(channels, 8, 1))
+
+    joins = [Join.of(name, {"a": through(1), "b": through(9), "c": through(5)}) for name in ("first", "last")]
+    table = CostTable(nn.Sequential(*joins), (8, 4, 4))
+    both_c = table.exact(Arch(table.choices, {"first": (2,), "last": (2,)}))["flops"]
+    limits = Limits(table, [Budget("flops", at_most=both_c)])
+    for without, kept in (("", {0, 1}), ("a", {2})):
+        method = Gdas(table.choices, limits, 0, GdasFlags(without=without))
+        for alpha in method.alphas.each:
+            alpha.data = torch.tensor([0.0, 5.0, 0.0])
+        assert {pick for picks in method.final().arch.values() for pick in picks} == kept
 
 
 @pytest.mark.parametrize(
