@@ -145,8 +145,9 @@ def _check_without(
             f"--method.without: expected an operation of the space ({', '.join(operations)}), got {operation!r}"
         )
     for name, choice in choices.items():
-        others = np.delete(groups.get(name, (0,) * len(choice.options)), without[name])
-        if len(others) < choice.most or len(set(others)) < len(set(groups.get(name, (0,)))):
+        group = groups.get(name, (0,) * len(choice.options))
+        others = np.delete(group, without[name])
+        if len(others) < choice.most or set(others) != set(group):
             raise UserError(f"--method.without: choice {name!r} needs {operation!r}: too few options are left")
 
 

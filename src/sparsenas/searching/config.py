@@ -36,7 +36,7 @@ class Scoring:
     """Weight of a prior: candidates are compared by the logarithms of their ranks by score and, times this, by
     multiply-adds and by expressivity (AZ-NAS), which need no training. 0 = by score alone"""
     expressivity: bool = True
-    """Whether the prior has expressivity as well as multiply-adds; it knows bad networks, and errs among good ones"""
+    """Whether the prior has expressivity as well as multiply-adds; it does not tell good networks apart"""
     cache_memory: int = 1024
     """MiB for activations shared with candidates scored before; 0 = none. Scores do not depend on it"""
 
