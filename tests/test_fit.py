@@ -22,7 +22,7 @@ from sparsenas.costs import COSTS, trace
 from sparsenas.errors import UserError
 from sparsenas.job.folder import open_task
 from sparsenas.job.plugin import Plugin
-from sparsenas.job.stages.compare import COST_TOLERANCE, random_band
+from sparsenas.job.stages.compare import BANDS, random_band
 from sparsenas.job.task import Task, make_task
 from sparsenas.job.trained import found, load
 from sparsenas.job.width_fit import WIDE, check_scale_to, check_target, fitted, widest
@@ -95,7 +95,7 @@ def test_random_networks_are_in_the_band_of_what_was_fitted() -> None:
     others = random_band(fits, arch, 3)
     assert len(others) == 3
     for other in others:
-        assert (1 - COST_TOLERANCE) * cost <= fits.costs(other)["params"] <= min(9e3, (1 + COST_TOLERANCE) * cost)
+        assert (1 - BANDS[1]) * cost <= fits.costs(other)["params"] <= min(9e3, (1 + BANDS[1]) * cost)
 
 
 def test_random_networks_cost_no_more_than_one_far_below_its_budget() -> None:
@@ -105,7 +105,22 @@ def test_random_networks_cost_no_more_than_one_far_below_its_budget() -> None:
     cost = wide.costs(arch)["params"]
     others = [wide.costs(other)["params"] for other in random_band(wide, arch, 3)]
     assert len(others) == 3
-    assert all(abs(other - cost) <= COST_TOLERANCE * cost for other in others)
+    assert all(abs(other - cost) <= BANDS[1] * cost for other in others)
+
+
+def test_random_networks_are_of_the_second_band_only_where_the_first_has_too_few() -> None:
+    small = make_task(Plugin("tiny", {"width": 8, "blocks": 2}), Plugin("digits"), Plugin("classification"), [], 0, CPU)
+    arch = Arch.sample(small.choices, np.random.default_rng(3))
+    cost = small.costs(arch)["params"]
+
+    def shares(count: int, bands: tuple[float, ...]) -> list[float]:
+        return [abs(small.costs(other)["params"] / cost - 1) for other in random_band(small, arch, count, bands)]
+
+    near = len(shares(9, (0.02,)))
+    assert 0 < near < 9
+    both = shares(9, (0.02, 0.2))
+    assert len(both) > near
+    assert max(both[:near]) <= 0.02 < min(both[near:]) <= max(both) <= 0.2
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def networks(folder: Path, random: int, repeats: int) -> Iterator[Job]:
     opened = open_with_or_without_data(folder, [])
     task, best = opened.task, found(opened.run, opened.task.choices)
     kinds = [(f"found {i}", best) for i in range(repeats)]
-    kinds += [(f"random {i}", arch) for i, arch in enumerate(random_band(task, best, random, TOLERANCE))]
+    kinds += [(f"random {i}", arch) for i, arch in enumerate(random_band(task, best, random, [TOLERANCE]))]
     for name, arch in kinds:
         line = {"run": folder.name, "seed": task.seed, "name": name, "arch": arch.text(), **task.costs(arch)}
         yield line, task.plain(arch, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,11 @@ from sparsenas.rundir.stage_clock import StageClock, forget
 from sparsenas.training.evaluation import evaluate
 from sparsenas.training.recipe import Recipe
 
-COST_TOLERANCE = 0.1
+BANDS = (0.05, 0.1)
 """Random baselines cost at most this share less than the found network, in every cost that has a budget.
 
-They cost at most this share more in that of the first budget; with both bounds for all there may be none.
+They cost at most this share more in that of the first budget; with both bounds for all there may be none. The second
+share is for those that are not found within the first.
 """
 BASELINES, COMPARE = "baselines", "compare"
 """Names of the stages."""
@@ -130,8 +132,8 @@ def _train_each(
         checkpoint.finish()
 
 
-def random_band(task: Task, best: Arch, count: int, tolerance: float = COST_TOLERANCE) -> list[Arch]:
-    """Legal random architectures that cost what ``best`` costs, within a share of it.
+def random_band(task: Task, best: Arch, count: int, bands: Sequence[float] = BANDS) -> list[Arch]:
+    """Legal random architectures that cost what ``best`` costs, within a share of it: the first that has more of them.
 
     Without a budget the cost is that of parameters. Fewer where no more are found. None has outputs that do not depend
     on its inputs: better than those is no achievement.
@@ -143,23 +145,19 @@ def random_band(task: Task, best: Arch, count: int, tolerance: float = COST_TOLE
     compared = [budget.cost for budget in task.limits.budgets] or [SIZE]
     canonicalizer, connected, chosen = Canonicalizer(task.limits.table.net), task.connection(), list[Arch]()
     taken = {canonicalizer.representative(best)}
-    for _ in range(count):
-        arch = task.limits.draw(
-            rng,
-            lambda a: (
-                _costs_alike(task, a, costs, compared, tolerance)
-                and canonicalizer.representative(a) not in taken
-                and connected(a)
-            ),
-        )
-        if arch is None:
-            break
-        chosen.append(canonicalizer.canonicalize(arch))
-        taken.add(canonicalizer.representative(arch))
+
+    def wanted(arch: Arch, band: float) -> bool:
+        new = _costs_alike(task, arch, costs, compared, band) and canonicalizer.representative(arch) not in taken
+        return new and connected(arch)
+
+    for band in bands:
+        while len(chosen) < count and (arch := task.limits.draw(rng, partial(wanted, band=band))) is not None:
+            chosen.append(canonicalizer.canonicalize(arch))
+            taken.add(canonicalizer.representative(arch))
     return chosen
 
 
-def _costs_alike(task: Task, arch: Arch, costs: Mapping[str, float], compared: Sequence[str], tolerance: float) -> bool:
+def _costs_alike(task: Task, arch: Arch, costs: Mapping[str, float], compared: Sequence[str], band: float) -> bool:
     ours = task.limits.table([arch])
-    enough = all(ours[cost][0] >= (1 - tolerance) * costs[cost] for cost in compared)
-    return enough and bool(ours[compared[0]][0] <= (1 + tolerance) * costs[compared[0]])
+    enough = all(ours[cost][0] >= (1 - band) * costs[cost] for cost in compared)
+    return enough and bool(ours[compared[0]][0] <= (1 + band) * costs[compared[0]])
