@@ -11,7 +11,7 @@ from rich.table import Table
 
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import CONTINUES, told_when_stopped
-from sparsenas.job.flag_groups import HERE, DataPlace
+from sparsenas.job.flag_groups import HERE, DataPlace, ScoreOrder
 from sparsenas.job.folder import open_folder
 from sparsenas.job.measure import rank_architectures
 from sparsenas.job.stages.truth import truth_lines
@@ -33,6 +33,7 @@ def rank(
     val: int | None = None,
     shrink: float | None = None,
     prior: float | None = None,
+    expressivity: bool | None = None,
     block: int = 50,
     json: bool = False,
     accelerator: str = "auto",
@@ -59,6 +60,7 @@ def rank(
         shrink: how far scores are shrunk toward a ridge regression fitted to all scores, 0 to 1. By default as in the
             run.
         prior: weight of the prior of multiply-adds and expressivity beside the scores. By default as in the run.
+        expressivity: whether the prior has expressivity as well as multiply-adds. By default as in the run.
         block: architectures scored together in one pass over the images, 1 or more.
         json: print one JSON object.
         accelerator: device type: cpu, cuda, mps or auto.
@@ -68,9 +70,9 @@ def rank(
     """
     device = Device(accelerator, threads=threads).fabric().device
     with told_when_stopped(CONTINUES), locked(open_folder(run)):
-        trusted = trust_plugins or []
+        order, trusted = ScoreOrder(shrink=shrink, prior=prior, expressivity=expressivity), trust_plugins or []
         ranking, truth = rank_architectures(
-            run, table, device, column or (), sample, calibration, val, shrink, prior, block, trusted, data
+            run, table, device, column or (), sample, calibration, val, order, block, trusted, data
         )
     if json:
         told = {name: value for name, value in to_builtins(ranking).items() if name != "truth"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,35 @@ class Finalists:
 
     def __post_init__(self) -> None:
         check_at_least(vars(self), {"count": 0, "retrain": 1, "measure": 0})
+
+
+@dataclass(frozen=True)
+class ScoreOrder:
+    """How scores are compared in a later search of the same supernet, where it is not as in the run.
+
+    The examples that candidates are scored on stay, so that scores of the run are used again.
+    """
+
+    by: str | None = None
+    """Metric by which candidates are compared, such as accuracy or loss. By default as in the run"""
+    finalists: int | None = None
+    """Number of best candidates that are scored once more on all validation examples. By default as in the run"""
+    shrink: float | None = None
+    """Shrinks scores toward a ridge regression fitted to all scores, 0 to 1. By default as in the run"""
+    prior: float | None = None
+    """Weight of the prior of multiply-adds and expressivity beside the scores. By default as in the run"""
+    expressivity: bool | None = None
+    """Whether the prior has expressivity as well as multiply-adds. By default as in the run"""
+
+    def __post_init__(self) -> None:
+        self.of(Scoring())
+
+    def of(self, run: Scoring) -> Scoring:
+        """How the run scores, with what differs. Raises ``UserError`` for a value out of range."""
+        return replace(run, **{name: value for name, value in vars(self).items() if value is not None})
+
+
+AS_IN_THE_RUN = ScoreOrder()
 
 
 @dataclass(frozen=True, kw_only=True)

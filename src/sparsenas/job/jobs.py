@@ -39,7 +39,7 @@ from sparsenas.job.sizes import tell_of_enlarged, tell_of_sizes
 from sparsenas.job.stages.choose import choose_stage
 from sparsenas.job.stages.compare import compare_stages, forget_networks, named, tell_trainings, trainings
 from sparsenas.job.stages.evaluate import test_trained
-from sparsenas.job.stages.evolve import search_again
+from sparsenas.job.stages.evolve import scoring_again, search_again
 from sparsenas.job.stages.finalists import FinalistTrainer, check_finalists
 from sparsenas.job.stages.finish import finish, summary
 from sparsenas.job.stages.int8 import check_int8
@@ -136,7 +136,8 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
     source = saved_run(flags.run, flags.trust_plugins, flags.data, objects=objects)
     saved = source.flags
     costs = [*dict.fromkeys([*saved.cost, *flags.cost])]
-    config = {**source.config, **to_config(flags), "cost": plain(costs)}
+    scoring = scoring_again(run, flags.score, saved.score, flags.pareto)
+    config = {**source.config, **to_config(flags), "cost": plain(costs), "score": plain(scoring)}
     check_resumable(run, config, flags.resume)
     source.run.need(SUPERNET, "search")
     file = flags.latency or (source.run / LATENCY_FILE if source.run.has(LATENCY_FILE) else "")
@@ -151,12 +152,14 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
     check_finalists(flags.finalists, task, method, flags.method.name, flags.pareto)
     check_measured(flags.finalists, run, task)
     known = table_of(task, flags.table, flags.column)
+    if scoring != saved.score:
+        task.check_scoring(scoring)
     net = trained_supernet(run if run.has(SUPERNET) else source.run, task)
     begin(run, task, "evolve", config)
     _copy_supernet(source.run, run)
     if not run.has(Best.FILE):
         trainer = FinalistTrainer(run, task, fabric, flags.finalists, saved.search)
-        search_again(run, task, net, method, saved.score, source.run, trainer, flags.pareto, flags.random_search)
+        search_again(run, task, net, method, scoring, source.run, trainer, flags.pareto, flags.random_search)
     tell_truth(run, task, known)
     say_found(run, task)
     RunLogger(run).say(f"report: {report(run.path)}")

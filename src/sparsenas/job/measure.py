@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import torch
 
 from sparsenas.errors import check_at_least
 from sparsenas.exporting import onnx_network
-from sparsenas.job.flag_groups import HERE, DataPlace
+from sparsenas.job.flag_groups import AS_IN_THE_RUN, HERE, DataPlace, ScoreOrder
 from sparsenas.job.folder import check_data, open_task
 from sparsenas.job.named_archs import FOUND, named_arch
 from sparsenas.job.stages.evaluate import recalibrated
@@ -76,8 +75,7 @@ def rank_architectures(
     sample: int = 0,
     calibration: Sequence[int] | None = None,
     val: int | None = None,
-    shrink: float | None = None,
-    prior: float | None = None,
+    order: ScoreOrder = AS_IN_THE_RUN,
     block: int = 50,
     trusted: Sequence[str] = (),
     place: DataPlace = HERE,
@@ -91,10 +89,7 @@ def rank_architectures(
     folder, task, flags, *_ = open_task(run, device, trusted, place)
     check_data(folder, task.data)
     folder.need(SUPERNET, "search")
-    own = flags.score
-    own = own if shrink is None else replace(own, shrink=shrink)
-    own = own if prior is None else replace(own, prior=prior)
-    settings = scorings(task, own, calibration, val)
+    settings = scorings(task, order.of(flags.score), calibration, val)
     known = known_archs(task, table, truth)
     asked = known.subset(sampled(len(known.archs), sample, task.seed))
     some = asked.distinct()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sparsenas.distributed.fabric import Device
 from sparsenas.errors import UserError, check_at_least
 from sparsenas.job.flag_groups import (
+    AS_IN_THE_RUN,
     AcceleratorFlags,
     DataPlace,
     FolderFlags,
@@ -18,6 +19,7 @@ from sparsenas.job.flag_groups import (
     ProblemFlags,
     ProcessFlags,
     RetrainingFlags,
+    ScoreOrder,
     SupernetFlags,
     TrustFlags,
 )
@@ -89,6 +91,8 @@ class EvolveFlags(TrustFlags, AcceleratorFlags, MovedFlags, MethodFlags, FolderF
     cost: list[str] = field(default_factory=list)
     """Cost to count as well as those of the run: peak_memory, bytes, or a function as package.module:callable.
     Repeatable."""
+    score: ScoreOrder = unsaved(AS_IN_THE_RUN)
+    """How scores are compared, where it is not as in the run."""
     threads: int = 0
     """CPU threads (0 = those of the run)."""
     pareto: str = ""

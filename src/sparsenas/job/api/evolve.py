@@ -59,7 +59,7 @@ def evolve(
     supernet: Folder | nn.Module,
     budget: str | Sequence[str] = (),
     *,
-    score: ScoreFunction | None = None,
+    score: ScoreFunction | Mapping[str, Any] | None = None,
     calibrate: Iterable[Any] = (),
     example: Tree | None = None,
     cost: str | Cost | Sequence[str | Cost] = (),
@@ -75,7 +75,7 @@ def evolve(
             network with choices and trained weights, which needs ``score``.
         budget: hard limits on costs, such as ``"flops<=330e6"``: one, or a list.
         score: a function from a plain network in eval mode to a number; more is better. The network is a
-            copy.
+            copy. For a run folder, how scores are compared where it is not as in the run, such as ``{"prior": 3}``.
         calibrate: batches on which batch norm is recalibrated for every candidate: inputs, or pairs (inputs, targets)
             as a ``DataLoader`` has them. Without any the statistics of the supernet are used.
         example: a batch of inputs by which costs are counted; by default the first batch of ``calibrate``.
@@ -90,9 +90,11 @@ def evolve(
     Returns a ``Found`` for a run folder, else an ``Evolved``. Raises ``UserError``.
     """
     if not isinstance(supernet, nn.Module):
-        if score is not None:
-            raise UserError("score: expected none for a run folder; give the network itself to score it yourself")
-        return evolve_run(supernet, method=method, budget=budget, out=out, cost=cost_list(cost), **flags)
+        if callable(score):
+            raise UserError(
+                "score: expected no function for a run folder; give the network itself to score it yourself"
+            )
+        return evolve_run(supernet, method=method, budget=budget, score=score, out=out, cost=cost_list(cost), **flags)
     if not callable(score) or flags:
         extra = f"; there is no flag {next(iter(flags))}" if flags else ""
         raise UserError(f"score: expected a function from a network to a number, to score candidates{extra}")

@@ -15,7 +15,7 @@ from sparsenas.job.api.found import Found
 from sparsenas.job.api.objects import Objects, plugin
 from sparsenas.job.api.words import in_python
 from sparsenas.job.export_job import export_job
-from sparsenas.job.flag_groups import RETRAIN, SEARCH, Finalists
+from sparsenas.job.flag_groups import AS_IN_THE_RUN, RETRAIN, SEARCH, Finalists, ScoreOrder
 from sparsenas.job.flags.flag import flags_of
 from sparsenas.job.flags.kinds import as_list, is_list
 from sparsenas.job.jobs import evolve_job, retrain_job, run_job, search_job
@@ -29,7 +29,7 @@ from sparsenas.searching.config import Scoring
 from sparsenas.training.recipe import Recipe
 
 KINDS = ("space", "data", "objective")
-Group = TypeVar("Group", Recipe, Scoring, Finalists)
+Group = TypeVar("Group", Recipe, Scoring, Finalists, ScoreOrder)
 Folder = str | Path | Found
 """A run folder, or what was found in it. From a folder alone, only names of spaces and data sets can be looked up."""
 
@@ -110,11 +110,22 @@ def search(
 
 
 @in_python
-def evolve_run(run: Folder, *, method: object, budget: str | Sequence[str], out: str | Path, **flags: Any) -> Found:
+def evolve_run(
+    run: Folder,
+    *,
+    method: object,
+    budget: str | Sequence[str],
+    score: Mapping[str, Any] | None,
+    out: str | Path,
+    **flags: Any,
+) -> Found:
     """Searches the supernet of a run again, as ``sparsenas evolve`` does. Raises ``UserError``."""
     path, objects, flags = _folder(run, flags)
     method = method or method_of_run(path, pareto=bool(flags.get("pareto")))
-    made = _flags(EvolveFlags, run=path, method=plugin("method", method), budget=_list(budget), out=out, **flags)
+    order = _group("score", AS_IN_THE_RUN, score)
+    made = _flags(
+        EvolveFlags, run=path, method=plugin("method", method), budget=_list(budget), score=order, out=out, **flags
+    )
     evolve_job(made, objects)
     return Found(made.out, objects, tuple(made.trust_plugins))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from sparsenas.core.arch import Arch
+from sparsenas.errors import UserError
+from sparsenas.job.flag_groups import ScoreOrder
+from sparsenas.job.flags.saved import from_config
 from sparsenas.job.stages.candidates import run_search, scored, tell_known
 from sparsenas.job.stages.finalists import FinalistTrainer
 from sparsenas.job.stages.measured import measured_first
@@ -17,12 +20,34 @@ from sparsenas.job.stages.search import ranked, search_randomly, searching, writ
 from sparsenas.job.task import Task
 from sparsenas.methods import Method
 from sparsenas.objectives import Metrics
+from sparsenas.rundir.config import CONFIG, has_begun, read_config
 from sparsenas.rundir.folder import Run
 from sparsenas.rundir.logger import RunLogger
 from sparsenas.rundir.records import ARCHS, Front, FrontPoint
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Score
 from sparsenas.searching.pareto import CostOf, crowded, front, hypervolume, objectives
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What ``config.yaml`` keeps of how candidates are scored."""
+
+    score: Scoring = Scoring()
+
+
+def scoring_again(run: Run, order: ScoreOrder, source: Scoring, pareto: str) -> Scoring:
+    """How candidates are compared: as in the run that is searched again, but for what ``order`` changes.
+
+    A search that goes on compares them as when it began. Raises ``UserError`` for what a front has no use for.
+    """
+    if pareto:
+        for name in ("by", "prior", "expressivity"):
+            if vars(order)[name] is not None:
+                front = "the front compares by the objective's own score and the cost"
+                raise UserError(f"--score.{name}: expected none with --pareto: {front}")
+    begun = from_config(_Begun, read_config(run), str(run / CONFIG), ()).score if has_begun(run) else source
+    return order.of(begun)
 
 
 def search_again(
