@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sparsenas.__main__ import main
 from sparsenas.core.arch import Arch, every_arch
 from sparsenas.core.choice import Choice
+from sparsenas.core.derive import derive
 from sparsenas.core.gate import choices, set_gates
 from sparsenas.core.join import Join
 from sparsenas.errors import UserError
@@ -29,7 +30,8 @@ from sparsenas.rundir.records import Scored
 from sparsenas.searching.config import Scoring
 from sparsenas.searching.evolution import Score, best_first
 from sparsenas.searching.expressivity import SMALL, Expressivity, entropy
-from sparsenas.searching.prior import no_prior, with_prior
+from sparsenas.searching.gradient import EXAMPLES, Gradient
+from sparsenas.searching.prior import no_prior, untrained, with_prior
 
 CHOICES = {"a": Choice("a", ("0", "1", "2")), "b": Choice("b", ("0", "1", "2"))}
 ARCHS = list(every_arch(CHOICES))
@@ -75,6 +77,46 @@ def test_a_network_of_one_part_is_refused() -> None:
         Expressivity(Join.of("only", {"a": nn.Linear(2, 2), "b": nn.Identity()}), torch.randn(4, 2))
 
 
+def test_the_gradient_is_that_of_the_plain_network() -> None:
+    def through(channels: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, channels, 1), nn.ReLU(), nn.Conv2d(channels, 3, 1), nn.BatchNorm2d(3))
+
+    net = nn.Sequential(Join.of("first", {"1": through(1), "4": through(4)}), nn.Flatten(), nn.Linear(12, 5))
+    archs, x = list(every_arch(choices(net))), torch.randn(40, 3, 2, 2)
+    untrained(net)
+    for arch, found in zip(archs, Gradient(net, x)(archs), strict=True):
+        plain = derive(net, arch.gates()).train()
+        torch.manual_seed(0)
+        signs = torch.where(torch.rand(EXAMPLES, 5) < 0.5, 1.0, -1.0)
+        outputs = plain(x[:EXAMPLES]).flatten()
+        sum(sign * y for sign, y in zip(signs.flatten(), outputs, strict=True)).backward()
+        gradient = [
+            float(value) for weight in plain.parameters() if weight.grad is not None for value in weight.grad.flatten()
+        ]
+        assert found == pytest.approx(-math.hypot(*gradient) / math.hypot(*outputs.tolist()), rel=1e-4)
+
+
+def test_skip_connections_keep_the_gradient_small() -> None:
+    class Block(nn.Module):
+        def __init__(self, skips: bool) -> None:
+            super().__init__()
+            self.convolution, self.skips = nn.Conv2d(8, 8, 3, padding=1, bias=False), skips
+            self.norm = nn.BatchNorm2d(8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.norm(self.convolution(x.relu()))
+            return x + y if self.skips else y
+
+    def stack(skips: bool) -> nn.Module:
+        return nn.Sequential(*(Block(skips) for _ in range(8)))
+
+    both = Join.of("stack", {"plain": stack(False), "skips": stack(True)})
+    net = nn.Sequential(both, nn.Flatten(), nn.Linear(128, 3))
+    torch.manual_seed(0)
+    plain, skips = Gradient(untrained(net), torch.randn(16, 8, 4, 4))(list(every_arch(choices(net))))
+    assert plain < 1.5 * skips < 0
+
+
 @given(NUMBERS, NUMBERS, NUMBERS, st.sampled_from([0.5, 1.0, 2.0]))
 def test_scores_and_prior_are_combined_by_logarithms_of_ranks(
     values: list[int], first: list[int], second: list[int], weight: float
@@ -109,7 +151,11 @@ def test_the_prior_may_have_multiply_adds_alone() -> None:
     archs = [Arch.sample(task.choices, np.random.default_rng(i)) for i in range(5)]
     both = task.prior(Scoring(prior=1.0))(archs)
     alone = task.prior(Scoring(prior=1.0, expressivity=False))(archs)
+    three = task.prior(Scoring(prior=1.0, gradient=True))(archs)
     assert both.shape == (2, 5)
+    assert three.shape == (3, 5)
+    assert three[:2].tolist() == both.tolist()
+    assert (three[2] < 0).all()
     assert alone.tolist() == both[:1].tolist() == [[task.limits.table.exact(arch)["flops"] for arch in archs]]
 
 

@@ -33,8 +33,9 @@ from sparsenas.searching.config import Scoring
 from sparsenas.searching.connection import Connection
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
 from sparsenas.searching.expressivity import Expressivity
+from sparsenas.searching.gradient import Gradient
 from sparsenas.searching.population_evaluator import Say, Scorer
-from sparsenas.searching.prior import Prior, no_prior
+from sparsenas.searching.prior import Estimate, Prior, no_prior, untrained
 
 EVAL_IMAGES = "exam"
 """Purpose of the seed that picks the examples candidates are scored on. Another word would pick other examples."""
@@ -113,18 +114,20 @@ class Task:
         return Scorer(net, self.eval_batches(scoring), self.objective, scoring.cache_memory * 2**20, say)
 
     def prior(self, scoring: Scoring) -> Prior:
-        """What is expected of candidates without any training: their multiply-adds and, if wanted, their expressivity.
+        """What is expected of candidates without any training: their multiply-adds, and what else is wanted.
 
         Raises ``UserError`` for a network whose features cannot be looked at.
         """
         if scoring.prior == 0:
             return no_prior
-        if not scoring.expressivity:
-            return lambda archs: self.limits.table(archs)[SIZE][None]
-        seed = seed_of(self.seed, PRIOR)
-        inputs = make_eval_batches(self.data, PRIOR_EXAMPLES, 1, PRIOR_EXAMPLES, seed).calibration[0]
-        expressivity = Expressivity(self.network(PRIOR).to(self.data.device), inputs)
-        return lambda archs: np.array([self.limits.table(archs)[SIZE], expressivity(archs)])
+        estimates: list[Estimate] = [lambda archs: self.limits.table(archs)[SIZE]]
+        if scoring.expressivity or scoring.gradient:
+            seed = seed_of(self.seed, PRIOR)
+            inputs = make_eval_batches(self.data, PRIOR_EXAMPLES, 1, PRIOR_EXAMPLES, seed).calibration[0]
+            net = untrained(self.network(PRIOR).to(self.data.device))
+            estimates += [Expressivity(net, inputs)] if scoring.expressivity else []
+            estimates += [Gradient(net, inputs)] if scoring.gradient else []
+        return lambda archs: np.array([estimate(archs) for estimate in estimates])
 
     def connection(self) -> Connection:
         """Tells which architectures have outputs that depend on their inputs."""

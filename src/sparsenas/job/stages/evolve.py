@@ -42,7 +42,7 @@ def scoring_again(run: Run, order: ScoreOrder, source: Scoring, pareto: str) -> 
     A search that goes on compares them as when it began. Raises ``UserError`` for what a front has no use for.
     """
     if pareto:
-        for name in ("by", "prior", "expressivity"):
+        for name in ("by", "prior", "expressivity", "gradient"):
             if vars(order)[name] is not None:
                 front = "the front compares by the objective's own score and the cost"
                 raise UserError(f"--score.{name}: expected none with --pareto: {front}")
