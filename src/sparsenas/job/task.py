@@ -118,6 +118,8 @@ class Task:
 
         Raises ``UserError`` for a network whose features cannot be looked at.
         """
+        if scoring.prior == 0 and scoring.gradient:
+            raise UserError("--score.gradient: expected a --score.prior above 0, of which it is a part")
         if scoring.prior == 0:
             return no_prior
         estimates: list[Estimate] = [lambda archs: self.limits.table(archs)[SIZE]]

@@ -69,7 +69,7 @@ def search_again(
     def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
         return task.limits.table(archs)[pareto]
 
-    scoring = replace(scoring, by="", prior=0) if pareto else scoring
+    scoring = replace(scoring, by="", prior=0, gradient=False) if pareto else scoring
     prior = task.prior(scoring)
     choose = crowded(cost_of) if pareto else scoring.chooses(prior)
     strategy = searching(method, task, choose)
