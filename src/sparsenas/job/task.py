@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from sparsenas.core.arch import Arch
@@ -40,6 +41,8 @@ from sparsenas.searching.prior import Estimate, Prior, no_prior, untrained
 EVAL_IMAGES = "exam"
 """Purpose of the seed that picks the examples candidates are scored on. Another word would pick other examples."""
 PRIOR, PRIOR_EXAMPLES, SIZE = "prior", 64, "flops"
+DRAWS = (PRIOR, "prior 2", "prior 3")
+"""Purposes of the untrained networks. Gradients differ from one to the next by more than expressivity does."""
 """Purpose of the seed of the prior, its number of training examples (as published), and its cost."""
 OPENS = "`--space open --space.net package.module:callable`"
 PLAIN = f"sparsenas.open(net, example), on the command line {OPENS}, opens a plain one"
@@ -122,13 +125,18 @@ class Task:
             raise UserError("--score.gradient: expected a --score.prior above 0, of which it is a part")
         if scoring.prior == 0:
             return no_prior
-        estimates: list[Estimate] = [lambda archs: self.limits.table(archs)[SIZE]]
+
+        def cost(archs: Sequence[Arch]) -> NDArray[np.float64]:
+            return self.limits.table(archs)[SIZE]
+
+        estimates: list[Estimate] = [cost]
         if scoring.expressivity or scoring.gradient:
             seed = seed_of(self.seed, PRIOR)
             inputs = make_eval_batches(self.data, PRIOR_EXAMPLES, 1, PRIOR_EXAMPLES, seed).calibration[0]
-            net = untrained(self.network(PRIOR).to(self.data.device))
-            estimates += [Expressivity(net, inputs)] if scoring.expressivity else []
-            estimates += [Gradient(net, inputs)] if scoring.gradient else []
+            draws = DRAWS if scoring.gradient else DRAWS[:1]
+            nets = [untrained(self.network(draw).to(self.data.device)) for draw in draws]
+            estimates += [Expressivity(nets[0], inputs)] if scoring.expressivity else []
+            estimates += [Gradient(nets, inputs, cost)] if scoring.gradient else []
         return lambda archs: np.array([estimate(archs) for estimate in estimates])
 
     def connection(self) -> Connection:
