@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.real_runs import CPU, QUICK, RealRun, command
+from tests.real_runs import CPU, RealRun, command
 
 import sparsenas
 from sparsenas.__main__ import main
 from sparsenas.rundir.config import read_config
 from sparsenas.rundir.folder import Run
-from sparsenas.rundir.records import ARCHS, Best, Front, Scored
+from sparsenas.rundir.records import ARCHS, Best, Scored
 from sparsenas.rundir.results import results
 
 
@@ -53,20 +53,11 @@ def test_scores_are_compared_anew_without_scoring_again(real_run: RealRun, tmp_p
         command("evolve", source, "--out", out, "--resume", "--score.prior=2", CPU[0])
 
 
-def test_a_front_is_searched_without_the_prior_of_the_run(real_run: RealRun, tmp_path: Path) -> None:
-    first, out = tmp_path / "first", tmp_path / "front"
-    words = ["--method=random", "--method.evaluations=3", *CPU]
-    command("evolve", real_run("spos"), "--out", first, "--score.prior=1", "--score.gradient=true", *words)
-    command("evolve", first, "--out", out, "--pareto=flops", *QUICK, *CPU)
-    assert Run(out).read(Front).points
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--score.prior=-1"], "--score.prior: expected 0 <= prior < infinity, got -1"),
         (["--score.by=speed"], "--score.by: expected one of accuracy, loss, got speed"),
-        (["--score.gradient=true"], "--score.gradient: expected a --score.prior above 0, of which it is a part"),
         (["--score.prior=1", "--pareto=flops"], "--score.prior: expected none with --pareto"),
     ],
 )

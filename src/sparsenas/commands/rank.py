@@ -34,7 +34,6 @@ def rank(
     shrink: float | None = None,
     prior: float | None = None,
     expressivity: bool | None = None,
-    gradient: bool | None = None,
     block: int = 50,
     json: bool = False,
     accelerator: str = "auto",
@@ -62,7 +61,6 @@ def rank(
             run.
         prior: weight of the prior of multiply-adds and expressivity beside the scores. By default as in the run.
         expressivity: whether the prior has expressivity as well as multiply-adds. By default as in the run.
-        gradient: whether the prior has the gradient of the untrained network as well. By default as in the run.
         block: architectures scored together in one pass over the images, 1 or more.
         json: print one JSON object.
         accelerator: device type: cpu, cuda, mps or auto.
@@ -72,8 +70,7 @@ def rank(
     """
     device = Device(accelerator, threads=threads).fabric().device
     with told_when_stopped(CONTINUES), locked(open_folder(run)):
-        order = ScoreOrder(shrink=shrink, prior=prior, expressivity=expressivity, gradient=gradient)
-        trusted = trust_plugins or []
+        order, trusted = ScoreOrder(shrink=shrink, prior=prior, expressivity=expressivity), trust_plugins or []
         ranking, truth = rank_architectures(
             run, table, device, column or (), sample, calibration, val, order, block, trusted, data
         )

@@ -53,8 +53,6 @@ class ScoreOrder:
     """Weight of the prior of multiply-adds and expressivity beside the scores. By default as in the run"""
     expressivity: bool | None = None
     """Whether the prior has expressivity as well as multiply-adds. By default as in the run"""
-    gradient: bool | None = None
-    """Whether the prior has the gradient of the untrained network as well. By default as in the run"""
 
     def __post_init__(self) -> None:
         self.of(Scoring())

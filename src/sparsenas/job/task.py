@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from sparsenas.core.arch import Arch
@@ -34,15 +33,12 @@ from sparsenas.searching.config import Scoring
 from sparsenas.searching.connection import Connection
 from sparsenas.searching.eval_batches import EvalBatches, make_eval_batches
 from sparsenas.searching.expressivity import Expressivity
-from sparsenas.searching.gradient import Gradient
 from sparsenas.searching.population_evaluator import Say, Scorer
-from sparsenas.searching.prior import Estimate, Prior, no_prior, untrained
+from sparsenas.searching.prior import Prior, no_prior
 
 EVAL_IMAGES = "exam"
 """Purpose of the seed that picks the examples candidates are scored on. Another word would pick other examples."""
 PRIOR, PRIOR_EXAMPLES, SIZE = "prior", 64, "flops"
-DRAWS = (PRIOR, "prior 2", "prior 3")
-"""Purposes of the untrained networks. Gradients differ from one to the next by more than expressivity does."""
 """Purpose of the seed of the prior, its number of training examples (as published), and its cost."""
 OPENS = "`--space open --space.net package.module:callable`"
 PLAIN = f"sparsenas.open(net, example), on the command line {OPENS}, opens a plain one"
@@ -117,27 +113,18 @@ class Task:
         return Scorer(net, self.eval_batches(scoring), self.objective, scoring.cache_memory * 2**20, say)
 
     def prior(self, scoring: Scoring) -> Prior:
-        """What is expected of candidates without any training: their multiply-adds, and what else is wanted.
+        """What is expected of candidates without any training: their multiply-adds and, if wanted, their expressivity.
 
         Raises ``UserError`` for a network whose features cannot be looked at.
         """
-        if scoring.prior == 0 and scoring.gradient:
-            raise UserError("--score.gradient: expected a --score.prior above 0, of which it is a part")
         if scoring.prior == 0:
             return no_prior
-
-        def cost(archs: Sequence[Arch]) -> NDArray[np.float64]:
-            return self.limits.table(archs)[SIZE]
-
-        estimates: list[Estimate] = [cost]
-        if scoring.expressivity or scoring.gradient:
-            seed = seed_of(self.seed, PRIOR)
-            inputs = make_eval_batches(self.data, PRIOR_EXAMPLES, 1, PRIOR_EXAMPLES, seed).calibration[0]
-            draws = DRAWS if scoring.gradient else DRAWS[:1]
-            nets = [untrained(self.network(draw).to(self.data.device)) for draw in draws]
-            estimates += [Expressivity(nets[0], inputs)] if scoring.expressivity else []
-            estimates += [Gradient(nets, inputs, cost)] if scoring.gradient else []
-        return lambda archs: np.array([estimate(archs) for estimate in estimates])
+        if not scoring.expressivity:
+            return lambda archs: self.limits.table(archs)[SIZE][None]
+        seed = seed_of(self.seed, PRIOR)
+        inputs = make_eval_batches(self.data, PRIOR_EXAMPLES, 1, PRIOR_EXAMPLES, seed).calibration[0]
+        expressivity = Expressivity(self.network(PRIOR).to(self.data.device), inputs)
+        return lambda archs: np.array([self.limits.table(archs)[SIZE], expressivity(archs)])
 
     def connection(self) -> Connection:
         """Tells which architectures have outputs that depend on their inputs."""

@@ -37,9 +37,6 @@ class Scoring:
     multiply-adds and by expressivity (AZ-NAS), which need no training. 0 = by score alone"""
     expressivity: bool = True
     """Whether the prior has expressivity as well as multiply-adds; it does not tell good networks apart"""
-    gradient: bool = False
-    """Whether the prior has the gradient of the untrained network as well, a small one first. It tells networks of
-    equal cost apart, as the best within a budget are"""
     cache_memory: int = 1024
     """MiB for activations shared with candidates scored before; 0 = none. Scores do not depend on it"""
 

@@ -36,19 +36,19 @@ class Expressivity:
     """The expressivity of candidates on one untrained supernet and one batch of inputs; each is computed once.
 
     It is the sum of the entropies of the features after each segment with choices, and after the last one that has
-    features of channels and positions.
+    features of channels and positions. The weights of matrices are drawn anew (Kaiming), from torch's generator.
     """
 
     def __init__(self, net: nn.Module, inputs: Tree) -> None:
-        """``net`` has the weights that are to be used, as ``untrained`` draws them.
-
-        Raises ``UserError`` for a network without such segments.
-        """
+        """Raises ``UserError`` for a network without such segments."""
         self.net, self.inputs, self.segments = net.train(), inputs, segments_of(net)
         if len(self.segments) < 2:
             raise UserError(
                 "--score.prior: expected 0, since the network is no row of segments whose features can be looked at"
             )
+        for weight in net.parameters():
+            if weight.dim() > 1:
+                nn.init.kaiming_normal_(weight)
         self._known: dict[Arch, float] = {}
 
     def __call__(self, archs: Sequence[Arch]) -> list[float]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from torch import nn
+from numpy.typing import NDArray
 
 from sparsenas.core.arch import Arch
 from sparsenas.searching.evolution import Score
 
-Estimate = Callable[[Sequence[Arch]], ArrayLike]
-"""A number for each architecture, of shape (architectures,); more is better."""
 Prior = Callable[[Sequence[Arch]], NDArray[np.float64]]
 """The estimates of architectures, of shape (estimates, architectures); more is better."""
 
@@ -20,14 +17,6 @@ Prior = Callable[[Sequence[Arch]], NDArray[np.float64]]
 def no_prior(archs: Sequence[Arch]) -> NDArray[np.float64]:
     """Nothing is estimated."""
     return np.zeros((0, len(archs)))
-
-
-def untrained(net: nn.Module) -> nn.Module:
-    """The network with the weights of matrices drawn anew (Kaiming), from torch's generator."""
-    for weight in net.parameters():
-        if weight.dim() > 1:
-            nn.init.kaiming_normal_(weight)
-    return net
 
 
 def log_ranks(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:

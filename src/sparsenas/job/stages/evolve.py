@@ -42,7 +42,7 @@ def scoring_again(run: Run, order: ScoreOrder, source: Scoring, pareto: str) -> 
     A search that goes on compares them as when it began. Raises ``UserError`` for what a front has no use for.
     """
     if pareto:
-        for name in ("by", "prior", "expressivity", "gradient"):
+        for name in ("by", "prior", "expressivity"):
             if vars(order)[name] is not None:
                 front = "the front compares by the objective's own score and the cost"
                 raise UserError(f"--score.{name}: expected none with --pareto: {front}")
@@ -69,7 +69,7 @@ def search_again(
     def cost_of(archs: Sequence[Arch]) -> NDArray[np.float64]:
         return task.limits.table(archs)[pareto]
 
-    scoring = replace(scoring, by="", prior=0, gradient=False) if pareto else scoring
+    scoring = replace(scoring, by="", prior=0) if pareto else scoring
     prior = task.prior(scoring)
     choose = crowded(cost_of) if pareto else scoring.chooses(prior)
     strategy = searching(method, task, choose)
