@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import operator
+import re
 import statistics
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
@@ -172,8 +175,9 @@ def from_run(folder: Path) -> Result:
         better = (first["legal"]["rank"] - 1) / first["legal"]["of"]
     else:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        found, better, within, accuracy = results["retrained"]["metrics"]["accuracy"], None, 0.1, "trained"
-        random = [other["metrics"]["accuracy"] for other in results.get("baselines", [])]
+        found, better, accuracy = results["retrained"]["metrics"]["accuracy"], None, "trained"
+        others = results.get("baselines", [])
+        random, within = [other["metrics"]["accuracy"] for other in others], _within(best, others)
     return Result(
         space=config["space"]["name"],
         data=config["data"]["name"],
@@ -190,6 +194,13 @@ def from_run(folder: Path) -> Result:
         seconds=sum(line["seconds"] for line in stages),
         images=epochs * split["train"],
     )
+
+
+def _within(best: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> float:
+    """By which share the cost of random architectures differs at most: that of the first budget, else of parameters."""
+    cost = re.split("[<>=]", best["budgets"][0])[0].strip() if best["budgets"] else "params"
+    shares = [abs(other["costs"][cost] / best["costs"][cost] - 1) for other in others]
+    return math.ceil(100 * max(shares, default=0)) / 100
 
 
 def main(words: Sequence[str]) -> None:

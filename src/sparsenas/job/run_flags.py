@@ -82,7 +82,8 @@ class EvolveFlags(TrustFlags, AcceleratorFlags, MovedFlags, MethodFlags, FolderF
 
     out: Path = unsaved(Path("runs/evolved"))
     method: Plugin = Plugin("spos")
-    """Search method. By default that of the run where it searches supernets, else spos; with --pareto spos."""
+    """Search method; its flags are not those of the run. By default the run's where it searches supernets, else spos;
+    with --pareto spos."""
     run: Path
     """Run folder with the supernet."""
     budget: list[str] = field(default_factory=list)
