@@ -19,7 +19,7 @@ from sparsenas.commands.run import run
 from sparsenas.commands.search import search
 from sparsenas.data import digits
 from sparsenas.errors import UserError
-from sparsenas.job.flag_groups import DataPlace, Finalists
+from sparsenas.job.flag_groups import DataPlace, Finalists, ScoreOrder
 from sparsenas.job.flags.flag import flags_of
 from sparsenas.job.flags.kind_words import describe
 from sparsenas.job.flags.kinds import convert
@@ -206,12 +206,17 @@ def other(value: Any) -> Any:
 
 @pytest.mark.parametrize("kind", [RunFlags, SearchFlags, EvolveFlags])
 def test_no_flag_is_forgotten(kind: type) -> None:
-    """Every field of the dataclass is saved, but for those of the folder, the place of its data, and loggers."""
+    """Every field of the dataclass is saved, but for those of the folder, the place of its data, and loggers.
+
+    The order of scores is saved as that of the run, with what differs.
+    """
     needed = {"run": Path("runs/x")} if kind is EvolveFlags else {}
     flags = kind(**needed)
     config = to_config(flags)
     for one in fields(kind):
-        if one.name in ("out", "resume", "trust_plugins", "logger") or isinstance(getattr(flags, one.name), DataPlace):
+        if one.name in ("out", "resume", "trust_plugins", "logger") or isinstance(
+            getattr(flags, one.name), DataPlace | ScoreOrder
+        ):
             assert one.name not in config
         elif one.name != "run":
             changed = to_config(replace(flags, **{one.name: other(getattr(flags, one.name))}))

@@ -133,7 +133,7 @@ def _train_each(
 
 
 def random_band(task: Task, best: Arch, count: int, bands: Sequence[float] = BANDS) -> list[Arch]:
-    """Legal random architectures that cost what ``best`` costs, within a share of it: the first that has more of them.
+    """Legal random architectures that cost what ``best`` costs, within the first share; the missing within the next.
 
     Without a budget the cost is that of parameters. Fewer where no more are found. None has outputs that do not depend
     on its inputs: better than those is no achievement.
