@@ -152,7 +152,7 @@ def _evolve(run: Run, flags: EvolveFlags, fabric: Fabric, objects: Mapping[str, 
     check_finalists(flags.finalists, task, method, flags.method.name, flags.pareto)
     check_measured(flags.finalists, run, task)
     known = table_of(task, flags.table, flags.column)
-    if scoring != saved.score:
+    if scoring != saved.score and not has_begun(run):  # a search that goes on was tried when it began
         task.check_scoring(scoring)
     net = trained_supernet(run if run.has(SUPERNET) else source.run, task)
     begin(run, task, "evolve", config)
